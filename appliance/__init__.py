@@ -1,0 +1,3 @@
+"""Face recognition appliance."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,8 @@
+"""`python -m appliance`: hands over to the command line."""
+
+import sys
+
+from appliance.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""The contract's result codes, and the one exception that carries them from where something goes wrong to the answer."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from http import HTTPStatus
+from typing import Self
+
+
+class ResultCode(Enum):
+    """A result code of the contract: its text, its message to the letter and its usual HTTP status."""
+
+    text: str
+    message: str
+    status: int
+
+    def __new__(cls, text: str, message: str, status: int) -> Self:
+        member = object.__new__(cls)
+        member._value_ = text
+        member.text, member.message, member.status = text, message, int(status)
+        return member
+
+    OK = "INF-00", "OK.", HTTPStatus.OK
+    INVALID_BODY = "INF-01", "Request body is invalid.", HTTPStatus.BAD_REQUEST
+    INVALID_QUERY = "INF-02", "Request URL Query failed.", HTTPStatus.BAD_REQUEST
+    NO_IMAGE = "INF-03", "Cannot find uploaded image file (Invalid request body)", HTTPStatus.BAD_REQUEST
+    BROKEN_IMAGE = "INF-04", "Content of the image is missing, broken, or incorrect", HTTPStatus.BAD_REQUEST
+    NOT_ALIGNED = "INF-05", "Image to extract feature size not equal with 112x112x3", HTTPStatus.BAD_REQUEST
+    INITIALIZE = "INF-06", "FaceSDK - Initialize Error.", HTTPStatus.INTERNAL_SERVER_ERROR
+    INITIALIZE_EXTENSION = (
+        "INF-07",
+        "FaceSDK - Feature extension Initialize Error.",
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
+    NOT_READY = "INF-08", "FaceSDK not ready.", HTTPStatus.INTERNAL_SERVER_ERROR
+    DETECT_COUNT = "INF-09", "FaceSDK - Set max detectable count failed.", HTTPStatus.INTERNAL_SERVER_ERROR
+    DETECT_SIZE = "INF-10", "FaceSDK - Set min/max detectable size failed.", HTTPStatus.INTERNAL_SERVER_ERROR
+    DETECT = "INF-11", "FaceSDK - Run DetectInSingleImage failed.", HTTPStatus.INTERNAL_SERVER_ERROR
+    EXTRACT = "INF-12", "FaceSDK - Run ExtractFeature failed.", HTTPStatus.INTERNAL_SERVER_ERROR
+    COUNT_UNMATCHED = (
+        "INF-13",
+        "Face count unmatched between Detect and AlignFace",
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
+    ALIGN = "INF-14", "FaceSDK - Make Aligned face image failed.", HTTPStatus.INTERNAL_SERVER_ERROR
+    DEINITIALIZE = "INF-15", "FaceSDK - Deinitialize Error.", HTTPStatus.INTERNAL_SERVER_ERROR
+    VALIDATE = "INF-16", "FaceSDK - Face Validation Checking Error.", HTTPStatus.INTERNAL_SERVER_ERROR
+    NO_FACE = "INF-17", "FaceSDK - Face not found.", HTTPStatus.BAD_REQUEST
+    COMPARE = "INF-18", "FaceSDK - Compute feature distance failed.", HTTPStatus.INTERNAL_SERVER_ERROR
+    LIVENESS = "INF-19", "FaceSDK - Check face liveness error.", HTTPStatus.INTERNAL_SERVER_ERROR
+    OCCLUSION = "INF-20", "FaceSDK - Check face occlusions error.", HTTPStatus.INTERNAL_SERVER_ERROR
+    MASK = "INF-21", "FaceSDK - Check if face wearing a mask error.", HTTPStatus.INTERNAL_SERVER_ERROR
+    NOT_A_ZIP = "INF-22", "FaceSDK - Multiframe liveness: Cannot unzip requested zip file.", HTTPStatus.BAD_REQUEST
+    ZIP_NAMES = "INF-23", "FaceSDK - Multiframe liveness: Invalid image filenames in zip.", HTTPStatus.BAD_REQUEST
+    ZIP_COUNT = "INF-24", "FaceSDK - Multiframe liveness: Invalid image files count", HTTPStatus.BAD_REQUEST
+    RESTRICTED = "INF-25", "API is restricted", HTTPStatus.NOT_ACCEPTABLE
+    EXPIRED = "INF-26", "API Server has expired", HTTPStatus.NOT_ACCEPTABLE
+
+
+class Fault(Exception):
+    """Something that the contract has a code for.
+
+    `detail` is for the log and the command line, never for an HTTP answer. `status` overrides the code's usual HTTP
+    status, `retry_after` (seconds) becomes the header of that name.
+    """
+
+    def __init__(
+        self, code: ResultCode, detail: str = "", *, status: int | None = None, retry_after: int | None = None
+    ) -> None:
+        super().__init__(f"{code.text} {code.message}" + (f" ({detail})" if detail else ""))
+        self.code = code
+        self.detail = detail
+        self.status = code.status if status is None else int(status)
+        self.retry_after = retry_after
+
+
+@contextmanager
+def failing_as(code: ResultCode) -> Iterator[None]:
+    """The fault boundary: whatever a part raises inside becomes a Fault with `code`; a Fault passes unchanged."""
+    try:
+        yield
+    except Fault:
+        raise
+    except Exception as error:
+        raise Fault(code, f"{type(error).__name__}: {error}") from error
