@@ -1,0 +1,57 @@
+"""From five landmarks to the similarity transform that puts a face upright into a 112x112 picture."""
+
+import numpy as np
+import numpy.typing as npt
+
+from appliance.face.types import Points
+
+Affine = npt.NDArray[np.float64]
+"""2 x 3: target = affine[:, :2] @ source + affine[:, 2]."""
+
+TEMPLATE: Points = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
+    dtype=np.float32,
+)
+"""Where the five landmarks go in the 112x112 picture (the template of ArcFace, Deng et al. 2019)."""
+
+
+class DegenerateLandmarksError(ValueError):
+    """The landmarks lie in one point or are not finite: no transform follows from them."""
+
+
+def similarity_transform(source: Points, target: Points) -> Affine:
+    """The rotation, uniform scale and shift (2 x 3) that take `source` (N x 2) to `target` with least squared error.
+
+    Method: Umeyama, "Least-squares estimation of transformation parameters between two point patterns", 1991.
+    Raises DegenerateLandmarksError.
+    """
+    source_mean, target_mean = source.mean(axis=0, dtype=np.float64), target.mean(axis=0, dtype=np.float64)
+    centred, wanted = source - source_mean, target - target_mean
+    variance = (centred**2).sum()
+    if not np.isfinite(variance) or variance < np.finfo(np.float32).eps:
+        raise DegenerateLandmarksError(f"cannot align to landmarks {source.tolist()}")
+    u, stretch, vt = np.linalg.svd(wanted.T @ centred)
+    sign = np.array([1.0, np.sign(np.linalg.det(u @ vt))])
+    linear = (u * sign) @ vt * (stretch @ sign) / variance
+    return np.column_stack([linear, target_mean - linear @ source_mean])
+
+
+def rotated_square(center: tuple[float, float], side: float, roll: float, size: int) -> Affine:
+    """The transform (2 x 3) that turns a square of the picture, `side` pixels wide and leaning clockwise by `roll` radians,
+    upright into a `size` x `size` crop.
+    """
+    scale = size / side
+    linear = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]]) * scale
+    return np.column_stack([linear, size / 2 - linear @ np.asarray(center, dtype=np.float64)])
+
+
+def inverse(affine: Affine) -> Affine:
+    """The transform back."""
+    linear = np.linalg.inv(affine[:, :2])
+    return np.column_stack([linear, -linear @ affine[:, 2]])
+
+
+def apply(affine: Affine, points: Points) -> Points:
+    """N x 2 points through a transform."""
+    moved: Affine = points @ affine[:, :2].T + affine[:, 2]
+    return moved.astype(np.float32)

@@ -1,0 +1,110 @@
+"""What flows through the machine, one type a stage. Everything is in pixels of the full, upright picture."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+"""Height x width x 3, RGB, 0..255."""
+
+Points = npt.NDArray[np.float32]
+"""N x 2 positions (x, y), origin in the top-left corner, or N x 3 with a depth in the same unit."""
+
+ALIGNED_SIZE = 112
+"""Side of an aligned face in pixels (the contract, and every ArcFace-style network)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Pixels of one picture, perhaps smaller than the picture: `scale` is frame pixels per picture pixel (0 < scale <= 1)."""
+
+    pixels: Pixels
+    scale: float = 1.0
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A bounding box; it may reach past the picture's border."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def side(self) -> float:
+        """The longer side."""
+        return max(self.width, self.height)
+
+    @property
+    def center(self) -> tuple[float, float]:
+        return self.x + self.width / 2, self.y + self.height / 2
+
+    def squared(self) -> "Box":
+        """The square about the centre whose side is the longer one."""
+        center_x, center_y = self.center
+        return Box(center_x - self.side / 2, center_y - self.side / 2, self.side, self.side)
+
+    def scaled(self, factor: float) -> "Box":
+        """The same box in a picture `factor` times as large."""
+        return Box(self.x * factor, self.y * factor, self.width * factor, self.height * factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A face the detector found: its bounding box, five landmarks (5 x 2) and score (0..1).
+
+    The landmarks are the eye on the picture's left, the eye on its right, the nose tip, the left and the right mouth corner.
+    """
+
+    box: Box
+    landmarks: Points
+    score: float
+
+
+class Pose(NamedTuple):
+    """Head pose in degrees: yaw > 0 nose to the picture's right, pitch > 0 nose up, roll > 0 leaning clockwise."""
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A detection whose 106 points (106 x 2, the vendor's order) and pose are known."""
+
+    detection: Detection
+    points: Points
+    pose: Pose
+
+
+@dataclass(frozen=True, slots=True)
+class AlignedFace:
+    """A face turned upright and cut out: 112 x 112 x 3 RGB pixels, and where it was."""
+
+    box: Box
+    pixels: Pixels
+
+
+Embedding = npt.NDArray[np.float32]
+"""A face as a vector of unit length (512); the cosine of two is their dot product."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectLimits:
+    """Which faces are asked for: side of the face box in picture pixels, smallest and largest, and how many at most."""
+
+    min_size: float = 48
+    max_size: float = float("inf")
+    count: int = 10
