@@ -1,0 +1,102 @@
+"""From the bytes of a JPEG or PNG to upright RGB pixels, at full or at reduced size, within limits read from its header."""
+
+import math
+from collections.abc import Callable
+from io import BytesIO
+
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+from appliance.face.types import Frame, Pixels
+from appliance.faults import Fault, ResultCode, failing_as
+from appliance.stages import stage
+
+JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+
+ENOUGH_DETAIL = 1280
+"""Longer side below which a JPEG is not reduced further: one decode then serves detection and, nearly always, the crops
+too, and a second decode costs more than it saves (scripts/bench)."""
+
+_ORIENTATION_TAG = 0x0112
+
+_UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.transpose(1, 0, 2),
+    6: lambda pixels: pixels[::-1].transpose(1, 0, 2),
+    7: lambda pixels: pixels[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda pixels: pixels[:, ::-1].transpose(1, 0, 2),
+}
+"""What makes the pixels upright, by EXIF orientation (Exif 2.32, tag 274)."""
+
+Image.MAX_IMAGE_PIXELS = None  # the limit is each caller's own, and is held against the header before decoding
+
+
+class EncodedPicture:
+    """A JPEG or PNG in memory, decoded when pixels are asked for and only as finely as they are."""
+
+    def __init__(self, content: bytes, max_pixels: int) -> None:
+        """Reads the header alone. Raises Fault INF-04: not a JPEG or PNG, broken, or more than `max_pixels`."""
+        if not content.startswith((JPEG, PNG)):
+            raise Fault(ResultCode.BROKEN_IMAGE, "neither JPEG nor PNG")
+        self._content = content
+        with failing_as(ResultCode.BROKEN_IMAGE):
+            self._image = Image.open(BytesIO(content), formats=("JPEG", "PNG"))
+            orientation = self._image.getexif().get(_ORIENTATION_TAG, 1)
+        width, height = self._image.size
+        if width * height > max_pixels:
+            raise Fault(ResultCode.BROKEN_IMAGE, f"{width}x{height} pixels, the limit is {max_pixels}")
+        self._upright = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+        turned = self._upright is not None and orientation >= 5
+        self.width, self.height = (height, width) if turned else (width, height)
+        self._decoded: Frame | None = None
+
+    @property
+    def three_channels(self) -> bool:
+        """Whether it is a plain colour picture: no palette, no alpha, not grey, not CMYK."""
+        return self._image.mode == "RGB"
+
+    def frame(self, detail: float) -> Frame:
+        """Upright RGB pixels with at least `detail` frame pixels a picture pixel. Raises Fault INF-04."""
+        wanted = self._scale(detail)
+        if self._decoded is None or self._decoded.scale < wanted:
+            with stage("decode"), failing_as(ResultCode.BROKEN_IMAGE):
+                self._decoded = self._decode(wanted)
+        return self._decoded
+
+    def _scale(self, detail: float) -> float:
+        """The coarsest of 1, 1/2, 1/4, 1/8 that still has `detail`, and enough for the stages to come."""
+        detail = max(detail, min(1.0, ENOUGH_DETAIL / max(self.width, self.height)))
+        return next(scale for scale in (1 / 8, 1 / 4, 1 / 2, 1.0) if scale >= detail or scale == 1.0)
+
+    def _decode(self, scale: float) -> Frame:
+        if self._image.format != "PNG" and self._image.mode in ("RGB", "L"):
+            pixels = _decoded_jpeg(self._content, *(math.ceil(side * scale) for side in self._image.size))
+        else:
+            pixels, scale = _decoded_otherwise(self._content), 1.0
+        if self._upright is not None:
+            pixels = np.ascontiguousarray(self._upright(pixels))
+        return Frame(pixels, scale)
+
+
+def _decoded_jpeg(content: bytes, width: int, height: int) -> Pixels:
+    """A JPEG at the smallest scaled decode of at least `width` x `height`. A truncated file raises ValueError; what a
+    decoder can mend without inventing pixels (stray bytes before a marker, say) does not.
+    """
+    try:
+        return np.asarray(simplejpeg.decode_jpeg(content, "RGB", min_width=width, min_height=height))
+    except ValueError as error:
+        if "remature end" in str(error):
+            raise
+        return np.asarray(simplejpeg.decode_jpeg(content, "RGB", min_width=width, min_height=height, strict=False))
+
+
+def _decoded_otherwise(content: bytes) -> Pixels:
+    """PNG of any kind and CMYK JPEG: 16-bit greys by their upper byte, transparency dropped."""
+    with Image.open(BytesIO(content), formats=("JPEG", "PNG")) as image:
+        if not image.mode.startswith("I"):
+            return np.asarray(image.convert("RGB"))
+        grey = (np.asarray(image) >> 8).astype(np.uint8)
+    return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
