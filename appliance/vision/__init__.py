@@ -1,0 +1,1 @@
+"""Models -> answers, one question a file; takes pixels, never bytes."""

@@ -1,0 +1,91 @@
+"""Where are faces? YuNet: Wu, Peng, Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from appliance.face.geometry import suppress
+from appliance.face.types import Box, Detection, DetectLimits, Frame, Pixels
+from appliance.vision.crop import Picture
+from appliance.vision.runtime import Floats, Network
+
+SMALLEST_FACE = 12
+"""Pixels of a network's input a face should still measure: the smallest side the paper's anchors-free head is trained for."""
+
+SCORE = 0.45
+"""Below it a candidate is not a face: operating point of the prototype on WIDER FACE."""
+
+OVERLAP = 0.3
+"""Intersection over union above which two candidates are one face (as the network's authors evaluate it)."""
+
+
+class Detector:
+    """Finds faces with the smallest network in which the smallest wanted face is still large enough."""
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        """One network an input size (square), in any order."""
+        self._networks = sorted(networks, key=lambda network: network.file.width)
+
+    def detect(self, picture: Picture, limits: DetectLimits) -> list[Detection]:
+        """The faces within `limits`, largest first; in picture pixels."""
+        longer = max(picture.width, picture.height)
+        candidates = np.concatenate([self._candidates(picture, n) for n in self._suited(longer, limits.min_size)])
+        keep = suppress(candidates[:, :4], candidates[:, 14], OVERLAP)
+        faces = [_detection(row) for row in candidates[keep]]
+        wanted = [face for face in faces if limits.min_size <= face.box.side <= limits.max_size]
+        return sorted(wanted, key=lambda face: face.box.side, reverse=True)[: limits.count]
+
+    def _suited(self, longer: int, min_size: float) -> list[Network]:
+        fine = (n for n in self._networks if min_size * n.file.width / longer >= SMALLEST_FACE)
+        chosen = next(fine, self._networks[-1])
+        return [chosen] if chosen is self._networks[0] else [self._networks[0], chosen]
+
+    def _candidates(self, picture: Picture, network: Network) -> Floats:
+        """N x 15: box (x, y, width, height), five landmarks (x, y), score; in picture pixels."""
+        size = network.file.width
+        scale = size / max(picture.width, picture.height)
+        canvas = letterbox(picture.frame(min(1.0, scale)), size, scale)
+        rows = [_decoded(level, size) for level in _levels(network.run(canvas))]
+        candidates = np.concatenate(rows)
+        candidates[:, :14] /= scale
+        return candidates
+
+
+def letterbox(frame: Frame, size: int, scale: float) -> Pixels:
+    """The frame resized to `scale` input pixels a picture pixel, in the top-left corner of a black `size` x `size` square."""
+    canvas = np.zeros((size, size, 3), np.uint8)
+    factor = scale / frame.scale
+    width, height = (min(size, max(1, round(side * factor))) for side in (frame.width, frame.height))
+    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    cv2.resize(frame.pixels, (width, height), dst=canvas[:height, :width], interpolation=interpolation)
+    return canvas
+
+
+def _levels(outputs: Sequence[Floats]) -> list[dict[int, list[Floats]]]:
+    """The outputs (rows x columns x channels) by stride and number of channels: 1 (class and object score), 4, 10."""
+    levels: dict[int, dict[int, list[Floats]]] = {}
+    for output in outputs:
+        levels.setdefault(output.shape[0], {}).setdefault(output.shape[2], []).append(output)
+    return list(levels.values())
+
+
+def _decoded(level: dict[int, list[Floats]], size: int) -> Floats:
+    """Candidates (N x 15, input pixels) of one stride: box centre (p + cell) * stride, size exp(p) * stride."""
+    first, second = level[1]
+    score = np.sqrt(np.clip(first * second, 0, 1))[:, :, 0]
+    rows, columns = np.nonzero(score > SCORE)
+    stride = size // score.shape[0]
+    cells = np.stack([columns, rows], axis=1).astype(np.float32)
+    box = level[4][0][rows, columns]
+    centers = (box[:, :2] + cells) * stride
+    sizes = np.exp(np.clip(box[:, 2:], None, np.log(2 * size / stride))) * stride
+    landmarks = (level[10][0][rows, columns].reshape(-1, 5, 2) + cells[:, np.newaxis]) * stride
+    return np.concatenate(
+        [centers - sizes / 2, sizes, landmarks.reshape(-1, 10), score[rows, columns, np.newaxis]], axis=1
+    )
+
+
+def _detection(row: Floats) -> Detection:
+    x, y, width, height = (float(value) for value in row[:4])
+    return Detection(Box(x, y, width, height), row[4:14].reshape(5, 2), float(row[14]))

@@ -1,0 +1,251 @@
+"""The four answers the API gives, from the parts that each answer one question; and the pool of engines."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import combinations
+from math import isfinite
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from appliance.face import alignment, mesh
+from appliance.face.types import ALIGNED_SIZE, AlignedFace, Detection, DetectLimits, Embedding, Face, Frame
+from appliance.faults import Fault, ResultCode, failing_as
+from appliance.stages import stage
+from appliance.vision.crop import Picture, cut
+from appliance.vision.evidence import Scene
+from appliance.vision.landmarks import Mesh
+from appliance.vision.liveness import Liveness
+
+LARGEST_COUNT = 1000
+"""Most faces a caller may ask for; each costs one run of the mesh network."""
+
+LARGEST_SIZE = 65_535
+"""Largest face size a caller may name: the longest side a JPEG can have."""
+
+PRESENCE = 0.5
+"""Below it the mesh network says that there is no face (its model card)."""
+
+SCENE_SIDE = 960
+"""Longer side to which liveness frames are brought: the scene evidence was measured there."""
+
+
+class Detects(Protocol):
+    def detect(self, picture: Picture, limits: DetectLimits) -> list[Detection]: ...
+
+
+class Locates(Protocol):
+    def locate(self, picture: Picture, detection: Detection) -> Mesh: ...
+
+
+class Aligns(Protocol):
+    def align(self, picture: Picture, detections: Sequence[Detection]) -> list[AlignedFace]: ...
+
+
+class Embeds(Protocol):
+    def embed(self, face: AlignedFace) -> Embedding: ...
+
+    def similarity(self, a: Embedding, b: Embedding) -> float: ...
+
+
+class JudgesLiveness(Protocol):
+    def judge(self, scenes: Sequence[Scene], *, one_person: bool, covered: bool) -> Liveness: ...
+
+
+class Aligner:
+    """Cuts faces out upright, from as many pixels as the picture has for them."""
+
+    def align(self, picture: Picture, detections: Sequence[Detection]) -> list[AlignedFace]:
+        """One 112 x 112 crop a detection, in the same order. Raises DegenerateLandmarksError."""
+        return [
+            AlignedFace(
+                detection.box.squared(),
+                cut(picture, alignment.similarity_transform(detection.landmarks, alignment.TEMPLATE), ALIGNED_SIZE),
+            )
+            for detection in detections
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Stands in for every part whose model does not work: it answers each question with the fault that says so."""
+
+    fault: Fault
+
+    def detect(self, picture: Picture, limits: DetectLimits) -> list[Detection]:
+        raise self._again()
+
+    def locate(self, picture: Picture, detection: Detection) -> Mesh:
+        raise self._again()
+
+    def embed(self, face: AlignedFace) -> Embedding:
+        raise self._again()
+
+    def similarity(self, a: Embedding, b: Embedding) -> float:
+        raise self._again()
+
+    def judge(self, scenes: Sequence[Scene], *, one_person: bool, covered: bool) -> Liveness:
+        raise self._again()
+
+    def _again(self) -> Fault:
+        """A new exception each time, so that tracebacks do not pile up in one that lives as long as the engine."""
+        return Fault(self.fault.code, self.fault.detail)
+
+
+class FaceEngine:
+    """Answers the API's questions about pictures. Owns its parts; not thread-safe."""
+
+    def __init__(
+        self, detector: Detects, landmarks: Locates, aligner: Aligns, embedder: Embeds, liveness: JudgesLiveness
+    ) -> None:
+        self._detector = detector
+        self._landmarks = landmarks
+        self._aligner = aligner
+        self._embedder = embedder
+        self._liveness = liveness
+
+    def detect(self, picture: Picture, limits: DetectLimits) -> list[Face]:
+        """The faces within `limits`, largest first, with points and pose. Raises Fault INF-09, 10, 11, 16."""
+        return [
+            Face(detection, mesh.points_106(fitted.points), mesh.head_pose(fitted.points))
+            for detection, fitted in self._located(picture, limits)
+        ]
+
+    def align(self, picture: Picture, limits: DetectLimits) -> list[AlignedFace]:
+        """The same faces as `detect`, cut out upright. Raises Fault INF-09, 10, 11, 13, 14, 16."""
+        return self._aligned(picture, [detection for detection, _ in self._located(picture, limits)])
+
+    def embed(self, face: AlignedFace) -> Embedding:
+        """The embedding of an aligned face: 512 float32 of unit length. Raises Fault INF-12."""
+        with stage("embed"), failing_as(ResultCode.EXTRACT):
+            return self._embedder.embed(face)
+
+    def compare(self, a: AlignedFace, b: AlignedFace) -> float:
+        """How alike two aligned faces are, 0..1. Raises Fault INF-12, 18."""
+        return self._similarity(self.embed(a), self.embed(b))
+
+    def liveness(self, pictures: Sequence[Picture]) -> Liveness:
+        """Whether the largest face of four pictures, in time order, is one live person. Raises Fault INF-17, 19 and those
+        of the steps on the way.
+        """
+        found = [self._largest(picture) for picture in pictures]
+        aligned = [self._aligned(p, [detection])[0] for p, (detection, _) in zip(pictures, found, strict=True)]
+        embeddings = [self.embed(face) for face in aligned]
+        one_person = all(self._similarity(a, b) >= 0.5 for a, b in combinations(embeddings, 2))
+        scenes = [_scene(picture, detection) for picture, (detection, _) in zip(pictures, found, strict=True)]
+        with stage("liveness"), failing_as(ResultCode.LIVENESS):
+            return self._liveness.judge(scenes, one_person=one_person, covered=False)
+
+    def _largest(self, picture: Picture) -> tuple[Detection, Mesh]:
+        located = self._located(picture, DetectLimits(count=1))
+        if not located:
+            raise Fault(ResultCode.NO_FACE)
+        return located[0]
+
+    def _located(self, picture: Picture, limits: DetectLimits) -> list[tuple[Detection, Mesh]]:
+        """Detections with the mesh fitted to each, without those that the mesh network does not take for a face."""
+        _check(limits)
+        with stage("detect"), failing_as(ResultCode.DETECT):
+            detections = self._detector.detect(picture, limits)
+        located: list[tuple[Detection, Mesh]] = []
+        for detection in detections:
+            if len(located) == limits.count:
+                break
+            with stage("landmarks"), failing_as(ResultCode.DETECT):
+                fitted = self._landmarks.locate(picture, detection)
+            with failing_as(ResultCode.VALIDATE):
+                if _reliable(fitted):
+                    located.append((detection, fitted))
+        return located
+
+    def _aligned(self, picture: Picture, detections: Sequence[Detection]) -> list[AlignedFace]:
+        with stage("align"), failing_as(ResultCode.ALIGN):
+            aligned = self._aligner.align(picture, detections)
+        if len(aligned) != len(detections):
+            raise Fault(ResultCode.COUNT_UNMATCHED, f"{len(detections)} detected, {len(aligned)} aligned")
+        return aligned
+
+    def _similarity(self, a: Embedding, b: Embedding) -> float:
+        with failing_as(ResultCode.COMPARE):
+            return self._embedder.similarity(a, b)
+
+
+def _check(limits: DetectLimits) -> None:
+    if limits.count > LARGEST_COUNT:
+        raise Fault(ResultCode.DETECT_COUNT, f"{limits.count} faces, the bound is {LARGEST_COUNT}")
+    if limits.min_size > LARGEST_SIZE or LARGEST_SIZE < limits.max_size < float("inf"):
+        raise Fault(ResultCode.DETECT_SIZE, f"{limits.min_size}..{limits.max_size} px, the bound is {LARGEST_SIZE}")
+
+
+def _reliable(fitted: Mesh) -> bool:
+    """Raises ValueError when the mesh network's answer is not finite."""
+    if not (isfinite(fitted.presence) and np.isfinite(fitted.points).all()):
+        raise ValueError("the mesh is not finite")
+    return fitted.presence >= PRESENCE
+
+
+def _scene(picture: Picture, detection: Detection) -> Scene:
+    scale = min(1.0, SCENE_SIDE / max(picture.width, picture.height))
+    frame: Frame = picture.frame(scale)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    pixels = (
+        frame.pixels
+        if size == (frame.width, frame.height)
+        else cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA)
+    )
+    return Scene(np.asarray(pixels, np.uint8), detection.box.scaled(scale), detection.landmarks * scale)
+
+
+class EnginePool:
+    """Lends engines, one borrower each; a bounded number of borrowers may wait, the next one is turned away at once."""
+
+    def __init__(self, waiting: int, patience: float) -> None:
+        """At most `waiting` borrowers wait, each at most `patience` seconds."""
+        self._waiting, self._patience = waiting, patience
+        self._changed = threading.Condition()
+        self._idle: list[FaceEngine] | None = None
+        self._queue = 0
+
+    def fill(self, engines: Sequence[FaceEngine]) -> None:
+        """Hands the engines over: from here on they are lent."""
+        with self._changed:
+            self._idle = list(engines)
+            self._changed.notify_all()
+
+    @contextmanager
+    def lease(self) -> Iterator[FaceEngine]:
+        """An engine for the time inside. Raises Fault INF-08: nothing loaded yet (500), or all engines taken and the queue
+        full or too slow (503).
+        """
+        engine = self._take()
+        try:
+            yield engine
+        finally:
+            self._give_back(engine)
+
+    def _take(self) -> FaceEngine:
+        with stage("queue"), self._changed:
+            if self._idle is None:
+                raise Fault(ResultCode.NOT_READY, "models are loading", retry_after=1)
+            if not self._idle:
+                self._wait()
+            return self._idle.pop()
+
+    def _wait(self) -> None:
+        if self._queue >= self._waiting:
+            raise Fault(ResultCode.NOT_READY, f"{self._queue} requests wait already", status=503, retry_after=1)
+        self._queue += 1
+        try:
+            if not self._changed.wait_for(lambda: bool(self._idle), self._patience):
+                raise Fault(ResultCode.NOT_READY, f"no engine within {self._patience} s", status=503, retry_after=1)
+        finally:
+            self._queue -= 1
+
+    def _give_back(self, engine: FaceEngine) -> None:
+        with self._changed:
+            assert self._idle is not None
+            self._idle.append(engine)
+            self._changed.notify()

@@ -1,0 +1,94 @@
+"""Is it alive? Four frames of one face: a MiniFASNet-class network on each, and what the scene gives away.
+
+The network's three classes and its crops follow Minivision's Silent-Face-Anti-Spoofing; the scene evidence is measured in
+models/CARDS.md, with its limits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from appliance.face.types import Pixels
+from appliance.vision import evidence
+from appliance.vision.evidence import Scene
+from appliance.vision.runtime import Network
+
+CONTEXTS = (2.7, 4.0)
+"""Sides of the crops over the face box's side, as the network was trained."""
+
+LOGIT_LIMIT = 8.0
+"""One frame's log odds are cut here, so that a single sure frame does not outvote three."""
+
+EVIDENCE_WEIGHT = 2.0
+"""What a full sign of a presentation attack takes from the log odds."""
+
+TEMPERATURE = 1.5
+"""Log odds per unit of confidence, so that the bulk of real and attack sequences spreads over 0..1."""
+
+NOT_ONE_LIVE_PERSON = 0.30
+"""The most that a still shown again, or four frames of more than one person, can score (the contract)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """The verdict on four frames: `confidence` 0..1 that a live person was there, and what it rests on."""
+
+    confidence: float
+    network: float
+    bezel: float
+    coupled: bool
+    moire: bool
+    still: bool
+    blind: bool
+
+
+class LivenessCheck:
+    """Judges four frames of one face."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def judge(self, scenes: Sequence[Scene], *, one_person: bool, covered: bool = False) -> Liveness:
+        """The verdict on frames in time order. `one_person`: whether their embeddings are one person's; `covered`:
+        whether a mask or an object hides the face, which leaves the network nothing to judge.
+        """
+        network = float(np.mean([self._logit(scene) for scene in scenes]))
+        bezel = float(np.mean([evidence.bezel(scene) for scene in scenes[::2]]))
+        coupled = evidence.moves_as_one(scenes)
+        moire = float(np.mean([evidence.moire(scene) for scene in scenes])) > evidence.MOIRE
+        still = evidence.smallest_change(scenes) < evidence.STILL
+        blind = covered or evidence.blind(scenes)
+        odds = network - EVIDENCE_WEIGHT * (bezel + coupled + moire)
+        confidence = 1 / (1 + float(np.exp(-odds / TEMPERATURE)))
+        if blind and confidence > 0.5:
+            confidence = 0.5 + (confidence - 0.5) / 2
+        if still or not one_person:
+            confidence = min(confidence, NOT_ONE_LIVE_PERSON)
+        return Liveness(confidence, network, bezel, coupled, moire, still, blind)
+
+    def _logit(self, scene: Scene) -> float:
+        """Log odds of "live" for one frame: both contexts, and the closer one mirrored."""
+        near, far = (self._crop(scene, context) for context in CONTEXTS)
+        mirrored = np.ascontiguousarray(near[:, ::-1])
+        return float(np.mean([self._crop_logit(crop) for crop in (near, far, mirrored)]))
+
+    def _crop_logit(self, crop: Pixels) -> float:
+        live, *attacks = self._network.run(crop)[0]
+        return float(np.clip(live - np.logaddexp.reduce(attacks), -LOGIT_LIMIT, LOGIT_LIMIT))
+
+    def _crop(self, scene: Scene, context: float) -> Pixels:
+        """The square about the face, `context` times as large, slid inside the picture (never padded: the network takes
+        a black border for a screen's).
+        """
+        height, width = scene.pixels.shape[:2]
+        box = scene.box.squared()
+        scale = min((height - 1) / box.side, (width - 1) / box.side, context)
+        side = box.side * scale
+        center_x, center_y = box.center
+        left = int(np.clip(center_x - side / 2, 0, max(0.0, width - 1 - side)))
+        top = int(np.clip(center_y - side / 2, 0, max(0.0, height - 1 - side)))
+        region = scene.pixels[top : min(height, int(top + side) + 1), left : min(width, int(left + side) + 1)]
+        size = self._network.file.width
+        return np.asarray(cv2.resize(region, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)

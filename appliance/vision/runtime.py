@@ -1,0 +1,84 @@
+"""A TFLite model and its interpreter: pixels in, arrays out. The only file that imports the runtime."""
+
+import time
+from importlib import metadata
+from statistics import median
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from appliance.face.types import Pixels
+from appliance.vision.store import ModelError, ModelFile
+
+try:
+    from ai_edge_litert.interpreter import Interpreter
+
+    RUNTIME = "ai-edge-litert"
+except ImportError:
+    from tflite_runtime.interpreter import Interpreter
+
+    RUNTIME = "tflite-runtime"
+
+RUNTIME_VERSION = metadata.version(RUNTIME)
+
+Floats = npt.NDArray[np.float32]
+
+
+class Network:
+    """One model in one interpreter. Not thread-safe: whoever owns it runs it from one thread at a time."""
+
+    def __init__(self, file: ModelFile, content: bytes, threads: int) -> None:
+        """Loads `content`, allocates and warms up. Raises ModelError when the runtime refuses the model."""
+        self.file = file
+        try:
+            self._interpreter: Any = Interpreter(model_content=content, num_threads=threads)
+            self._interpreter.allocate_tensors()
+            (self._input,) = self._interpreter.get_input_details()
+            self._outputs = self._interpreter.get_output_details()
+            self._table = self._lookup_table()
+            self.run(np.zeros((file.height, file.width, 3), np.uint8))
+        except (ValueError, RuntimeError, cv2.error) as error:
+            raise ModelError(f"{file.file}: {error}") from error
+
+    def run(self, pixels: Pixels) -> list[Floats]:
+        """One inference on height x width x 3 RGB pixels of the model's input size.
+
+        Returns copies of the outputs, dequantised, without their batch axis, in the model's order.
+        """
+        if self.file.colour == "BGR":
+            pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), np.uint8)
+        tensor = pixels if self._table is None else cv2.LUT(pixels, self._table)
+        self._interpreter.set_tensor(self._input["index"], tensor[np.newaxis])
+        self._interpreter.invoke()
+        return [self._read(output) for output in self._outputs]
+
+    def seconds(self, rounds: int = 5) -> float:
+        """Median time of one inference."""
+        pixels = np.zeros((self.file.height, self.file.width, 3), np.uint8)
+        times = []
+        for _ in range(rounds):
+            start = time.perf_counter()
+            self.run(pixels)
+            times.append(time.perf_counter() - start)
+        return median(times)
+
+    def _lookup_table(self) -> npt.NDArray[Any] | None:
+        """What each of the 256 pixel values becomes in the input tensor; None when it stays what it is."""
+        values = (np.arange(256) - self.file.mean) / self.file.scale
+        kind = np.dtype(self._input["dtype"])
+        if kind.kind == "f":
+            return values.astype(kind)
+        scale, zero_point = self._input["quantization"]
+        limits = np.iinfo(kind)
+        table = np.clip(np.round(values / scale + zero_point), limits.min, limits.max).astype(kind)
+        identity = kind == np.uint8 and np.array_equal(table, np.arange(256))
+        return None if identity else table
+
+    def _read(self, output: dict[str, Any]) -> Floats:
+        values: Floats = self._interpreter.get_tensor(output["index"])[0].astype(np.float32, copy=False)
+        if output["dtype"] is np.float32:
+            return values
+        scale, zero_point = output["quantization"]
+        return (values - np.float32(zero_point)) * np.float32(scale)
