@@ -1,0 +1,77 @@
+"""Results -> the documented JSON; Fault -> status."""
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import bottle
+import numpy as np
+
+from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, Face
+from appliance.faults import Fault, ResultCode
+
+DIGITS = 5
+"""Decimals of coordinates and angles, as in the document's examples."""
+
+
+def answer(body: Mapping[str, Any], code: ResultCode = ResultCode.OK, status: int | None = None) -> bottle.HTTPResponse:
+    """A JSON answer with `return_msg` at its end; its Content-Type has no charset, because clients compare the string."""
+    document = {**body, "return_msg": message(code)}
+    content = json.dumps(document, separators=(",", ":")).encode()
+    return bottle.HTTPResponse(content, code.status if status is None else status, {"Content-Type": "application/json"})
+
+
+def message(code: ResultCode) -> dict[str, str]:
+    """The `return_msg` of every answer. (The document's prose says result_code; all its examples say return_code.)"""
+    return {"return_code": code.text, "return_msg": code.message}
+
+
+def failure(fault: Fault) -> bottle.HTTPResponse:
+    """The answer to a request that failed: `return_msg` and nothing else."""
+    response = answer({}, fault.code, fault.status)
+    if fault.retry_after is not None:
+        response.set_header("Retry-After", str(fault.retry_after))
+    return response
+
+
+def faces(found: Sequence[Face]) -> dict[str, Any]:
+    """The body of `/faces`."""
+    return {"count": len(found), "faces": [face(each) for each in found]}
+
+
+def face(found: Face) -> dict[str, Any]:
+    """One element of `faces`."""
+    points = np.round(found.points.astype(np.float64), DIGITS).tolist()
+    return {
+        "box": box(found.detection.box.squared()),
+        "landmark": {"lm_points": [{"x": x, "y": y} for x, y in points]},
+        "pose": {name: round(angle, DIGITS) for name, angle in found.pose._asdict().items()},
+    }
+
+
+def aligned_faces(found: Sequence[AlignedFace]) -> dict[str, Any]:
+    """The body of `/alignedfaces`: raw interleaved RGB, row by row, in base64."""
+    return {
+        "count": len(found),
+        "aligned_faces": [
+            {
+                "box": box(each.box),
+                "image_height": ALIGNED_SIZE,
+                "image_width": ALIGNED_SIZE,
+                "image_channel": 3,
+                "image_data": b64encode(each.pixels.tobytes()).decode("ascii"),
+            }
+            for each in found
+        ],
+    }
+
+
+def box(found: Box) -> dict[str, float]:
+    """A box."""
+    return {
+        "x": round(found.x, DIGITS),
+        "y": round(found.y, DIGITS),
+        "width": round(found.width, DIGITS),
+        "height": round(found.height, DIGITS),
+    }

@@ -1,0 +1,116 @@
+"""From a request to what the engine works on: query, body, multipart and zip; where INF-01 to INF-05 are born."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+
+from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, DetectLimits
+from appliance.faults import Fault, ResultCode
+from appliance.imaging.archive import four_pictures
+from appliance.imaging.decode import EncodedPicture
+
+RAW_ALIGNED_BYTES = ALIGNED_SIZE * ALIGNED_SIZE * 3
+"""An aligned face as `/alignedfaces` returns it: raw interleaved RGB."""
+
+MOST_PARTS = 16
+"""Parts of a multipart body that are read; the contract knows two at most, real clients add a few text fields."""
+
+_WHOLE_NUMBER = re.compile(r"0*([1-9][0-9]{0,17})")
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Reads requests within the configured bounds."""
+
+    max_body: int
+    max_pixels: int
+
+    def body(self, environ: Mapping[str, Any]) -> bytes:
+        """The whole body, which the server holds in memory already. Raises Fault INF-03 when it is empty."""
+        content = cast("bytes", environ["wsgi.input"].read())
+        if not content:
+            raise Fault(ResultCode.NO_IMAGE, "empty body")
+        return content
+
+    def picture(self, content: bytes) -> EncodedPicture:
+        """A posted picture. Raises Fault INF-04."""
+        return EncodedPicture(content, self.max_pixels)
+
+    def aligned_face(self, content: bytes) -> AlignedFace:
+        """A posted aligned face: JPEG or PNG of 112 x 112 with three channels, or 37,632 bytes of raw RGB.
+
+        Raises Fault INF-04, INF-05.
+        """
+        box = Box(0, 0, ALIGNED_SIZE, ALIGNED_SIZE)
+        try:
+            picture = self.picture(content)
+            if (picture.width, picture.height) != (ALIGNED_SIZE, ALIGNED_SIZE) or not picture.three_channels:
+                raise Fault(ResultCode.NOT_ALIGNED, f"{picture.width}x{picture.height}")
+            return AlignedFace(box, picture.frame(1.0).pixels)
+        except Fault:
+            if len(content) != RAW_ALIGNED_BYTES:
+                raise
+            return AlignedFace(box, np.frombuffer(content, np.uint8).reshape(ALIGNED_SIZE, ALIGNED_SIZE, 3))
+
+    def four_pictures(self, content: bytes) -> list[EncodedPicture]:
+        """The pictures 1 to 4 of a posted zip. Raises Fault INF-04, 22, 23, 24."""
+        return [self.picture(file) for file in four_pictures(content, self.max_body)]
+
+
+def detect_limits(query: Mapping[str, str]) -> DetectLimits:
+    """`minsize`, `maxsize`, `detectcount`; whatever else stands in the query is ignored. Raises Fault INF-02."""
+    given = {name: _whole_number(name, query[name]) for name in ("minsize", "maxsize", "detectcount") if name in query}
+    defaults = DetectLimits()
+    limits = DetectLimits(
+        given.get("minsize", defaults.min_size),
+        given.get("maxsize", defaults.max_size),
+        given.get("detectcount", defaults.count),
+    )
+    if limits.min_size > limits.max_size:
+        raise Fault(ResultCode.INVALID_QUERY, f"minsize {limits.min_size} > maxsize {limits.max_size}")
+    return limits
+
+
+def parts(content: bytes, content_type: str, names: Iterable[str]) -> list[bytes]:
+    """The named parts of a multipart/form-data body, in the order of `names`.
+
+    Raises Fault INF-01 when the body does not parse, INF-03 when a part is missing or empty.
+    """
+    kind, options = parse_options_header(content_type)
+    if kind != "multipart/form-data" or not options.get("boundary"):
+        raise Fault(ResultCode.INVALID_BODY, f"not multipart/form-data: {content_type[:80]!r}")
+    try:
+        found = _segments(content, options["boundary"])
+    except (MultipartError, ValueError) as error:
+        raise Fault(ResultCode.INVALID_BODY, str(error)) from error
+    missing = [name for name in names if not found.get(name)]
+    if missing:
+        raise Fault(ResultCode.NO_IMAGE, f"no part {', '.join(missing)}")
+    return [found[name] for name in names]
+
+
+def _segments(content: bytes, boundary: str) -> dict[str, bytes]:
+    """Every part's bytes by name; of parts with one name the first that is not empty."""
+    found: dict[str, bytes] = {}
+    name, chunks = "", list[bytes]()
+    with PushMultipartParser(boundary, content_length=len(content), max_segment_count=MOST_PARTS) as parser:
+        for event in parser.parse(content):
+            if isinstance(event, MultipartSegment):
+                name, chunks = event.name or "", []
+            elif event:
+                chunks.append(bytes(event))
+            elif not found.get(name):
+                found[name] = b"".join(chunks)
+        list(parser.parse(b""))
+    return found
+
+
+def _whole_number(name: str, text: str) -> int:
+    match = _WHOLE_NUMBER.fullmatch(text)
+    if match is None:
+        raise Fault(ResultCode.INVALID_QUERY, f"{name}={text[:40]!r}")
+    return int(match[1])
