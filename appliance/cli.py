@@ -1,0 +1,171 @@
+"""The command line: serve, detect, compare, liveness, selftest."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from appliance import __version__, config
+from appliance.config import Config, ConfigError
+from appliance.face.types import DetectLimits
+from appliance.faults import Fault
+
+EX_CONFIG = 78
+"""Exit status for a configuration that cannot be used (sysexits.h); systemd does not restart on it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit status: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = config.load(options.config, {"server": _given(options, "host", "port")})
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EX_CONFIG
+    logging.basicConfig(
+        level=settings.log.level.upper() if options.command == "serve" else logging.ERROR,
+        format="%(levelname)-7s %(name)s: %(message)s",
+    )
+    run: Callable[[argparse.Namespace, Config], int] = options.run
+    try:
+        return run(options, settings)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has enough; say nothing of it
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("appliance", description="Face recognition on this device.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def positive(text: str) -> int:
+        number = int(text)
+        if number < 1:
+            raise ValueError
+        return number
+
+    def command(name: str, run: Callable[[argparse.Namespace, Config], int], summary: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=summary, description=summary)
+        added.add_argument("--config", type=Path, metavar="FILE", help="TOML file; without it the defaults hold")
+        added.set_defaults(run=run)
+        return added
+
+    serve = command("serve", _serve, "Answer the HTTP API.")
+    serve.add_argument("--host", help="address to listen on")
+    serve.add_argument("--port", type=int, help="TCP port to listen on; 0 takes a free one")
+    serve.add_argument("--print-config", action="store_true", help="print the effective configuration and stop")
+    detect = command("detect", _detect, "Find the faces in photos.")
+    detect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
+    detect.add_argument("--minsize", type=positive, default=48, metavar="PX", help="smallest face (default 48)")
+    detect.add_argument("--maxsize", type=positive, metavar="PX", help="largest face")
+    detect.add_argument("--detectcount", type=positive, default=10, metavar="N", help="most faces a photo (default 10)")
+    detect.add_argument(
+        "--json", action="store_true", help="one JSON object a photo, as POST /faces answers, and each face's score"
+    )
+    detect.add_argument("--picture", type=Path, metavar="OUT.png", help="draw boxes, points and pose axes (one photo)")
+    compare = command("compare", _compare, "Compare the largest faces of two photos.")
+    compare.add_argument("photos", nargs=2, type=Path, metavar="PHOTO")
+    liveness = command("liveness", _liveness, "Judge four frames: a zip, or a folder, with the pictures 1 to 4.")
+    liveness.add_argument("source", type=Path, metavar="ZIP_OR_FOLDER")
+    selftest = command("selftest", _selftest, "Check that the models here give the recorded answers.")
+    selftest.add_argument("--record", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def _serve(options: argparse.Namespace, settings: Config) -> int:
+    if options.print_config:
+        print(config.commented(settings), end="")
+        return 0
+    from appliance.machine import Machine
+
+    try:
+        machine = Machine(settings)
+    except (OSError, ValueError) as error:
+        print(f"cannot listen on {settings.server.host}:{settings.server.port}: {error}", file=sys.stderr)
+        return 1
+    return machine.run()
+
+
+def _detect(options: argparse.Namespace, settings: Config) -> int:
+    from appliance import workbench
+
+    if options.picture and len(options.photos) > 1:
+        print("--picture takes one photo", file=sys.stderr)
+        return 2
+    limits = _limits(options)
+    bench = workbench.Workbench(settings)
+    status = 0
+    for photo in _progress(options.photos):
+        try:
+            found = bench.detect(photo, limits, options.picture)
+        except (OSError, Fault) as error:
+            status = 1
+            print(_complaint(photo, error), file=sys.stderr)
+            if options.json:
+                print(json.dumps(workbench.failure(photo, error)), flush=True)
+        else:
+            text = json.dumps(workbench.document(photo, found)) if options.json else workbench.summary(photo, found)
+            print(text, flush=True)
+    return status
+
+
+def _compare(options: argparse.Namespace, settings: Config) -> int:
+    from appliance.workbench import Workbench
+
+    bench = Workbench(settings)
+    return _answered(
+        options.photos, lambda: f"similarity {bench.compare(*options.photos):.4f} (0.5 and above: the same person)"
+    )
+
+
+def _liveness(options: argparse.Namespace, settings: Config) -> int:
+    from appliance.workbench import Workbench
+
+    bench = Workbench(settings)
+    return _answered([options.source], lambda: bench.liveness(options.source))
+
+
+def _selftest(options: argparse.Namespace, settings: Config) -> int:
+    from appliance.workbench import Workbench
+
+    lines, sound = Workbench(settings).record() if options.record else Workbench(settings).selftest()
+    print("\n".join(lines))
+    return 0 if sound else 1
+
+
+def _limits(options: argparse.Namespace) -> DetectLimits:
+    largest = float("inf") if options.maxsize is None else options.maxsize
+    return DetectLimits(options.minsize, largest, options.detectcount)
+
+
+def _answered(sources: Sequence[Path], question: Callable[[], str]) -> int:
+    try:
+        print(question())
+    except (OSError, Fault) as error:
+        print(_complaint(" ".join(map(str, sources)), error), file=sys.stderr)
+        return 1
+    return 0
+
+
+def _complaint(what: object, error: OSError | Fault) -> str:
+    return f"{what}: {error.strerror if isinstance(error, OSError) else error}"
+
+
+def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(options, name, None)) is not None}
+
+
+def _progress(photos: Sequence[Path]) -> Iterable[Path]:
+    """The photos, with a progress bar on standard error when they are many and someone looks."""
+    if len(photos) == 1 or not sys.stderr.isatty():
+        return photos
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(photos, "detecting", console=Console(stderr=True))

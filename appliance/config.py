@@ -1,0 +1,151 @@
+"""What can be configured, and the TOML that sets it."""
+
+import tomllib
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomlkit
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Auto = Literal["auto"]
+Precision = Literal["auto", "int8", "float16"]
+RestrictablePath = Literal["/faces", "/alignedfaces", "/similarity", "/liveness/multiframe"]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text has one line a mistake, each with its dotted path."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class ServerSection(Section):
+    """The HTTP server."""
+
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address to listen on; 127.0.0.1 answers this device alone."
+    )
+    port: int = Field(default=9297, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    max_body_mib: int = Field(default=8, ge=1, le=64, description="Largest request body, in MiB.")
+    max_megapixels: float = Field(
+        default=40, gt=0, le=200, description="Largest picture, read from its header before decoding."
+    )
+    queue: int = Field(
+        default=16,
+        ge=0,
+        le=256,
+        description="Requests that may wait for an engine; the next one is answered 503 at once.",
+    )
+    patience_s: float = Field(
+        default=10, gt=0, le=30, description="Longest wait for an engine, in seconds, before a 503."
+    )
+    connections: int = Field(
+        default=256, ge=8, le=4096, description="Open connections; further ones wait in the system's own queue."
+    )
+
+
+class EngineSection(Section):
+    """The face engine."""
+
+    models: Annotated[Path, Field(strict=False)] | None = Field(
+        default=None, description="Folder with manifest.toml; unset: the models that came with the program."
+    )
+    engines: Annotated[int, Field(ge=1, le=16)] | Auto = Field(
+        default="auto", description='Pictures worked on at once; "auto": one a core, at most four.'
+    )
+    threads: int = Field(default=1, ge=1, le=16, description="Threads of each model in an engine.")
+    detector: Precision = Field(default="auto", description='"auto" (the fastest on this device), "int8" or "float16".')
+    embedder: Precision = Field(default="auto", description="As above.")
+    liveness: Precision = Field(default="auto", description="As above.")
+
+
+class LivenessSection(Section):
+    """The liveness check."""
+
+    mode: Literal["multi", "single"] = Field(
+        default="multi", description='"single" switches POST /liveness/multiframe off (INF-25, 406).'
+    )
+
+
+class AccessSection(Section):
+    """Who may ask what, and until when."""
+
+    restricted: Annotated[tuple[RestrictablePath, ...], Field(strict=False)] = Field(
+        default=(), description="Documented paths that are switched off (INF-25, 406)."
+    )
+    expires: date | None = Field(
+        default=None, description="Last day on which the API answers (INF-26, 406, after it); unset: for ever."
+    )
+
+
+class LogSection(Section):
+    """The log, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is written."
+    )
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    server: ServerSection = ServerSection()
+    engine: EngineSection = EngineSection()
+    liveness: LivenessSection = LivenessSection()
+    access: AccessSection = AccessSection()
+    log: LogSection = LogSection()
+
+
+def load(path: Path | None, overrides: dict[str, dict[str, Any]]) -> Config:
+    """The configuration of a TOML file (none: the defaults), with `overrides` (section -> key -> value) on top.
+
+    Raises ConfigError that names every mistake at once.
+    """
+    try:
+        tables = tomllib.loads(path.read_text("utf-8")) if path else {}
+        for section, values in overrides.items():
+            if values and isinstance(tables.setdefault(section, {}), dict):
+                tables[section] |= values
+        return Config.model_validate(tables)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    except ValidationError as error:
+        raise ConfigError("\n".join(_mistakes(error))) from error
+
+
+def commented(config: Config) -> str:
+    """The effective configuration as TOML, each key with what it means; a key without a value is commented out."""
+    document = tomlkit.document()
+    for name, section_field in type(config).model_fields.items():
+        section: Section = getattr(config, name)
+        table = tomlkit.table()
+        for key, field in type(section).model_fields.items():
+            table.add(tomlkit.comment(field.description or ""))
+            value = getattr(section, key)
+            if value is None:
+                table.add(tomlkit.comment(f"{key} ="))
+            else:
+                table.add(
+                    key, list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
+                )
+        table.add(tomlkit.nl())
+        document.add(tomlkit.comment((section_field.annotation.__doc__ or "").strip()))
+        document.add(name, table)
+    return tomlkit.dumps(document).strip() + "\n"
+
+
+def _mistakes(error: ValidationError) -> Iterator[str]:
+    """One line a field. Alternatives of a union (`int`, `"auto"`) are named together; pydantic lists them apart."""
+    reasons: dict[str, list[str]] = {}
+    for mistake in error.errors(include_url=False):
+        location = [str(part) for part in mistake["loc"]]
+        field = ".".join(location[:2]) if len(location) > 2 and not location[2].isdigit() else ".".join(location)
+        reason = "unknown key" if mistake["type"] == "extra_forbidden" else mistake["msg"]
+        reasons.setdefault(field, []).append(f"{reason} (got {mistake['input']!r})" if len(location) > 1 else reason)
+    for field, found in reasons.items():
+        yield f"{field}: {' or '.join(dict.fromkeys(found))}"
