@@ -96,8 +96,15 @@ class Workbench:
 
 
 def document(photo: Path, found: Sequence[Face]) -> dict[str, Any]:
-    """What `POST /faces` answers, with the file's name and each face's score."""
-    faces = [{**answers.face(face), "score": round(face.detection.score, answers.DIGITS)} for face in found]
+    """What `POST /faces` answers, with the file's name, and of each face the detector's own rectangle and score."""
+    faces = [
+        {
+            **answers.face(face),
+            "bounding_box": answers.box(face.detection.box),
+            "score": round(face.detection.score, answers.DIGITS),
+        }
+        for face in found
+    ]
     return {"file": str(photo), "count": len(found), "faces": faces, "return_msg": answers.message(ResultCode.OK)}
 
 

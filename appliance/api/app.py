@@ -32,7 +32,8 @@ class FaceApi:
 
     def __init__(self, documented: Documented, access: Access) -> None:
         self._access = access
-        self._app = bottle.Bottle(catchall=False)
+        self._app = bottle.Bottle()
+        self._app.config["catchall"] = False
         self._app.default_error_handler = _http_error
         for method, path, handler in (
             ("POST", "/faces", documented.faces),

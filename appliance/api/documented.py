@@ -55,4 +55,5 @@ class Documented:
 
     def _parts(self, *names: str) -> list[bytes]:
         content = self.intake.body(bottle.request.environ)
-        return intake.parts(content, bottle.request.content_type, names)
+        # bottle's own content_type is in lower case, and a boundary is not
+        return intake.parts(content, bottle.request.environ.get("CONTENT_TYPE", ""), names)

@@ -11,7 +11,7 @@ from typing import Any
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
 from waitress.utilities import RequestEntityTooLarge
@@ -77,8 +77,14 @@ class Parser(HTTPRequestParser):
     drained = False
     """Whether a request that is refused has been read to its end, so that the connection can go on."""
 
+    path = ""
+    """Until one is read; waitress logs the path of a request whose client has left, even of one that never had any."""
+
     def parse_header(self, header_plus: bytes) -> None:
-        super().parse_header(header_plus)
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:  # a URI like http://[, a length of thousands of digits
+            raise ParsingError(str(error)) from error
         if self.body_rcv is None:
             return
         limit = self.adj.max_request_body_size // DRAINED
@@ -94,6 +100,8 @@ class Parser(HTTPRequestParser):
         elif self.completed and self.body_rcv is not None and self.body_rcv.buf.too_large:
             self.error = RequestEntityTooLarge("read and thrown away")
             self.drained = True
+        if self.completed:
+            self.expect_continue = False  # nothing is to come; waitress would ask for it and wait
         return consumed
 
 
@@ -105,7 +113,7 @@ class Refusal(ErrorTask):
         status = 400 if self.request.error.code == 501 else self.request.error.code
         response = answers.failure(Fault(code if status != 400 else ResultCode.INVALID_BODY, status=status))
         request_id = secrets.token_hex(8)
-        log.info("%s %s id=%s from=%s", response.status, self.request.error.body, request_id, self.channel.addr[0])
+        log.info("%s %r id=%s from=%s", response.status, self.request.error.body, request_id, self.channel.addr[0])
         self.status = response.status
         self.response_headers = [*response.headerlist, *own_headers(request_id), ("Server-Timing", "total;dur=0.00")]
         self.content_length = len(response.body)
@@ -163,11 +171,11 @@ class HttpServer:
         )
         self._sockets: dict[int, Any] = {}
         self._dispatcher = ThreadedTaskDispatcher()
-        self._dispatcher.set_thread_count(adjustments.threads)
         self._listeners = [
             Listener(app, self._sockets, dispatcher=self._dispatcher, adj=adjustments, sockinfo=info)
             for info in adjustments.listen
         ]
+        self._dispatcher.set_thread_count(adjustments.threads)
         self._stopping = threading.Event()
         self._stopped = threading.Event()
 

@@ -25,10 +25,12 @@ def similarity_transform(source: Points, target: Points) -> Affine:
     Method: Umeyama, "Least-squares estimation of transformation parameters between two point patterns", 1991.
     Raises DegenerateLandmarksError.
     """
+    if not np.isfinite(source).all():
+        raise DegenerateLandmarksError(f"landmarks {source.tolist()} are not finite")
     source_mean, target_mean = source.mean(axis=0, dtype=np.float64), target.mean(axis=0, dtype=np.float64)
     centred, wanted = source - source_mean, target - target_mean
     variance = (centred**2).sum()
-    if not np.isfinite(variance) or variance < np.finfo(np.float32).eps:
+    if variance < np.finfo(np.float32).eps:
         raise DegenerateLandmarksError(f"cannot align to landmarks {source.tolist()}")
     u, stretch, vt = np.linalg.svd(wanted.T @ centred)
     sign = np.array([1.0, np.sign(np.linalg.det(u @ vt))])

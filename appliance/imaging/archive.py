@@ -12,6 +12,7 @@ MOST_ENTRIES = 1024
 """Entries of a central directory that are looked at; each costs memory, and a zip of 8 MiB can hold 180,000."""
 
 _ENTRY_SIGNATURE = b"PK\x01\x02"
+_BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile inflates bzip2 and LZMA whole, whatever is asked for
 _FRAME_NAME = re.compile(r"(?:[^/\\]+/)?([1-4])\.(?:png|jpg|jpeg)", re.IGNORECASE)
 _SIDECAR = re.compile(r"(?:.*/)?(?:\.[^/]*|__MACOSX/.*|Thumbs\.db|desktop\.ini)", re.IGNORECASE | re.DOTALL)
 
@@ -20,8 +21,8 @@ def four_pictures(content: bytes, max_bytes: int) -> list[bytes]:
     """The files 1, 2, 3, 4 of a zip, in that order; they may lie in one folder. Directories and what operating systems
     leave beside files are passed over.
 
-    Raises Fault: INF-22 not a zip, encrypted or damaged; INF-24 not four files; INF-23 a wrong name, or one number twice;
-    INF-04 a file of more than `max_bytes` inflated.
+    Raises Fault: INF-22 not a zip, encrypted, damaged, or a compression other than deflate; INF-24 not four files; INF-23
+    a wrong name, or one number twice; INF-04 a file of more than `max_bytes` inflated.
     """
     if content.count(_ENTRY_SIGNATURE) > MOST_ENTRIES:
         raise Fault(ResultCode.ZIP_COUNT, f"more than {MOST_ENTRIES} entries")
@@ -43,6 +44,8 @@ def _number(name: str) -> str:
 
 
 def _inflated(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, max_bytes: int) -> bytes:
+    if entry.compress_type not in _BOUNDED:
+        raise Fault(ResultCode.NOT_A_ZIP, f"{entry.filename}: compression method {entry.compress_type}")
     with archive.open(entry) as file:
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:

@@ -1,6 +1,7 @@
 """From the bytes of a JPEG or PNG to upright RGB pixels, at full or at reduced size, within limits read from its header."""
 
 import math
+import re
 from collections.abc import Callable
 from io import BytesIO
 
@@ -19,6 +20,8 @@ ENOUGH_DETAIL = 1280
 too, and a second decode costs more than it saves (scripts/bench)."""
 
 _ORIENTATION_TAG = 0x0112
+_MENDED = re.compile("extraneous bytes before marker|Invalid SOS parameters")
+_START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
 _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     2: lambda pixels: pixels[:, ::-1],
@@ -44,10 +47,11 @@ class EncodedPicture:
         self._content = content
         with failing_as(ResultCode.BROKEN_IMAGE):
             self._image = Image.open(BytesIO(content), formats=("JPEG", "PNG"))
-            orientation = self._image.getexif().get(_ORIENTATION_TAG, 1)
         width, height = self._image.size
         if width * height > max_pixels:
             raise Fault(ResultCode.BROKEN_IMAGE, f"{width}x{height} pixels, the limit is {max_pixels}")
+        with failing_as(ResultCode.BROKEN_IMAGE):
+            orientation = self._image.getexif().get(_ORIENTATION_TAG, 1)
         self._upright = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
         turned = self._upright is not None and orientation >= 5
         self.width, self.height = (height, width) if turned else (width, height)
@@ -83,12 +87,13 @@ class EncodedPicture:
 
 def _decoded_jpeg(content: bytes, width: int, height: int) -> Pixels:
     """A JPEG at the smallest scaled decode of at least `width` x `height`. A truncated file raises ValueError; what a
-    decoder can mend without inventing pixels (stray bytes before a marker, say) does not.
+    decoder can mend without inventing pixels (stray bytes before a marker, say) does not. libjpeg tells its first warning
+    alone, so a file that is mended must also have its end.
     """
     try:
         return np.asarray(simplejpeg.decode_jpeg(content, "RGB", min_width=width, min_height=height))
     except ValueError as error:
-        if "remature end" in str(error):
+        if not _MENDED.search(str(error)) or content.rfind(_END_OF_IMAGE) < content.rfind(_START_OF_SCAN):
             raise
         return np.asarray(simplejpeg.decode_jpeg(content, "RGB", min_width=width, min_height=height, strict=False))
 

@@ -36,11 +36,14 @@ Grey = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A frame and the face in it: RGB pixels, and the face's box and five landmarks in the pixels of that frame."""
+    """A frame and the face in it: RGB pixels, and in the pixels of that frame the face's box, five landmarks (5 x 2) and
+    106 points (106 x 2).
+    """
 
     pixels: Pixels
     box: Box
     landmarks: Points
+    points: Points
 
     def grey(self, scale: float = 1.0) -> Grey:
         grey = cv2.cvtColor(self.pixels, cv2.COLOR_RGB2GRAY)

@@ -12,6 +12,7 @@ from appliance.vision.embedder import Embedder
 from appliance.vision.engine import Aligner, FaceEngine, Missing
 from appliance.vision.landmarks import Landmarks
 from appliance.vision.liveness import LivenessCheck
+from appliance.vision.occlusion import OcclusionCheck
 from appliance.vision.runtime import Network
 from appliance.vision.selftest import Answers, complaints
 from appliance.vision.store import ModelError, ModelFile, ModelStore, Role, fastest
@@ -83,6 +84,7 @@ def build(choice: Choice, threads: int) -> FaceEngine:
         part(Role.LANDMARKS, lambda networks: Landmarks(networks[0])),
         Aligner(),
         part(Role.EMBEDDER, lambda networks: Embedder(networks[0])),
+        OcclusionCheck(),
         part(Role.LIVENESS, lambda networks: LivenessCheck(networks[0])),
     )
 
