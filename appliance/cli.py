@@ -3,15 +3,18 @@
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appliance import __version__, config
 from appliance.config import Config, ConfigError
-from appliance.face.types import DetectLimits
 from appliance.faults import Fault
+
+if TYPE_CHECKING:
+    from appliance.face.types import DetectLimits
 
 EX_CONFIG = 78
 """Exit status for a configuration that cannot be used (sysexits.h); systemd does not restart on it."""
@@ -82,6 +85,7 @@ def _serve(options: argparse.Namespace, settings: Config) -> int:
     if options.print_config:
         print(config.commented(settings), end="")
         return 0
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # engines are the parallelism; a pool of its own costs 20 MB
     from appliance.machine import Machine
 
     try:
@@ -139,7 +143,9 @@ def _selftest(options: argparse.Namespace, settings: Config) -> int:
     return 0 if sound else 1
 
 
-def _limits(options: argparse.Namespace) -> DetectLimits:
+def _limits(options: argparse.Namespace) -> "DetectLimits":
+    from appliance.face.types import DetectLimits
+
     largest = float("inf") if options.maxsize is None else options.maxsize
     return DetectLimits(options.minsize, largest, options.detectcount)
 

@@ -6,7 +6,6 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Auto = Literal["auto"]
@@ -120,6 +119,8 @@ def load(path: Path | None, overrides: dict[str, dict[str, Any]]) -> Config:
 
 def commented(config: Config) -> str:
     """The effective configuration as TOML, each key with what it means; a key without a value is commented out."""
+    import tomlkit  # for this alone
+
     document = tomlkit.document()
     for name, section_field in type(config).model_fields.items():
         section: Section = getattr(config, name)

@@ -8,7 +8,7 @@ from typing import Any
 
 import appliance_models
 
-from appliance import __version__
+from appliance import __version__, memory
 from appliance.api.access import Access
 from appliance.api.app import API_VERSION, FaceApi
 from appliance.api.documented import Documented
@@ -19,7 +19,7 @@ from appliance.faults import Fault, ResultCode
 from appliance.imaging.decode import EncodedPicture
 from appliance.supervision import Supervisor
 from appliance.vision import loading, selftest
-from appliance.vision.engine import EnginePool
+from appliance.vision.engine import EnginePool, FaceEngine
 from appliance.vision.loading import Choice, Chosen
 from appliance.vision.runtime import RUNTIME, RUNTIME_VERSION
 from appliance.vision.store import ModelError, ModelStore, Role
@@ -31,12 +31,19 @@ PORTRAIT, SELFTEST = "portrait.jpg", "selftest.toml"
 MOST_ENGINES = 4
 """Engines that "auto" takes at most: a Pi has four cores, and each engine costs memory (scripts/bench)."""
 
+TICK_SECONDS = 5.0
+"""How often the main thread looks after things."""
+
+IDLE_SECONDS = 30.0
+"""A large network that nobody has asked for so long is given up; building it again costs about one run of it."""
+
 
 class Machine:
     """The whole device."""
 
     def __init__(self, config: Config) -> None:
         """Binds the socket. Raises OSError when the address cannot be had."""
+        memory.keep_small()
         self._config = config
         self._choice: Choice = {}
         self._engines = EnginePool(config.server.queue, config.server.patience_s)
@@ -61,16 +68,21 @@ class Machine:
         supervisor.start("http", self._http.run)
         log.info("listening on http://%s:%d, models are loading", self._config.server.host, self._http.port)
         supervisor.start("models", self._load)
-        status = supervisor.wait()
+        status = supervisor.wait(self._tick, TICK_SECONDS)
         self._http.stop()
         log.info("stopped")
         return status
 
+    def _tick(self) -> None:
+        loading.give_up_idle(self._choice, IDLE_SECONDS)
+
     def _load(self) -> None:
         section = self._config.engine
-        self._choice = choose(section)
+        choice, first = first_engine(section)
         count = engine_count(section)
-        self._engines.fill([loading.build(self._choice, section.threads) for _ in range(count)])
+        self._choice = choice
+        self._engines.fill([first, *(loading.build(choice, section.threads) for _ in range(count - 1))])
+        memory.give_back()
         log.info("ready: %d engine(s) of %d thread(s)", count, section.threads)
 
     def _facts(self) -> Mapping[str, Any]:
@@ -97,15 +109,18 @@ class Machine:
         }
 
 
-def choose(section: EngineSection) -> Choice:
-    """The models that serve on this device: verified, the fastest precision of each, proven on the bundled portrait."""
+def first_engine(section: EngineSection) -> tuple[Choice, FaceEngine]:
+    """The models that serve on this device (verified, the fastest precision of each, proven on the bundled portrait), and
+    an engine of them.
+    """
     folder = model_folder(section)
     precisions = {Role.DETECTOR: section.detector, Role.EMBEDDER: section.embedder, Role.LIVENESS: section.liveness}
     try:
         choice = loading.choose(ModelStore.open(folder), precisions, section.threads)
-        return loading.prove(choice, portrait(folder), selftest.read(folder / SELFTEST), section.threads)
+        return loading.proven(choice, portrait(folder), selftest.read(folder / SELFTEST), section.threads)
     except ModelError as error:
-        return loading.unusable(error)
+        choice = loading.unusable(error)
+        return choice, loading.build(choice, section.threads)
 
 
 def portrait(folder: Path) -> EncodedPicture:

@@ -22,11 +22,14 @@ class Supervisor:
         thread.start()
         return thread
 
-    def wait(self) -> int:
-        """Returns the exit status: 0 after SIGTERM or SIGINT, 1 after a worker died. Call from the main thread."""
+    def wait(self, tick: Callable[[], None], seconds: float) -> int:
+        """Returns the exit status: 0 after SIGTERM or SIGINT, 1 after a worker died; until then calls `tick` every so many
+        seconds. Call from the main thread.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        self._ended.wait()
+        while not self._ended.wait(seconds):
+            tick()
         return self._status
 
     def _watched(self, name: str, work: Callable[[], None]) -> None:

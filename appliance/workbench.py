@@ -16,7 +16,6 @@ from appliance.imaging.archive import FRAMES, four_pictures
 from appliance.imaging.decode import EncodedPicture
 from appliance.imaging.draw import draw_faces
 from appliance.vision import loading, selftest
-from appliance.vision.engine import FaceEngine
 from appliance.vision.loading import Chosen
 from appliance.vision.store import ModelStore, Role
 
@@ -30,8 +29,7 @@ class Workbench:
         self._section = settings.engine
         self._max_pixels = int(settings.server.max_megapixels * 1e6)
         self._max_bytes = settings.server.max_body_mib * 2**20
-        self._choice = machine.choose(settings.engine)
-        self._engine: FaceEngine = loading.build(self._choice, settings.engine.threads)
+        self._choice, self._engine = machine.first_engine(settings.engine)
 
     def detect(self, photo: Path, limits: DetectLimits, drawing: Path | None = None) -> list[Face]:
         """The faces of a photo; with `drawing`, also drawn into a picture there. Raises OSError, Fault."""

@@ -8,7 +8,7 @@ import numpy as np
 from appliance.face.geometry import suppress
 from appliance.face.types import Box, Detection, DetectLimits, Frame, Pixels
 from appliance.vision.crop import Picture
-from appliance.vision.runtime import Floats, Network
+from appliance.vision.runtime import Floats, Runs
 
 SMALLEST_FACE = 12
 """Pixels of a network's input that the smallest wanted face should still measure; below it recall falls (models/CARDS.md)."""
@@ -24,7 +24,7 @@ OVERLAP = 0.3
 class Detector:
     """Finds faces with the smallest network in which the smallest wanted face is still large enough."""
 
-    def __init__(self, networks: Sequence[Network]) -> None:
+    def __init__(self, networks: Sequence[Runs]) -> None:
         """One network an input size (square), in any order."""
         self._networks = sorted(networks, key=lambda network: network.file.width)
 
@@ -37,7 +37,7 @@ class Detector:
         wanted = [face for face in faces if limits.min_size <= face.box.side <= limits.max_size]
         return sorted(wanted, key=lambda face: face.box.side, reverse=True)
 
-    def _suited(self, longer: int, min_size: float) -> list[Network]:
+    def _suited(self, longer: int, min_size: float) -> Sequence[Runs]:
         """The smallest network that will do. The largest is joined by the one before it, because alone it loses faces that
         fill the picture: average precision .8758 alone, .8873 together (easy setting, development pictures).
         """
@@ -45,7 +45,7 @@ class Detector:
         chosen = next(fine, self._networks[-1])
         return self._networks[-2:] if chosen is self._networks[-1] else [chosen]
 
-    def _candidates(self, picture: Picture, network: Network) -> Floats:
+    def _candidates(self, picture: Picture, network: Runs) -> Floats:
         """N x 15: box (x, y, width, height), five landmarks (x, y), score; in picture pixels."""
         size = network.file.width
         scale = size / max(picture.width, picture.height)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from appliance.face.types import AlignedFace, Embedding
-from appliance.vision.runtime import Network
+from appliance.vision.runtime import Runs
 from appliance.vision.store import ModelError
 
 SLOPE = 14.0
@@ -13,7 +13,7 @@ SLOPE = 14.0
 class Embedder:
     """Turns an aligned face into an embedding, and two embeddings into a similarity."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Runs) -> None:
         """Raises ModelError when the manifest gives the model no operating point."""
         if network.file.operating_point is None:
             raise ModelError(f"{network.file.file}: the manifest has no operating_point for it")

@@ -8,7 +8,7 @@ from appliance.face.alignment import Affine, apply, inverse, rotated_square
 from appliance.face.mesh import MESH_SIZE, head_pose, points_106
 from appliance.face.types import Detection, Pixels, Points, Pose
 from appliance.vision.crop import Picture, cut, magnification
-from appliance.vision.runtime import Network
+from appliance.vision.runtime import Runs
 
 REGION = 1.3
 """Side of the region the network sees over the face box's side: lowest error on HELEN and AFW with this detector."""
@@ -33,7 +33,7 @@ class Landmarks:
     (AFW), and together with its mirrored run by 0.9 %.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Runs) -> None:
         self._network = network
 
     def locate(self, picture: Picture, detection: Detection) -> Fit:

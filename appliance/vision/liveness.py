@@ -13,7 +13,7 @@ import numpy as np
 from appliance.face.types import Pixels
 from appliance.vision import evidence
 from appliance.vision.evidence import Scene
-from appliance.vision.runtime import Network
+from appliance.vision.runtime import Runs
 
 CONTEXTS = (2.7, 4.0)
 """Sides of the crops over the face box's side, as the network was trained."""
@@ -47,7 +47,7 @@ class Liveness:
 class LivenessCheck:
     """Judges four frames of one face."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Runs) -> None:
         self._network = network
 
     def judge(self, scenes: Sequence[Scene], *, one_person: bool, covered: bool = False) -> Liveness:

@@ -1,9 +1,10 @@
 """A TFLite model and its interpreter: pixels in, arrays out. The only file that imports the runtime."""
 
+import threading
 import time
 from importlib import metadata
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -29,7 +30,7 @@ Floats = npt.NDArray[np.float32]
 class Network:
     """One model in one interpreter. Not thread-safe: whoever owns it runs it from one thread at a time."""
 
-    def __init__(self, file: ModelFile, content: bytes, threads: int) -> None:
+    def __init__(self, file: ModelFile, content: bytes, threads: int, *, warm_up: bool = True) -> None:
         """Loads `content`, allocates and warms up. Raises ModelError when the runtime refuses the model."""
         self.file = file
         try:
@@ -38,7 +39,8 @@ class Network:
             (self._input,) = self._interpreter.get_input_details()
             self._outputs = self._interpreter.get_output_details()
             self._table = self._lookup_table()
-            self.run(np.zeros((file.height, file.width, 3), np.uint8))
+            if warm_up:
+                self.run(np.zeros((file.height, file.width, 3), np.uint8))
         except (ValueError, RuntimeError, cv2.error) as error:
             raise ModelError(f"{file.file}: {error}") from error
 
@@ -82,3 +84,41 @@ class Network:
             return values
         scale, zero_point = output["quantization"]
         return (values - np.float32(zero_point)) * np.float32(scale)
+
+
+class Runs(Protocol):
+    """A network: one engine's own, or one that engines share."""
+
+    file: ModelFile
+
+    def run(self, pixels: Pixels) -> list[Floats]: ...
+
+
+class SharedNetwork:
+    """A network that engines share: built when first asked, run by one engine at a time, given up when nobody has asked for
+    a while (the largest detector takes 185 MB, scripts/bench).
+    """
+
+    def __init__(self, file: ModelFile, content: bytes, threads: int) -> None:
+        self.file = file
+        self._content = content
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._network: Network | None = None
+        self._last_run = 0.0
+
+    def run(self, pixels: Pixels) -> list[Floats]:
+        """As `Network.run`; waits while another engine runs it. Raises ModelError."""
+        with self._lock:
+            if self._network is None:
+                self._network = Network(self.file, self._content, self._threads, warm_up=False)
+            try:
+                return self._network.run(pixels)
+            finally:
+                self._last_run = time.monotonic()
+
+    def give_up(self, idle_seconds: float) -> None:
+        """Frees the memory when the last run was at least so long ago."""
+        with self._lock:
+            if self._network is not None and time.monotonic() - self._last_run >= idle_seconds:
+                self._network = None

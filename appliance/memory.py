@@ -1,0 +1,29 @@
+"""The C library's heap, kept small: by default each thread keeps freed picture buffers to itself."""
+
+import ctypes
+import gc
+
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
+"""Parameters of glibc's mallopt (malloc.h)."""
+
+LARGE = 1 << 20
+"""Bytes from which a buffer is mapped by itself, and goes back to the system when freed; glibc would raise it to 32 MiB."""
+
+ARENAS = 2
+"""Heaps that all threads share; glibc would make eight a core."""
+
+
+def keep_small() -> None:
+    """Bounds the heap. Call before threads start; without glibc it does nothing."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, LARGE)
+        mallopt(M_ARENA_MAX, ARENAS)
+
+
+def give_back() -> None:
+    """Returns what is free to the system."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
