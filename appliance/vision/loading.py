@@ -122,7 +122,9 @@ def _chosen(store: ModelStore, role: Role, precision: str, threads: int) -> Chos
     contents = {file.file: store.content(file) for file in candidates}
     seconds: Mapping[str, float] = {}
     if len({file.precision for file in candidates}) > 1:
-        precision, seconds = fastest(candidates, lambda file: Network(file, contents[file.file], threads).seconds())
+        precision, seconds = fastest(
+            candidates, lambda file, hopeless: Network(file, contents[file.file], threads).seconds(hopeless)
+        )
         candidates = [file for file in candidates if file.precision == precision]
     milliseconds = {name: round(value * 1e3, 2) for name, value in seconds.items()}
     log.info("%s: %s %s", role, candidates[0].precision, milliseconds or "(the only one)")

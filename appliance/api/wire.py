@@ -1,0 +1,181 @@
+"""How a request arrives: waitress's parser and connection, with bodies in memory, bounded, and documented refusals."""
+
+import logging
+import secrets
+import threading
+import time
+from io import BytesIO
+
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask
+from waitress.utilities import Error, RequestEntityTooLarge
+
+from appliance.api import answers
+from appliance.api.app import own_headers
+from appliance.faults import Fault, ResultCode
+
+log = logging.getLogger(__name__)
+
+DRAINED = 8
+"""A body up to this many times the limit is read and thrown away, so that its connection stays usable; beyond it the
+connection is closed after the answer."""
+
+REQUEST_SECONDS = 120
+"""A request must have arrived by then: 8 MiB in this time is a link of 70 kB/s."""
+
+
+class Overloaded(Error):
+    """Too many bytes of too many requests at once."""
+
+    code = 503
+    reason = "Service Unavailable"
+
+
+class Ledger:
+    """Counts the bytes of all request bodies in memory, up to a limit. Touched by the server's own thread and by workers."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """Whether there was room for `size` more bytes, which are then held."""
+        with self._lock:
+            if self._held + size > self._limit:
+                return False
+            self._held += size
+            return True
+
+    def give_back(self, size: int) -> None:
+        with self._lock:
+            self._held -= size
+
+
+class Body:
+    """A request body in memory, up to a limit; what comes beyond it is counted and forgotten."""
+
+    def __init__(self, limit: int, ledger: Ledger) -> None:
+        self._limit = limit
+        self._ledger = ledger
+        self._kept = BytesIO()
+        self._held = 0
+        self._received = 0
+        self.overloaded = False
+
+    @property
+    def too_large(self) -> bool:
+        return self._received > self._limit
+
+    def append(self, data: bytes) -> None:
+        self._received += len(data)
+        if not (self.too_large or self.overloaded or self._ledger.take(len(data))):
+            self.overloaded = True
+        if self.too_large or self.overloaded:
+            self.close()
+        else:
+            self._held += len(data)
+            self._kept.write(data)
+
+    def __len__(self) -> int:
+        return self._received
+
+    def getfile(self) -> BytesIO:
+        self._kept.seek(0)
+        return self._kept
+
+    def close(self) -> None:
+        """Forgets the bytes; also when a connection ends before its request does."""
+        self._ledger.give_back(self._held)
+        self._held = 0
+        self._kept = BytesIO()
+
+    __del__ = close
+
+
+class Parser(HTTPRequestParser):
+    """Keeps bodies in memory, and reads past one that is too large so that the answer reaches its sender."""
+
+    def __init__(self, adj: Adjustments) -> None:
+        super().__init__(adj)
+        self.begun = time.monotonic()
+
+    drained = False
+    """Whether a request that is refused has been read to its end, so that the connection can go on."""
+
+    path = ""
+    """Until one is read; waitress logs the path of a request whose client has left, even of one that never had any."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:  # a URI like http://[, a length of thousands of digits
+            raise ParsingError(str(error)) from error
+        if self.body_rcv is None:
+            return
+        limit = self.adj.max_request_body_size // DRAINED
+        self.body_rcv.buf = Body(limit, self.adj.ledger)
+        if self.expect_continue and self.content_length > limit:
+            self.expect_continue: bool = False
+            self.error = RequestEntityTooLarge("announced with Expect")
+
+    def received(self, data: bytes) -> int:
+        consumed: int = super().received(data)
+        if self.error is not None:
+            self.completed = True
+        elif self.completed and self.body_rcv is not None and self.body_rcv.buf.too_large:
+            self.error = RequestEntityTooLarge("read and thrown away")
+            self.drained = True
+        elif self.completed and self.body_rcv is not None and self.body_rcv.buf.overloaded:
+            self.error = Overloaded("other bodies fill the memory")
+            self.drained = True
+        if self.completed:
+            self.expect_continue = False  # nothing is to come; waitress would ask for it and wait
+        return consumed
+
+
+class Refusal(ErrorTask):
+    """The answer to a request that never reaches the app: INF-01 with waitress's status, and our headers."""
+
+    def execute(self) -> None:
+        response = answers.failure(_fault(self.request.error.code))
+        request_id = secrets.token_hex(8)
+        log.info("%s %r id=%s from=%s", response.status, self.request.error.body, request_id, self.channel.addr[0])
+        self.status = response.status
+        self.response_headers = [*response.headerlist, *own_headers(request_id), ("Server-Timing", "total;dur=0.00")]
+        self.content_length = len(response.body)
+        if not getattr(self.request, "drained", False):
+            self.set_close_on_finish()
+        self.write(response.body)
+
+
+def _fault(status: int) -> Fault:
+    """What waitress's own refusals are in the contract: a transfer coding it does not know (501) is a broken request too."""
+    if status == 503:
+        return Fault(ResultCode.NOT_READY, status=status, retry_after=1)
+    if status == 500:
+        return Fault(ResultCode.NOT_READY)
+    return Fault(ResultCode.INVALID_BODY, status=400 if status == 501 else status)
+
+
+class Channel(HTTPChannel):
+    """A connection."""
+
+    parser_class = Parser
+    error_task_class = Refusal
+
+
+class Listener(TcpWSGIServer):
+    """A listening socket."""
+
+    channel_class = Channel
+
+    def maintenance(self, now: float) -> None:
+        """Closes connections that are idle, and those whose request does not come to its end."""
+        super().maintenance(now)
+        for channel in self.active_channels.values():
+            if channel.request is not None and time.monotonic() - channel.request.begun > REQUEST_SECONDS:
+                channel.will_close = True
