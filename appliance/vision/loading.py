@@ -25,8 +25,7 @@ Part = TypeVar("Part")
 
 OWN = {Role.DETECTOR, Role.LANDMARKS}
 """Roles of which each engine has a network to itself: every picture needs them, and pictures are worked on side by side.
-The others, and the detector's larger inputs, are shared: an engine costs 37 MB instead of 62 MB, and their
-runs use all cores one after another instead of one core each at once.
+The others, and the detector's larger inputs, are shared, which makes an engine cost 37 MB instead of 62 MB.
 """
 
 
@@ -123,15 +122,16 @@ def _chosen(store: ModelStore, role: Role, precision: str, threads: int) -> Chos
     seconds: Mapping[str, float] = {}
     if len({file.precision for file in candidates}) > 1:
         precision, seconds = fastest(
-            candidates, lambda file, hopeless: Network(file, contents[file.file], threads).seconds(hopeless)
+            candidates, lambda file, hopeless: Network(file, contents[file.file], threads).seconds(hopeless=hopeless)
         )
         candidates = [file for file in candidates if file.precision == precision]
     milliseconds = {name: round(value * 1e3, 2) for name, value in seconds.items()}
     log.info("%s: %s %s", role, candidates[0].precision, milliseconds or "(the only one)")
     files = tuple(sorted(candidates, key=lambda file: file.width))
     own = contents[files[0].file] if role in OWN else None
-    cores = os.cpu_count() or 1
-    shared = tuple(SharedNetwork(file, contents[file.file], cores) for file in files[own is not None :])
+    if own is not None:
+        threads = os.cpu_count() or 1  # a large input keeps all cores busy for a while, and only one engine runs it
+    shared = tuple(SharedNetwork(file, contents[file.file], threads) for file in files[own is not None :])
     return Chosen(files, own, shared, milliseconds)
 
 

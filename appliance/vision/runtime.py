@@ -56,7 +56,7 @@ class Network:
         self._interpreter.invoke()
         return [self._read(output) for output in self._outputs]
 
-    def seconds(self, hopeless: float = float("inf"), rounds: int = 5) -> float:
+    def seconds(self, rounds: int = 5, hopeless: float = float("inf")) -> float:
         """Median time of one inference; the first one's when that is `hopeless` already."""
         pixels = np.zeros((self.file.height, self.file.width, 3), np.uint8)
         times: list[float] = []
