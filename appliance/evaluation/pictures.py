@@ -1,0 +1,114 @@
+"""Pictures made from pictures: the only file here that imports Pillow."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps
+from PIL.Image import Resampling, Transpose
+
+from appliance.evaluation.measures import Reals
+
+QUALITY = 95
+"""JPEG quality of a picture made here; with full colour resolution it changes nothing that the device measures."""
+
+GREY = (128, 128, 128)
+"""What a pasted picture lies on."""
+
+EXIF_ORIENTATION = 0x0112
+"""Tag of the orientation (Exif 2.32, table 4)."""
+
+STORED_AS: dict[int, Transpose | None] = {
+    1: None,
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_90,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_270,
+}
+"""How an upright picture is stored so that its orientation tag (1..8) turns it upright again."""
+
+
+def upright(picture: bytes) -> Image.Image:
+    """The picture in RGB, turned upright by its orientation tag. Raises OSError when it does not decode."""
+    with Image.open(io.BytesIO(picture)) as image:
+        return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def size(picture: bytes) -> tuple[int, int]:
+    """Width and height in pixels, upright."""
+    return upright(picture).size
+
+
+def jpeg(image: Image.Image, quality: int = QUALITY) -> bytes:
+    """The image as JPEG with full colour resolution."""
+    content = io.BytesIO()
+    image.save(content, "JPEG", quality=quality, subsampling=0)
+    return content.getvalue()
+
+
+def blank(width: int, height: int) -> bytes:
+    """A picture without anything on it."""
+    return jpeg(Image.new("RGB", (width, height), GREY))
+
+
+def mirrored(picture: bytes) -> bytes:
+    """The picture as a mirror shows it, left and right exchanged."""
+    return jpeg(ImageOps.mirror(upright(picture)))
+
+
+def recompressed(picture: bytes, quality: int) -> bytes:
+    """The same picture as JPEG of another quality."""
+    return jpeg(upright(picture), quality)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedPicture:
+    """A picture turned clockwise about its centre by `degrees`, on a canvas that holds all of it."""
+
+    content: bytes
+    degrees: float
+    size_before: tuple[int, int]
+    size_after: tuple[int, int]
+
+    def place(self, points: Reals) -> Reals:
+        """Where N x 2 positions of the upright picture have gone."""
+        angle = np.radians(self.degrees)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        before, after = np.array(self.size_before) / 2, np.array(self.size_after) / 2
+        return np.asarray((points - before) @ turn.T + after, dtype=np.float64)
+
+
+def turned(picture: bytes, degrees: float) -> TurnedPicture:
+    """The picture turned clockwise, the new corners black."""
+    image = upright(picture)
+    after = image.rotate(-degrees, Resampling.BICUBIC, expand=True)
+    return TurnedPicture(jpeg(after), degrees, image.size, after.size)
+
+
+def oriented(picture: bytes, orientation: int) -> bytes:
+    """The same upright picture, stored in another orientation (1..8) with the tag that says so."""
+    image = upright(picture)
+    turn = STORED_AS[orientation]
+    stored = image if turn is None else image.transpose(turn)
+    tags = Image.Exif()
+    tags[EXIF_ORIENTATION] = orientation
+    content = io.BytesIO()
+    stored.save(content, "JPEG", quality=QUALITY, subsampling=0, exif=tags)
+    return content.getvalue()
+
+
+def pasted(picture: bytes, box: Reals, height: float, canvas: tuple[int, int]) -> bytes:
+    """The picture scaled so that `box` (x, y, width, height) is `height` pixels high, centred on a grey canvas.
+
+    What reaches past the canvas (width, height) is cut off.
+    """
+    image = upright(picture)
+    scale = height / box[3]
+    scaled = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Resampling.LANCZOS)
+    centre = (box[:2] + box[2:] / 2) * scale
+    ground = Image.new("RGB", canvas, GREY)
+    ground.paste(scaled, (round(canvas[0] / 2 - centre[0]), round(canvas[1] / 2 - centre[1])))
+    return jpeg(ground)

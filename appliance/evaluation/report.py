@@ -1,0 +1,92 @@
+"""What was found out, against what was wanted."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Column, Table
+
+from appliance.evaluation.measures import Rate
+
+COLUMNS = {"value": 9, "95 % bounds": 13, "wanted": 11, "": 4}
+"""Titles and widths: with the measure's 33, a line of 80 characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One figure: its value with 95 % bounds where they are known, and the bound wanted where there is one.
+
+    Values and bounds are in `unit`: "%" means hundredths, "" a plain number. The value is judged, not its interval.
+    """
+
+    question: str
+    measure: str
+    value: float
+    unit: str = ""
+    interval: tuple[float, float] | None = None
+    at_least: float = -math.inf
+    at_most: float = math.inf
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is a bound."""
+        return math.isfinite(self.at_least) or math.isfinite(self.at_most)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value keeps its bound; a figure that could not be measured (NaN) does not."""
+        return not self.judged or self.at_least <= self.value <= self.at_most
+
+
+def percentage(
+    question: str, measure: str, share: float | Rate, *, at_least: float = -math.inf, at_most: float = math.inf
+) -> Finding:
+    """A finding of a share 0..1 in percent; `at_least` and `at_most` are in percent."""
+    if isinstance(share, float):
+        return Finding(question, measure, 100 * share, "%", None, at_least, at_most)
+    low, high = share.bounds
+    title = f"{measure} ({share.count}/{share.total})"
+    return Finding(question, title, 100 * share.value, "%", (100 * low, 100 * high), at_least, at_most)
+
+
+def print_table(findings: Sequence[Finding], console: Console) -> None:
+    """A table a question: measure, value with bounds, bound wanted, pass or fail; one line a finding."""
+    for question, group in groupby(findings, lambda finding: finding.question):
+        narrow = (Column(title, no_wrap=True, width=width) for title, width in COLUMNS.items())
+        table = Table(Column(question, width=33), *narrow, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+        for finding in group:
+            verdict = "" if not finding.judged else "[green]pass" if finding.passed else "[bold red]FAIL"
+            table.add_row(finding.measure, _text(finding), _interval(finding), _wanted(finding), verdict)
+        console.print(table)
+        console.print()
+
+
+def as_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """The findings as plain JSON objects: no infinities, no NaN; `passed` is null without a bound."""
+    return [_record(finding) for finding in findings]
+
+
+def _record(finding: Finding) -> dict[str, Any]:
+    record = {key: _finite(value) for key, value in asdict(finding).items()}
+    return record | {"passed": finding.passed if finding.judged else None}
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _text(finding: Finding) -> str:
+    return f"{finding.value:.4g} {finding.unit}".rstrip()
+
+
+def _interval(finding: Finding) -> str:
+    return "" if finding.interval is None else "{:.2f} … {:.2f}".format(*finding.interval)
+
+
+def _wanted(finding: Finding) -> str:
+    sides = [("≥", finding.at_least), ("≤", finding.at_most)]
+    return " ".join(f"{sign} {bound:g}" for sign, bound in sides if math.isfinite(bound))
