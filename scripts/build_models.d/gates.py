@@ -1,0 +1,176 @@
+"""What each model file measures, and whether it may fall in for the float16 one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+from errors import BuildError
+from faces import MAX_PIXELS, central_face
+from manifest import THREADS, Models
+from recipe import Recipe
+
+from appliance.evaluation import detection, liveness, verification
+from appliance.evaluation.measures import DetectedPicture, average_precision, best_threshold
+from appliance.face.types import AlignedFace, DetectLimits, Embedding
+from appliance.faults import Fault, ResultCode
+from appliance.imaging.decode import EncodedPicture
+from appliance.vision import loading
+from appliance.vision.detector import Detector
+from appliance.vision.engine import FaceEngine
+from appliance.vision.selftest import LOGIT_TOLERANCE
+from appliance.vision.store import Gate, ModelStore, OperatingPoint, Role
+
+FMR = 0.001
+"""False match rate of the operating point (the contract)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What one file measured: higher is better."""
+
+    value: float
+    operating_point: OperatingPoint | None = None
+
+
+def measure(models: Models, recipe: Recipe, folder: Path) -> None:
+    """Measures every file of a role on the labelled pictures in `folder` and enters the result in `models`."""
+    measurement = MEASUREMENTS[recipe.role](models, folder)
+    reference: dict[int, float] = {}
+    for output in recipe.outputs():
+        figure = measurement(output.file)
+        value = round(figure.value, 4)
+        least = reference.setdefault(output.side, value) - recipe.margin
+        gate = Gate(
+            measure=recipe.measure,
+            value=value,
+            reference=reference[output.side],
+            margin=recipe.margin,
+            passed=value >= least,
+        )
+        file = models.files[output.file]
+        models.files[output.file] = file.model_copy(update={"gate": gate, "operating_point": figure.operating_point})
+        print(f"{output.file}: {value:.4f} ({recipe.measure}), {'passed' if gate.passed else 'FAILED'}", flush=True)
+
+
+def accept(models: Models, recipe: Recipe) -> None:
+    """Enters the files of a role that are used as they are published: they are their own reference."""
+    for output in recipe.outputs():
+        gate = Gate(measure=recipe.measure, value=1.0, reference=1.0, margin=recipe.margin, passed=True)
+        models.files[output.file] = models.files[output.file].model_copy(update={"gate": gate})
+
+
+def keep(models: Models, recipe: Recipe, before: Models) -> None:
+    """Enters the figures of an earlier build. Raises BuildError when a file is not the one that was measured."""
+    for output in recipe.outputs():
+        earlier = before.files.get(output.file)
+        if earlier is None or earlier.sha256 != models.files[output.file].sha256:
+            raise BuildError(f"{output.file} has changed and must be measured: add --{recipe.pictures} FOLDER")
+        figures = {"gate": earlier.gate, "operating_point": earlier.operating_point}
+        models.files[output.file] = models.files[output.file].model_copy(update=figures)
+
+
+def _detection(models: Models, folder: Path) -> Callable[[str], Figure]:
+    labels = detection.read_labels(folder / "labels.csv")
+    pictures = {name: (folder / "images" / name).read_bytes() for name in labels}
+    limits = DetectLimits(min_size=detection.MINSIZE, count=detection.DETECTCOUNT)
+
+    def found(detector: Detector, name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        faces = detector.detect(EncodedPicture(pictures[name], MAX_PIXELS), limits)
+        boxes = [(face.box.x, face.box.y, face.box.width, face.box.height) for face in faces]
+        return np.array(boxes, np.float64).reshape(-1, 4), np.array([face.score for face in faces], np.float64)
+
+    def figure(file: str) -> Figure:
+        detector = Detector([models.network(file)])
+        answers = {name: found(detector, name) for name in labels}
+        precisions = [
+            average_precision([_labelled(*answers[name], labels[name], setting) for name in labels])
+            for setting in detection.LEAST_AP
+        ]
+        return Figure(float(np.mean(precisions)))
+
+    return figure
+
+
+def _labelled(
+    boxes: npt.NDArray[np.float64], scores: npt.NDArray[np.float64], rows: list[dict[str, str]], setting: str
+) -> DetectedPicture:
+    labelled = np.array([[float(row[key]) for key in ("x", "y", "w", "h")] for row in rows])
+    return DetectedPicture(boxes, scores, labelled, np.array([row[setting] == "1" for row in rows]))
+
+
+def _verification(models: Models, folder: Path) -> Callable[[str], Figure]:
+    detector = models.detector()
+    faces: dict[str, AlignedFace] = {}
+    for path in sorted((folder / "images").glob("*.jpg")):
+        face = central_face(detector, EncodedPicture(path.read_bytes(), MAX_PIXELS))
+        if face is not None:
+            faces[path.name] = face
+    pairs = [p for p in verification.read_pairs(folder / "pairs.csv") if p.image_a in faces and p.image_b in faces]
+    same = np.array([pair.same for pair in pairs])
+
+    def figure(file: str) -> Figure:
+        network = models.network(file)
+        vectors = {name: network.run(face.pixels)[0] for name, face in faces.items()}
+        embeddings = {name: vector / np.linalg.norm(vector) for name, vector in vectors.items()}
+        cosines = np.array([float(embeddings[p.image_a] @ embeddings[p.image_b]) for p in pairs])
+        _, accuracy = best_threshold(cosines[same], cosines[~same])
+        return Figure(accuracy, _operating_point(embeddings))
+
+    return figure
+
+
+def _operating_point(embeddings: Mapping[str, Embedding]) -> OperatingPoint:
+    """From all pairs of different people; a file is named after its person, up to the last underscore."""
+    people = np.array([name.rpartition("_")[0] for name in embeddings])
+    vectors = np.stack(list(embeddings.values()))
+    first, second = np.triu_indices(len(people), k=1)
+    impostors = (vectors @ vectors.T)[first, second][people[first] != people[second]]
+    cosine = float(np.quantile(impostors, 1 - FMR, method="higher"))
+    return OperatingPoint(cosine=round(cosine, 4), fmr=FMR, impostor_pairs=len(impostors))
+
+
+def _liveness(models: Models, folder: Path) -> Callable[[str], Figure]:
+    """How far a file's log odds may be trusted at the float16 one's operating point. The area under the curve would not do:
+    it is blind to a shift, and the confidence is made from the log odds with constants that do not shift along.
+    """
+    sequences = liveness.read_sequences(folder)
+
+    def logits(precision: str) -> npt.NDArray[np.float64]:
+        engine = _engine(models, precision)
+        return np.array([_logit(engine, sequence) for sequence in sequences])
+
+    expected = logits("float16")
+
+    def figure(file: str) -> Figure:
+        differences = np.abs(logits(models.files[file].precision) - expected)
+        return Figure(float(np.mean(differences[np.isfinite(differences)] <= LOGIT_TOLERANCE)))
+
+    return figure
+
+
+def _engine(models: Models, liveness_precision: str) -> FaceEngine:
+    """The device's engine, with one of the liveness files and float16 for the rest. Raises ModelError."""
+    with TemporaryDirectory() as folder:
+        models.write(Path(folder))
+        precisions = {Role.DETECTOR: "float16", Role.EMBEDDER: "float16", Role.LIVENESS: liveness_precision}
+        return loading.build(loading.choose(ModelStore.open(Path(folder)), precisions, THREADS), THREADS)
+
+
+def _logit(engine: FaceEngine, sequence: liveness.FrameSequence) -> float:
+    """Mean live log odds of the four frames; not a number when there is no face."""
+    try:
+        return engine.liveness([EncodedPicture(frame, MAX_PIXELS) for frame in sequence.frames]).network
+    except Fault as fault:
+        if fault.code != ResultCode.NO_FACE:
+            raise
+        return float("nan")
+
+
+MEASUREMENTS: Mapping[str, Callable[[Models, Path], Callable[[str], Figure]]] = {
+    "detector": _detection,
+    "embedder": _verification,
+    "liveness": _liveness,
+}

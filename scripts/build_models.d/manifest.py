@@ -1,0 +1,90 @@
+"""The model files as they stand in this build, and models/manifest.toml, which says what each is and what it measured."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tomlkit
+from errors import BuildError
+from recipe import Output, Recipe
+
+from appliance.vision.detector import Detector
+from appliance.vision.runtime import Network
+from appliance.vision.store import Gate, ModelError, ModelFile, ModelStore, Role
+
+HEADER = """\
+# Written by scripts/build_models. A tensor value is (pixel - mean) / scale, before any quantisation of the tensor. `gate`
+# holds a file against the float16 one; at the cosine of `operating_point` the share `fmr` of impostor pairs is accepted.
+
+"""
+
+THREADS = 2
+"""For measuring; the figures do not depend on it."""
+
+
+@dataclass(slots=True)
+class Models:
+    """Model files by name: what is known of each, and its bytes."""
+
+    files: dict[str, ModelFile] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Models":
+        """The models of a folder; none when it has no usable manifest."""
+        models = cls()
+        try:
+            store = ModelStore.open(folder)
+            for file in store.models:
+                models.contents[file.file] = store.content(file)
+                models.files[file.file] = file
+        except ModelError:
+            return cls()
+        return models
+
+    def add(self, recipe: Recipe, output: Output, content: bytes) -> None:
+        """Takes a file in, not measured and therefore not to be chosen, in place of the one of that name."""
+        self.contents[output.file] = content
+        self.files[output.file] = ModelFile.model_validate(
+            {
+                "role": recipe.role,
+                "name": recipe.name,
+                "file": output.file,
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "precision": output.precision,
+                "height": output.side,
+                "width": output.side,
+                "colour": recipe.colour,
+                "mean": recipe.mean,
+                "scale": recipe.scale,
+                "source": recipe.source,
+                "licence": recipe.licence,
+                "gate": Gate(measure=recipe.measure, value=0.0, reference=0.0, margin=recipe.margin, passed=False),
+            }
+        )
+
+    def network(self, file: str) -> Network:
+        """The file in an interpreter. Raises ModelError."""
+        return Network(self.files[file], self.contents[file], THREADS)
+
+    def detector(self) -> Detector:
+        """What finds the faces in every measurement: the float16 detectors. Raises BuildError, ModelError."""
+        detectors = [file for file in self.files.values() if file.role == Role.DETECTOR and file.precision == "float16"]
+        if not detectors:
+            raise BuildError("there is no detector to find faces with: build all roles, without --only")
+        return Detector([self.network(file.file) for file in detectors])
+
+    def only(self, names: Sequence[str]) -> "Models":
+        """The models of these file names, in this order. Raises BuildError when one was never built."""
+        missing = [name for name in names if name not in self.files]
+        if missing:
+            raise BuildError(f"{missing[0]} was never built: build all roles, without --only")
+        return Models({name: self.files[name] for name in names}, {name: self.contents[name] for name in names})
+
+    def write(self, folder: Path) -> None:
+        """Writes the files and the manifest."""
+        for name, content in self.contents.items():
+            (folder / name).write_bytes(content)
+        tables = [file.model_dump(mode="json", exclude_none=True) for file in self.files.values()]
+        (folder / "manifest.toml").write_text(HEADER + tomlkit.dumps({"model": tables}), "utf-8")
