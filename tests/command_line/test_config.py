@@ -1,0 +1,230 @@
+"""The configuration: strict, all mistakes at once, and printed as it will be read."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance import config
+from appliance.config import Config, ConfigError
+
+SECTIONS = Config.model_fields
+
+configs = st.fixed_dictionaries(
+    {},
+    optional={
+        "server": st.fixed_dictionaries(
+            {},
+            optional={
+                "host": st.text(min_size=1, max_size=20),
+                "port": st.integers(0, 65535),
+                "max_body_mib": st.integers(1, 64),
+                "max_megapixels": st.floats(0.001, 200),
+                "queue": st.integers(0, 256),
+                "patience_s": st.floats(0.001, 30),
+                "connections": st.integers(8, 4096),
+            },
+        ),
+        "engine": st.fixed_dictionaries(
+            {},
+            optional={
+                "models": st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1).map(
+                    Path
+                ),
+                "engines": st.one_of(st.just("auto"), st.integers(1, 16)),
+                "threads": st.integers(1, 16),
+                "detector": st.sampled_from(["auto", "int8", "float16"]),
+                "embedder": st.sampled_from(["auto", "int8", "float16"]),
+            },
+        ),
+        "liveness": st.fixed_dictionaries({}, optional={"mode": st.sampled_from(["multi", "single"])}),
+        "access": st.fixed_dictionaries(
+            {},
+            optional={
+                "restricted": st.lists(st.sampled_from(["/faces", "/alignedfaces", "/similarity"])).map(tuple),
+                "expires": st.dates(),
+            },
+        ),
+        "log": st.fixed_dictionaries({}, optional={"level": st.sampled_from(["debug", "info", "warning", "error"])}),
+    },
+)
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes a configuration file and returns its path."""
+
+    def write(text):
+        path = tmp_path / "appliance.toml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def mistakes(path, overrides=None):
+    with pytest.raises(ConfigError) as caught:
+        config.load(path, overrides or {})
+    return str(caught.value).splitlines()
+
+
+def test_without_a_file_the_defaults_hold():
+    settings = config.load(None, {})
+    assert settings == Config()
+    assert (settings.server.host, settings.server.port, settings.server.max_body_mib) == ("127.0.0.1", 9297, 8)
+
+
+def test_an_empty_file_leaves_the_defaults(written):
+    assert config.load(written(""), {}) == Config()
+
+
+def test_a_file_sets_what_it_names_and_nothing_else(written):
+    settings = config.load(
+        written(
+            '[server]\nport = 8000\n[engine]\nengines = 2\nmodels = "m"\n[access]\nexpires = 2030-12-31\n'
+            'restricted = ["/faces"]\n'
+        ),
+        {},
+    )
+    assert settings.server == Config().server.model_copy(update={"port": 8000})
+    assert (settings.engine.engines, settings.engine.models) == (2, Path("m"))
+    assert (settings.access.expires, settings.access.restricted) == (date(2030, 12, 31), ("/faces",))
+
+
+def test_the_command_line_is_above_the_file(written):
+    path = written('[server]\nport = 8000\nhost = "::1"\n')
+    settings = config.load(path, {"server": {"port": 1234}})
+    assert (settings.server.port, settings.server.host) == (1234, "::1")
+    assert config.load(None, {"server": {"port": 1234}}).server.port == 1234
+    assert config.load(path, {"server": {}}).server.port == 8000
+
+
+def test_the_command_line_is_checked_like_the_file():
+    (mistake,) = mistakes(None, {"server": {"port": 70_000}})
+    assert mistake.startswith("server.port: ")
+
+
+def test_all_mistakes_are_told_at_once_each_with_its_path(written):
+    told = mistakes(
+        written(
+            '[server]\nport = "9297"\nqueue = -1\nspeed = 3\n'
+            '[engine]\nengines = "many"\nthreads = 0\ndetector = "int4"\n'
+            '[access]\nrestricted = ["/faces", "/nowhere"]\nexpires = "soon"\n'
+            "[camera]\nwidth = 640\n"
+            '[log]\nlevel = "loud"\n'
+        )
+    )
+    assert {line.split(": ")[0] for line in told} == {
+        "server.port",
+        "server.queue",
+        "server.speed",
+        "engine.engines",
+        "engine.threads",
+        "engine.detector",
+        "access.restricted.1",
+        "access.expires",
+        "camera",
+        "log.level",
+    }
+    assert len(told) == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[server]\nspeed = 3", "server.speed: unknown key (got 3)"),
+        ("[camera]\nwidth = 3", "camera: unknown key"),
+        ("speed = 3", "speed: unknown key"),
+        ('[engine]\nengines = "many"', "got 'many'"),
+        ("[server]\nport = 70000", "server.port: Input should be less than or equal to 65535 (got 70000)"),
+    ],
+)
+def test_a_mistake_says_what_was_found(written, text, line):
+    (told,) = mistakes(written(text))
+    assert line in told
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("server", "host", "5"),
+        ("server", "host", '""'),
+        ("server", "port", "true"),
+        ("server", "port", "80.5"),
+        ("server", "port", "80.0"),
+        ("server", "port", "-1"),
+        ("server", "port", "65536"),
+        ("server", "max_body_mib", "0"),
+        ("server", "max_body_mib", "65"),
+        ("server", "max_megapixels", "0"),
+        ("server", "max_megapixels", "201"),
+        ("server", "max_megapixels", "nan"),
+        ("server", "max_megapixels", '"40"'),
+        ("server", "queue", "257"),
+        ("server", "patience_s", "0"),
+        ("server", "patience_s", "inf"),
+        ("server", "patience_s", "31"),
+        ("server", "connections", "7"),
+        ("engine", "models", "3"),
+        ("engine", "engines", "0"),
+        ("engine", "engines", "17"),
+        ("engine", "engines", "true"),
+        ("engine", "threads", "17"),
+        ("engine", "detector", '"float32"'),
+        ("liveness", "mode", '"MULTI"'),
+        ("access", "restricted", '"/faces"'),
+        ("access", "expires", "2030"),
+        ("access", "expires", "2030-01-01T10:30:00"),
+        ("log", "level", '"INFO"'),
+    ],
+)
+def test_a_value_of_the_wrong_type_or_out_of_range_is_refused(written, section, key, value):
+    told = mistakes(written(f"[{section}]\n{key} = {value}\n"))
+    assert [line.split(": ")[0] for line in told] == [f"{section}.{key}"]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_section_that_is_none_is_refused(written, section):
+    for overrides in ({}, {section: {"port": 1}}):
+        (told,) = mistakes(written(f"{section} = 3\n"), overrides)
+        assert told.startswith(f"{section}: ")
+
+
+@pytest.mark.parametrize("text", ["= = =", "[server", "port: 3", "[server]\nport = 1\nport = 2", b"\xff\xfe\x00"])
+def test_what_is_no_toml_is_refused_with_the_file_s_name(written, text):
+    path = written(text)
+    (told,) = mistakes(path)
+    assert told.startswith(f"{path}: not TOML: ")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    assert mistakes(tmp_path / "missing.toml") == [f"{tmp_path / 'missing.toml'}: No such file or directory"]
+    assert mistakes(tmp_path) == [f"{tmp_path}: Is a directory"]
+
+
+@given(configs)
+def test_what_is_printed_is_what_is_read(tmp_path_factory, tables):
+    settings = Config.model_validate(tables)
+    path = tmp_path_factory.getbasetemp() / "printed.toml"
+    path.write_text(config.commented(settings), "utf-8")
+    assert config.load(path, {}) == settings
+
+
+def test_every_section_and_key_is_printed_with_what_it_means():
+    lines = config.commented(Config()).splitlines()
+    for name in SECTIONS:
+        section = getattr(Config(), name)
+        heading = lines.index(f"[{name}]")
+        assert lines[heading - 2].startswith("# ")
+        assert lines[heading - 2].removeprefix("# ") == type(section).__doc__
+        for key, field in type(section).model_fields.items():
+            assert len(field.description) > 3, key
+            printed = [n for n, line in enumerate(lines) if line.startswith((f"{key} = ", f"# {key} ="))]
+            assert any(n > heading and lines[n - 1] == f"# {field.description}" for n in printed), key
+
+
+def test_a_configuration_does_not_change():
+    with pytest.raises(ValueError, match="frozen"):
+        Config().server.port = 1

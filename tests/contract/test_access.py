@@ -1,0 +1,45 @@
+"""Paths that are switched off, the liveness mode, and the expiry date."""
+
+from datetime import date, timedelta
+
+import pytest
+from bodies import form
+from client import Client
+from devices import Device, pool
+from document import POST_PATHS, assert_refusal
+
+LAST_DAY = date(2030, 12, 31)
+
+RESTRICTABLE = ("/faces", "/alignedfaces", "/similarity", "/liveness/multiframe")
+
+
+def asked(client: Client, path: str) -> int:
+    headers, body = form({"x": b"y"})
+    return client.post(path, body, headers).status
+
+
+@pytest.mark.parametrize("off", RESTRICTABLE)
+def test_a_path_that_is_switched_off_is_refused_and_no_other(off: str) -> None:
+    with Device(pool(), restricted={off}) as device:
+        for path in POST_PATHS:
+            if path.removesuffix("/v2") == off:
+                assert_refusal(device.client.post(path, b"x"), 406, "INF-25")
+            else:
+                assert asked(device.client, path) == 400
+
+
+@pytest.mark.parametrize("path", POST_PATHS)
+def test_the_last_day_is_a_day_of_service(path: str) -> None:
+    with Device(pool(), expires=LAST_DAY, today=lambda: LAST_DAY) as device:
+        assert asked(device.client, path) == 400
+
+
+@pytest.mark.parametrize("path", POST_PATHS)
+def test_after_the_last_day_every_path_is_refused(path: str) -> None:
+    with Device(pool(), expires=LAST_DAY, today=lambda: LAST_DAY + timedelta(days=1)) as device:
+        assert_refusal(device.client.post(path, b"x"), 406, "INF-26")
+
+
+def test_an_expired_path_that_is_switched_off_has_expired() -> None:
+    with Device(pool(), restricted={"/faces"}, expires=date(2020, 1, 1)) as device:
+        assert_refusal(device.client.post("/faces", b"x"), 406, "INF-26")

@@ -1,0 +1,45 @@
+"""`GET /version`, of a device as a process of its own."""
+
+import hashlib
+
+import appliance_models
+import pytest
+from client import Answer
+from devices import Child
+from document import assert_success
+
+KEYS = ("api_version", "sdk_version", "liveness_mode", "runtime", "models")
+
+
+@pytest.fixture(scope="module")
+def version(child: Child) -> Answer:
+    return child.ready().get("/version")
+
+
+def test_the_answer_has_our_keys(version: Answer) -> None:
+    found = assert_success(version, *KEYS)
+
+    assert found["api_version"] == version.headers["Alchera-API-Version"] == "1.0"
+    assert found["sdk_version"] == version.headers["Alchera-FaceSDK-Version"]
+    assert found["liveness_mode"] == "MULTI"
+    assert set(found["runtime"]) == {"name", "version"}
+    assert all(found["runtime"].values())
+
+
+def test_each_model_is_named_with_its_licence(version: Answer) -> None:
+    models = assert_success(version, *KEYS)["models"]
+
+    for model in models:
+        assert set(model) == {"name", "file", "sha256", "precision", "licence"}
+        assert {type(value) for value in model.values()} == {str}
+        assert all(model.values())
+
+
+def test_the_checksums_are_those_of_the_files(version: Answer) -> None:
+    models = assert_success(version, *KEYS)["models"]
+
+    assert len(models) >= 4
+    for model in models:
+        assert "/" not in model["file"]
+        content = (appliance_models.FOLDER / model["file"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == model["sha256"]

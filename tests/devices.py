@@ -1,0 +1,165 @@
+"""Devices to ask: in this process, composed as machine.py composes them, and as a process of their own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from datetime import date
+from inspect import signature
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from client import HOST, Client
+
+from appliance.api.access import Access
+from appliance.api.app import FaceApi
+from appliance.api.documented import Documented
+from appliance.api.intake import Intake
+from appliance.api.server import HttpServer
+from appliance.vision import loading
+from appliance.vision.engine import EnginePool, FaceEngine
+from appliance.vision.loading import Choice
+
+MAX_BODY = 8 * 2**20
+MAX_PIXELS = 40_000_000
+
+DEADLINE = 30.0
+"""Seconds after which what was waited for will not come."""
+
+
+T = TypeVar("T")
+
+
+class Device:
+    """A server on a free port, made of the shipped parts; it answers inside `with`."""
+
+    def __init__(
+        self,
+        engines: EnginePool,
+        *,
+        port: int = 0,
+        max_body: int = MAX_BODY,
+        max_pixels: int = MAX_PIXELS,
+        restricted: Collection[str] = (),
+        expires: date | None = None,
+        today: Callable[[], date] = date.today,
+        workers: int = 4,
+        connections: int = 256,
+    ) -> None:
+        documented = Documented(engines, Intake(max_body, max_pixels), dict)
+        http = HttpServer(
+            FaceApi(documented, Access(restricted, expires, today)),
+            HOST,
+            port,
+            workers=workers,
+            max_body=max_body,
+            connections=connections,
+        )
+        self.client = Client(http.port)
+        self._http = http
+        self._thread = threading.Thread(target=http.run, name="device")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread.is_alive():
+            self.stop()
+
+    def stop(self) -> None:
+        self._http.stop()
+        self._thread.join()
+
+
+def pool(*engines: FaceEngine, waiting: int = 16, patience: float = 10.0) -> EnginePool:
+    """A pool that lends these engines."""
+    filled = EnginePool(waiting, patience)
+    filled.fill(engines)
+    return filled
+
+
+def shipped_engine(choice: Choice) -> FaceEngine:
+    """An engine of the models that come with the program."""
+    return loading.build(choice, 1)
+
+
+def parts_of(engine: FaceEngine) -> dict[str, Any]:
+    """The parts an engine was made of, by the name that its constructor gives them."""
+    return {name: getattr(engine, f"_{name}") for name in signature(FaceEngine).parameters}
+
+
+class Child:
+    """A device as a process of its own: `python -m appliance serve`, its log in a file."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: str = "",
+        arguments: Sequence[str] = ("--port", "0"),
+        program: Sequence[str] = ("-m", "appliance"),
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        (folder / "config.toml").write_text(config, "utf-8")
+        self.log_file = folder / "log"
+        with self.log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *program, "serve", "--config", str(folder / "config.toml"), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                env={**os.environ, **(environment or {})},
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text("utf-8", "replace")
+
+    def logged(self, pattern: str) -> re.Match[str]:
+        """The first match in the log, as soon as it is there."""
+        found = until(lambda: re.search(pattern, self.log, re.MULTILINE) or (self.process.poll() is not None))
+        assert isinstance(found, re.Match), f"no {pattern!r} in the log of {self.process}:\n{self.log}"
+        return found
+
+    def listening(self) -> Client:
+        """A client, as soon as the device listens."""
+        return Client(int(self.logged(r"listening on \S+:(\d+)")[1]))
+
+    def ready(self) -> Client:
+        """A client, as soon as the models are loaded."""
+        client = self.listening()
+        self.logged(r"ready: ")
+        return client
+
+    def resident(self, field: str = "VmRSS") -> int:
+        """Bytes of resident memory; with "VmHWM" the most there ever was."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text("ascii")
+        found = re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE)
+        assert found
+        return int(found[1]) * 1024
+
+    def terminate(self) -> int:
+        """Asks the device to end and returns its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(DEADLINE)
+
+
+def until(condition: Callable[[], T], deadline: float = DEADLINE) -> T:
+    """Asks again and again, until the answer is true or the time is up."""
+    end = time.monotonic() + deadline
+    while not (answer := condition()) and time.monotonic() < end:
+        time.sleep(0.01)
+    return answer

@@ -1,0 +1,74 @@
+"""Every module can be imported alone, and says what it is for."""
+
+import ast
+import subprocess
+import sys
+
+DRIVER = """
+import os, sys, traceback
+import cv2, numpy, PIL.Image, pydantic  # the slow ones of others, once for all
+
+assert not any(name.split(".")[0] == "appliance" for name in sys.modules)
+for name in sys.argv[1:]:
+    child = os.fork()
+    if not child:
+        try:
+            __import__(name)
+            status = 0
+        except BaseException:
+            print(name)
+            traceback.print_exc(limit=-1, file=sys.stdout)
+            status = 1
+        sys.stdout.flush()
+        os._exit(status)
+    os.waitpid(child, 0)
+"""
+
+
+def is_public(node):
+    return isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+
+
+def is_protocol(node):
+    return isinstance(node, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in node.bases)
+
+
+def test_there_are_modules(modules):
+    assert len(modules) > 30
+
+
+def test_every_module_can_be_imported_alone_and_in_silence(modules, root):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", DRIVER, *modules],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        cwd=root,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_every_module_has_a_docstring(modules):
+    assert [name for name, path in modules.items() if not ast.get_docstring(ast.parse(path.read_text("utf-8")))] == []
+
+
+def test_every_public_function_and_class_has_a_docstring(modules):
+    silent = [
+        f"{name}.{node.name}"
+        for name, path in modules.items()
+        for node in ast.parse(path.read_text("utf-8")).body
+        if is_public(node) and not is_protocol(node) and not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
+def test_errors_are_caught_broadly_in_three_places_at_most(modules):
+    broad = [
+        f"{name}:{node.lineno}"
+        for name, path in modules.items()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
+    ]
+    assert len(broad) <= 3, broad

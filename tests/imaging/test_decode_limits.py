@@ -1,0 +1,96 @@
+"""The pixel limit is held against the header, before anything large is in memory."""
+
+import struct
+import subprocess
+import sys
+import tracemalloc
+import zlib
+
+import pytest
+
+from appliance.faults import Fault
+from appliance.imaging.decode import EncodedPicture
+
+
+def png(width: int, height: int, colour: int = 2, rows: bytes = bytes(1000)) -> bytes:
+    """A PNG put together by hand; without `rows`, one that has next to nothing behind its header."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b"")
+
+
+@pytest.fixture
+def huge_jpeg(write, picture):
+    content = bytearray(write(picture(16, 16), "JPEG"))
+    frame = content.index(b"\xff\xc0")
+    content[frame + 5 : frame + 9] = b"\xff\xff\xff\xff"
+    return bytes(content)
+
+
+@pytest.mark.parametrize("sides", [(100_000, 100_000), (2**31 - 1, 2**31 - 1), (1, 2**31 - 1)])
+def test_a_huge_png_is_refused_by_its_header(sides):
+    tracemalloc.start()
+    try:
+        with pytest.raises(Fault, match=r"INF-04 .*the limit is 40000000"):
+            EncodedPicture(png(*sides), 40_000_000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20
+
+
+def test_a_huge_jpeg_is_refused_by_its_header(huge_jpeg):
+    with pytest.raises(Fault, match=r"INF-04 .*65535x65535 pixels, the limit is 40000000"):
+        EncodedPicture(huge_jpeg, 40_000_000)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_the_limit_itself_is_allowed_and_one_less_is_not(write, picture, file_format):
+    content = write(picture(30, 50), file_format)
+    assert EncodedPicture(content, 30 * 50).frame(1.0).width == 50
+    with pytest.raises(Fault, match="INF-04"):
+        EncodedPicture(content, 30 * 50 - 1)
+
+
+def test_a_valid_picture_over_the_limit_costs_no_memory_for_its_pixels(tmp_path):
+    path = tmp_path / "large.png"
+    path.write_bytes(png(7000, 7000, colour=0, rows=bytes(7000 * 7001)))
+    program = f"""
+import resource
+from pathlib import Path
+from appliance.faults import Fault
+from appliance.imaging.decode import EncodedPicture
+content = Path({str(path)!r}).read_bytes()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    EncodedPicture(content, 7000 * 7000 - 1)
+except Fault as fault:
+    print(fault.code.text, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    code, grown = done.stdout.split()
+    assert (code, int(grown) < 20) == ("INF-04", True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (b"zTXt", b"note\0\0" + zlib.compress(b"\0" * 50_000_000)),
+        (b"iTXt", b"note\0\1\0\0\0" + zlib.compress(b"a" * 50_000_000)),
+        (b"iCCP", b"note\0\0" + zlib.compress(b"a" * 50_000_000)),
+    ],
+)
+def test_text_that_inflates_without_end_does_not(kind, body):
+    content = png(4, 4)
+    bomb = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    tracemalloc.start()
+    try:
+        with pytest.raises(Fault, match="INF-04"):
+            EncodedPicture(content[:33] + bomb + content[33:], 10**6)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 2**20

@@ -1,0 +1,146 @@
+"""The verdict on four frames: high for one person who lives, at most 0.30 for a still or for several persons."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from appliance.face.types import Box, DetectLimits
+from appliance.faults import Fault
+from appliance.vision.evidence import Scene
+from appliance.vision.liveness import CONTEXTS, NOT_ONE_LIVE_PERSON, LivenessCheck
+from appliance.vision.runtime import Network
+from appliance.vision.store import Role
+
+NAMES = ["portrait", "hopper"]
+
+NOWHERE = np.zeros((5, 2), np.float32), np.zeros((106, 2), np.float32)
+"""Landmarks and points where they are not looked at."""
+
+
+@pytest.fixture(scope="module")
+def check(store):
+    (file,) = store.candidates(Role.LIVENESS, "float16")
+    return LivenessCheck(Network(file, store.content(file), 1))
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def photo(request, photos):
+    return photos[request.param]
+
+
+@pytest.fixture(scope="module")
+def frames(pictured):
+    """Four frames of one photo in changing light: no still, and nothing moves."""
+    return lambda photo: [pictured(cv2.convertScaleAbs(photo, alpha=1, beta=4 * number)) for number in range(4)]
+
+
+@pytest.fixture(scope="module")
+def scenes(engine, photos, pictured):
+    """The same as the liveness check sees it."""
+    (face,) = engine.detect(pictured(photos["hopper"]), DetectLimits())
+    scene = Scene(photos["hopper"], face.detection.box, face.detection.landmarks, face.points)
+    return [replace(scene, pixels=cv2.convertScaleAbs(scene.pixels, alpha=1, beta=4 * n)) for n in range(4)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_still_four_times_is_at_most_0_30(engine, photos, pictured, name):
+    verdict = engine.liveness([pictured(photos[name])] * 4)
+    assert verdict.still
+    assert verdict.confidence <= 0.30
+
+
+def test_so_is_the_still_encoded_anew(engine, photo, pictured):
+    verdict = engine.liveness([pictured(photo, quality) for quality in (95, 90, 85, 80)])
+    assert verdict.still
+    assert verdict.confidence <= 0.30
+
+
+def test_so_is_a_sequence_in_which_one_frame_comes_again(engine, photo, frames):
+    first, second, third, _ = frames(photo)
+    assert engine.liveness([first, second, second, third]).confidence <= 0.30
+
+
+def test_four_frames_of_one_person_can_be_live(engine, photo, frames):
+    verdict = engine.liveness(frames(photo))
+    assert (verdict.still, verdict.coupled, verdict.moire, verdict.blind) == (False, False, False, False)
+    assert 0.5 < verdict.confidence <= 1
+
+
+@pytest.mark.parametrize("stranger", [0, 1, 2, 3])
+def test_another_person_in_any_frame_makes_it_at_most_0_30(engine, photos, frames, stranger):
+    pictures = frames(photos["hopper"])
+    pictures[stranger] = frames(photos["portrait"])[0]
+    assert engine.liveness(pictures).confidence <= 0.30
+
+
+def test_the_largest_face_of_each_frame_is_the_one_that_is_judged(engine, montage, frames):
+    assert engine.liveness(frames(montage)).confidence > 0.5
+
+
+@pytest.mark.parametrize("missing", [0, 3])
+def test_a_frame_without_a_face_is_inf_17(engine, photo, frames, pictured, missing):
+    pictures = frames(photo)
+    pictures[missing] = pictured(np.full((300, 400, 3), 90, np.uint8))
+    with pytest.raises(Fault, match="INF-17"):
+        engine.liveness(pictures)
+
+
+def test_signs_of_an_attack_lower_the_confidence(engine, photos, frames):
+    photo = photos["hopper"]
+    posts = photo.copy()
+    posts[:, 48:58] = posts[:, 470:480] = 10
+    rows, columns = np.mgrid[: photo.shape[0], : photo.shape[1]]
+    wave = 12 * (np.sin(1.9 * rows) + np.sin(1.9 * columns))
+    grid = np.clip(photo + wave[:, :, np.newaxis], 0, 255).astype(np.uint8)
+    plain = engine.liveness(frames(photo))
+    framed, gridded = engine.liveness(frames(posts)), engine.liveness(frames(grid))
+    assert framed.bezel > 0.8
+    assert gridded.moire
+    assert max(framed.confidence, gridded.confidence) < plain.confidence
+
+
+def test_surroundings_glued_to_the_face_lower_it_too(engine, photos, pictured, frames):
+    photo = photos["hopper"]
+    glued = engine.liveness([pictured(np.roll(photo, 20 * number, axis=1)) for number in range(4)])
+    assert glued.coupled
+    assert glued.confidence < engine.liveness(frames(photo)).confidence
+
+
+def test_several_persons_and_a_still_are_cut_at_the_limit(check, scenes):
+    assert check.judge(scenes, one_person=True, covered=False).confidence > 0.5
+    assert check.judge(scenes, one_person=False, covered=False).confidence == NOT_ONE_LIVE_PERSON
+    assert check.judge(scenes[:1] * 4, one_person=True, covered=False).confidence == NOT_ONE_LIVE_PERSON
+
+
+def test_a_covered_face_keeps_half_of_what_exceeds_a_half(check, scenes):
+    seen = check.judge(scenes, one_person=True, covered=False)
+    covered = check.judge(scenes, one_person=True, covered=True)
+    assert covered.blind
+    assert covered.confidence == pytest.approx(0.5 + (seen.confidence - 0.5) / 2)
+
+
+def test_so_does_a_blurred_one(check, scenes):
+    blurred = [replace(scene, pixels=cv2.GaussianBlur(scene.pixels, (0, 0), 12)) for scene in scenes]
+    verdict = check.judge(blurred, one_person=True, covered=False)
+    assert verdict.blind
+    assert verdict.confidence <= 0.75
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (440, 0), (0, 520), (440, 520), (-30, -30), (470, 560)])
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_crops_slide_inside_the_picture_and_are_never_padded(check, corner, context):
+    light = np.full((600, 512, 3), 200, np.uint8)
+    scene = Scene(light, Box(*corner, 70, 80), *NOWHERE)
+    assert (check._crop(scene, context) == 200).all()
+
+
+def test_a_crop_shows_the_face_in_its_middle_and_context_around_it(check):
+    pixels = np.zeros((600, 600, 3), np.uint8)
+    pixels[250:350, 250:350] = 255
+    scene = Scene(pixels, Box(250, 250, 100, 100), *NOWHERE)
+    for context in CONTEXTS:
+        rows, columns = np.nonzero(check._crop(scene, context)[:, :, 0] > 127)
+        assert np.ptp(rows) + 1 == pytest.approx(128 / context, abs=2)
+        assert (rows.mean(), columns.mean()) == pytest.approx((63.5, 63.5), abs=1.5)

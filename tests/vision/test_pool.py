@@ -1,0 +1,144 @@
+"""The pool lends each engine once, lets a bounded number wait, and turns the next away."""
+
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from appliance.faults import Fault
+from appliance.vision import loading
+from appliance.vision.engine import EnginePool
+from appliance.vision.store import ModelError
+
+
+def engines(count):
+    """Engines without models: what they answer does not matter here."""
+    return [loading.build(loading.unusable(ModelError("none")), 1) for _ in range(count)]
+
+
+def filled(count, *, waiting=16, patience=5.0):
+    pool = EnginePool(waiting, patience)
+    pool.fill(engines(count))
+    return pool
+
+
+def refused(pool):
+    with pytest.raises(Fault, match="INF-08") as caught, pool.lease():
+        pass
+    return caught.value
+
+
+def until(condition):
+    deadline = time.monotonic() + 5
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    assert condition()
+
+
+def test_before_the_models_are_loaded_it_is_not_ready():
+    fault = refused(EnginePool(16, 5.0))
+    assert (fault.status, fault.retry_after) == (500, 1)
+
+
+def test_each_engine_is_lent_once():
+    lent = engines(3)
+    pool = EnginePool(0, 0.1)
+    pool.fill(lent)
+    with pool.lease() as a, pool.lease() as b, pool.lease() as c:
+        assert {id(engine) for engine in (a, b, c)} == {id(engine) for engine in lent}
+        assert refused(pool).status == 503
+    with pool.lease() as again:
+        assert again in lent
+
+
+def test_an_engine_comes_back_after_an_error():
+    pool = filled(1, waiting=0)
+    with pytest.raises(ZeroDivisionError), pool.lease():
+        raise ZeroDivisionError
+    with pool.lease():
+        pass
+
+
+def test_with_no_room_to_wait_one_is_turned_away_at_once():
+    pool = filled(1, waiting=0, patience=5.0)
+    with pool.lease():
+        start = time.monotonic()
+        fault = refused(pool)
+        assert time.monotonic() - start < 0.5
+    assert (fault.status, fault.retry_after) == (503, 1)
+
+
+def test_patience_ends():
+    pool = filled(1, patience=0.2)
+    with pool.lease():
+        start = time.monotonic()
+        fault = refused(pool)
+        assert 0.19 < time.monotonic() - start < 1.5
+    assert (fault.status, fault.retry_after) == (503, 1)
+
+
+def test_who_waited_in_vain_leaves_the_queue():
+    pool = filled(1, waiting=1, patience=0.05)
+    with pool.lease():
+        for _ in range(3):
+            assert "within" in refused(pool).detail
+    with pool.lease():
+        pass
+
+
+def test_who_waits_gets_the_engine_that_comes_back():
+    pool = filled(1)
+    got = threading.Event()
+
+    def borrow():
+        with pool.lease():
+            got.set()
+
+    with ThreadPoolExecutor(1) as threads:
+        with pool.lease():
+            waiting = threads.submit(borrow)
+            assert not got.wait(0.1)
+        waiting.result(timeout=5)
+    assert got.is_set()
+
+
+def test_as_many_wait_as_may_and_the_next_is_turned_away():
+    pool = filled(1, waiting=2)
+
+    def borrow():
+        with pool.lease():
+            return True
+
+    with ThreadPoolExecutor(2) as threads:
+        with pool.lease():
+            waiting = [threads.submit(borrow) for _ in range(2)]
+            until(lambda: pool._queue == 2)
+            assert "2 requests wait" in refused(pool).detail
+        assert [borrower.result(timeout=5) for borrower in waiting] == [True, True]
+
+
+def test_many_threads_never_share_an_engine_and_none_is_lost():
+    pool = filled(3, waiting=8, patience=30.0)
+    lock, lent, most, used = threading.Lock(), Counter(), [], Counter()
+
+    def borrow():
+        for _ in range(150):
+            with pool.lease() as engine:
+                with lock:
+                    lent[id(engine)] += 1
+                    used[id(engine)] += 1
+                    most.append(lent[id(engine)])
+                time.sleep(0)
+                with lock:
+                    lent[id(engine)] -= 1
+
+    with ThreadPoolExecutor(8) as threads:
+        for borrower in [threads.submit(borrow) for _ in range(8)]:
+            borrower.result(timeout=30)
+    assert max(most) == 1
+    assert sum(used.values()) == 8 * 150
+    assert len(used) == 3
+    with pool.lease(), pool.lease(), pool.lease():
+        pass

@@ -1,0 +1,51 @@
+"""The int8 and the float16 form of a model give the same answers, as far as eight bits allow."""
+
+import numpy as np
+import pytest
+
+from appliance.face.types import DetectLimits
+from appliance.vision import loading
+from appliance.vision.store import Role
+
+NAMES = ["portrait", "hopper"]
+ONE = DetectLimits(count=1)
+
+
+@pytest.fixture(scope="module")
+def engines(engine, chosen):
+    return {"float16": engine, "int8": loading.build(chosen("int8"), 1)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_box_points_and_score_agree(engines, photos, pictured, name):
+    (full,), (eight,) = (engines[precision].detect(pictured(photos[name]), ONE) for precision in ("float16", "int8"))
+    side = full.detection.box.side
+    assert eight.detection.box.side == pytest.approx(side, rel=0.08)
+    assert eight.detection.box.center == pytest.approx(full.detection.box.center, abs=0.08 * side)
+    assert np.linalg.norm(eight.points - full.points, axis=1).mean() < 0.015 * side
+    assert eight.detection.score == pytest.approx(full.detection.score, abs=0.1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_embeddings_of_the_same_crop_agree(engines, photos, pictured, name):
+    (crop,) = engines["float16"].align(pictured(photos[name]), ONE)
+    assert engines["float16"].embed(crop) @ engines["int8"].embed(crop) > 0.95
+
+
+def test_liveness_of_the_same_pictures_agrees(engines, photos, pictured):
+    pictures = [pictured(photos["hopper"], quality) for quality in (95, 85, 75, 65)]
+    full, eight = (engines[precision].liveness(pictures).network for precision in ("float16", "int8"))
+    assert eight == pytest.approx(full, abs=1)
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+@pytest.mark.parametrize("role", list(Role))
+def test_a_network_says_the_same_of_the_same_pixels_and_another_of_others(chosen, photos, role, precision):
+    network = chosen(precision)[role].networks(1)[0]
+    first, second = (photos[name][: network.file.width, : network.file.width] for name in NAMES)
+    outputs = [output.copy() for output in network.run(np.ascontiguousarray(first))]
+    others = network.run(np.ascontiguousarray(second))
+    again = network.run(np.ascontiguousarray(first))
+    assert all(np.array_equal(a, b) for a, b in zip(outputs, again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(outputs, others, strict=True))
+    assert all(output.dtype == np.float32 and np.isfinite(output).all() for output in outputs)
