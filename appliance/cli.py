@@ -34,12 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     run: Callable[[argparse.Namespace, Config], int] = options.run
     try:
-        return run(options, settings)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has enough; say nothing of it
+        status = run(options, settings)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has enough; Python would complain of it once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         return 130
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -152,15 +154,16 @@ def _limits(options: argparse.Namespace) -> "DetectLimits":
 
 def _answered(sources: Sequence[Path], question: Callable[[], str]) -> int:
     try:
-        print(question())
+        answer = question()
     except (OSError, Fault) as error:
         print(_complaint(" ".join(map(str, sources)), error), file=sys.stderr)
         return 1
+    print(answer)
     return 0
 
 
 def _complaint(what: object, error: OSError | Fault) -> str:
-    return f"{what}: {error.strerror if isinstance(error, OSError) else error}"
+    return f"{error.filename or what}: {error.strerror}" if isinstance(error, OSError) else f"{what}: {error}"
 
 
 def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:

@@ -18,6 +18,8 @@ class ConfigError(Exception):
 
 
 class Section(BaseModel):
+    """A table of the file: nothing unknown, nothing of a wrong type, nothing changed later."""
+
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 

@@ -44,6 +44,7 @@ class Machine:
     def __init__(self, config: Config) -> None:
         """Binds the socket. Raises OSError when the address cannot be had."""
         memory.keep_small()
+        self._supervisor = Supervisor()
         self._config = config
         self._choice: Choice = {}
         self._engines = EnginePool(config.server.queue, config.server.patience_s)
@@ -64,11 +65,10 @@ class Machine:
 
     def run(self) -> int:
         """Works until a signal or a dead worker ends it; returns the exit status."""
-        supervisor = Supervisor()
-        supervisor.start("http", self._http.run)
+        self._supervisor.start("http", self._http.run)
         log.info("listening on http://%s:%d, models are loading", self._config.server.host, self._http.port)
-        supervisor.start("models", self._load)
-        status = supervisor.wait(self._tick, TICK_SECONDS)
+        self._supervisor.start("models", self._load)
+        status = self._supervisor.wait(self._tick, TICK_SECONDS)
         self._http.stop()
         log.info("stopped")
         return status

@@ -13,8 +13,11 @@ class Supervisor:
     """Starts workers and waits on the main thread until the process should end, and with which status."""
 
     def __init__(self) -> None:
+        """From here on SIGTERM and SIGINT are noted. Call from the main thread."""
         self._ended = threading.Event()
         self._status = 0
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
 
     def start(self, name: str, work: Callable[[], None]) -> threading.Thread:
         """Runs `work` on a thread of its own; when it raises, the process ends with status 1."""
@@ -24,10 +27,8 @@ class Supervisor:
 
     def wait(self, tick: Callable[[], None], seconds: float) -> int:
         """Returns the exit status: 0 after SIGTERM or SIGINT, 1 after a worker died; until then calls `tick` every so many
-        seconds. Call from the main thread.
+        seconds.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
         while not self._ended.wait(seconds):
             tick()
         return self._status

@@ -30,7 +30,11 @@ class Intake:
     max_pixels: int
 
     def body(self, environ: Mapping[str, Any]) -> bytes:
-        """The whole body, which the server holds in memory already. Raises Fault INF-03 when it is empty."""
+        """The whole body, which the server holds in memory already. Raises Fault INF-01 when the request announced none (no
+        length, not chunked), INF-03 when it is empty.
+        """
+        if "CONTENT_LENGTH" not in environ:
+            raise Fault(ResultCode.INVALID_BODY, "no Content-Length")
         content = cast("bytes", environ["wsgi.input"].read())
         if not content:
             raise Fault(ResultCode.NO_IMAGE, "empty body")

@@ -2,15 +2,18 @@
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from http.client import HTTPException
 from pathlib import Path
 
 from rich.console import Console
 
 from appliance.evaluation import detection, landmarks, liveness, robustness, verification
-from appliance.evaluation.device import Device
+from appliance.evaluation.detection import CommandFailedError
+from appliance.evaluation.device import Device, UnexpectedAnswerError
 from appliance.evaluation.own_device import own_device
 from appliance.evaluation.report import Finding, as_json, print_table
 
@@ -42,12 +45,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         device = stack.enter_context(Device(url))
         version = device.version().expect("INF-00")
         for name in names:
-            findings += QUESTIONS[name](device, options.data / name, options.workers)
+            findings += _answered(name, device, options.data / name, options.workers)
     print_table(findings, Console())
     if options.json is not None:
         record = {"device": version, "findings": as_json(findings)}
         options.json.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return 0 if all(finding.passed for finding in findings) else 1
+
+
+def _answered(name: str, device: Device, data: Path, workers: int) -> list[Finding]:
+    """The findings on a question; where the device leaves it open, that is the finding, and the next question follows."""
+    try:
+        return QUESTIONS[name](device, data, workers)
+    except (OSError, HTTPException, UnexpectedAnswerError, CommandFailedError) as error:
+        print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
+        return [Finding(name, f"not measured: {type(error).__name__}", math.nan, at_least=0)]
 
 
 def _parser() -> argparse.ArgumentParser:

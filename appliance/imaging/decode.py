@@ -51,7 +51,9 @@ class EncodedPicture:
         if width * height > max_pixels:
             raise Fault(ResultCode.BROKEN_IMAGE, f"{width}x{height} pixels, the limit is {max_pixels}")
         with failing_as(ResultCode.BROKEN_IMAGE):
-            orientation = self._image.getexif().get(_ORIENTATION_TAG, 1)
+            # of a PNG that has none before its pixels, getexif() decodes them all in search of a late one
+            known = self._image.format != "PNG" or "exif" in self._image.info
+            orientation = self._image.getexif().get(_ORIENTATION_TAG, 1) if known else 1
         self._upright = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
         turned = self._upright is not None and orientation >= 5
         self.width, self.height = (height, width) if turned else (width, height)
@@ -76,32 +78,46 @@ class EncodedPicture:
         return next(scale for scale in (1 / 8, 1 / 4, 1 / 2, 1.0) if scale >= detail or scale == 1.0)
 
     def _decode(self, scale: float) -> Frame:
-        if self._image.format != "PNG" and self._image.mode in ("RGB", "L"):
-            pixels = _decoded_jpeg(self._content, *(math.ceil(side * scale) for side in self._image.size))
+        if self._image.format == "PNG":
+            pixels = _decoded_png(self._content, round(1 / scale))
         else:
-            pixels, scale = _decoded_otherwise(self._content), 1.0
+            width, height = (math.ceil(side * scale) for side in self._image.size)
+            pixels = _decoded_jpeg(self._content, width, height, "CMYK" if self._image.mode == "CMYK" else "RGB")
+            if self._image.mode == "CMYK":
+                pixels = _rgb(pixels, inverted="adobe" in self._image.info)
         if self._upright is not None:
             pixels = np.ascontiguousarray(self._upright(pixels))
         return Frame(pixels, scale)
 
 
-def _decoded_jpeg(content: bytes, width: int, height: int) -> Pixels:
+def _decoded_jpeg(content: bytes, width: int, height: int, colours: str) -> Pixels:
     """A JPEG at the smallest scaled decode of at least `width` x `height`. A truncated file raises ValueError; what a
     decoder can mend without inventing pixels (stray bytes before a marker, say) does not. libjpeg tells its first warning
     alone, so a file that is mended must also have its end.
     """
+    size = {"min_width": width, "min_height": height}
     try:
-        return np.asarray(simplejpeg.decode_jpeg(content, "RGB", min_width=width, min_height=height))
+        return np.asarray(simplejpeg.decode_jpeg(content, colours, **size))
     except ValueError as error:
         if not _MENDED.search(str(error)) or content.rfind(_END_OF_IMAGE) < content.rfind(_START_OF_SCAN):
             raise
-        return np.asarray(simplejpeg.decode_jpeg(content, "RGB", min_width=width, min_height=height, strict=False))
+        return np.asarray(simplejpeg.decode_jpeg(content, colours, **size, strict=False))
 
 
-def _decoded_otherwise(content: bytes) -> Pixels:
-    """PNG of any kind and CMYK JPEG: 16-bit greys by their upper byte, transparency dropped."""
-    with Image.open(BytesIO(content), formats=("JPEG", "PNG")) as image:
-        if not image.mode.startswith("I"):
-            return np.asarray(image.convert("RGB"))
-        grey = (np.asarray(image) >> 8).astype(np.uint8)
-    return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+def _rgb(cmyk: Pixels, *, inverted: bool) -> Pixels:
+    """RGB of CMYK pixels (height x width x 4) without a colour profile. Files with an Adobe marker store them inverted."""
+    light = cmyk if inverted else 255 - cmyk
+    return (light[:, :, :3].astype(np.uint16) * light[:, :, 3:] // 255).astype(np.uint8)
+
+
+def _decoded_png(content: bytes, shrink: int) -> Pixels:
+    """A PNG of any kind, averaged down `shrink` times in both directions (before it is turned into RGB, so that a large one
+    is in memory once): 16-bit greys by their upper byte, transparency dropped.
+    """
+    with Image.open(BytesIO(content), formats=("PNG",)) as image:
+        if image.mode.startswith("I"):
+            grey = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            return np.asarray(grey.reduce(shrink).convert("RGB"))
+        if shrink > 1 and image.mode in ("L", "RGB", "RGBA"):
+            return np.asarray(image.reduce(shrink).convert("RGB"))
+        return np.asarray(image.convert("RGB").reduce(shrink))

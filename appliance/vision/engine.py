@@ -46,7 +46,7 @@ class Locates(Protocol):
 
 
 class Aligns(Protocol):
-    def align(self, picture: Picture, detections: Sequence[Detection]) -> list[AlignedFace]: ...
+    def align(self, picture: Picture, faces: Sequence[Face]) -> list[AlignedFace]: ...
 
 
 class Embeds(Protocol):
@@ -68,15 +68,13 @@ class JudgesLiveness(Protocol):
 class Aligner:
     """Cuts faces out upright, from as many pixels as the picture has for them."""
 
-    def align(self, picture: Picture, detections: Sequence[Detection]) -> list[AlignedFace]:
-        """One 112 x 112 crop a detection, in the same order. Raises DegenerateLandmarksError."""
-        return [
-            AlignedFace(
-                detection.box.squared(),
-                cut(picture, alignment.similarity_transform(detection.landmarks, alignment.TEMPLATE), ALIGNED_SIZE),
-            )
-            for detection in detections
-        ]
+    def align(self, picture: Picture, faces: Sequence[Face]) -> list[AlignedFace]:
+        """One 112 x 112 crop a face, in the same order. Raises DegenerateLandmarksError."""
+        return [AlignedFace(face.detection.box.squared(), self._cut(picture, face)) for face in faces]
+
+    def _cut(self, picture: Picture, face: Face) -> Pixels:
+        five = face.points[list(alignment.FIVE_OF_106)]
+        return cut(picture, alignment.similarity_transform(five, alignment.TEMPLATE), ALIGNED_SIZE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +123,26 @@ class FaceEngine:
         self._liveness = liveness
 
     def detect(self, picture: Picture, limits: DetectLimits) -> list[Face]:
-        """The faces within `limits`, largest first, with points and pose. Raises Fault INF-09, 10, 11, 16."""
-        return [Face(detection, fitted.points, fitted.pose) for detection, fitted in self._located(picture, limits)]
+        """The faces within `limits`, largest first, with points and pose; without those that neither the detector nor the
+        mesh network is sure of. Raises Fault INF-09, 10, 11, 16.
+        """
+        _check(limits)
+        with stage("detect"), failing_as(ResultCode.DETECT):
+            detections = self._detector.detect(picture, limits)
+        faces: list[Face] = []
+        for detection in detections:
+            if len(faces) == limits.count:
+                break
+            with stage("landmarks"), failing_as(ResultCode.DETECT):
+                fitted = self._landmarks.locate(picture, detection)
+            with failing_as(ResultCode.VALIDATE):
+                if _reliable(detection, fitted):
+                    faces.append(Face(detection, fitted.points, fitted.pose))
+        return faces
 
     def align(self, picture: Picture, limits: DetectLimits) -> list[AlignedFace]:
         """The same faces as `detect`, cut out upright. Raises Fault INF-09, 10, 11, 13, 14, 16."""
-        return self._aligned(picture, [detection for detection, _ in self._located(picture, limits)])
+        return self._aligned(picture, self.detect(picture, limits))
 
     def embed(self, face: AlignedFace) -> Embedding:
         """The embedding of an aligned face: 512 float32 of unit length. Raises Fault INF-12."""
@@ -145,11 +157,11 @@ class FaceEngine:
         """Whether the largest face of four pictures, in time order, is one live person. Raises Fault INF-17, 19 and those
         of the steps on the way.
         """
-        found = [self._largest(picture) for picture in pictures]
-        aligned = [self._aligned(p, [detection])[0] for p, (detection, _) in zip(pictures, found, strict=True)]
+        faces = [self._largest(picture) for picture in pictures]
+        aligned = [self._aligned(picture, [face])[0] for picture, face in zip(pictures, faces, strict=True)]
         embeddings = [self.embed(face) for face in aligned]
         one_person = all(self._similarity(a, b) >= 0.5 for a, b in combinations(embeddings, 2))
-        scenes = [_scene(picture, *face) for picture, face in zip(pictures, found, strict=True)]
+        scenes = [_scene(picture, face) for picture, face in zip(pictures, faces, strict=True)]
         covered = sum(self._covered(scene) for scene in scenes) > len(scenes) / 2
         with stage("liveness"), failing_as(ResultCode.LIVENESS):
             return self._liveness.judge(scenes, one_person=one_person, covered=covered)
@@ -161,33 +173,17 @@ class FaceEngine:
             with failing_as(ResultCode.MASK):
                 return self._occlusion.masked(scene.pixels, scene.points) or occluded
 
-    def _largest(self, picture: Picture) -> tuple[Detection, Fit]:
-        located = self._located(picture, DetectLimits(count=1))
-        if not located:
+    def _largest(self, picture: Picture) -> Face:
+        faces = self.detect(picture, DetectLimits(count=1))
+        if not faces:
             raise Fault(ResultCode.NO_FACE)
-        return located[0]
+        return faces[0]
 
-    def _located(self, picture: Picture, limits: DetectLimits) -> list[tuple[Detection, Fit]]:
-        """Detections with the fit of each, without those that neither network is sure of."""
-        _check(limits)
-        with stage("detect"), failing_as(ResultCode.DETECT):
-            detections = self._detector.detect(picture, limits)
-        located: list[tuple[Detection, Fit]] = []
-        for detection in detections:
-            if len(located) == limits.count:
-                break
-            with stage("landmarks"), failing_as(ResultCode.DETECT):
-                fitted = self._landmarks.locate(picture, detection)
-            with failing_as(ResultCode.VALIDATE):
-                if _reliable(detection, fitted):
-                    located.append((detection, fitted))
-        return located
-
-    def _aligned(self, picture: Picture, detections: Sequence[Detection]) -> list[AlignedFace]:
+    def _aligned(self, picture: Picture, faces: Sequence[Face]) -> list[AlignedFace]:
         with stage("align"), failing_as(ResultCode.ALIGN):
-            aligned = self._aligner.align(picture, detections)
-        if len(aligned) != len(detections):
-            raise Fault(ResultCode.COUNT_UNMATCHED, f"{len(detections)} detected, {len(aligned)} aligned")
+            aligned = self._aligner.align(picture, faces)
+        if len(aligned) != len(faces):
+            raise Fault(ResultCode.COUNT_UNMATCHED, f"{len(faces)} detected, {len(aligned)} aligned")
         return aligned
 
     def _similarity(self, a: Embedding, b: Embedding) -> float:
@@ -209,14 +205,15 @@ def _reliable(detection: Detection, fitted: Fit) -> bool:
     return detection.score >= SURE or fitted.presence >= PRESENCE
 
 
-def _scene(picture: Picture, detection: Detection, fitted: Fit) -> Scene:
+def _scene(picture: Picture, face: Face) -> Scene:
     scale = min(1.0, SCENE_SIDE / max(picture.width, picture.height))
     frame = picture.frame(scale)
     pixels = frame.pixels
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     if size != (frame.width, frame.height):
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return Scene(pixels, detection.box.scaled(scale), detection.landmarks * scale, fitted.points * scale)
+    detection = face.detection
+    return Scene(pixels, detection.box.scaled(scale), detection.landmarks * scale, face.points * scale)
 
 
 class EnginePool:

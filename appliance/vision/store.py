@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 
 class Role(StrEnum):
@@ -81,7 +81,7 @@ class ModelStore:
         path = folder / "manifest.toml"
         try:
             return cls(folder, _MANIFEST.validate_python(tomllib.loads(path.read_text("utf-8")))["model"])
-        except (OSError, tomllib.TOMLDecodeError, ValidationError, KeyError) as error:
+        except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{path}: {error}") from error
 
     def candidates(self, role: Role, precision: str) -> list[ModelFile]:

@@ -12,15 +12,19 @@ from typing import Any, Self
 
 import numpy as np
 import pytest
+from bodies import png
 from client import HOST, Answer, Client, Wire, request
 from devices import Device, pool, shipped_engine, until
 from document import assert_faces, assert_refusal, assert_success
+from PIL import Image
 
 from appliance.face.alignment import TEMPLATE
 from appliance.face.types import AlignedFace, Box, Detection, DetectLimits
 from appliance.vision.crop import Picture
 from appliance.vision.engine import FaceEngine
 from appliance.vision.loading import Choice
+
+SMALL = png(Image.new("RGB", (64, 64)))
 
 
 class Holding:
@@ -40,7 +44,7 @@ class Crowd:
 
     def __init__(self, landmarks: Any) -> None:
         self._landmarks = landmarks
-        self._detection = Detection(Box(168, 63, 111, 111), np.array(TEMPLATE) + [168, 63], 0.9)
+        self._detection = Detection(Box(168.0, 63.0, 111.0, 111.0), TEMPLATE + np.float32(100), 0.9)
         self._fitted: Any = None
 
     def detect(self, picture: Picture, limits: DetectLimits) -> list[Detection]:
@@ -164,7 +168,7 @@ def test_clients_that_read_nothing_do_not_starve_the_others(crowded: Client, por
     with ExitStack() as stack:
         for _ in range(14):
             deaf = stack.enter_context(deaf_client(crowded.port))
-            deaf.sendall(request("POST", "/alignedfaces?detectcount=100", portrait))
+            deaf.sendall(2 * request("POST", "/alignedfaces?detectcount=100", SMALL))
 
         assert len(assert_faces(crowded.post("/faces", portrait))) == 10
 

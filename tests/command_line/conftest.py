@@ -8,6 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("repeatable")
 
 QUICK = "[engine]\n" + "".join(f'{role} = "float16"\n' for role in ("detector", "embedder", "liveness"))
 """Without the choice by measurement a command starts in half the time."""

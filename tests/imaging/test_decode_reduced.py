@@ -60,6 +60,6 @@ def test_a_small_picture_is_decoded_whole(picture, write, file_format):
     assert (frame.scale, frame.width) == (1.0, ENOUGH_DETAIL)
 
 
-def test_a_large_png_has_no_reduced_form(picture, write):
+def test_a_large_png_is_averaged_down(picture, write):
     frame = EncodedPicture(write(picture(8, ENOUGH_DETAIL * 8), "PNG"), 10**6).frame(0.1)
-    assert (frame.scale, frame.width) == (1.0, ENOUGH_DETAIL * 8)
+    assert (frame.scale, frame.width) == (1 / 8, ENOUGH_DETAIL)

@@ -50,7 +50,7 @@ def test_the_one_face_of_a_photo_is_found_where_it_is(engine, photos, pictured, 
 @pytest.mark.parametrize("scale", [0.3, 0.4, 0.5, 0.75, 1.5, 2, 3, 4])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_resized_photo_gives_the_same_box(engine, photos, pictured, known, name, scale):
-    (face,) = engine.detect(pictured(resized(photos[name], scale)), EVERY)
+    (face,) = engine.detect(pictured(resized(photos[name], scale)), EVERY if scale < 0.5 else DetectLimits())
     assert deviation(box_of(face).scaled(1 / scale), known[name]) < TOLERANCE
 
 
@@ -61,7 +61,7 @@ def test_a_face_somewhere_in_a_large_picture_gives_the_same_box(engine, photos, 
     canvas = np.full((3000, 4000, 3), 127, np.uint8)
     left, top = 4000 - pasted.shape[1] - 60, max(0, 3000 - pasted.shape[0])
     canvas[top : top + pasted.shape[0], left : left + pasted.shape[1]] = pasted[: 3000 - top]
-    (face,) = engine.detect(pictured(canvas), EVERY)
+    (face,) = engine.detect(pictured(canvas), DetectLimits())
     box = box_of(face)
     found = Box((box.x - left) / scale, (box.y - top) / scale, box.width / scale, box.height / scale)
     assert deviation(found, known[name]) < TOLERANCE

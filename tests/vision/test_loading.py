@@ -81,10 +81,22 @@ def test_a_precision_that_is_not_shipped_costs_its_role(store):
 
 
 def test_left_to_itself_it_takes_what_it_timed_as_fastest(store):
-    choice = loading.choose(store, {**FLOAT16, Role.LIVENESS: "auto"}, 1)
+    passed = [
+        model.model_copy(update={"gate": model.gate.model_copy(update={"passed": True})}) for model in store.models
+    ]
+    choice = loading.choose(replace(store, models=passed), {**FLOAT16, Role.LIVENESS: "auto"}, 1)
     chosen = choice[Role.LIVENESS]
     assert set(chosen.milliseconds) == {"int8", "float16"}
     assert chosen.files[0].precision == min(chosen.milliseconds, key=chosen.milliseconds.__getitem__)
+
+
+def test_what_failed_its_gate_is_not_even_timed(store):
+    failed = [
+        model.model_copy(update={"gate": model.gate.model_copy(update={"passed": model.precision == "float16"})})
+        for model in store.models
+    ]
+    chosen = loading.choose(replace(store, models=failed), {**FLOAT16, Role.LIVENESS: "auto"}, 1)[Role.LIVENESS]
+    assert (dict(chosen.milliseconds), chosen.files[0].precision) == ({}, "float16")
 
 
 def test_every_chosen_file_has_a_network_the_smallest_first(chosen):

@@ -9,7 +9,7 @@ from appliance.face.mesh_tables import MIRROR_106
 from appliance.face.types import DetectLimits
 
 NAMES = ["portrait", "hopper"]
-ONE = DetectLimits(min_size=20, count=1)
+ONE = DetectLimits(count=1)
 
 
 @pytest.fixture(scope="module")
