@@ -95,7 +95,9 @@ def _serve(options: argparse.Namespace, settings: Config) -> int:
     except (OSError, ValueError) as error:
         print(f"cannot listen on {settings.server.host}:{settings.server.port}: {error}", file=sys.stderr)
         return 1
-    return machine.run()
+    status = machine.run()
+    logging.shutdown()
+    os._exit(status)  # a thread may still be inside the TFLite runtime, and Python's own way out would abort it there
 
 
 def _detect(options: argparse.Namespace, settings: Config) -> int:

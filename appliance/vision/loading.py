@@ -119,14 +119,12 @@ def give_up_idle(choice: Choice, idle_seconds: float) -> None:
 def _chosen(store: ModelStore, role: Role, precision: str, threads: int) -> Chosen:
     candidates = store.candidates(role, precision)
     contents = {file.file: store.content(file) for file in candidates}
-    seconds: Mapping[str, float] = {}
-    if len({file.precision for file in candidates}) > 1:
-        precision, seconds = fastest(
-            candidates, lambda file, hopeless: Network(file, contents[file.file], threads).seconds(hopeless=hopeless)
-        )
-        candidates = [file for file in candidates if file.precision == precision]
+    precision, seconds = fastest(
+        candidates, lambda file, hopeless: Network(file, contents[file.file], threads).seconds(hopeless=hopeless)
+    )
+    candidates = [file for file in candidates if file.precision == precision]
     milliseconds = {name: round(value * 1e3, 2) for name, value in seconds.items()}
-    log.info("%s: %s %s", role, candidates[0].precision, milliseconds or "(the only one)")
+    log.info("%s: %s of %s ms", role, precision, milliseconds)
     files = tuple(sorted(candidates, key=lambda file: file.width))
     own = contents[files[0].file] if role in OWN else None
     if own is not None:

@@ -27,14 +27,16 @@ class OcclusionCheck:
     """Looks at one face in RGB pixels, given its 106 points in those pixels."""
 
     def masked(self, pixels: Pixels, points: Points) -> bool:
-        """Whether the lower half of the face has another colour than the upper one. Raises ValueError outside the picture."""
+        """Whether the lower half of the face has another colour than the upper one; what the picture's border cuts off is not
+        held against it.
+        """
         upper, lower = (_chromaticities(pixels, points, patches) for patches in (UPPER, LOWER))
-        return bool(np.median(_differences(lower, upper)) > MASKED)
+        return bool(min(len(upper), len(lower)) > 1 and np.median(_differences(lower, upper)) > MASKED)
 
     def occluded(self, pixels: Pixels, points: Points) -> bool:
-        """Whether at least two patches of the face have another colour than the rest. Raises ValueError as above."""
+        """Whether at least two patches of the face have another colour than the rest."""
         patches = _chromaticities(pixels, points, UPPER + LOWER)
-        return bool(np.sort(_differences(patches, patches))[-2] > OCCLUDED)
+        return bool(len(patches) > 2 and np.sort(_differences(patches, patches))[-2] > OCCLUDED)
 
 
 def _differences(patches: npt.NDArray[np.float64], reference: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -52,6 +54,4 @@ def _chromaticities(pixels: Pixels, points: Points, patches: tuple[tuple[int, ..
             red, green, blue = patch.reshape(-1, 3).mean(axis=0)
             total = red + green + blue + 1  # black has no chromaticity
             shares.append((red / total, green / total))
-    if len(shares) < 2:
-        raise ValueError("the face lies outside the picture")
-    return np.array(shares)
+    return np.array(shares).reshape(-1, 2)

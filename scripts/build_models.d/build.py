@@ -1,6 +1,7 @@
 """Builds models/*.tflite and models/manifest.toml from pinned packages."""
 
 import argparse
+import logging
 import os
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ class Builder:
     """Turns recipes into model files."""
 
     def __init__(self, packages: PackageCache, calibration: Calibration, models: Models) -> None:
-        """`models` takes the files in, and has the detectors that find the faces to calibrate with."""
+        """`models` takes the files in, and has the networks that find the faces to calibrate with."""
         self._packages = packages
         self._calibration = calibration
         self._models = models
@@ -64,6 +65,8 @@ def main() -> int:
     """The exit status: 0 when everything is written, 1 with one line when nothing is."""
     recipes = read_recipes()
     options = _parser([recipe.role for recipe in recipes]).parse_args()
+    # the engine logs which of its models do not exist yet; what is needed of it and missing comes back as a Fault
+    logging.getLogger("appliance").setLevel(logging.CRITICAL)
     before, models = Models.read(MODELS), Models.read(MODELS)
     try:
         builder = Builder(PackageCache(PROJECT / ".cache"), Calibration(options.calibration), models)

@@ -13,7 +13,7 @@ from recipe import Recipe
 
 from appliance.face.types import Pixels
 from appliance.imaging.decode import EncodedPicture
-from appliance.vision.detector import Detector
+from appliance.vision.engine import FaceEngine
 
 SEED = 1
 """Any fixed number: two builds must see the same samples."""
@@ -31,11 +31,11 @@ class Calibration:
         self._pictures = read_pictures(folder)
 
     def samples(self, recipe: Recipe, side: int, models: Models) -> Iterator[Tensor]:
-        """The tensors for one role's network, the same in every build; the detectors in `models` find the faces."""
+        """The tensors for one role's network, the same in every build; the networks in `models` find and align the faces."""
         if recipe.role == "detector":
             pixels = mosaics([picture.frame(1.0).pixels for picture in self._pictures], side, recipe.samples, SEED)
         elif recipe.role == "embedder":
-            pixels = _mirrored_too(_aligned(self._pictures, models.detector()), recipe.samples)
+            pixels = _mirrored_too(_aligned(self._pictures, models.engine()), recipe.samples)
         else:
             pixels = _mirrored_too(_closer(self._pictures, side), recipe.samples)
         return (tensor(recipe, picture) for picture in pixels)
@@ -47,9 +47,9 @@ def tensor(recipe: Recipe, pixels: Pixels) -> Tensor:
     return ((ordered[np.newaxis].astype(np.float32) - recipe.mean) / recipe.scale).astype(np.float32)
 
 
-def _aligned(pictures: Sequence[EncodedPicture], detector: Detector) -> Iterator[Pixels]:
+def _aligned(pictures: Sequence[EncodedPicture], engine: FaceEngine) -> Iterator[Pixels]:
     for picture in pictures:
-        face = central_face(detector, picture)
+        face = central_face(engine, picture)
         if face is not None:
             yield face.pixels
 

@@ -7,8 +7,7 @@ from errors import BuildError
 
 from appliance.face.types import AlignedFace, DetectLimits
 from appliance.imaging.decode import EncodedPicture
-from appliance.vision.detector import Detector
-from appliance.vision.engine import Aligner
+from appliance.vision.engine import FaceEngine
 
 MAX_PIXELS = 40_000_000
 """As the service's default."""
@@ -22,9 +21,11 @@ def read_pictures(folder: Path) -> list[EncodedPicture]:
     return pictures
 
 
-def central_face(detector: Detector, picture: EncodedPicture) -> AlignedFace | None:
-    """The aligned face nearest to the picture's middle, where LFW has the person who is named; None without a face."""
-    detections = detector.detect(picture, DetectLimits())
+def central_face(engine: FaceEngine, picture: EncodedPicture) -> AlignedFace | None:
+    """The aligned face nearest to the picture's middle, where LFW has the person who is named; None without a face.
+
+    Raises Fault.
+    """
     middle = np.array([picture.width, picture.height]) / 2
-    nearest = min(detections, key=lambda d: float(np.linalg.norm(np.array(d.box.center) - middle)), default=None)
-    return None if nearest is None else Aligner().align(picture, [nearest])[0]
+    faces = engine.align(picture, DetectLimits())
+    return min(faces, key=lambda face: float(np.linalg.norm(np.array(face.box.center) - middle)), default=None)

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
 from errors import BuildError
 from faces import MAX_PIXELS, central_face
-from manifest import THREADS, Models
+from manifest import Models
 from recipe import Recipe
 
 from appliance.evaluation import detection, liveness, verification
@@ -17,11 +16,10 @@ from appliance.evaluation.measures import DetectedPicture, average_precision, be
 from appliance.face.types import AlignedFace, DetectLimits, Embedding
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.decode import EncodedPicture
-from appliance.vision import loading
 from appliance.vision.detector import Detector
 from appliance.vision.engine import FaceEngine
 from appliance.vision.selftest import LOGIT_TOLERANCE
-from appliance.vision.store import Gate, ModelStore, OperatingPoint, Role
+from appliance.vision.store import Gate, OperatingPoint
 
 FMR = 0.001
 """False match rate of the operating point (the contract)."""
@@ -102,10 +100,10 @@ def _labelled(
 
 
 def _verification(models: Models, folder: Path) -> Callable[[str], Figure]:
-    detector = models.detector()
+    engine = models.engine()
     faces: dict[str, AlignedFace] = {}
     for path in sorted((folder / "images").glob("*.jpg")):
-        face = central_face(detector, EncodedPicture(path.read_bytes(), MAX_PIXELS))
+        face = central_face(engine, EncodedPicture(path.read_bytes(), MAX_PIXELS))
         if face is not None:
             faces[path.name] = face
     pairs = [p for p in verification.read_pairs(folder / "pairs.csv") if p.image_a in faces and p.image_b in faces]
@@ -139,7 +137,7 @@ def _liveness(models: Models, folder: Path) -> Callable[[str], Figure]:
     sequences = liveness.read_sequences(folder)
 
     def logits(precision: str) -> npt.NDArray[np.float64]:
-        engine = _engine(models, precision)
+        engine = models.engine(precision)
         return np.array([_logit(engine, sequence) for sequence in sequences])
 
     expected = logits("float16")
@@ -149,14 +147,6 @@ def _liveness(models: Models, folder: Path) -> Callable[[str], Figure]:
         return Figure(float(np.mean(differences[np.isfinite(differences)] <= LOGIT_TOLERANCE)))
 
     return figure
-
-
-def _engine(models: Models, liveness_precision: str) -> FaceEngine:
-    """The device's engine, with one of the liveness files and float16 for the rest. Raises ModelError."""
-    with TemporaryDirectory() as folder:
-        models.write(Path(folder))
-        precisions = {Role.DETECTOR: "float16", Role.EMBEDDER: "float16", Role.LIVENESS: liveness_precision}
-        return loading.build(loading.choose(ModelStore.open(Path(folder)), precisions, THREADS), THREADS)
 
 
 def _logit(engine: FaceEngine, sequence: liveness.FrameSequence) -> float:

@@ -4,12 +4,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import tomlkit
 from errors import BuildError
 from recipe import Output, Recipe
 
-from appliance.vision.detector import Detector
+from appliance.vision import loading
+from appliance.vision.engine import FaceEngine
 from appliance.vision.runtime import Network
 from appliance.vision.store import Gate, ModelError, ModelFile, ModelStore, Role
 
@@ -68,12 +70,14 @@ class Models:
         """The file in an interpreter. Raises ModelError."""
         return Network(self.files[file], self.contents[file], THREADS)
 
-    def detector(self) -> Detector:
-        """What finds the faces in every measurement: the float16 detectors. Raises BuildError, ModelError."""
-        detectors = [file for file in self.files.values() if file.role == Role.DETECTOR and file.precision == "float16"]
-        if not detectors:
-            raise BuildError("there is no detector to find faces with: build all roles, without --only")
-        return Detector([self.network(file.file) for file in detectors])
+    def engine(self, liveness_precision: str = "float16") -> FaceEngine:
+        """The device's engine of these files, float16 but perhaps for liveness; a part whose files are not built, or not
+        measured yet, answers with a Fault.
+        """
+        precisions = {Role.DETECTOR: "float16", Role.EMBEDDER: "float16", Role.LIVENESS: liveness_precision}
+        with TemporaryDirectory() as folder:
+            self.write(Path(folder))
+            return loading.build(loading.choose(ModelStore.open(Path(folder)), precisions, THREADS), THREADS)
 
     def only(self, names: Sequence[str]) -> "Models":
         """The models of these file names, in this order. Raises BuildError when one was never built."""

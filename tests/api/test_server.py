@@ -19,7 +19,7 @@ from document import assert_faces, assert_refusal, assert_success
 from PIL import Image
 
 from appliance.face.alignment import TEMPLATE
-from appliance.face.types import AlignedFace, Box, Detection, DetectLimits
+from appliance.face.types import AlignedFace, Box, Detection, DetectLimits, Face
 from appliance.vision.crop import Picture
 from appliance.vision.engine import FaceEngine
 from appliance.vision.loading import Choice
@@ -54,8 +54,8 @@ class Crowd:
         self._fitted = self._fitted or self._landmarks.locate(picture, detection)
         return self._fitted
 
-    def align(self, picture: Picture, detections: Sequence[Detection]) -> list[AlignedFace]:
-        return [AlignedFace(found.box, np.zeros((112, 112, 3), np.uint8)) for found in detections]
+    def align(self, picture: Picture, faces: Sequence[Face]) -> list[AlignedFace]:
+        return [AlignedFace(face.detection.box, np.zeros((112, 112, 3), np.uint8)) for face in faces]
 
 
 class Held:

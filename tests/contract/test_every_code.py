@@ -20,7 +20,7 @@ from PIL import Image
 
 from appliance import machine
 from appliance.config import EngineSection
-from appliance.face.types import AlignedFace, Box, Detection, DetectLimits, Embedding, Pixels, Points
+from appliance.face.types import AlignedFace, Detection, DetectLimits, Embedding, Face, Pixels, Points
 from appliance.vision.crop import Picture
 from appliance.vision.engine import EnginePool, FaceEngine
 
@@ -37,11 +37,15 @@ class Broken:
         return raises
 
 
+@dataclass(frozen=True)
 class OnePoint:
-    """A detector whose landmarks lie in one point."""
+    """Landmarks that lie in one point."""
 
-    def detect(self, picture: Picture, limits: DetectLimits) -> list[Detection]:
-        return [Detection(Box(168, 63, 111, 111), np.full((5, 2), 200, np.float32), 0.9)]
+    shipped: Any
+
+    def locate(self, picture: Picture, detection: Detection) -> Any:
+        fitted = self.shipped.locate(picture, detection)
+        return replace(fitted, points=np.full_like(fitted.points, 200))
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class BrokenMaskCheck:
 class Forgetful:
     """An aligner that loses a face."""
 
-    def align(self, picture: Picture, detections: Sequence[Detection]) -> list[AlignedFace]:
+    def align(self, picture: Picture, faces: Sequence[Face]) -> list[AlignedFace]:
         return []
 
 
@@ -156,6 +160,10 @@ def with_part(lab: Lab, ask: Callable[[Client], Answer], **parts: Any) -> Answer
         return ask(client)
 
 
+def one_point(lab: Lab) -> Answer:
+    return with_part(lab, lab.aligned, landmarks=OnePoint(lab.parts["landmarks"]))
+
+
 def restricted(lab: Lab, *paths: str, expires: date | None = None) -> Answer:
     with lab.restricted(*paths, expires=expires) as client:
         return lab.faces(client)
@@ -201,7 +209,7 @@ CASES: tuple[Case, ...] = (
     ("INF-11", "the landmarks raise", 500, lambda lab: with_part(lab, lab.faces, landmarks=Broken())),
     ("INF-12", "the embedder raises", 500, lambda lab: with_part(lab, lab.similarity, embedder=Broken())),
     ("INF-13", "an aligner loses a face", 500, lambda lab: with_part(lab, lab.aligned, aligner=Forgetful())),
-    ("INF-14", "landmarks in one point", 500, lambda lab: with_part(lab, lab.aligned, detector=OnePoint())),
+    ("INF-14", "landmarks in one point", 500, one_point),
     ("INF-16", "landmarks that are not finite", 500, lambda lab: not_finite(lab)),
     ("INF-17", "four frames of nobody", 400, lambda lab: lab.liveness(lab.device, frames([NOBODY] * 4))),
     ("INF-18", "embeddings that are not finite", 500, lambda lab: void(lab)),

@@ -120,9 +120,9 @@ def test_fewer_aligned_faces_than_detected(engine_with, picture):
 
 
 def test_landmarks_in_one_point_cannot_be_aligned(engine_with, picture):
-    flat = replace(detection(100, 0.9), landmarks=np.full((5, 2), 100, np.float32))
+    flat = replace(a_fit(0.9), points=np.full((106, 2), 100, np.float32))
     with pytest.raises(Fault, match="INF-14"):
-        engine_with(detector=Given([flat]), landmarks=Given(a_fit(0.9))).align(picture, DetectLimits())
+        engine_with(detector=Given([detection(100, 0.9)]), landmarks=Given(flat)).align(picture, DetectLimits())
 
 
 @pytest.mark.parametrize(
