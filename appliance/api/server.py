@@ -12,8 +12,8 @@ from waitress.task import ThreadedTaskDispatcher
 
 from appliance.api.wire import DRAINED, Ledger, Listener
 
-STOP_SECONDS = 5.0
-"""How long answers in flight may take at the stop; systemd's and the architecture's bound."""
+STOP_SECONDS = 4.0
+"""How long answers in flight may take at the stop; the whole stop has five seconds."""
 
 SPARE_THREADS = 8
 """Worker threads beyond engines and queue: they turn surplus requests away at once."""

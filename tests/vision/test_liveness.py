@@ -9,7 +9,7 @@ import pytest
 from appliance.face.types import Box, DetectLimits
 from appliance.faults import Fault
 from appliance.vision.evidence import Scene
-from appliance.vision.liveness import CONTEXTS, NOT_ONE_LIVE_PERSON, LivenessCheck
+from appliance.vision.liveness import CONTEXTS, NOT_ONE_LIVE_PERSON, TEMPERATURE, LivenessCheck
 from appliance.vision.runtime import Network
 from appliance.vision.store import Role
 
@@ -87,6 +87,15 @@ def test_a_frame_without_a_face_is_inf_17(engine, photo, frames, pictured, missi
         engine.liveness(pictures)
 
 
+def by_the_network_alone(verdict):
+    return 1 / (1 + np.exp(-verdict.network / TEMPERATURE))
+
+
+def test_without_a_sign_the_network_decides(engine, photos, frames):
+    verdict = engine.liveness(frames(photos["hopper"]))
+    assert verdict.confidence == pytest.approx(by_the_network_alone(verdict))
+
+
 def test_signs_of_an_attack_lower_the_confidence(engine, photos, frames):
     photo = photos["hopper"]
     posts = photo.copy()
@@ -94,18 +103,18 @@ def test_signs_of_an_attack_lower_the_confidence(engine, photos, frames):
     rows, columns = np.mgrid[: photo.shape[0], : photo.shape[1]]
     wave = 12 * (np.sin(1.9 * rows) + np.sin(1.9 * columns))
     grid = np.clip(photo + wave[:, :, np.newaxis], 0, 255).astype(np.uint8)
-    plain = engine.liveness(frames(photo))
     framed, gridded = engine.liveness(frames(posts)), engine.liveness(frames(grid))
     assert framed.bezel > 0.8
+    assert framed.confidence < by_the_network_alone(framed)
     assert gridded.moire
-    assert max(framed.confidence, gridded.confidence) < plain.confidence
+    assert gridded.confidence < by_the_network_alone(gridded)
 
 
-def test_surroundings_glued_to_the_face_lower_it_too(engine, photos, pictured, frames):
+def test_surroundings_glued_to_the_face_lower_it_too(engine, photos, pictured):
     photo = photos["hopper"]
     glued = engine.liveness([pictured(np.roll(photo, 20 * number, axis=1)) for number in range(4)])
     assert glued.coupled
-    assert glued.confidence < engine.liveness(frames(photo)).confidence
+    assert glued.confidence < by_the_network_alone(glued)
 
 
 def test_several_persons_and_a_still_are_cut_at_the_limit(check, scenes):
@@ -130,10 +139,13 @@ def test_so_does_a_blurred_one(check, scenes):
 
 @pytest.mark.parametrize("corner", [(0, 0), (440, 0), (0, 520), (440, 520), (-30, -30), (470, 560)])
 @pytest.mark.parametrize("context", CONTEXTS)
-def test_crops_slide_inside_the_picture_and_are_never_padded(check, corner, context):
-    light = np.full((600, 512, 3), 200, np.uint8)
-    scene = Scene(light, Box(*corner, 70, 80), *NOWHERE)
-    assert (check._crop(scene, context) == 200).all()
+def test_crops_slide_inside_the_picture_and_are_never_padded_nor_stretched(check, corner, context):
+    rows, columns = np.mgrid[:600, :512]
+    places = np.dstack([columns / 4, rows / 4, np.full((600, 512), 99)]).astype(np.uint8)
+    crop = check._crop(Scene(places, Box(*corner, 80, 80), *NOWHERE), context).astype(int)
+    assert (crop[:, :, 2] == 99).all()
+    assert np.ptp(crop[:, :, 0]) == pytest.approx(80 * context / 4, abs=2)
+    assert np.ptp(crop[:, :, 1]) == pytest.approx(80 * context / 4, abs=2)
 
 
 def test_a_crop_shows_the_face_in_its_middle_and_context_around_it(check):
