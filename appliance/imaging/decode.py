@@ -118,6 +118,8 @@ def _decoded_png(content: bytes, shrink: int) -> Pixels:
         if image.mode.startswith("I"):
             grey = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             return np.asarray(grey.reduce(shrink).convert("RGB"))
+        if image.mode == "RGBA":
+            image.putalpha(255)  # reduce() would weigh colours by it, and turn what is transparent black
         if shrink > 1 and image.mode in ("L", "RGB", "RGBA"):
             return np.asarray(image.reduce(shrink).convert("RGB"))
         return np.asarray(image.convert("RGB").reduce(shrink))

@@ -70,6 +70,18 @@ def test_cmyk_jpegs_of_adobe_which_store_ink_inverted(colour, write, decode, opt
     assert difference(decode(content), colour) < 2
 
 
+def test_cmyk_jpegs_without_the_marker_of_adobe_store_ink_as_it_is(colour, write, decode):
+    inverted = Image.merge(
+        "CMYK", [Image.fromarray(255 - np.asarray(c)) for c in Image.fromarray(colour).convert("CMYK").split()]
+    )
+    file = BytesIO()
+    inverted.save(file, "JPEG", quality=95)
+    content = file.getvalue()
+    start = content.index(b"\xff\xee")
+    length = int.from_bytes(content[start + 2 : start + 4], "big")
+    assert difference(decode(content[:start] + content[start + 2 + length :]), colour) < 2
+
+
 def test_ycck_jpegs_of_adobe(colour, write, decode):
     brightness_and_colour = Image.fromarray(255 - colour).convert("YCbCr")
     stored = [Image.fromarray(255 - np.asarray(channel)) for channel in brightness_and_colour.split()]

@@ -81,6 +81,15 @@ def test_the_same_person_is_recognised(engine, photos, aligned, aligned_of, name
     assert engine.compare(aligned[name], aligned_of(CHANGES[change](photos[name]))) > 0.5
 
 
+@pytest.mark.parametrize("degrees", [-30, 30])
+@pytest.mark.parametrize("name", NAMES)
+def test_so_is_one_whose_head_leans(engine, photos, aligned, aligned_of, name, degrees):
+    middle = aligned[name].box.center
+    turn = cv2.getRotationMatrix2D(middle, degrees, 1)
+    leaning = cv2.warpAffine(photos[name], turn, photos[name].shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
+    assert engine.compare(aligned[name], aligned_of(leaning)) > 0.5
+
+
 @pytest.mark.parametrize("quality", [90, 50, 20, 10])
 @pytest.mark.parametrize("name", NAMES)
 def test_so_is_one_in_a_poor_jpeg(engine, photos, aligned, aligned_of, name, quality):
