@@ -1,7 +1,6 @@
 """From a folder of models to engines that work: verify, choose by measurement, build, prove."""
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -127,8 +126,6 @@ def _chosen(store: ModelStore, role: Role, precision: str, threads: int) -> Chos
     log.info("%s: %s of %s ms", role, precision, milliseconds)
     files = tuple(sorted(candidates, key=lambda file: file.width))
     own = contents[files[0].file] if role in OWN else None
-    if own is not None:
-        threads = os.cpu_count() or 1  # a large input keeps all cores busy for a while, and only one engine runs it
     shared = tuple(SharedNetwork(file, contents[file.file], threads) for file in files[own is not None :])
     return Chosen(files, own, shared, milliseconds)
 
