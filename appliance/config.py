@@ -4,9 +4,9 @@ import tomllib
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Auto = Literal["auto"]
 Precision = Literal["auto", "int8", "float16"]
@@ -71,6 +71,67 @@ class LivenessSection(Section):
     )
 
 
+class CameraSection(Section):
+    """The camera that the live page and the GET endpoints look through."""
+
+    driver: Literal["auto", "picamera", "v4l2", "replay", "demonstration", "none"] = Field(
+        default="auto",
+        description='"auto": the camera module (picamera), else the first USB camera (v4l2); "replay" plays `source`, '
+        '"demonstration" the bundled pictures; "none": only posted pictures are answered.',
+    )
+    module: int = Field(default=0, ge=0, le=8, description="Camera module, as `rpicam-hello --list-cameras` counts.")
+    device: Annotated[Path, Field(strict=False)] | None = Field(
+        default=None, description="USB camera, best as /dev/v4l/by-id/…; unset: the first one."
+    )
+    source: Annotated[Path, Field(strict=False)] | None = Field(
+        default=None, description="What is replayed: a picture, a folder of pictures, or a video."
+    )
+    width: int = Field(default=1280, ge=160, le=4096, multiple_of=2, description="Width of the upright picture.")
+    height: int = Field(default=720, ge=120, le=4096, multiple_of=2, description="Height of the upright picture.")
+    fps: float = Field(default=15, ge=1, le=120, description="Frames a second.")
+    rotation: Literal[0, 90, 180, 270] = Field(default=0, description="Clockwise turn that makes the picture upright.")
+    mirror: bool = Field(default=False, description="Mirrored left to right, after the turn.")
+    autofocus: Literal["continuous", "manual"] | None = Field(
+        default=None, description='"continuous" or "manual"; unset: as the camera does by itself.'
+    )
+    lens_position: float | None = Field(
+        default=None, ge=0, le=32, description="Camera module with manual focus: 1 / distance in metres."
+    )
+    exposure_us: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="Fixed exposure time; unset: automatic."
+    )
+    gain: float | None = Field(default=None, ge=1, le=64, description="Fixed analogue gain; unset: automatic.")
+    hold_s: float = Field(default=0, ge=0, le=3600, description="Replay: seconds a picture is shown; 0: for one frame.")
+    real_time: bool = Field(default=True, description="Replay: false plays as fast as it can be read.")
+    restart_after_s: float = Field(
+        default=60,
+        ge=5,
+        le=3600,
+        description="A camera that worked and has not come back for so long, or a driver that hangs, ends the process, "
+        "so that systemd starts it anew.",
+    )
+
+    @model_validator(mode="after")
+    def _source_for_replay(self) -> Self:
+        if self.driver == "replay" and self.source is None:
+            raise ValueError('driver = "replay" needs a source')
+        return self
+
+
+class LiveSection(Section):
+    """The live page, its stream and its events."""
+
+    viewers: int = Field(
+        default=4, ge=0, le=64, description="Streams of pictures at once; the next one is answered 503."
+    )
+    listeners: int = Field(default=8, ge=0, le=64, description="Streams of events at once, likewise.")
+    stream_fps: float = Field(default=10, gt=0, le=60, description="Most pictures a second in a stream.")
+    jpeg_quality: int = Field(default=80, ge=10, le=100, description="Quality of the pictures in it.")
+    analysis_fps: float = Field(
+        default=5, gt=0, le=60, description="Most analyses a second, while somebody listens to the events."
+    )
+
+
 class AccessSection(Section):
     """Who may ask what, and until when."""
 
@@ -96,6 +157,8 @@ class Config(Section):
     server: ServerSection = ServerSection()
     engine: EngineSection = EngineSection()
     liveness: LivenessSection = LivenessSection()
+    camera: CameraSection = CameraSection()
+    live: LiveSection = LiveSection()
     access: AccessSection = AccessSection()
     log: LogSection = LogSection()
 

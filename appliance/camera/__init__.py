@@ -1,0 +1,1 @@
+"""Frames, wherever from; knows nothing of faces."""

@@ -1,0 +1,208 @@
+"""Keeps the ring fresh: reads the camera, re-opens a lost one, and knows what is wrong with it."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from appliance.camera.condition import Inspector, Trouble
+from appliance.camera.source import CameraError, CameraFrame, FrameSource, NoCameraError, Ring
+from appliance.faults import Fault, ResultCode, failing_as
+
+log = logging.getLogger(__name__)
+
+SILENCE_SECONDS = 3.0
+"""A camera that has given nothing for so long has stopped."""
+
+OPENING_SECONDS = 10.0
+"""A driver that has not returned by then hangs; opening a camera module takes two seconds."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
+"""Seconds before a lost camera is opened again: doubled each time, up to the longest."""
+
+RATE_WEIGHT = 0.1
+"""Share of the newest distance between frames in the running mean that gives the frame rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraState:
+    """What there is to know about the camera at one moment."""
+
+    driver: str
+    demonstration: bool
+    trouble: Trouble | None
+    detail: str
+    width: int
+    height: int
+    fps: float
+    frame_age_s: float | None
+    frames: int
+    reopened: int
+
+
+class FirstThatOpens:
+    """Of several cameras the first that is there; from then on that one, so that a lost camera is not taken for another."""
+
+    def __init__(self, sources: Sequence[FrameSource]) -> None:
+        self._sources = sources
+        self._current = sources[0]
+
+    @property
+    def description(self) -> str:
+        return self._current.description
+
+    @property
+    def demonstration(self) -> bool:
+        return self._current.demonstration
+
+    def open(self) -> None:
+        """Raises NoCameraError when none is there, CameraError when the first that is there does not work."""
+        reasons: list[str] = []
+        for source in self._sources:
+            self._current = source
+            try:
+                source.open()
+            except NoCameraError as error:
+                source.close()
+                reasons.append(error.detail)
+            else:
+                self._sources = [source]
+                return
+        raise NoCameraError("; ".join(reasons))
+
+    def read(self) -> CameraFrame | None:
+        return self._current.read()
+
+    def close(self) -> None:
+        self._current.close()
+
+
+class CameraLoop:
+    """Owns a camera: `run` on one thread, the rest from any."""
+
+    def __init__(
+        self, source: FrameSource, ring: Ring, inspector: Inspector, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._source, self._ring, self._inspector = source, ring, inspector
+        self._clock = clock
+        self._stopping, self._ended = threading.Event(), threading.Event()
+        self._called: float | None = None
+        self._lost: Trouble | None = Trouble.STARTING
+        self._detail = ""
+        self._last: CameraFrame | None = None
+        self._heard = clock()
+        self._period = 0.0
+        self._reopened = -1
+
+    def run(self) -> None:
+        """Keeps the ring fresh until `stop`."""
+        pause = FIRST_PAUSE
+        while not self._stopping.is_set():
+            before = self._last
+            try:
+                self._play()
+            except Fault as fault:
+                self._lose(Trouble.NO_CAMERA if isinstance(fault, NoCameraError) else Trouble.NO_FRAMES, fault.detail)
+            self._close()
+            pause = FIRST_PAUSE if self._last is not before else min(2 * pause, LONGEST_PAUSE)
+            self._stopping.wait(pause)
+        self._ended.set()
+
+    def stop(self, seconds: float) -> None:
+        """Ends `run` and waits for it, at most for so long: a driver may hang."""
+        self._stopping.set()
+        if not self._ended.wait(seconds):
+            log.warning("camera: %s does not close", self._source.description)
+
+    def given_up(self, limit: float) -> str | None:
+        """Why only a new process can help, or None: for `limit` seconds a call into the driver has not returned, or a camera
+        that worked has not come back. (One that never worked is waited for: a new process would not find it either.)
+        """
+        stuck, silent = self._stuck_s(), self._clock() - self._heard
+        if stuck > limit:
+            return f"a call into the driver of {self._source.description} has not returned for {stuck:.0f} s"
+        if self._last is not None and silent > limit:
+            return f"{self._source.description} has been lost for {silent:.0f} s: {self._detail}"
+        return None
+
+    def state(self) -> CameraState:
+        """How the camera is now."""
+        last, now = self._last, self._clock()
+        silent = self._lost is None and now - self._heard > SILENCE_SECONDS
+        trouble = self._lost or self._inspector.trouble
+        if silent or self._stuck_s() > OPENING_SECONDS:
+            trouble = Trouble.NO_FRAMES
+        return CameraState(
+            driver=self._source.description,
+            demonstration=self._source.demonstration,
+            trouble=trouble,
+            detail=self._detail,
+            width=last.width if last else 0,
+            height=last.height if last else 0,
+            fps=1 / self._period if self._period and not self._lost else 0.0,
+            frame_age_s=now - last.captured if last else None,
+            frames=last.sequence if last else 0,
+            reopened=max(0, self._reopened),
+        )
+
+    def usable(self) -> None:
+        """Raises CameraError when the newest frame does not show what is before the camera now."""
+        state = self.state()
+        if state.trouble is not None and state.trouble.blinds:
+            raise CameraError(f"{state.trouble.text} {state.detail}".strip())
+
+    def _stuck_s(self) -> float:
+        called = self._called
+        return 0.0 if called is None else self._clock() - called
+
+    def _play(self) -> None:
+        with self._in_driver():
+            self._source.open()
+        self._reopened += 1
+        opened = self._clock()
+        log.info("camera: %s is open", self._source.description)
+        while not self._stopping.is_set():
+            with self._in_driver():
+                frame = self._source.read()
+            if frame is not None:
+                self._take(frame)
+            elif self._clock() - max(opened, self._heard) > SILENCE_SECONDS:
+                raise CameraError(f"no frame for {SILENCE_SECONDS:g} s")
+
+    def _take(self, frame: CameraFrame) -> None:
+        now = self._clock()
+        self._inspector.look(frame)
+        numbered = self._ring.publish(frame)
+        if self._lost is not None:
+            log.info("camera: pictures of %d x %d", frame.width, frame.height)
+            self._lost, self._detail = None, ""
+            self._period = 0.0
+        elif self._last is not None:
+            distance = frame.captured - self._last.captured
+            self._period += (distance - self._period) * (RATE_WEIGHT if self._period else 1.0)
+        self._last, self._heard = numbered, now
+
+    def _lose(self, trouble: Trouble, detail: str) -> None:
+        if (trouble, detail) != (self._lost, self._detail):
+            log.warning("camera: %s %s", trouble.text, detail)
+        self._lost, self._detail = trouble, detail
+        self._ring.clear()
+
+    def _close(self) -> None:
+        try:
+            with self._in_driver():
+                self._source.close()
+        except Fault as fault:
+            log.warning("camera: closing failed: %s", fault.detail)
+
+    @contextmanager
+    def _in_driver(self) -> Iterator[None]:
+        """A call into the driver: its time is watched, and whatever it raises becomes a Fault."""
+        self._called = self._clock()
+        try:
+            with failing_as(ResultCode.NOT_READY):
+                yield
+        finally:
+            self._called = None

@@ -1,0 +1,156 @@
+"""A Raspberry Pi's camera module, through picamera2. The only file that imports it."""
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+
+from appliance.camera.orientation import Orientation
+from appliance.camera.source import CameraError, CameraFrame, NoCameraError
+from appliance.face.types import Pixels
+
+SMALL_WIDTH = 640
+"""Width of the small stream: what the detector's two smaller networks want at most."""
+
+BUFFERS = 4
+"""Frames in flight: one is copied while the camera fills others."""
+
+FRAME_SECONDS = 2.0
+"""A frame that has not come by then does not come (the longest exposure at the least configurable rate takes 1 s)."""
+
+OLDEST_SECONDS = 5.0
+"""A time stamp older than this is not of our clock (the virtual camera's, say)."""
+
+
+class PiCamera:
+    """A camera module: the full picture in RGB and a small one, both of the same exposure."""
+
+    demonstration = False
+
+    def __init__(
+        self,
+        number: int,
+        width: int,
+        height: int,
+        fps: float,
+        orientation: Orientation,
+        settings: Mapping[str, float | str],
+    ) -> None:
+        """`number` as `rpicam-hello --list-cameras` counts; `settings` by libcamera's names, with the names of enumerations."""
+        self._number, self._size, self._fps = number, (width, height), fps
+        # the sensor and the ISP turn by 180 degrees and mirror for nothing; a quarter turn is made afterwards
+        quarter = orientation.rotation in (90, 270)
+        half = orientation.rotation == 180
+        self._flips = {
+            "hflip": not quarter and (orientation.mirror != half),
+            "vflip": not quarter and half,
+        }
+        self._turn = orientation if quarter else Orientation()
+        self._settings = settings
+        self._camera: Any = None
+        self.description = f"picamera {number}"
+
+    def open(self) -> None:
+        """Starts the camera. Raises NoCameraError, CameraError."""
+        try:
+            import libcamera
+            from picamera2 import Picamera2
+        except ImportError as error:
+            raise NoCameraError(f"picamera2 is not installed ({error}): sudo apt install python3-picamera2") from error
+        if not hasattr(Picamera2, "captured_request"):
+            raise NoCameraError("picamera2 is older than 0.3.21, which waits for ever: sudo apt full-upgrade")
+        cameras = Picamera2.global_camera_info()
+        if self._number >= len(cameras):
+            raise NoCameraError(f"camera module {self._number} is not there; libcamera sees {len(cameras)}")
+        self.description = f"picamera {self._number} {cameras[self._number].get('Model', '')}".strip()
+        self._camera = _acquired(Picamera2, self._number)
+        self._start(self._camera, libcamera)
+
+    def _start(self, camera: Any, libcamera: Any) -> None:
+        width, height = self._turn.before(*self._size)
+        small_width = min(SMALL_WIDTH, width)
+        period = round(1e6 / self._fps)
+        wanted = {
+            "FrameDurationLimits": (period, period),
+            **{name: _value(libcamera.controls, name, value) for name, value in self._settings.items()},
+        }
+        configuration = camera.create_video_configuration(
+            main={"size": (width, height), "format": "BGR888"},  # libcamera names the bytes from the last to the first
+            lores={"size": (small_width, round(height * small_width / width / 2) * 2), "format": "YUV420"},
+            raw=None,  # four raw frames would take 16 MB and more of the memory that cameras share
+            transform=libcamera.Transform(**self._flips),
+            buffer_count=BUFFERS,
+            queue=False,  # a frame asked for is exposed after the question, never one that waited
+            controls={name: value for name, value in wanted.items() if name in camera.camera_controls},
+        )
+        camera.configure(configuration)
+        given = camera.camera_configuration()["main"]  # libcamera may have chosen otherwise, which it only logs
+        if given["format"] != "BGR888":
+            raise CameraError(f"{self.description} gives {given['format']} instead of RGB; a USB camera? driver = v4l2")
+        camera.start()
+
+    def read(self) -> CameraFrame | None:
+        """The next frame. Raises CameraError."""
+        try:
+            with self._camera.captured_request(wait=FRAME_SECONDS) as request:
+                pixels = request.make_array("main")
+                planes = request.make_array("lores")
+                stamp = request.get_metadata().get("SensorTimestamp")
+        except TimeoutError as error:
+            raise CameraError(f"{self.description} gave no frame for {FRAME_SECONDS:g} s") from error
+        now = time.monotonic()
+        captured = _captured(now, stamp)
+        small = _rgb(planes, self._camera.camera_configuration()["lores"]["size"])
+        return CameraFrame(self._turn.applied(pixels), captured, self._turn.applied(small))
+
+    def close(self) -> None:
+        """Lets go of the camera. Never its `stop` first: that waits for ever behind a frame that does not come."""
+        camera, self._camera = self._camera, None
+        if camera is not None:
+            camera.close()
+
+
+def controls(
+    autofocus: str | None, lens_position: float | None, exposure_us: int | None, gain: float | None
+) -> dict[str, float | str]:
+    """The configured controls by libcamera's names; None leaves a control to the camera."""
+    wanted: dict[str, float | str | None] = {
+        "AfMode": autofocus and autofocus.capitalize(),
+        "LensPosition": lens_position,
+        "ExposureTime": exposure_us,
+        "AnalogueGain": gain,
+    }
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _acquired(picamera2: Any, number: int) -> Any:
+    """An open camera. One that is in use leaves a pipe open on picamera2's way out of its constructor."""
+    camera = picamera2.__new__(picamera2)
+    try:
+        camera.__init__(camera_num=number)
+    except RuntimeError as error:
+        os.close(camera.notifyme_w)
+        raise CameraError(f"camera module {number} cannot be opened: {error.__cause__ or error}") from error
+    return camera
+
+
+def _value(controls: Any, name: str, value: float | str) -> object:
+    """A control's value; of an enumeration, its member."""
+    return getattr(getattr(controls, f"{name}Enum"), value) if isinstance(value, str) else value
+
+
+def _captured(now: float, stamp: int | None) -> float:
+    """When the frame was taken, by `time.monotonic`; `stamp` counts nanoseconds since the boot."""
+    if stamp is None:
+        return now
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - stamp / 1e9
+    return now - age if 0 <= age < OLDEST_SECONDS else now
+
+
+def _rgb(planes: Pixels, size: tuple[int, int]) -> Pixels:
+    """Planar YUV 4:2:0, whose rows may be padded on the right, to RGB."""
+    width, height = size
+    return np.ascontiguousarray(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)[:height, :width])

@@ -1,0 +1,156 @@
+"""Pictures or a video as a camera: the demonstration, and the tests' camera."""
+
+import itertools
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from appliance.camera.orientation import Orientation, rgb
+from appliance.camera.source import CameraError, CameraFrame, NoCameraError
+from appliance.face.types import Pixels
+
+log = logging.getLogger(__name__)
+
+DEMONSTRATION = Path(__file__).parent / "demonstration"
+"""Bundled pictures (NOTICE says where they are from)."""
+
+PICTURES = {".jpg", ".jpeg", ".png"}
+
+DECODED = 16
+"""Pictures that are kept decoded: a short sequence that is replayed over and over costs nothing (45 MB at 1280 x 720)."""
+
+DRIFT, DRIFT_SECONDS = 0.01, 5.0
+"""A picture that is held sways by this share of its width, once in so many seconds, as before a camera held by hand; a still
+one would be a frozen camera's."""
+
+
+class Replay:
+    """Plays pictures, in the order given, or a video, over and over."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        width: int,
+        height: int,
+        fps: float,
+        orientation: Orientation,
+        *,
+        hold_s: float = 0.0,
+        real_time: bool = True,
+        demonstration: bool = False,
+    ) -> None:
+        """`paths`: pictures, folders of pictures (in the order of their names), or a single video. Everything is fitted into
+        `width` x `height`. Pictures come at `fps`, each for `hold_s` seconds (0: one frame); a video at its own rate. Without
+        `real_time` frames come as fast as they are read.
+        """
+        self._paths, self._size, self._fps = paths, (width, height), fps
+        self._orientation = orientation
+        self._hold, self._real_time = hold_s, real_time
+        self._frames: Iterator[Pixels] = iter(())
+        self._capture: cv2.VideoCapture | None = None
+        self._period = 0.0
+        self._due = 0.0
+        self._decoded: dict[Path, Pixels] = {}
+        self.demonstration = demonstration
+        self.description = "replay " + (f"{len(paths)} pictures" if demonstration else ", ".join(map(str, paths)))
+
+    def open(self) -> None:
+        """Looks for the pictures or opens the video. Raises NoCameraError."""
+        if self.demonstration:
+            log.warning("this is a demonstration: the camera's pictures are bundled ones")
+        pictures = [picture for path in self._paths for picture in _pictures(path)]
+        if pictures:
+            self._period = 1 / self._fps
+            self._frames = self._slides(pictures)
+        else:
+            self._open_video(self._paths[0])
+        self._due = time.monotonic()
+
+    def read(self) -> CameraFrame | None:
+        """The next frame, when it is due. Raises CameraError."""
+        pixels = self._orientation.applied(next(self._frames))
+        if self._real_time:
+            now = time.monotonic()
+            time.sleep(max(0.0, self._due - now))
+            self._due = max(self._due, now - self._period) + self._period
+        return CameraFrame(pixels, time.monotonic())
+
+    def close(self) -> None:
+        """Closes the video."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+    def _slides(self, pictures: Sequence[Path]) -> Iterator[Pixels]:
+        frames_each = max(1, round(self._hold * self._fps))
+        for picture in itertools.cycle(pictures):
+            pixels = self._picture(picture)
+            for number in range(frames_each):
+                yield pixels if frames_each == 1 else _swayed(pixels, number / self._fps)
+
+    def _picture(self, path: Path) -> Pixels:
+        """A picture, upright by its EXIF orientation and fitted. Raises CameraError."""
+        if path in self._decoded:
+            return self._decoded[path]
+        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if pixels is None:
+            raise CameraError(f"{path} is no picture that can be read")
+        fitted = self._fitted(rgb(np.asarray(pixels, np.uint8)))
+        if len(self._decoded) < DECODED:
+            self._decoded[path] = fitted
+        return fitted
+
+    def _open_video(self, path: Path) -> None:
+        if not path.is_file():
+            raise NoCameraError(f"{path} is no picture, folder of pictures or video")
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        self._capture = capture
+        if not capture.isOpened():
+            raise NoCameraError(f"{path} is no video that can be read")
+        self._period = 1 / (capture.get(cv2.CAP_PROP_FPS) or self._fps)
+        self._frames = self._scenes(capture, path)
+
+    def _scenes(self, capture: cv2.VideoCapture, path: Path) -> Iterator[Pixels]:
+        while True:
+            read, pixels = capture.read()
+            if not read:
+                capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+                read, pixels = capture.read()
+                if not read:
+                    raise CameraError(f"{path} cannot be read any more")
+            yield self._fitted(rgb(np.asarray(pixels, np.uint8)))
+
+    def _fitted(self, pixels: Pixels) -> Pixels:
+        """The whole picture in the middle of one of the camera's size; grey where it does not reach."""
+        width, height = self._orientation.before(*self._size)
+        if pixels.shape[:2] == (height, width):
+            return pixels
+        scale = min(width / pixels.shape[1], height / pixels.shape[0])
+        size = min(width, round(pixels.shape[1] * scale)), min(height, round(pixels.shape[0] * scale))
+        canvas = np.full((height, width, 3), 127, np.uint8)
+        left, top = (width - size[0]) // 2, (height - size[1]) // 2
+        inside = canvas[top : top + size[1], left : left + size[0]]
+        cv2.resize(pixels, size, dst=inside, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        return canvas
+
+
+def _pictures(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
+        if not found:
+            raise NoCameraError(f"no pictures in {path}")
+        return found
+    return [path] if path.suffix.lower() in PICTURES else []
+
+
+def _swayed(pixels: Pixels, seconds: float) -> Pixels:
+    """The picture a little to the side, as a held camera sees it."""
+    phase = 2 * np.pi * seconds / DRIFT_SECONDS
+    way = DRIFT * pixels.shape[1]
+    shift = np.array([[1, 0, way * np.sin(phase)], [0, 1, way / 2 * np.sin(2 * phase)]])
+    size = (pixels.shape[1], pixels.shape[0])
+    return np.asarray(cv2.warpAffine(pixels, shift, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)

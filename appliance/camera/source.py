@@ -1,0 +1,152 @@
+"""What a camera is here, and the ring of its newest frames."""
+
+import threading
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from appliance.face.types import Frame, Pixels
+from appliance.faults import Fault, ResultCode
+
+KEPT, SPACING = 5, 0.3
+"""Earlier frames the ring keeps, and their least distance in seconds: what the liveness check needs (the contract), and one
+more. A frame of 1280 x 720 takes 2.8 MB."""
+
+
+class CameraError(Fault):
+    """The camera gives no pictures; `detail` says why in a person's words. To a client it is INF-08 with status 503."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(ResultCode.NOT_READY, detail, status=503, retry_after=1)
+
+
+class NoCameraError(CameraError):
+    """There is no such camera, or it is not plugged in."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFrame:
+    """One frame: H x W x 3 RGB that nobody writes to any more, when it was taken (seconds of `time.monotonic`), the camera's
+    own smaller version of it if there is one, and its number, which the ring gives: 1, 2, 3, …
+    """
+
+    pixels: Pixels
+    captured: float
+    small: Pixels | None = None
+    sequence: int = 0
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    def frame(self, detail: float) -> Frame:
+        """The picture with at least `detail` frame pixels a picture pixel (0..1]."""
+        if self.small is not None:
+            scale = self.small.shape[1] / self.width
+            if detail <= scale:
+                return Frame(self.small, scale)
+        return Frame(self.pixels)
+
+
+class FrameSource(Protocol):
+    """A camera. `open`, `read` and `close` are called from one thread, `description` from any."""
+
+    @property
+    def description(self) -> str:
+        """Which driver and camera this is, for the log and for `/healthz`."""
+        ...
+
+    @property
+    def demonstration(self) -> bool:
+        """Whether its pictures are not what stands before this device."""
+        ...
+
+    def open(self) -> None:
+        """Starts the camera. Raises NoCameraError, CameraError."""
+        ...
+
+    def read(self) -> CameraFrame | None:
+        """The next frame, whose pixels are the caller's; None when none came within a second or so. Raises CameraError."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of the camera, in whatever state it is; a closed source can be opened again."""
+        ...
+
+
+class Ring:
+    """The newest frame, and a few earlier ones. One thread publishes; readers never keep it waiting, and frames are never
+    written to, so that none is torn.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._newest: CameraFrame | None = None
+        self._earlier: deque[CameraFrame] = deque(maxlen=KEPT)
+        self._count = 0
+        self._closed = False
+
+    def publish(self, frame: CameraFrame) -> CameraFrame:
+        """Makes `frame` the newest and gives it its number."""
+        frame.pixels.flags.writeable = False
+        with self._changed:
+            self._count += 1
+            numbered = replace(frame, sequence=self._count)
+            self._newest = numbered
+            if not self._earlier or numbered.captured - self._earlier[-1].captured >= SPACING:
+                self._earlier.append(numbered)
+            self._changed.notify_all()
+        return numbered
+
+    def newest(self, after: int = 0, timeout: float = 0.0) -> CameraFrame | None:
+        """The newest frame if its number is above `after`; waits for one at most `timeout` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._is_after(after), timeout)
+            return self._newest if self._is_after(after) else None
+
+    def spaced(self, count: int, gap: float, timeout: float = 0.0) -> list[CameraFrame]:
+        """`count` frames in time order, the last of them the newest, each at least `gap` (up to SPACING) seconds after the one
+        before; waits for them at most `timeout` seconds, and is empty when they do not come.
+        """
+        found: list[CameraFrame] = []
+
+        def enough() -> bool:
+            found[:] = self._spaced(count, gap)
+            return self._closed or bool(found)
+
+        with self._changed:
+            self._changed.wait_for(enough, timeout)
+            return found
+
+    def clear(self) -> None:
+        """Forgets all frames: what they show is not now."""
+        with self._changed:
+            self._newest = None
+            self._earlier.clear()
+
+    def close(self) -> None:
+        """Wakes all readers; from here on they find what there is without waiting."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        """Whether no frame will come any more."""
+        return self._closed
+
+    def _is_after(self, number: int) -> bool:
+        return self._newest is not None and self._newest.sequence > number
+
+    def _spaced(self, count: int, gap: float) -> list[CameraFrame]:
+        if self._newest is None:
+            return []
+        chosen = [self._newest]
+        for frame in reversed(self._earlier):
+            if len(chosen) < count and chosen[-1].captured - frame.captured >= gap:
+                chosen.append(frame)
+        return chosen[::-1] if len(chosen) == count else []

@@ -1,0 +1,116 @@
+"""USB cameras and whatever else the kernel offers as /dev/video*, through OpenCV."""
+
+import fcntl
+import struct
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from appliance.camera.orientation import Orientation, rgb
+from appliance.camera.source import CameraError, CameraFrame, NoCameraError
+
+QUERYCAP = 0x80685600
+"""VIDIOC_QUERYCAP, _IOR('V', 0, struct v4l2_capability) (linux/videodev2.h)."""
+
+CAPABILITY = struct.Struct("16s32s32sIII12x")
+"""struct v4l2_capability: driver, card, bus, version, capabilities of the device, capabilities of this node."""
+
+VIDEO_CAPTURE = 0x1
+"""V4L2_CAP_VIDEO_CAPTURE (linux/videodev2.h)."""
+
+LIBCAMERAS = {"unicam", "rp1-cfe", "bcm2835-isp", "bcm2835-codec", "pispbe", "rpi-hevc-dec", "rpivid"}
+"""Drivers of a Raspberry Pi's own camera pipeline and codecs: their nodes give raw sensor data, or nothing by themselves."""
+
+
+class V4l2Camera:
+    """A camera of the kernel's Video4Linux."""
+
+    demonstration = False
+
+    def __init__(
+        self,
+        device: Path | None,
+        width: int,
+        height: int,
+        fps: float,
+        orientation: Orientation,
+        properties: Mapping[int, float],
+    ) -> None:
+        """`device` like /dev/video0 or, better, a link of /dev/v4l/by-id; without one the first camera there is. `properties`:
+        OpenCV's CAP_PROP_* -> value, set in this order; a camera ignores what it does not have.
+        """
+        self._device, self._size, self._fps = device, (width, height), fps
+        self._orientation, self._properties = orientation, properties
+        self._capture: cv2.VideoCapture | None = None
+        self.description = f"v4l2 {device or ''}".strip()
+
+    def open(self) -> None:
+        """Starts the camera. Raises NoCameraError."""
+        device = self._device or first_device()
+        self.description = f"v4l2 {device}"
+        if not device.exists():
+            raise NoCameraError(f"{device} is not there")
+        capture = cv2.VideoCapture(str(device.resolve()), cv2.CAP_V4L2)
+        self._capture = capture
+        if not capture.isOpened():
+            raise CameraError(f"{device} cannot be opened: in use, no permission, or no camera")
+        # most USB cameras give 720p in full speed as motion JPEG only; those without it keep their own format
+        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        width, height = self._orientation.before(*self._size)
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
+        capture.set(cv2.CAP_PROP_FPS, self._fps)
+        for name, value in self._properties.items():
+            capture.set(name, value)
+
+    def read(self) -> CameraFrame | None:
+        """The next frame. Raises CameraError."""
+        assert self._capture is not None
+        if not self._capture.grab():
+            raise CameraError(f"{self.description} stopped giving frames")
+        captured = time.monotonic()
+        decoded, pixels = self._capture.retrieve()
+        if not decoded:
+            return None  # a damaged JPEG; the next frame will do
+        return CameraFrame(self._orientation.applied(rgb(np.asarray(pixels, np.uint8))), captured)
+
+    def close(self) -> None:
+        """Lets go of the camera."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+
+def properties(autofocus: str | None, exposure_us: int | None, gain: float | None) -> dict[int, float]:
+    """The configured controls as OpenCV's V4L2 backend takes them; None leaves a control to the camera."""
+    found: dict[int, float] = {}
+    if autofocus is not None:
+        found[cv2.CAP_PROP_AUTOFOCUS] = float(autofocus == "continuous")
+    if exposure_us is not None:
+        found[cv2.CAP_PROP_AUTO_EXPOSURE] = 1  # V4L2_EXPOSURE_MANUAL (linux/v4l2-controls.h)
+        found[cv2.CAP_PROP_EXPOSURE] = exposure_us / 100  # V4L2_CID_EXPOSURE_ABSOLUTE counts 100 µs
+    if gain is not None:
+        found[cv2.CAP_PROP_GAIN] = gain
+    return found
+
+
+def first_device() -> Path:
+    """The first camera of /dev/video* that is not part of a Raspberry Pi's own pipeline. Raises NoCameraError."""
+    for node in sorted(Path("/dev").glob("video*"), key=lambda path: (len(path.name), path.name)):
+        if _is_camera(node):
+            return node
+    raise NoCameraError("no camera: neither a camera module nor a USB camera was found")
+
+
+def _is_camera(node: Path) -> bool:
+    answer = bytearray(CAPABILITY.size)
+    try:
+        with node.open("rb", buffering=0) as file:
+            fcntl.ioctl(file, QUERYCAP, answer)
+    except OSError:
+        return False
+    driver, _card, _bus, _version, _device, node_capabilities = CAPABILITY.unpack(answer)
+    return bool(node_capabilities & VIDEO_CAPTURE) and driver.rstrip(b"\0").decode("ascii", "replace") not in LIBCAMERAS
