@@ -157,7 +157,12 @@ class FaceEngine:
         """Whether the largest face of four pictures, in time order, is one live person. Raises Fault INF-17, 19 and those
         of the steps on the way.
         """
-        faces = [self._largest(picture) for picture in pictures]
+        return self.liveness_of(pictures, [self._largest(picture) for picture in pictures])
+
+    def liveness_of(self, pictures: Sequence[Picture], faces: Sequence[Face]) -> Liveness:
+        """Whether these faces, one in each of four pictures, are one live person. Raises Fault INF-19 and those of the steps
+        on the way.
+        """
         aligned = [self._aligned(picture, [face])[0] for picture, face in zip(pictures, faces, strict=True)]
         embeddings = [self.embed(face) for face in aligned]
         one_person = all(self._similarity(a, b) >= 0.5 for a, b in combinations(embeddings, 2))
@@ -261,8 +266,18 @@ class EnginePool:
         finally:
             self._queue -= 1
 
+    @property
+    def queue(self) -> int:
+        """How many borrowers wait."""
+        return self._queue
+
+    def quiet(self, timeout: float) -> bool:
+        """Waits until an engine is idle and nobody waits for one, at most `timeout` seconds; whether it is so."""
+        with self._changed:
+            return self._changed.wait_for(lambda: bool(self._idle) and not self._queue, timeout)
+
     def _give_back(self, engine: FaceEngine) -> None:
         with self._changed:
             assert self._idle is not None
             self._idle.append(engine)
-            self._changed.notify()
+            self._changed.notify_all()

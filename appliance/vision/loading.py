@@ -13,7 +13,7 @@ from appliance.vision.engine import Aligner, FaceEngine, Missing
 from appliance.vision.landmarks import Landmarks
 from appliance.vision.liveness import LivenessCheck
 from appliance.vision.occlusion import OcclusionCheck
-from appliance.vision.runtime import Network, Runs, SharedNetwork
+from appliance.vision.runtime import Courteous, Network, Runs, SharedNetwork
 from appliance.vision.selftest import Answers, complaints
 from appliance.vision.store import ModelError, ModelFile, ModelStore, Role, fastest
 
@@ -84,15 +84,18 @@ def proven(
     return choice, build(choice, threads)
 
 
-def build(choice: Choice, threads: int) -> FaceEngine:
-    """One engine with interpreters of its own; a part whose model does not work answers with its fault."""
+def build(choice: Choice, threads: int, step_aside: Callable[[], object] | None = None) -> FaceEngine:
+    """One engine with interpreters of its own; a part whose model does not work answers with its fault. With `step_aside`,
+    each run of a network waits for it.
+    """
 
     def part(role: Role, make: Callable[[list[Runs]], Part]) -> Part | Missing:
         chosen = choice[role]
         if isinstance(chosen, Fault):
             return Missing(chosen)
         try:
-            return make(chosen.networks(threads))
+            networks = chosen.networks(threads)
+            return make([Courteous(each, step_aside) for each in networks] if step_aside else networks)
         except ModelError as error:
             log.error("%s does not work: %s", role, error)
             return Missing(_fault(role, error))

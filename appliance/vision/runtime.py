@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from importlib import metadata
 from statistics import median
 from typing import Any, Protocol
@@ -92,6 +93,21 @@ class Runs(Protocol):
     file: ModelFile
 
     def run(self, pixels: Pixels) -> list[Floats]: ...
+
+
+class Courteous:
+    """A network that steps aside before each run until it disturbs nobody."""
+
+    def __init__(self, network: Runs, step_aside: Callable[[], object]) -> None:
+        """`step_aside` returns when the run may begin."""
+        self.file = network.file
+        self._network = network
+        self._step_aside = step_aside
+
+    def run(self, pixels: Pixels) -> list[Floats]:
+        """As `Network.run`."""
+        self._step_aside()
+        return self._network.run(pixels)
 
 
 class SharedNetwork:

@@ -1,0 +1,1 @@
+"""Who is in front of the camera, from moment to moment."""

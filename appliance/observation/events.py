@@ -1,0 +1,103 @@
+"""What is told to those who listen, and the way it takes to them."""
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from appliance.face.types import Face
+
+BACKLOG = 64
+"""Events that a slow listener may have before it; the oldest are dropped, the newest matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class FacesSeen:
+    """The faces of one frame, each with the number of its track; `age_s` is how old the frame is when it is told."""
+
+    sequence: int
+    age_s: float
+    width: int
+    height: int
+    faces: tuple[tuple[int, Face], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Appeared:
+    """A face that was not there before."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A face that is no longer there, and for how long it was."""
+
+    number: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LivenessJudged:
+    """Whether a face that is followed is alive: 0..1, 0.5 is the operating point."""
+
+    number: int
+    confidence: float
+
+
+Event = FacesSeen | Appeared | Left | LivenessJudged
+
+
+class Subscription:
+    """One listener's queue."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque(maxlen=BACKLOG)
+        self._changed = threading.Condition()
+
+    def put(self, event: Event) -> None:
+        with self._changed:
+            self._events.append(event)
+            self._changed.notify()
+
+    def next(self, timeout: float) -> Event | None:
+        """The oldest event that waits; None when none comes within `timeout` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._events), timeout)
+            return self._events.popleft() if self._events else None
+
+
+class Broadcast:
+    """Hands each event to everyone who listens."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._listeners: list[Subscription] = []
+
+    @contextmanager
+    def subscribed(self) -> Iterator[Subscription]:
+        """Events from now on, inside."""
+        subscription = Subscription()
+        with self._changed:
+            self._listeners.append(subscription)
+            self._changed.notify_all()
+        try:
+            yield subscription
+        finally:
+            with self._changed:
+                self._listeners.remove(subscription)
+
+    def publish(self, event: Event) -> None:
+        with self._changed:
+            for listener in self._listeners:
+                listener.put(event)
+
+    def listened_to(self, timeout: float) -> bool:
+        """Whether somebody listens; waits for it at most `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: bool(self._listeners), timeout)
+
+    @property
+    def listeners(self) -> int:
+        return len(self._listeners)

@@ -1,0 +1,125 @@
+"""Looks at the camera's frames while somebody listens, and tells what it sees."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from appliance.face.types import DetectLimits, Face, Pixels
+from appliance.faults import Fault
+from appliance.observation.events import Appeared, Broadcast, FacesSeen, Left, LivenessJudged
+from appliance.observation.tracking import SIGHTINGS, Track, Tracker
+from appliance.vision.crop import Picture
+from appliance.vision.liveness import Liveness
+
+log = logging.getLogger(__name__)
+
+WAIT_SECONDS = 0.5
+"""Longest wait for a listener or a frame, so that the end is noticed."""
+
+LIVENESS_SECONDS = 1.2
+"""How often the largest face's liveness is judged: when all its four frames are new."""
+
+
+class Shot(Picture, Protocol):
+    """A frame of the camera."""
+
+    @property
+    def pixels(self) -> Pixels: ...
+
+    @property
+    def captured(self) -> float: ...
+
+    @property
+    def sequence(self) -> int: ...
+
+
+class Shots(Protocol):
+    """Where frames come from."""
+
+    def newest(self, after: int, timeout: float) -> Shot | None: ...
+
+
+class Sees(Protocol):
+    """What answers questions about pictures."""
+
+    def detect(self, picture: Picture, limits: DetectLimits) -> list[Face]: ...
+
+    def liveness_of(self, pictures: Sequence[Picture], faces: Sequence[Face]) -> Liveness: ...
+
+
+class Observer:
+    """Analyses the newest frame at most `rate` times a second. It has an engine of its own, made when somebody begins to listen
+    and given up when nobody does.
+    """
+
+    def __init__(
+        self,
+        shots: Shots,
+        engine: Callable[[], Sees | None],
+        broadcast: Broadcast,
+        rate: float,
+        *,
+        liveness: bool,
+    ) -> None:
+        """`engine` makes an engine, or returns None while it cannot."""
+        self._shots, self._engine, self._broadcast = shots, engine, broadcast
+        self._period = 1 / rate
+        self._liveness = liveness
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Observes until `stop`."""
+        while not self._stopping.is_set():
+            if self._broadcast.listened_to(WAIT_SECONDS):
+                engine = self._engine()
+                if engine is None:
+                    self._stopping.wait(WAIT_SECONDS)
+                else:
+                    self._observe(engine)
+
+    def stop(self) -> None:
+        """Ends `run` within about a second."""
+        self._stopping.set()
+
+    def _observe(self, engine: Sees) -> None:
+        """Until nobody listens any more."""
+        tracker = Tracker()
+        after, judged = 0, 0.0
+        while not self._stopping.is_set() and self._broadcast.listened_to(0):
+            begun = time.monotonic()
+            shot = self._shots.newest(after, WAIT_SECONDS)
+            if shot is None:
+                self._tell_left(tracker.end(begun))
+                continue
+            after = shot.sequence
+            try:
+                tracks = self._see(engine, tracker, shot)
+                if self._liveness and tracks and begun - judged >= LIVENESS_SECONDS:
+                    judged = begun
+                    self._judge(engine, tracks[0])
+            except Fault as fault:
+                log.warning("the live picture cannot be analysed: %s", fault)
+            self._stopping.wait(begun + self._period - time.monotonic())
+
+    def _see(self, engine: Sees, tracker: Tracker, shot: Shot) -> list[Track]:
+        faces = engine.detect(shot, DetectLimits())
+        tracks, appeared, left = tracker.update(shot, faces, shot.captured)
+        for track in appeared:
+            self._broadcast.publish(Appeared(track.number))
+        seen = tuple((track.number, track.face) for track in tracks)
+        age = time.monotonic() - shot.captured
+        self._broadcast.publish(FacesSeen(shot.sequence, age, shot.width, shot.height, seen))
+        self._tell_left(left)
+        return tracks
+
+    def _judge(self, engine: Sees, track: Track) -> None:
+        if len(track.sightings) < SIGHTINGS:
+            return
+        pictures, faces = zip(*track.sightings, strict=True)
+        self._broadcast.publish(LivenessJudged(track.number, engine.liveness_of(pictures, faces).confidence))
+
+    def _tell_left(self, tracks: Sequence[Track]) -> None:
+        for track in tracks:
+            self._broadcast.publish(Left(track.number, track.seen - track.since))

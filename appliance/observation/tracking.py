@@ -1,0 +1,112 @@
+"""Which face of one frame is which face of the next."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import hypot
+
+from appliance.face.types import Box, Face
+from appliance.vision.crop import Picture
+
+REACH = 1.0
+"""How far the middle of a face may have moved from one frame to the next, in sides of its box: in 0.3 s somebody who walks by
+moves about one."""
+
+GROWTH = 1.5
+"""By which factor its box may have grown or shrunk meanwhile."""
+
+LOST_SECONDS = 1.0
+"""A face that has not been seen for so long has left; a glance away or a hand before the face is shorter."""
+
+SIGHTINGS, SIGHTING_SECONDS = 4, 0.3
+"""Frames, and their distance, that the liveness check wants (the contract)."""
+
+
+@dataclass(slots=True)
+class Track:
+    """A face that is followed: its number, where it was last, and some frames with it, oldest first."""
+
+    number: int
+    face: Face
+    since: float
+    seen: float
+    sightings: deque[tuple[Picture, Face]] = field(default_factory=lambda: deque(maxlen=SIGHTINGS))
+    sighted: float = float("-inf")
+
+    def sight(self, picture: Picture, face: Face, now: float) -> None:
+        """The face as it is at `now` (seconds)."""
+        self.face, self.seen = face, now
+        if now - self.sighted >= SIGHTING_SECONDS:
+            self.sightings.append((picture, face))
+            self.sighted = now
+
+
+class Tracker:
+    """Follows faces through frames."""
+
+    def __init__(self) -> None:
+        self._tracks: list[Track] = []
+        self._count = 0
+
+    def update(
+        self, picture: Picture, faces: Sequence[Face], now: float
+    ) -> tuple[list[Track], list[Track], list[Track]]:
+        """Takes the faces of a frame taken at `now` (seconds); returns the tracks of `faces`, in their order, those of them
+        that are new, and those that have ended.
+        """
+        matched = match([track.face.detection.box for track in self._tracks], [face.detection.box for face in faces])
+        by_face = {face: self._tracks[track] for track, face in matched.items()}
+        current: list[Track] = []
+        appeared: list[Track] = []
+        for index, face in enumerate(faces):
+            track = by_face.get(index)
+            if track is None:
+                self._count += 1
+                track = Track(self._count, face, now, now)
+                appeared.append(track)
+            track.sight(picture, face, now)
+            current.append(track)
+        self._tracks.extend(appeared)
+        return current, appeared, self.end(now - LOST_SECONDS)
+
+    def end(self, before: float) -> list[Track]:
+        """Ends and returns the tracks that were not seen since."""
+        left = [track for track in self._tracks if track.seen < before]
+        self._tracks = [track for track in self._tracks if track.seen >= before]
+        return left
+
+
+def match(before: Sequence[Box], after: Sequence[Box]) -> dict[int, int]:
+    """Pairs the boxes of two frames, the closest first: index in `before` -> index in `after`."""
+    distances = sorted(
+        (distance, i, j)
+        for i, a in enumerate(before)
+        for j, b in enumerate(after)
+        if (distance := _distance(a, b)) is not None
+    )
+    pairs: dict[int, int] = {}
+    taken: set[int] = set()
+    for _, i, j in distances:
+        if i not in pairs and j not in taken:
+            pairs[i] = j
+            taken.add(j)
+    return pairs
+
+
+def followed(frames: Sequence[Sequence[Face]]) -> list[Face] | None:
+    """The face that is in all of some frames, one of each in their order; of several the largest in the last frame; None when
+    there is none.
+    """
+    chains = [[face] for face in frames[0]]
+    for faces in frames[1:]:
+        pairs = match([chain[-1].detection.box for chain in chains], [face.detection.box for face in faces])
+        chains = [[*chains[i], faces[j]] for i, j in pairs.items()]
+    return max(chains, key=lambda chain: chain[-1].detection.box.side, default=None)
+
+
+def _distance(a: Box, b: Box) -> float | None:
+    """Between the middles, in sides of the smaller box; None when it cannot be the same face."""
+    if max(a.side, b.side) > GROWTH * min(a.side, b.side):
+        return None
+    distance = hypot(a.center[0] - b.center[0], a.center[1] - b.center[1]) / min(a.side, b.side)
+    return distance if distance <= REACH else None
