@@ -4,7 +4,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import bottle
@@ -13,6 +13,11 @@ from appliance import __version__, stages
 from appliance.api import answers
 from appliance.api.access import Access
 from appliance.api.documented import Documented
+from appliance.api.health import Health
+from appliance.api.live import Live
+from appliance.api.metrics import Metrics
+from appliance.api.page import Page
+from appliance.api.streams import Streams
 from appliance.faults import Fault, ResultCode
 
 log = logging.getLogger(__name__)
@@ -23,6 +28,12 @@ API_VERSION = "1.0"
 VERSION_HEADERS = {"Alchera-API-Version": API_VERSION, "Alchera-FaceSDK-Version": __version__}
 """The document's names, with hyphens: it prints them with spaces, which HTTP does not allow."""
 
+QUIET = {"/healthz", "/metrics"}
+"""What monitors ask again and again; the log has it at level debug."""
+
+CODE = "appliance.code"
+"""The request's result code, on its way to the metrics."""
+
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """A request id that a client may choose itself."""
 
@@ -30,8 +41,18 @@ _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class FaceApi:
     """The WSGI application."""
 
-    def __init__(self, documented: Documented, access: Access) -> None:
+    def __init__(
+        self,
+        documented: Documented,
+        live: Live,
+        streams: Streams,
+        health: Health,
+        metrics: Metrics,
+        page: Page,
+        access: Access,
+    ) -> None:
         self._access = access
+        self._metrics = metrics
         self._app = bottle.Bottle()
         self._app.config["catchall"] = False
         self._app.default_error_handler = _http_error
@@ -42,12 +63,24 @@ class FaceApi:
             ("POST", "/similarity", documented.similarity),
             ("POST", "/liveness/multiframe", documented.liveness),
             ("GET", "/version", documented.version),
+            ("GET", "/faces", live.faces),
+            ("GET", "/alignedfaces", live.aligned_faces),
+            ("GET", "/liveness/multiframe", live.liveness),
+            ("GET", "/camera/frame.jpg", streams.frame),
+            ("GET", "/camera/stream.mjpg", streams.stream),
+            ("GET", "/events", streams.events),
+            ("GET", "/healthz", health.healthz),
+            ("GET", "/metrics", metrics.metrics),
+            ("GET", "/", page.index),
+            ("GET", "/app.js", page.script),
+            ("GET", "/style.css", page.style),
         ):
             self._app.route(path, method, self._guarded(path, handler))
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serves one request. Adds what every answer carries: versions, `X-Request-Id` and `Server-Timing`."""
         request_id = _request_id(environ)
+        environ["PATH_INFO"] = _legible(environ["PATH_INFO"])
         start = time.perf_counter()
         with stages.recording() as recorder:
 
@@ -56,7 +89,9 @@ class FaceApi:
                 timing = ", ".join(
                     f"{name};dur={s * 1e3:.2f}" for name, s in {**recorder.seconds, "total": total}.items()
                 )
-                log.info(
+                self._count(environ, status[:3], total, recorder.seconds)
+                log.log(
+                    logging.DEBUG if environ["PATH_INFO"] in QUIET else logging.INFO,
                     "%s %s %s %.1f ms id=%s from=%s",
                     environ["REQUEST_METHOD"], environ["PATH_INFO"].encode("unicode_escape").decode(), status[:3],
                     total * 1e3, request_id, environ.get("REMOTE_ADDR", "-"),
@@ -67,9 +102,16 @@ class FaceApi:
                 return cast("Iterable[bytes]", self._app(environ, answer))
             except Exception:
                 log.exception("id=%s", request_id)
+                environ[CODE] = ResultCode.NOT_READY.text
                 response = answers.failure(Fault(ResultCode.NOT_READY))
                 answer(response.status, response.headerlist)
                 return [response.body]
+
+    def _count(self, environ: dict[str, Any], status: str, seconds: float, stage_seconds: Mapping[str, float]) -> None:
+        route = environ.get("bottle.route")
+        method = environ["REQUEST_METHOD"] if route else "other"
+        code = environ.get(CODE, ResultCode.OK.text if route else ResultCode.INVALID_QUERY.text)
+        self._metrics.answered(method, route.rule if route else "other", status, code, seconds, stage_seconds)
 
     def _guarded(self, path: str, handler: Callable[[], bottle.HTTPResponse]) -> Callable[[], bottle.HTTPResponse]:
         path = path.removesuffix("/v2")
@@ -83,6 +125,7 @@ class FaceApi:
                     log.warning("%s", fault, exc_info=fault.__cause__)
                 else:
                     log.info("%s", fault)
+                bottle.request.environ[CODE] = fault.code.text
                 return answers.failure(fault)
 
         return guarded
@@ -99,6 +142,13 @@ def _http_error(error: bottle.HTTPError) -> bytes:
     bottle.response.content_type = "application/json"
     body: bytes = response.body
     return body
+
+
+def _legible(path: str) -> str:
+    """A path as WSGI gives it (bytes as Latin-1), with what is not UTF-8 replaced; bottle drops it and takes /faces%ff for
+    /faces.
+    """
+    return path.encode("latin-1").decode("utf-8", "replace").encode().decode("latin-1")
 
 
 def _request_id(environ: dict[str, Any]) -> str:

@@ -43,8 +43,11 @@ class HttpServer:
         workers: int,
         max_body: int,
         connections: int,
+        refused: Callable[[int, str], None],
     ) -> None:
-        """Binds and listens at once; answers from `run` on. Raises OSError when the address cannot be had."""
+        """Binds and listens at once; answers from `run` on. `refused` hears of each request that never reaches the app, with
+        its status and code. Raises OSError when the address cannot be had.
+        """
         adjustments = Adjustments(
             host=host,
             port=port,
@@ -66,6 +69,7 @@ class HttpServer:
             log_socket_errors=False,
         )
         adjustments.ledger = Ledger(max_body * BODIES)
+        adjustments.refused = refused
         self._sockets: dict[int, Any] = {}
         self._dispatcher = ThreadedTaskDispatcher()
         self._listeners = [

@@ -5,12 +5,13 @@ import secrets
 import threading
 import time
 from io import BytesIO
+from typing import Any
 
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error, RequestEntityTooLarge
 
 from appliance.api import answers
@@ -137,11 +138,22 @@ class Parser(HTTPRequestParser):
         return consumed
 
 
+class Task(WSGITask):
+    """A request for the app, which learns how many bytes of its answer wait for the client."""
+
+    def get_environment(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environment()
+        environ["appliance.unsent"] = lambda: self.channel.total_outbufs_len
+        return environ
+
+
 class Refusal(ErrorTask):
     """The answer to a request that never reaches the app: INF-01 with waitress's status, and our headers."""
 
     def execute(self) -> None:
-        response = answers.failure(_fault(self.request.error.code))
+        fault = _fault(self.request.error.code)
+        response = answers.failure(fault)
+        self.channel.adj.refused(fault.status, fault.code.text)
         request_id = secrets.token_hex(8)
         log.info("%s %r id=%s from=%s", response.status, self.request.error.body, request_id, self.channel.addr[0])
         self.status = response.status
@@ -165,6 +177,7 @@ class Channel(HTTPChannel):
     """A connection."""
 
     parser_class = Parser
+    task_class = Task
     error_task_class = Refusal
 
 

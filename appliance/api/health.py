@@ -1,0 +1,81 @@
+"""How the device is, for people, for monitors and for the live page."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import bottle
+
+from appliance.api import answers
+from appliance.camera.condition import Trouble
+from appliance.camera.loop import CameraState
+from appliance.faults import Fault, ResultCode
+
+
+class Health:
+    """Puts together what the parts say of themselves."""
+
+    def __init__(
+        self,
+        camera: Callable[[], CameraState] | None,
+        models: Callable[[], Mapping[str, Fault | None]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`camera` is None for a device without one; `models` gives what is wrong with each, and is empty while they load."""
+        self._camera, self._models, self._clock = camera, models, clock
+        self._started = clock()
+
+    def healthz(self) -> bottle.HTTPResponse:
+        """`GET /healthz`: 200 when everything works, else 503 with the reasons."""
+        report = self.report()
+        sound = report["status"] == "ok"
+        response = answers.answer(report, ResultCode.OK if sound else ResultCode.NOT_READY, 200 if sound else 503)
+        response.set_header("Cache-Control", "no-store")
+        return response
+
+    def report(self) -> dict[str, Any]:
+        """The body of `/healthz`; `status` is "ok", "starting" or "fault"."""
+        camera = self._camera() if self._camera else None
+        reasons = [*self._about_models(), *_about_camera(camera)]
+        starting = {"loading", Trouble.STARTING.value}
+        status = "ok" if not reasons else "starting" if all(r["state"] in starting for r in reasons) else "fault"
+        return {
+            "status": status,
+            "reasons": reasons,
+            "camera": _facts(camera) if camera else None,
+            "uptime_s": round(self._clock() - self._started, 1),
+        }
+
+    def _about_models(self) -> list[dict[str, str]]:
+        models = self._models()
+        if not models:
+            return [_reason("models", "loading", "The models are loading.")]
+        return [
+            _reason("models", f"{name}_unusable", f"The {name} model does not work: see the log.")
+            for name, fault in models.items()
+            if fault is not None
+        ]
+
+
+def _about_camera(camera: CameraState | None) -> list[dict[str, str]]:
+    if camera is None or camera.trouble is None:
+        return []
+    return [_reason("camera", camera.trouble.value, camera.trouble.text)]
+
+
+def _facts(camera: CameraState) -> dict[str, Any]:
+    return {
+        "driver": camera.driver,
+        "demonstration": camera.demonstration,
+        "state": camera.trouble.value if camera.trouble else "ok",
+        "width": camera.width,
+        "height": camera.height,
+        "fps": round(camera.fps, 1),
+        "frame_age_ms": None if camera.frame_age_s is None else round(camera.frame_age_s * 1e3, 1),
+        "frames": camera.frames,
+        "reopened": camera.reopened,
+    }
+
+
+def _reason(part: str, state: str, text: str) -> dict[str, str]:
+    return {"part": part, "state": state, "text": text}

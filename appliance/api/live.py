@@ -1,0 +1,89 @@
+"""The documented questions, asked about what the camera sees now."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import bottle
+
+from appliance.api import answers, intake
+from appliance.camera.source import CameraError, CameraFrame, Ring
+from appliance.face.types import DetectLimits
+from appliance.faults import Fault, ResultCode
+from appliance.observation.tracking import followed
+from appliance.vision.engine import EnginePool
+
+FRAMES, GAP_SECONDS = 4, 0.3
+"""What the liveness check looks at (the contract)."""
+
+PATIENCE_SECONDS = 2.5
+"""Longest wait for these frames: a camera that has just started has them after 1.2 s."""
+
+
+class Camera(Protocol):
+    """The camera, as far as an answer depends on it."""
+
+    def usable(self) -> None:
+        """Raises CameraError when its newest frame does not show what is before it now."""
+        ...
+
+
+class NoCamera:
+    """A device without a camera, by its configuration."""
+
+    def usable(self) -> None:
+        raise CameraError('camera.driver is "none"')
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """One method an endpoint; each takes bottle's current request and returns the answer or raises a Fault."""
+
+    engines: EnginePool
+    camera: Camera
+    ring: Ring
+    clock: Callable[[], float] = time.monotonic
+
+    def faces(self) -> bottle.HTTPResponse:
+        """`GET /faces`"""
+        limits = intake.detect_limits(bottle.request.query)
+        with self.engines.lease() as engine:
+            frame = self._newest()
+            found = engine.detect(frame, limits)
+        return self._answer(answers.faces(found), frame)
+
+    def aligned_faces(self) -> bottle.HTTPResponse:
+        """`GET /alignedfaces`"""
+        limits = intake.detect_limits(bottle.request.query)
+        with self.engines.lease() as engine:
+            frame = self._newest()
+            found = engine.align(frame, limits)
+        return self._answer(answers.aligned_faces(found), frame)
+
+    def liveness(self) -> bottle.HTTPResponse:
+        """`GET /liveness/multiframe`: of four frames, the last of them the newest, and one face that is in all of them."""
+        self.camera.usable()
+        frames = self.ring.spaced(FRAMES, GAP_SECONDS, PATIENCE_SECONDS)
+        if not frames:
+            raise CameraError(f"no {FRAMES} frames {GAP_SECONDS} s apart within {PATIENCE_SECONDS} s")
+        with self.engines.lease() as engine:
+            faces = followed([engine.detect(frame, DetectLimits()) for frame in frames])
+            if faces is None:
+                raise Fault(ResultCode.NO_FACE, "no face is in all four frames")
+            verdict = engine.liveness_of(frames, faces)
+        return self._answer({"confidence": verdict.confidence}, frames[-1])
+
+    def _newest(self) -> CameraFrame:
+        self.camera.usable()
+        frame = self.ring.newest()
+        if frame is None:
+            raise CameraError("no frame")
+        return frame
+
+    def _answer(self, body: Mapping[str, Any], frame: CameraFrame) -> bottle.HTTPResponse:
+        response = answers.answer(body)
+        response.set_header("Cache-Control", "no-store")
+        response.set_header("X-Frame-Sequence", str(frame.sequence))
+        response.set_header("X-Frame-Age", f"{(self.clock() - frame.captured) * 1e3:.1f}")
+        return response

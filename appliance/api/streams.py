@@ -1,0 +1,217 @@
+"""What goes on as long as somebody looks: the camera's picture, and the events."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import bottle
+
+from appliance.api import answers
+from appliance.api.health import Health
+from appliance.api.live import Camera
+from appliance.camera.source import CameraError, Ring
+from appliance.faults import Fault, ResultCode
+from appliance.imaging.encode import jpeg
+from appliance.observation.events import Appeared, Broadcast, Event, FacesSeen, Left, LivenessJudged
+
+STUCK_SECONDS = 10.0
+"""Who has not taken what was sent for so long is gone."""
+
+WAIT_SECONDS = 0.5
+"""Longest wait for something to send, so that the end is noticed."""
+
+NAP_SECONDS = 0.02
+"""How often a slow client is looked after: shorter than a frame at 30 a second."""
+
+HEARTBEAT_SECONDS = 10.0
+"""A comment is sent when there has been nothing else for so long, so that a client that is gone is noticed."""
+
+BOUNDARY = "frame"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A frame of the ring as a JPEG."""
+
+    sequence: int
+    content: bytes
+
+
+class Snapshots:
+    """The newest frame as a JPEG, encoded once for all who want it."""
+
+    def __init__(self, ring: Ring, quality: int) -> None:
+        self._ring, self._quality = ring, quality
+        self._lock = threading.Lock()
+        self._last: Snapshot | None = None
+
+    def newest(self, after: int = 0, timeout: float = 0.0) -> Snapshot | None:
+        """The newest frame if its number is above `after`; waits for one at most `timeout` seconds."""
+        frame = self._ring.newest(after, timeout)
+        if frame is None:
+            return None
+        with self._lock:
+            if self._last is None or self._last.sequence < frame.sequence:
+                self._last = Snapshot(frame.sequence, jpeg(frame.pixels, self._quality))
+            return self._last
+
+
+class Places:
+    """A bounded number of clients at once."""
+
+    def __init__(self, count: int) -> None:
+        self._free = threading.BoundedSemaphore(count) if count else None
+        self._count = count
+        self.taken = 0
+
+    def take(self) -> None:
+        """Raises Fault INF-08 (503) when all are taken."""
+        if self._free is None or not self._free.acquire(blocking=False):
+            raise Fault(ResultCode.NOT_READY, f"all {self._count} streams are taken", status=503, retry_after=5)
+        self.taken += 1
+
+    def leave(self) -> None:
+        assert self._free is not None
+        self.taken -= 1
+        self._free.release()
+
+
+class Connection:
+    """Whether the client takes what it is sent."""
+
+    def __init__(self, unsent: Callable[[], int]) -> None:
+        """`unsent`: bytes that wait for the client."""
+        self._unsent = unsent
+        self._stuck_since: float | None = None
+
+    def free(self) -> bool:
+        """Whether it has taken everything."""
+        if not self._unsent():
+            self._stuck_since = None
+            return True
+        self._stuck_since = self._stuck_since or time.monotonic()
+        return False
+
+    def gone(self) -> bool:
+        """Whether it has not for too long."""
+        return self._stuck_since is not None and time.monotonic() - self._stuck_since > STUCK_SECONDS
+
+
+class Streams:
+    """One method an endpoint; each takes bottle's current request and returns the answer or raises a Fault."""
+
+    def __init__(
+        self,
+        camera: Camera,
+        ring: Ring,
+        snapshots: Snapshots,
+        broadcast: Broadcast,
+        health: Health,
+        *,
+        viewers: int,
+        listeners: int,
+        fps: float,
+    ) -> None:
+        self._camera, self._ring, self._snapshots = camera, ring, snapshots
+        self._broadcast, self._health = broadcast, health
+        self.viewers, self.listeners = Places(viewers), Places(listeners)
+        self._period = 1 / fps
+
+    def frame(self) -> bottle.HTTPResponse:
+        """`GET /camera/frame.jpg`: the newest frame."""
+        self._camera.usable()
+        snapshot = self._snapshots.newest()
+        if snapshot is None:
+            raise CameraError("no frame")
+        headers = {
+            "Content-Type": "image/jpeg",
+            "Cache-Control": "no-store",
+            "X-Frame-Sequence": str(snapshot.sequence),
+        }
+        return bottle.HTTPResponse(snapshot.content, 200, headers)
+
+    def stream(self) -> bottle.HTTPResponse:
+        """`GET /camera/stream.mjpg`: frames as they come, for as long as the client takes them."""
+        self._camera.usable()
+        kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
+        return self._stream(self.viewers, kind, self._pictures)
+
+    def events(self) -> bottle.HTTPResponse:
+        """`GET /events`: Server-Sent Events."""
+        return self._stream(self.listeners, "text/event-stream", self._told)
+
+    def _stream(
+        self, places: Places, kind: str, content: Callable[[Connection], Iterator[bytes]]
+    ) -> bottle.HTTPResponse:
+        connection = Connection(bottle.request.environ["appliance.unsent"])
+        places.take()
+
+        def sent() -> Iterator[bytes]:
+            try:
+                yield from content(connection)
+            finally:
+                places.leave()
+
+        return bottle.HTTPResponse(sent(), 200, {"Content-Type": kind, "Cache-Control": "no-store"})
+
+    def _pictures(self, connection: Connection) -> Iterator[bytes]:
+        sequence, due, heard = 0, 0.0, time.monotonic()
+        while not (self._ring.closed or connection.gone() or time.monotonic() - heard > STUCK_SECONDS):
+            now = time.monotonic()
+            if now < due or not connection.free():
+                time.sleep(NAP_SECONDS if now >= due else min(due - now, WAIT_SECONDS))
+                continue
+            snapshot = self._snapshots.newest(sequence, WAIT_SECONDS)
+            if snapshot is None:
+                continue
+            sequence, heard = snapshot.sequence, time.monotonic()
+            due = max(due + self._period, heard - self._period)
+            head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(snapshot.content)}\r\n\r\n"
+            yield head.encode() + snapshot.content + b"\r\n"
+
+    def _told(self, connection: Connection) -> Iterator[bytes]:
+        told, state = time.monotonic(), ""
+        with self._broadcast.subscribed() as subscription:
+            while not (self._ring.closed or connection.gone()):
+                if not connection.free():
+                    time.sleep(NAP_SECONDS)
+                    continue
+                event = subscription.next(WAIT_SECONDS)
+                messages = []
+                report = self._health.report()
+                if (seen := json.dumps([report["status"], report["reasons"]])) != state:
+                    state = seen
+                    messages.append(_message("health", report))
+                if event is not None:
+                    messages.append(_event(event))
+                if messages or time.monotonic() - told > HEARTBEAT_SECONDS:
+                    told = time.monotonic()
+                    yield "".join(messages or [":\n\n"]).encode()
+
+
+def _event(event: Event) -> str:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    match event:
+        case FacesSeen():
+            body = {
+                "sequence": event.sequence,
+                "age_ms": round(event.age_s * 1e3, 1),
+                "width": event.width,
+                "height": event.height,
+                "faces": [{"id": number, **answers.face(face)} for number, face in event.faces],
+            }
+            return _message("faces", body)
+        case Appeared():
+            return _message("appeared", {"id": event.number, "time": now})
+        case Left():
+            return _message("left", {"id": event.number, "time": now, "seconds": round(event.seconds, 1)})
+        case LivenessJudged():
+            return _message("liveness", {"id": event.number, "confidence": event.confidence})
+
+
+def _message(name: str, body: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(body, separators=(',', ':'))}\n\n"
