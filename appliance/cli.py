@@ -64,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     serve = command("serve", _serve, "Answer the HTTP API.")
     serve.add_argument("--host", help="address to listen on")
     serve.add_argument("--port", type=int, help="TCP port to listen on; 0 takes a free one")
+    serve.add_argument(
+        "--demonstration", action="store_true", help="show the bundled pictures when no camera is configured or found"
+    )
     serve.add_argument("--print-config", action="store_true", help="print the effective configuration and stop")
     detect = command("detect", _detect, "Find the faces in photos.")
     detect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
@@ -88,10 +91,13 @@ def _serve(options: argparse.Namespace, settings: Config) -> int:
         print(config.commented(settings), end="")
         return 0
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # engines are the parallelism; a pool of its own costs 20 MB
+    os.environ.setdefault(
+        "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2"
+    )  # seconds; a silent camera is noticed sooner than in 10
     from appliance.machine import Machine
 
     try:
-        machine = Machine(settings)
+        machine = Machine(settings, demonstrate=options.demonstration)
     except (OSError, ValueError) as error:
         print(f"cannot listen on {settings.server.host}:{settings.server.port}: {error}", file=sys.stderr)
         return 1

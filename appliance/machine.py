@@ -12,11 +12,26 @@ from appliance import __version__, memory
 from appliance.api.access import Access
 from appliance.api.app import API_VERSION, FaceApi
 from appliance.api.documented import Documented
+from appliance.api.health import Health
 from appliance.api.intake import Intake
+from appliance.api.live import Live, NoCamera
+from appliance.api.metrics import Metrics
+from appliance.api.page import Page
 from appliance.api.server import HttpServer
-from appliance.config import Config, EngineSection
+from appliance.api.streams import Snapshots, Streams
+from appliance.camera import picamera, v4l2
+from appliance.camera.condition import Inspector
+from appliance.camera.loop import CameraLoop, FirstThatOpens
+from appliance.camera.orientation import Orientation
+from appliance.camera.picamera import PiCamera
+from appliance.camera.replay import DEMONSTRATION, Replay
+from appliance.camera.source import FrameSource, Ring
+from appliance.camera.v4l2 import V4l2Camera
+from appliance.config import CameraSection, Config, EngineSection
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.decode import EncodedPicture
+from appliance.observation.events import Broadcast
+from appliance.observation.observer import Observer
 from appliance.supervision import Supervisor
 from appliance.vision import loading, selftest
 from appliance.vision.engine import EnginePool, FaceEngine
@@ -31,8 +46,17 @@ PORTRAIT, SELFTEST = "portrait.jpg", "selftest.toml"
 MOST_ENGINES = 4
 """Engines that "auto" takes at most: a Pi has four cores, and each engine costs memory (scripts/bench)."""
 
-TICK_SECONDS = 5.0
+TICK_SECONDS = 1.0
 """How often the main thread looks after things."""
+
+CAMERA_STOP_SECONDS = 0.5
+"""How long the camera may take to close at the stop; the process ends without it otherwise."""
+
+ASIDE_SECONDS = 1.0
+"""Longest wait of the live analysis, before each run of a network, for posted requests; then it takes its turn."""
+
+DEMONSTRATION_SECONDS = 8.0
+"""How long each picture of the demonstration is shown."""
 
 IDLE_SECONDS = 30.0
 """A large network that nobody has asked for so long is given up; building it again costs about one run of it."""
@@ -41,8 +65,10 @@ IDLE_SECONDS = 30.0
 class Machine:
     """The whole device."""
 
-    def __init__(self, config: Config) -> None:
-        """Binds the socket. Raises OSError when the address cannot be had."""
+    def __init__(self, config: Config, *, demonstrate: bool = False) -> None:
+        """Binds the socket. With `demonstrate`, bundled pictures stand in for a camera that is neither configured nor there.
+        Raises OSError when the address cannot be had.
+        """
         memory.keep_small()
         self._supervisor = Supervisor()
         self._config = config
@@ -50,17 +76,52 @@ class Machine:
         self._engines = EnginePool(config.server.queue, config.server.patience_s)
         max_body = config.server.max_body_mib * 2**20
         intake = Intake(max_body, int(config.server.max_megapixels * 1e6))
-        restricted = set(config.access.restricted)
-        if config.liveness.mode == "single":
-            restricted.add("/liveness/multiframe")
-        api = FaceApi(Documented(self._engines, intake, self._facts), Access(restricted, config.access.expires))
+        multi = config.liveness.mode == "multi"
+        restricted = {*config.access.restricted, *([] if multi else ["/liveness/multiframe"])}
+        self._ring = Ring()
+        self._camera = camera_loop(config.camera, self._ring, demonstrate=demonstrate)
+        camera_state = self._camera.state if self._camera else None
+        broadcast = Broadcast()
+        self._observer = Observer(
+            self._ring, self._observing_engine, broadcast, config.live.analysis_fps, liveness=multi
+        )
+        health = Health(camera_state, self._model_faults)
+        usable = self._camera or NoCamera()
+        streams = Streams(
+            usable,
+            self._ring,
+            Snapshots(self._ring, config.live.jpeg_quality),
+            broadcast,
+            health,
+            viewers=config.live.viewers,
+            listeners=config.live.listeners,
+            fps=config.live.stream_fps,
+        )
+        metrics = Metrics(
+            camera_state,
+            {
+                "healthy": ("1 when everything works.", lambda: float(health.report()["status"] == "ok")),
+                "engine_queue": ("Requests that wait for an engine.", lambda: self._engines.queue),
+                "stream_viewers": ("Open picture streams.", lambda: streams.viewers.taken),
+                "event_listeners": ("Open event streams.", lambda: streams.listeners.taken),
+            },
+        )
         self._http = HttpServer(
-            api,
+            FaceApi(
+                Documented(self._engines, intake, self._facts),
+                Live(self._engines, usable, self._ring),
+                streams,
+                health,
+                metrics,
+                Page(),
+                Access(restricted, config.access.expires),
+            ),
             config.server.host,
             config.server.port,
-            workers=engine_count(config.engine) + config.server.queue,
+            workers=engine_count(config.engine) + config.server.queue + config.live.viewers + config.live.listeners,
             max_body=max_body,
             connections=config.server.connections,
+            refused=metrics.refused,
         )
 
     def run(self) -> int:
@@ -68,13 +129,33 @@ class Machine:
         self._supervisor.start("http", self._http.run)
         log.info("listening on http://%s:%d, models are loading", self._config.server.host, self._http.port)
         self._supervisor.start("models", self._load)
+        if self._camera:
+            self._supervisor.start("camera", self._camera.run)
+            self._supervisor.start("observer", self._observer.run)
         status = self._supervisor.wait(self._tick, TICK_SECONDS)
+        self._ring.close()
+        self._observer.stop()
         self._http.stop()
+        if self._camera:
+            self._camera.stop(CAMERA_STOP_SECONDS)
         log.info("stopped")
         return status
 
     def _tick(self) -> None:
         loading.give_up_idle(self._choice, IDLE_SECONDS)
+        lost = self._camera and self._camera.given_up(self._config.camera.restart_after_s)
+        if lost:
+            self._supervisor.fail(f"camera: {lost}; ending, so that a new process can begin")
+
+    def _observing_engine(self) -> FaceEngine | None:
+        """An engine that lets posted requests go first, before each run of a network; None while models load."""
+        section = self._config.engine
+        if not self._choice:
+            return None
+        return loading.build(self._choice, section.threads, lambda: self._engines.quiet(ASIDE_SECONDS))
+
+    def _model_faults(self) -> Mapping[str, Fault | None]:
+        return {str(role): chosen if isinstance(chosen, Fault) else None for role, chosen in self._choice.items()}
 
     def _load(self) -> None:
         section = self._config.engine
@@ -107,6 +188,37 @@ class Machine:
                 for file in chosen.files
             ],
         }
+
+
+def camera_loop(section: CameraSection, ring: Ring, *, demonstrate: bool) -> CameraLoop | None:
+    """The camera that is configured; None without one."""
+    source = camera_source(section, demonstrate=demonstrate)
+    return CameraLoop(source, ring, Inspector(section.width, section.height)) if source else None
+
+
+def camera_source(section: CameraSection, *, demonstrate: bool) -> FrameSource | None:
+    """The driver that is configured; None without one. With `demonstrate`, bundled pictures when "auto" finds no camera."""
+    orientation = Orientation(section.rotation, section.mirror)
+    shape = (section.width, section.height, section.fps, orientation)
+    focus, exposure, gain = section.autofocus, section.exposure_us, section.gain
+    module = PiCamera(section.module, *shape, picamera.controls(focus, section.lens_position, exposure, gain))
+    usb = V4l2Camera(section.device, *shape, v4l2.properties(focus, exposure, gain))
+    pictures = [appliance_models.FOLDER / PORTRAIT, DEMONSTRATION]
+    demonstration = Replay(pictures, *shape, hold_s=DEMONSTRATION_SECONDS, demonstration=True)
+    match section.driver:
+        case "picamera":
+            return module
+        case "v4l2":
+            return usb
+        case "auto":
+            return FirstThatOpens([module, usb, demonstration] if demonstrate else [module, usb])
+        case "replay":
+            assert section.source is not None
+            return Replay([section.source], *shape, hold_s=section.hold_s, real_time=section.real_time)
+        case "demonstration":
+            return demonstration
+        case "none":
+            return None
 
 
 def first_engine(section: EngineSection) -> tuple[Choice, FaceEngine]:

@@ -26,12 +26,18 @@ class Supervisor:
         return thread
 
     def wait(self, tick: Callable[[], None], seconds: float) -> int:
-        """Returns the exit status: 0 after SIGTERM or SIGINT, 1 after a worker died; until then calls `tick` every so many
-        seconds.
+        """Returns the exit status: 0 after SIGTERM or SIGINT, 1 after a worker died or `fail`. Until then calls `tick` every so
+        many seconds.
         """
         while not self._ended.wait(seconds):
             tick()
         return self._status
+
+    def fail(self, why: str) -> None:
+        """Ends the process with status 1."""
+        log.critical("%s", why)
+        self._status = 1
+        self._ended.set()
 
     def _watched(self, name: str, work: Callable[[], None]) -> None:
         try:

@@ -15,6 +15,7 @@ from client import Client  # noqa: E402
 from devices import Child, Device, parts_of, pool, shipped_engine  # noqa: E402
 
 from appliance import machine  # noqa: E402
+from appliance.camera.replay import DEMONSTRATION  # noqa: E402
 from appliance.config import EngineSection  # noqa: E402
 from appliance.vision.loading import Choice  # noqa: E402
 
@@ -38,7 +39,7 @@ def portrait() -> bytes:
 @pytest.fixture(scope="session")
 def hopper() -> bytes:
     """Another person, 512 x 600."""
-    return (Path(__file__).parent / "pictures" / "grace_hopper.jpg").read_bytes()
+    return (DEMONSTRATION / "grace_hopper.jpg").read_bytes()
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,18 @@ from client import HOST, Client
 from appliance.api.access import Access
 from appliance.api.app import FaceApi
 from appliance.api.documented import Documented
+from appliance.api.health import Health
 from appliance.api.intake import Intake
+from appliance.api.live import Live, NoCamera
+from appliance.api.metrics import Metrics
+from appliance.api.page import Page
 from appliance.api.server import HttpServer
+from appliance.api.streams import Snapshots, Streams
+from appliance.camera.condition import Inspector
+from appliance.camera.loop import CameraLoop
+from appliance.camera.source import FrameSource, Ring
+from appliance.observation.events import Broadcast
+from appliance.observation.observer import Observer
 from appliance.vision import loading
 from appliance.vision.engine import EnginePool, FaceEngine
 from appliance.vision.loading import Choice
@@ -49,31 +59,70 @@ class Device:
         today: Callable[[], date] = date.today,
         workers: int = 4,
         connections: int = 256,
+        source: FrameSource | None = None,
+        observing: FaceEngine | None = None,
+        size: tuple[int, int] = (1280, 720),
+        viewers: int = 2,
+        listeners: int = 2,
+        fps: float = 30,
     ) -> None:
-        documented = Documented(engines, Intake(max_body, max_pixels), dict)
+        self.ring = Ring()
+        self.camera = CameraLoop(source, self.ring, Inspector(*size)) if source else None
+        usable = self.camera or NoCamera()
+        state = self.camera.state if self.camera else None
+        broadcast = Broadcast()
+        self.observer = Observer(self.ring, lambda: observing, broadcast, fps, liveness=True)
+        health = Health(state, lambda: {"detector": None})
+        streams = Streams(
+            usable,
+            self.ring,
+            Snapshots(self.ring, 80),
+            broadcast,
+            health,
+            viewers=viewers,
+            listeners=listeners,
+            fps=fps,
+        )
+        metrics = Metrics(state, {"stream_viewers": ("Viewers.", lambda: streams.viewers.taken)})
         http = HttpServer(
-            FaceApi(documented, Access(restricted, expires, today)),
+            FaceApi(
+                Documented(engines, Intake(max_body, max_pixels), dict),
+                Live(engines, usable, self.ring),
+                streams,
+                health,
+                metrics,
+                Page(),
+                Access(restricted, expires, today),
+            ),
             HOST,
             port,
-            workers=workers,
+            workers=workers + viewers + listeners,
             max_body=max_body,
             connections=connections,
+            refused=metrics.refused,
         )
         self.client = Client(http.port)
         self._http = http
-        self._thread = threading.Thread(target=http.run, name="device")
+        work = [http.run, *([self.camera.run, self.observer.run] if self.camera else [])]
+        self._threads = [threading.Thread(target=each, name=f"device {each.__qualname__}") for each in work]
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._thread.is_alive():
+        if self._threads[0].is_alive():
             self.stop()
 
     def stop(self) -> None:
+        self.ring.close()
+        self.observer.stop()
         self._http.stop()
-        self._thread.join()
+        if self.camera:
+            self.camera.stop(DEADLINE)
+        for thread in self._threads:
+            thread.join()
 
 
 def pool(*engines: FaceEngine, waiting: int = 16, patience: float = 10.0) -> EnginePool:
