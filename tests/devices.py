@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from client import HOST, Client
+from waitress.channel import HTTPChannel
 
 from appliance.api.access import Access
 from appliance.api.app import FaceApi
@@ -114,6 +115,10 @@ class Device:
     def __exit__(self, *_: object) -> None:
         if self._threads[0].is_alive():
             self.stop()
+
+    def connections(self) -> list[HTTPChannel]:
+        """The server's open connections."""
+        return [each for each in list(self._http._sockets.values()) if isinstance(each, HTTPChannel)]
 
     def stop(self) -> None:
         self.ring.close()

@@ -71,7 +71,7 @@ class Latch:
         if seen == self.on:
             self._since = None
             return
-        if self._since is None:
+        if self._since is None or now < self._since:
             self._since = now
         if now - self._since >= (ENTER_SECONDS if seen else LEAVE_SECONDS):
             self.on, self._since = seen, None

@@ -105,7 +105,7 @@ class Replay:
         return fitted
 
     def _open_video(self, path: Path) -> None:
-        if not path.is_file():
+        if path.is_dir() or not path.exists():
             raise NoCameraError(f"{path} is no picture, folder of pictures or video")
         capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         self._capture = capture
@@ -144,7 +144,11 @@ def _pictures(path: Path) -> list[Path]:
         if not found:
             raise NoCameraError(f"no pictures in {path}")
         return found
-    return [path] if path.suffix.lower() in PICTURES else []
+    if path.suffix.lower() not in PICTURES:
+        return []
+    if not path.exists():
+        raise NoCameraError(f"{path} is not there")
+    return [path]
 
 
 def _swayed(pixels: Pixels, seconds: float) -> Pixels:

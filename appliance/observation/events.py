@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from appliance.face.types import Face
 
 BACKLOG = 64
-"""Events that a slow listener may have before it; the oldest are dropped, the newest matter."""
+"""Events that a slow listener may have before it; beyond it the oldest are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,10 @@ class Subscription:
         self._changed = threading.Condition()
 
     def put(self, event: Event) -> None:
+        """Adds an event; the faces of a newer frame take the place of those that have not been heard yet."""
         with self._changed:
+            if self._events and isinstance(event, FacesSeen) and isinstance(self._events[-1], FacesSeen):
+                self._events.pop()
             self._events.append(event)
             self._changed.notify()
 

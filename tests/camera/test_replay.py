@@ -1,0 +1,170 @@
+"""Pictures and real video files as a camera."""
+
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from cameras import on_canvas
+
+from appliance.camera.orientation import Orientation
+from appliance.camera.replay import DEMONSTRATION, Replay
+from appliance.camera.source import CameraError, NoCameraError
+from appliance.face.types import Pixels
+
+UPRIGHT = Orientation()
+
+
+def fast(*paths: Path, width: int = 320, height: int = 180, **options: object) -> Replay:
+    return Replay(paths, width, height, 30, UPRIGHT, real_time=False, **options)
+
+
+def save(path: Path, pixels: Pixels) -> None:
+    assert cv2.imwrite(str(path), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+
+
+def read(source: Replay) -> Pixels:
+    frame = source.read()
+    assert frame is not None
+    return frame.pixels
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    for name, colour in (("2.png", (0, 255, 0)), ("1.png", (255, 0, 0)), ("3.PNG", (0, 0, 255))):
+        save(tmp_path / name, np.full((180, 320, 3), colour, np.uint8))
+    (tmp_path / "notes.txt").write_text("no picture")
+    return tmp_path
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Ten frames, each of another brightness, 25 a second."""
+    path = tmp_path / "film.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (320, 180))
+    for number in range(10):
+        writer.write(np.full((180, 320, 3), (0, 0, 20 * number + 20), np.uint8))
+    writer.release()
+    return path
+
+
+def test_pictures_come_in_the_order_of_their_names_in_rgb_over_and_over(pictures: Path) -> None:
+    source = fast(pictures)
+    source.open()
+    colours = [tuple(read(source)[90, 160]) for _ in range(6)]
+    assert colours == [(255, 0, 0), (0, 255, 0), (0, 0, 255)] * 2
+
+
+def test_a_picture_is_fitted_whole(tmp_path: Path) -> None:
+    save(tmp_path / "tall.png", np.full((400, 200, 3), 255, np.uint8))
+    source = fast(tmp_path / "tall.png")
+    source.open()
+    pixels = read(source)
+    assert pixels.shape == (180, 320, 3)
+    white = (pixels == 255).all(axis=2)
+    assert white.sum() == 180 * 90
+    assert white[:, 115:205].all()
+
+
+def test_a_picture_of_the_right_size_is_not_touched(portrait: bytes, tmp_path: Path) -> None:
+    pixels = on_canvas(portrait, 320, 180)
+    save(tmp_path / "1.png", pixels)
+    source = fast(tmp_path)
+    source.open()
+    assert np.array_equal(read(source), pixels)
+
+
+def test_a_quarter_turn_gives_the_configured_size(tmp_path: Path) -> None:
+    left_red = np.zeros((320, 180, 3), np.uint8)
+    left_red[:, :90] = (255, 0, 0)
+    save(tmp_path / "1.png", left_red)
+    source = Replay([tmp_path], 320, 180, 30, Orientation(rotation=90), real_time=False)
+    source.open()
+    pixels = read(source)
+    assert pixels.shape == (180, 320, 3)
+    assert tuple(pixels[10, 160]) == (255, 0, 0), "what was on the left is on top"
+    assert tuple(pixels[170, 160]) == (0, 0, 0)
+
+
+def test_a_mirrored_picture() -> None:
+    pixels = np.zeros((2, 4, 3), np.uint8)
+    pixels[0, 0] = 9
+    assert np.array_equal(np.argwhere(Orientation(mirror=True).applied(pixels)[..., 0]), [[0, 3]])
+    assert np.array_equal(np.argwhere(Orientation(180).applied(pixels)[..., 0]), [[1, 3]])
+    assert np.array_equal(np.argwhere(Orientation(180, mirror=True).applied(pixels)[..., 0]), [[1, 0]])
+    assert np.array_equal(np.argwhere(Orientation(270).applied(pixels)[..., 0]), [[3, 0]])
+
+
+def test_a_held_picture_sways_and_stays_in_view(portrait: bytes, tmp_path: Path) -> None:
+    save(tmp_path / "1.png", on_canvas(portrait, 320, 180))
+    source = fast(tmp_path, hold_s=2)
+    source.open()
+    frames = [read(source).astype(np.int16) for _ in range(60)]
+    assert all(np.abs(a - b).mean() > 0 for a, b in pairwise(frames)), "a still picture would be a frozen camera's"
+    assert max(np.abs(a - b).mean() for a, b in pairwise(frames)) < 5, "it does not jump"
+
+
+def test_a_video_is_played_and_begins_again(video: Path) -> None:
+    source = fast(video)
+    source.open()
+    levels = [int(read(source)[90, 160, 0]) for _ in range(25)]
+    assert all(abs(level - (20 * (n % 10) + 20)) < 12 for n, level in enumerate(levels)), levels
+    source.close()
+    source.open()
+    assert read(source)[90, 160, 0] < 40, "opened again, it begins again"
+    source.close()
+
+
+def test_a_video_keeps_its_own_time(video: Path) -> None:
+    source = Replay([video], 320, 180, 5, UPRIGHT)
+    source.open()
+    times = []
+    for _ in range(26):
+        frame = source.read()
+        assert frame is not None
+        times.append(frame.captured)
+    source.close()
+    assert times[-1] - times[0] == pytest.approx(1.0, abs=0.3)
+
+
+def test_pictures_come_at_the_configured_rate_even_after_a_stall(pictures: Path) -> None:
+    source = Replay([pictures], 320, 180, 50, UPRIGHT)
+    source.open()
+    read(source)
+    time.sleep(0.5)
+    begun = time.monotonic()
+    for _ in range(11):
+        read(source)
+    assert time.monotonic() - begun > 0.15, "missed frames are not made up for"
+
+
+@pytest.mark.parametrize("name", ["absent", "absent.jpg", "empty", "text.mp4"])
+def test_what_cannot_be_replayed_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.mp4").write_text("no video")
+    source = fast(tmp_path / name)
+    with pytest.raises(CameraError, match=name):
+        source.open()
+    source.close()
+
+
+def test_an_absent_one_counts_as_no_camera(tmp_path: Path) -> None:
+    with pytest.raises(NoCameraError):
+        fast(tmp_path / "absent.mp4").open()
+
+
+def test_a_broken_picture_is_named(pictures: Path) -> None:
+    (pictures / "2.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    source = fast(pictures)
+    source.open()
+    read(source)
+    with pytest.raises(CameraError, match=r"2\.png"):
+        source.read()
+
+
+def test_the_demonstration_is_said_to_be_one() -> None:
+    source = Replay([DEMONSTRATION], 320, 180, 30, UPRIGHT, demonstration=True)
+    assert source.demonstration
+    assert not fast(DEMONSTRATION).demonstration
