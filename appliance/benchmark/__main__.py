@@ -14,7 +14,9 @@ import appliance_models
 from rich.console import Console
 from rich.progress import track
 
+from appliance.benchmark import camera
 from appliance.benchmark.alone import Alone
+from appliance.benchmark.camera import resident_megabytes, without_camera
 from appliance.benchmark.load import MIXED, Load, clients, throughput
 from appliance.benchmark.material import Material
 from appliance.evaluation.device import Device
@@ -96,18 +98,11 @@ class Bench:
         ]
 
 
-def resident_megabytes(process_id: int) -> float:
-    """Resident memory of a process in units of 10^6 bytes (proc(5), VmRSS). Raises OSError when it is gone."""
-    status = Path(f"/proc/{process_id}/status").read_text(encoding="ascii")
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-    return int(line.split()[1]) * 1024 / 1e6
-
-
-def start_times() -> list[float]:
+def start_times(config: Path) -> list[float]:
     """Seconds from the process's start to its first answer that needs the models."""
     seconds = []
     for _ in track(range(STARTS), "starts", console=Console(stderr=True)):
-        with own_device() as device:
+        with own_device("--config", str(config)) as device:
             seconds.append(device.seconds_to_ready)
     return seconds
 
@@ -115,23 +110,41 @@ def start_times() -> list[float]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0 when every bound is kept, 1 when one is missed."""
     options = _parser().parse_args(arguments)
-    busy = os.getloadavg()[0]
-    ready = median(start_times())
-    findings = [
-        Finding("start", "load of the machine before (idle: 0)", busy),
-        Finding("start", "to the first answer", ready, "s", at_most=MOST_SECONDS_TO_READY),
-    ]
-    with tempfile.TemporaryDirectory() as name, own_device() as device, Device(device.url) as client:
-        idle = resident_megabytes(device.process_id)
-        material = Material.made_from(options.portrait.read_bytes(), client)
-        material.write(Path(name))
-        files = [model["file"] for model in client.version().expect("INF-00")["models"]]
-        bench = Bench(device, Path(name), Alone.of(material, ModelStore.open(appliance_models.FOLDER), files))
-        findings += [*bench.ratios(), *bench.speedup(), *bench.memory(idle, options.requests)]
+    with tempfile.TemporaryDirectory() as name:
+        findings = [*posted(Path(name), options), *filmed(Path(name), options)]
     print_table(findings, Console())
     if options.json is not None:
         options.json.write_text(json.dumps(as_json(findings), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return 0 if all(finding.passed for finding in findings) else 1
+
+
+def posted(folder: Path, options: argparse.Namespace) -> list[Finding]:
+    """Start, speed and memory of a device that answers posted pictures."""
+    busy = os.getloadavg()[0]
+    config = without_camera(folder)
+    ready = median(start_times(config))
+    findings = [
+        Finding("start", "load of the machine before (idle: 0)", busy),
+        Finding("start", "to the first answer", ready, "s", at_most=MOST_SECONDS_TO_READY),
+    ]
+    with own_device("--config", str(config)) as device, Device(device.url) as client:
+        idle = resident_megabytes(device.process_id)
+        material = Material.made_from(options.portrait.read_bytes(), client)
+        material.write(folder)
+        files = [model["file"] for model in client.version().expect("INF-00")["models"]]
+        bench = Bench(device, folder, Alone.of(material, ModelStore.open(appliance_models.FOLDER), files))
+        return [*findings, *bench.ratios(), *bench.speedup(), *bench.memory(idle, options.requests)]
+
+
+def filmed(folder: Path, options: argparse.Namespace) -> list[Finding]:
+    """The camera's path of a device before a film of the same picture."""
+    camera.film(folder, Material.read(folder).picture)
+    return [
+        *camera.ages(folder),
+        *camera.loop_cost(folder),
+        *camera.watched(folder),
+        *camera.memory(folder, options.frames),
+    ]
 
 
 def _errors(loads: Sequence[Load]) -> int:
@@ -141,6 +154,7 @@ def _errors(loads: Sequence[Load]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--requests", type=int, default=5000, help="mixed requests before memory is looked at again")
+    parser.add_argument("--frames", type=int, default=20_000, help="frames before memory is looked at again")
     parser.add_argument(
         "--portrait", type=Path, default=PORTRAIT, help="a picture with one face (default: the bundled one)"
     )

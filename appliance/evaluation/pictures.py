@@ -112,3 +112,10 @@ def pasted(picture: bytes, box: Reals, height: float, canvas: tuple[int, int]) -
     ground = Image.new("RGB", canvas, GREY)
     ground.paste(scaled, (round(canvas[0] / 2 - centre[0]), round(canvas[1] / 2 - centre[1])))
     return jpeg(ground)
+
+
+def flickering(picture: bytes, number: int) -> bytes:
+    """Frame `number` of a film of the picture: the same, with the noise of a sensor (up to 3 grey levels)."""
+    pixels = np.asarray(upright(picture)).astype(np.int16)
+    noise = np.random.default_rng(number).integers(-3, 4, pixels.shape)
+    return jpeg(Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8)))

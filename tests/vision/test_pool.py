@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from appliance.face.types import DetectLimits
 from appliance.faults import Fault
+from appliance.imaging.decode import EncodedPicture
 from appliance.vision import loading
 from appliance.vision.engine import EnginePool
 from appliance.vision.store import ModelError
@@ -142,3 +144,68 @@ def test_many_threads_never_share_an_engine_and_none_is_lost():
     assert len(used) == 3
     with pool.lease(), pool.lease(), pool.lease():
         pass
+
+
+def test_it_is_quiet_while_an_engine_is_idle_and_nobody_waits():
+    pool = filled(2)
+    assert pool.quiet(0)
+    with pool.lease():
+        assert pool.quiet(0)
+        with pool.lease():
+            assert not pool.quiet(0.01)
+    assert pool.quiet(0)
+
+
+def test_it_is_not_quiet_before_the_models_are_loaded():
+    assert not EnginePool(16, 5.0).quiet(0.01)
+
+
+def test_who_waits_for_quiet_never_goes_before_who_waits_for_an_engine():
+    pool = filled(1)
+    order = []
+    asked = threading.Event()
+
+    def politely():
+        asked.set()
+        pool.quiet(5)
+        order.append("polite")
+
+    def borrowing(name):
+        with pool.lease():
+            time.sleep(0.05)
+            order.append(name)
+
+    with ThreadPoolExecutor(4) as threads:
+        with pool.lease():
+            waiting = [threads.submit(politely)]
+            asked.wait()
+            waiting += [threads.submit(borrowing, name) for name in "abc"]
+            until(lambda: pool.queue == 3)
+        for each in waiting:
+            each.result()
+    assert order[-1] == "polite"
+    assert sorted(order[:-1]) == ["a", "b", "c"]
+
+
+def test_an_engine_that_steps_aside_runs_no_network_while_others_work(choice, portrait):
+    """So that what it watches for costs a posted picture one run of a network at most."""
+    pool = filled(1)
+    runs = []
+
+    def step_aside():
+        runs.append(pool.quiet(0.2))
+
+    engine = loading.build(choice, 1, step_aside)
+    picture = EncodedPicture(portrait, 2**20)
+    assert len(engine.detect(picture, DetectLimits())) == 1
+    assert runs == [True, True, True], "the detector, the mesh and its mirrored run"
+    runs.clear()
+    with pool.lease(), ThreadPoolExecutor(1) as threads:
+        begun = time.monotonic()
+        found = threads.submit(engine.detect, picture, DetectLimits()).result()
+        assert time.monotonic() - begun >= 0.6
+    assert len(found) == 1
+    assert runs == [False, False, False]
+    runs.clear()
+    engine.liveness([picture] * 4)
+    assert len(runs) == 4 * 3 + 4 + 4 * 3, "each run of the embedder and the liveness network, too"

@@ -1,0 +1,173 @@
+"""The camera's path: how old a frame is when it is answered, what the loop costs, and whether memory stays level."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median, quantiles
+
+from rich.console import Console
+from rich.progress import track
+
+from appliance.benchmark.load import clients
+from appliance.benchmark.material import CANVAS
+from appliance.evaluation.device import Device
+from appliance.evaluation.own_device import OwnDevice, own_device
+from appliance.evaluation.pictures import flickering
+from appliance.evaluation.report import Finding
+
+FPS = 30
+PICTURES = 16
+"""Frames of the replayed film."""
+
+AGES = 300
+"""Answers whose frame's age is taken."""
+
+CPU_SECONDS = 10.0
+"""How long processor time is counted."""
+
+ROUNDS, REQUESTS = 5, 60
+
+MOST_LOOP_CPU = 15.0
+"""Percent of a core that the idle loop may take."""
+
+WARM_FRAMES = 2_000
+"""Frames after which memory is looked at for the first time."""
+
+MOST_GROWTH_MEGABYTES = 10.0
+
+
+def ages(folder: Path) -> list[Finding]:
+    """Age of the frame when `GET /faces` answers about it."""
+    with camera_device(folder) as device, Device(device.url) as client:
+        milliseconds = []
+        for number in track(range(AGES), "frame age", console=Console(stderr=True)):
+            answer = client.ask_once("GET", "/faces")
+            answer.expect("INF-00")
+            milliseconds.append(float(answer.headers["x-frame-age"]))
+            time.sleep(0.01 + number % 7 / 1000)  # not in step with the camera
+    return [
+        Finding("camera", "age of a frame at its answer, median", median(milliseconds), "ms"),
+        Finding("camera", "the same, 99th percentile", quantiles(milliseconds, n=100)[98], "ms"),
+    ]
+
+
+def loop_cost(folder: Path) -> list[Finding]:
+    """Processor time of a device that only keeps its ring fresh, beyond that of one without a camera."""
+    with camera_device(folder) as device:
+        with_camera = _cpu_percent(device)
+    with own_device("--config", str(without_camera(folder))) as device:
+        without = _cpu_percent(device)
+    cost = with_camera - without
+    return [Finding("camera", f"idle loop at {FPS}/s, of one core", cost, "%", at_most=MOST_LOOP_CPU)]
+
+
+def watched(folder: Path) -> list[Finding]:
+    """Time of a posted `/faces` while somebody listens to the events, over that while nobody does."""
+    alone, beside = [], []
+    with camera_device(folder) as device:
+        for _ in track(range(ROUNDS), "watched", console=Console(stderr=True)):
+            alone.append(_posted(device, folder))
+            with _listener(device.url):
+                beside.append(_posted(device, folder))
+    ratio = median(b / a for a, b in zip(alone, beside, strict=True))
+    return [
+        Finding("camera", "posted /faces, nobody watches", median(alone), "ms"),
+        Finding("camera", "posted /faces, somebody watches", median(beside), "ms"),
+        Finding("camera", "ratio", ratio),
+    ]
+
+
+def memory(folder: Path, frames: int) -> list[Finding]:
+    """Resident memory after so many frames, beyond that after the first ones."""
+    with camera_device(folder, real_time=False) as device, Device(device.url) as client:
+        _wait_for(client, WARM_FRAMES)
+        before = resident_megabytes(device.process_id)
+        _wait_for(client, frames)
+        growth = resident_megabytes(device.process_id) - before
+    title = f"memory after {frames} frames, growth"
+    return [Finding("camera", title, growth, "MB", at_most=MOST_GROWTH_MEGABYTES)]
+
+
+def film(folder: Path, picture: bytes) -> None:
+    """Writes the frames of a replayed film."""
+    pictures = folder / "film"
+    pictures.mkdir()
+    for number in range(PICTURES):
+        (pictures / f"{number:02}.jpg").write_bytes(flickering(picture, number))
+
+
+def without_camera(folder: Path) -> Path:
+    """A configuration of a device that answers posted pictures alone."""
+    path = folder / "without_camera.toml"
+    path.write_text('[camera]\ndriver = "none"\n', encoding="utf-8")
+    return path
+
+
+@contextmanager
+def camera_device(folder: Path, *, real_time: bool = True) -> Iterator[OwnDevice]:
+    """A device before the film."""
+    path = folder / "camera.toml"
+    width, height = CANVAS
+    path.write_text(
+        f'[camera]\ndriver = "replay"\nsource = "{folder / "film"}"\nfps = {FPS}\nwidth = {width}\nheight = {height}\n'
+        f"real_time = {str(real_time).lower()}\n",
+        encoding="utf-8",
+    )
+    with own_device("--config", str(path)) as device:
+        yield device
+
+
+def resident_megabytes(process_id: int) -> float:
+    """Resident memory of a process in units of 10^6 bytes (proc(5), VmRSS). Raises OSError when it is gone."""
+    status = Path(f"/proc/{process_id}/status").read_text(encoding="ascii")
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def _cpu_percent(device: OwnDevice) -> float:
+    """Of one core, while nobody asks."""
+    time.sleep(2)
+    before = _cpu_seconds(device.process_id)
+    time.sleep(CPU_SECONDS)
+    return 100 * (_cpu_seconds(device.process_id) - before) / CPU_SECONDS
+
+
+def _cpu_seconds(process_id: int) -> float:
+    """User and system time of a process (proc(5), stat, fields 14 and 15)."""
+    fields = Path(f"/proc/{process_id}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _posted(device: OwnDevice, folder: Path) -> float:
+    (load,) = clients(device.url, folder, "faces", REQUESTS)
+    return median(load.milliseconds)
+
+
+def _wait_for(client: Device, frames: int) -> None:
+    seen = 0
+    while seen < frames:
+        time.sleep(0.5)
+        seen = client.ask_once("GET", "/healthz").result["camera"]["frames"]
+
+
+@contextmanager
+def _listener(url: str) -> Iterator[None]:
+    """Somebody who listens to the events: a process, so that its own work is not counted here."""
+    program = "import sys, urllib.request as r\nfor line in r.urlopen(sys.argv[1] + '/events'): print(line, flush=True)"
+    process = subprocess.Popen(  # noqa: S603 (ourselves)
+        [sys.executable, "-c", program, url], stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if re.search(rb"event: faces", line):
+                break
+        yield
+    finally:
+        process.kill()
+        process.communicate()
