@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import cv2
@@ -19,7 +20,14 @@ BUFFERS = 4
 """Frames in flight: one is copied while the camera fills others."""
 
 FRAME_SECONDS = 2.0
-"""A frame that has not come by then does not come (the longest exposure at the least configurable rate takes 1 s)."""
+"""A frame that has not come by then does not come, …"""
+
+STARTUP_FRAMES = 10
+"""… unless it is of the first, which libcamera keeps to itself while exposure and colours settle: with a Raspberry Pi's usual
+tuning eight of them (IpaBase::start, libcamera/src/ipa/rpi/common/ipa_base.cpp)."""
+
+USB = "/usb"
+"""Part of a USB camera's name at libcamera, by which picamera2, too, tells it: it has no second stream."""
 
 OLDEST_SECONDS = 5.0
 """A time stamp older than this is not of our clock (the virtual camera's, say)."""
@@ -41,12 +49,13 @@ class PiCamera:
     ) -> None:
         """`number` as `rpicam-hello --list-cameras` counts; `settings` by libcamera's names, with the names of enumerations."""
         self._number, self._size, self._fps = number, (width, height), fps
+        self._patience = max(FRAME_SECONDS, STARTUP_FRAMES / fps)
         # the sensor and the ISP turn by 180 degrees and mirror for nothing; a quarter turn is made afterwards
         quarter = orientation.rotation in (90, 270)
         half = orientation.rotation == 180
         self._flips = {
             "hflip": not quarter and (orientation.mirror != half),
-            "vflip": not quarter and half,
+            "vflip": half,
         }
         self._turn = orientation if quarter else Orientation()
         self._settings = settings
@@ -62,7 +71,8 @@ class PiCamera:
             raise NoCameraError(f"picamera2 is not installed ({error}): sudo apt install python3-picamera2") from error
         if not hasattr(Picamera2, "captured_request"):
             raise NoCameraError("picamera2 is older than 0.3.21, which waits for ever: sudo apt full-upgrade")
-        cameras = Picamera2.global_camera_info()
+        # those on USB are the last, so that numbers stay right without them
+        cameras = [camera for camera in Picamera2.global_camera_info() if USB not in camera["Id"]]
         if self._number >= len(cameras):
             raise NoCameraError(f"camera module {self._number} is not there; libcamera sees {len(cameras)}")
         self.description = f"picamera {self._number} {cameras[self._number].get('Model', '')}".strip()
@@ -89,18 +99,18 @@ class PiCamera:
         camera.configure(configuration)
         given = camera.camera_configuration()["main"]  # libcamera may have chosen otherwise, which it only logs
         if given["format"] != "BGR888":
-            raise CameraError(f"{self.description} gives {given['format']} instead of RGB; a USB camera? driver = v4l2")
+            raise CameraError(f"{self.description} gives {given['format']} instead of RGB")
         camera.start()
 
     def read(self) -> CameraFrame | None:
         """The next frame. Raises CameraError."""
         try:
-            with self._camera.captured_request(wait=FRAME_SECONDS) as request:
+            with self._camera.captured_request(wait=self._patience) as request:
                 pixels = request.make_array("main")
                 planes = request.make_array("lores")
                 stamp = request.get_metadata().get("SensorTimestamp")
         except TimeoutError as error:
-            raise CameraError(f"{self.description} gave no frame for {FRAME_SECONDS:g} s") from error
+            raise CameraError(f"{self.description} gave no frame for {self._patience:g} s") from error
         now = time.monotonic()
         captured = _captured(now, stamp)
         small = _rgb(planes, self._camera.camera_configuration()["lores"]["size"])
@@ -127,14 +137,23 @@ def controls(
 
 
 def _acquired(picamera2: Any, number: int) -> Any:
-    """An open camera. One that is in use leaves a pipe open on picamera2's way out of its constructor."""
+    """An open camera. Raises CameraError, and closes what picamera2 leaves open on its way out of its constructor."""
     camera = picamera2.__new__(picamera2)
     try:
         camera.__init__(camera_num=number)
-    except RuntimeError as error:
-        os.close(camera.notifyme_w)
+    except (IndexError, OSError, RuntimeError) as error:
+        _abandon(camera)
         raise CameraError(f"camera module {number} cannot be opened: {error.__cause__ or error}") from error
     return camera
+
+
+def _abandon(camera: Any) -> None:
+    if camera.is_open:  # it found no memory to share with the camera, which it keeps
+        with suppress(AttributeError):  # its very last act is to give up an allocator that there never was
+            camera.close()
+    else:  # in use, or gone
+        camera.notifymeread.close()
+        os.close(camera.notifyme_w)
 
 
 def _value(controls: Any, name: str, value: float | str) -> object:
@@ -143,11 +162,11 @@ def _value(controls: Any, name: str, value: float | str) -> object:
 
 
 def _captured(now: float, stamp: int | None) -> float:
-    """When the frame was taken, by `time.monotonic`; `stamp` counts nanoseconds since the boot."""
+    """When the frame was taken, by `time.monotonic`: the clock of the kernel's cameras, in nanoseconds there."""
     if stamp is None:
         return now
-    age = time.clock_gettime(time.CLOCK_BOOTTIME) - stamp / 1e9
-    return now - age if 0 <= age < OLDEST_SECONDS else now
+    captured = stamp / 1e9
+    return captured if 0 <= now - captured < OLDEST_SECONDS else now
 
 
 def _rgb(planes: Pixels, size: tuple[int, int]) -> Pixels:

@@ -48,7 +48,7 @@ class V4l2Camera:
         self.description = f"v4l2 {device or ''}".strip()
 
     def open(self) -> None:
-        """Starts the camera. Raises NoCameraError."""
+        """Starts the camera. Raises NoCameraError, CameraError."""
         device = self._device or first_device()
         self.description = f"v4l2 {device}"
         if not device.exists():
@@ -97,9 +97,9 @@ def properties(autofocus: str | None, exposure_us: int | None, gain: float | Non
     return found
 
 
-def first_device() -> Path:
-    """The first camera of /dev/video* that is not part of a Raspberry Pi's own pipeline. Raises NoCameraError."""
-    for node in sorted(Path("/dev").glob("video*"), key=lambda path: (len(path.name), path.name)):
+def first_device(nodes: Path = Path("/dev")) -> Path:
+    """The first camera of `nodes`/video* that is not part of a Raspberry Pi's own pipeline. Raises NoCameraError."""
+    for node in sorted(nodes.glob("video*"), key=lambda path: (len(path.name), path.name)):
         if _is_camera(node):
             return node
     raise NoCameraError("no camera: neither a camera module nor a USB camera was found")
