@@ -1,0 +1,485 @@
+"""The live page in a real browser, on a device that is a process of its own."""
+
+import json
+import re
+import shutil
+import subprocess
+import time
+import zipfile
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from bodies import black_png, form, frames, moving, opened
+from cameras import noisy, on_canvas
+from client import HOST, Client
+from devices import Child, until
+from playwright.sync_api import Browser, FilePayload, Locator, Page, Playwright, expect, sync_playwright
+
+from appliance.face.types import Pixels
+
+QUICK = '[engine]\nengines = 1\ndetector = "float16"\nembedder = "float16"\nliveness = "float16"\n'
+
+DESKTOP, PHONE, SMALL = (1440, 900), (390, 844), (360, 640)
+
+QUIET = ("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+
+REFUSED = "Failed to load resource: the server responded with a status of"
+"""What Chromium's console says of each answer that is no success; the page cannot keep it silent."""
+
+AWKWARD = """it's, "me"; and.jpg"""
+
+Visit = Callable[..., AbstractContextManager[Page]]
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chromium(playwright: Playwright) -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("the live page is tested in Chromium, which is not here: sudo apt install chromium")
+    browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu", *QUIET])
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser) -> Visit:
+    """Opens a device's page; afterwards there must have been no error, and no request to anywhere else."""
+
+    @contextmanager
+    def visiting(client: Client, size: tuple[int, int] = DESKTOP, *, refusals: bool = False, **options: Any) -> Any:
+        origin = f"http://{HOST}:{client.port}"
+        errors: list[str] = []
+        addresses: list[str] = []
+        context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, **options)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if said.type in ("error", "warning") else None)
+        context.on("request", lambda request: addresses.append(request.url))
+        page.goto(origin)
+        yield page
+        context.close()
+        assert [each for each in errors if not (refusals and each.startswith((REFUSED, "Failed to load")))] == []
+        assert f"{origin}/events" in addresses
+        assert [each for each in addresses if not each.startswith((f"{origin}/", f"blob:{origin}/", "data:"))] == []
+
+    return visiting
+
+
+@contextmanager
+def watching(folder: Path, camera: str, port: int = 0) -> Iterator[Child]:
+    with Child(folder, f"{QUICK}[camera]\n{camera}", ("--port", str(port))) as child:
+        yield child
+
+
+def replayed(folder: Path, pixels: Pixels) -> str:
+    """The configuration of a camera before which nothing changes but its noise."""
+    for number in range(7):  # not a multiple of the distance at which a frozen picture is looked for
+        picture = cv2.cvtColor(noisy(pixels)(number), cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(folder / f"{number}.png"), picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    height, width = pixels.shape[:2]
+    return f'driver = "replay"\nsource = "{folder}"\nwidth = {width}\nheight = {height}\n'
+
+
+@pytest.fixture(scope="module")
+def seated(tmp_path_factory: pytest.TempPathFactory, portrait: bytes) -> str:
+    """The configuration of a camera before which somebody sits."""
+    return replayed(tmp_path_factory.mktemp("seated"), on_canvas(portrait, 1280, 720, left=0.3))
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory, seated: str) -> Iterator[Client]:
+    """A device that sees somebody."""
+    with watching(tmp_path_factory.mktemp("device"), seated) as child:
+        client = child.ready()
+        assert until(lambda: client.get("/healthz").status == 200)
+        yield client
+
+
+def on_screen(page: Page, selector: str, picture: str) -> list[float]:
+    """Where a drawn rectangle is (left, top, width, height), in CSS pixels of the picture that it belongs to."""
+    return page.evaluate(
+        """([selector, picture]) => {
+            const mark = document.querySelector(selector), box = mark.getBBox(), to = mark.getScreenCTM();
+            const from = document.querySelector(picture).getBoundingClientRect();
+            return [to.e + box.x * to.a - from.x, to.f + box.y * to.d - from.y, box.width * to.a, box.height * to.d];
+        }""",
+        [selector, picture],
+    )
+
+
+def box_of(face: dict[str, Any], scale: float = 1.0) -> list[float]:
+    return [face["box"][key] * scale for key in ("x", "y", "width", "height")]
+
+
+def payload(content: bytes, name: str = "photo.jpg", kind: str = "image/jpeg") -> FilePayload:
+    return {"name": name, "mimeType": kind, "buffer": content}
+
+
+def outcome(page: Page, endpoint: str) -> Locator:
+    return page.locator(f"[data-endpoint={endpoint}] .outcome")
+
+
+def drop(page: Page, selector: str, *files: FilePayload) -> None:
+    """Drops files as a person does: over the zone, then let go."""
+    given = [[each["name"], each["mimeType"], b64encode(each["buffer"]).decode()] for each in files]
+    transfer = page.evaluate_handle(
+        """(files) => {
+            const transfer = new DataTransfer();
+            for (const [name, type, content] of files) {
+                const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
+                transfer.items.add(new File([bytes], name, { type }));
+            }
+            return transfer;
+        }""",
+        given,
+    )
+    for event in ("dragenter", "dragover", "drop"):
+        page.dispatch_event(selector, event, {"dataTransfer": transfer})
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_the_overlay_sits_on_the_face(visit: Visit, watched: Client, size: tuple[int, int]) -> None:
+    with visit(watched, size) as page:
+        page.wait_for_selector("#overlay [data-face] .meter.good, #overlay [data-face] .meter.bad")
+        for width in (size[0], size[0] - 30):
+            page.set_viewport_size({"width": width, "height": size[1]})
+            page.wait_for_timeout(300)
+            drawn = on_screen(page, "#overlay .box", "#picture")
+            scale = page.locator("#picture").bounding_box()["width"] / 1280
+
+            in_frame = watched.post("/faces", watched.get("/camera/frame.jpg").content).document["faces"][0]
+            now = watched.get("/faces").document["faces"][0]
+            page.evaluate("overlay.style.visibility = 'hidden'")
+            shown = watched.post("/faces?minsize=16", page.locator("#stage").screenshot()).document["faces"][0]
+            page.evaluate("overlay.style.visibility = ''")
+
+            side = now["box"]["width"] * scale
+            assert drawn == pytest.approx(box_of(now, scale), abs=0.03 * side)
+            assert drawn == pytest.approx(box_of(in_frame, scale), abs=0.03 * side)
+            assert drawn == pytest.approx(box_of(shown), abs=0.15 * side), "what a person sees"
+
+
+def test_what_is_told_of_a_face(visit: Visit, watched: Client) -> None:
+    with visit(watched) as page:
+        expect(page.locator("#present [data-face] .verdict")).to_contain_text("%")
+        expect(page.locator("#present [data-face]")).to_contain_text("yaw")
+        expect(page.locator("#log li").last).to_contain_text(re.compile(r"Face \d+ (appeared|is there)"))
+        assert page.locator("#overlay .points").get_attribute("d").count("M") == 106
+        assert page.locator("#overlay .axis").count() == 3
+        expect(page.locator("#status")).to_have_text("Everything works")
+        expect(page.locator("#demonstration")).to_be_hidden()
+        version = watched.get("/version").document
+        expect(page.locator("#models tr")).to_have_count(len(version["models"]))
+        for said in (version["runtime"]["version"], version["sdk_version"], "1280", "MULTI"):
+            expect(page.locator("#facts")).to_contain_text(said)
+
+
+def test_points_can_be_switched_off_with_the_keyboard(visit: Visit, watched: Client) -> None:
+    with visit(watched) as page:
+        points = page.locator("#overlay .points")
+        expect(points).to_be_visible()
+        page.focus("#points")
+        page.keyboard.press("Space")
+        expect(points).to_be_hidden()
+        expect(page.locator("#overlay .box")).to_be_visible()
+        page.keyboard.press("Space")
+        expect(points).to_be_visible()
+
+
+def test_nothing_runs_while_nobody_looks(visit: Visit, watched: Client) -> None:
+    def streams() -> list[str]:
+        lines = watched.get("/metrics").content.decode().splitlines()
+        return [line.split()[1] for line in lines if line.startswith(("appliance_stream_v", "appliance_event_l"))]
+
+    def look(page: Page, hidden: str) -> None:
+        page.evaluate(
+            f"Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }});"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+
+    with visit(watched) as page:
+        page.wait_for_selector("#overlay .box")
+        assert until(lambda: streams() == ["1.0", "1.0"])
+        look(page, "true")
+        expect(page.locator("#overlay .box")).to_have_count(0)
+        assert until(lambda: streams() == ["0.0", "0.0"])
+        look(page, "false")
+        page.wait_for_selector("#overlay .box")
+        assert until(lambda: streams() == ["1.0", "1.0"])
+
+
+def test_a_photo_is_dropped(visit: Visit, watched: Client, portrait: bytes) -> None:
+    with visit(watched) as page:
+        drop(page, "[data-endpoint=faces] .drop", payload(portrait))
+        expect(outcome(page, "faces")).to_have_text("One face.")
+        (face,) = watched.post("/faces", portrait).document["faces"]
+        picture = "[data-endpoint=faces] .photo img"
+        scale = page.locator(picture).bounding_box()["width"] / opened(portrait).width
+        drawn = on_screen(page, "[data-endpoint=faces] .photo .box", picture)
+        assert drawn == pytest.approx(box_of(face, scale), abs=0.5)
+        shown = json.loads(page.locator("[data-endpoint=faces] .json").text_content())
+        assert shown["faces"][0]["box"] == face["box"]
+        assert shown["faces"][0]["landmark"]["lm_points"][-1] == "… 104 more"
+        expect(page.locator("[data-endpoint=faces] .timing")).to_contain_text("landmarks")
+
+        page.fill("[data-endpoint=faces] [name=minsize]", "500")
+        page.keyboard.press("Enter")
+        expect(outcome(page, "faces")).to_have_text("No faces.")
+
+
+def test_aligned_faces_are_drawn_from_their_bytes(visit: Visit, watched: Client, hopper: bytes) -> None:
+    with visit(watched) as page:
+        page.set_input_files("#alignedfaces-photo", payload(hopper))
+        expect(outcome(page, "alignedfaces")).to_have_text("One face.")
+        drawn = page.evaluate(
+            """() => {
+                const canvas = document.querySelector("[data-endpoint=alignedfaces] canvas");
+                return [...canvas.getContext("2d").getImageData(0, 0, 112, 112).data];
+            }"""
+        )
+        (face,) = watched.post("/alignedfaces", hopper).document["aligned_faces"]
+        pixels = np.array(drawn, np.uint8).reshape(112, 112, 4)
+        assert pixels[..., :3].tobytes() == b64decode(face["image_data"])
+        assert (pixels[..., 3] == 255).all()
+
+
+def test_two_photos_are_compared(visit: Visit, watched: Client, portrait: bytes, hopper: bytes) -> None:
+    with visit(watched) as page:
+        page.set_input_files("#similarity-a", payload(portrait))
+        page.set_input_files("#similarity-b", payload(hopper))
+        expect(outcome(page, "similarity")).to_contain_text("Different people")
+        page.set_input_files("#similarity-b", payload(portrait))
+        expect(outcome(page, "similarity")).to_contain_text("The same person")
+        crop = b64decode(watched.post("/alignedfaces", portrait).document["aligned_faces"][0]["image_data"])
+        headers, body = form({"image_a": crop, "image_b": crop})
+        same = watched.post("/similarity/v2", body, headers).document["similarity"]
+        assert json.loads(page.locator("[data-endpoint=similarity] .json").text_content())["similarity"] == same
+
+
+def test_four_pictures_are_zipped_and_judged(visit: Visit, watched: Client, portrait: bytes) -> None:
+    pictures = moving(opened(portrait))
+    with visit(watched) as page:
+        files = [payload(content, f"frame {number}.jpg") for number, content in enumerate(pictures, 9)]
+        page.set_input_files("#liveness-frames", files[::-1])
+        expect(outcome(page, "liveness")).to_contain_text("ive: ")
+        headers, body = form({"images": frames(pictures)})
+        confidence = watched.post("/liveness/multiframe", body, headers).document["confidence"]
+        shown = page.locator("[data-endpoint=liveness] .json")
+        assert json.loads(shown.text_content())["confidence"] == pytest.approx(confidence)
+
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save frames.zip").click()
+        with zipfile.ZipFile(download.value.path()) as archive:
+            assert archive.testzip() is None
+            assert {name: archive.read(name) for name in archive.namelist()} == {
+                f"{number}.jpg": content for number, content in enumerate(pictures, 1)
+            }
+
+        page.set_input_files("#liveness-frames", payload(frames(pictures), "four.zip", "application/zip"))
+        expect(page.locator("[data-endpoint=liveness] .curl pre")).to_contain_text("@four.zip")
+        assert json.loads(shown.text_content())["confidence"] == pytest.approx(confidence)
+
+
+def test_the_camera_can_stand_in_for_a_photo(visit: Visit, watched: Client) -> None:
+    with visit(watched) as page:
+        for endpoint, words in (("faces", "One face."), ("alignedfaces", "One face."), ("liveness", "ive: ")):
+            page.click(f"[data-endpoint={endpoint}] .from-camera")
+            expect(outcome(page, endpoint)).to_contain_text(words)
+
+
+def test_errors_are_told_in_words_with_their_code(visit: Visit, watched: Client, portrait: bytes) -> None:
+    with visit(watched, refusals=True) as page:
+        for selector, endpoint, file, said in (
+            ("#faces-photo", "faces", payload(b"no picture"), ("INF-04", "whole JPEG or PNG")),
+            ("#alignedfaces-photo", "alignedfaces", payload(bytes(9 * 2**20)), ("INF-01", "smaller file")),
+            ("#liveness-frames", "liveness", payload(portrait), ("INF-22", "choose four pictures")),
+        ):
+            page.set_input_files(selector, file)
+            for words in said:
+                expect(outcome(page, endpoint)).to_contain_text(words)
+        page.set_input_files("#similarity-a", payload(portrait))
+        page.set_input_files("#similarity-b", payload(black_png(64, 64)))
+        expect(outcome(page, "similarity")).to_have_text("Photo B shows no face.")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl: sudo apt install curl")
+def test_the_curl_lines_do_what_the_page_did(visit: Visit, watched: Client, portrait: bytes, tmp_path: Path) -> None:
+    archive = frames([portrait] * 4)
+    (tmp_path / AWKWARD).write_bytes(portrait)
+    (tmp_path / f"{AWKWARD}.zip").write_bytes(archive)
+    with visit(watched) as page:
+        page.set_input_files("#faces-photo", payload(portrait, AWKWARD))
+        page.set_input_files("#alignedfaces-photo", payload(portrait, AWKWARD))
+        page.set_input_files("#similarity-a", payload(portrait, AWKWARD))
+        page.set_input_files("#similarity-b", payload(portrait, AWKWARD))
+        page.set_input_files("#liveness-frames", payload(archive, f"{AWKWARD}.zip", "application/zip"))
+        page.fill("[data-endpoint=faces] [name=detectcount]", "3")
+        page.keyboard.press("Enter")
+        expect(page.locator("[data-endpoint=faces] .curl pre")).to_contain_text("detectcount=3")
+        for endpoint, key in (("faces", "faces"), ("alignedfaces", "count"), ("similarity", "similarity"),
+                              ("liveness", "confidence")):  # fmt: skip
+            line = page.locator(f"[data-endpoint={endpoint}] .curl pre").text_content()
+            done = subprocess.run(
+                ["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True
+            )
+            shown = json.loads(page.locator(f"[data-endpoint={endpoint}] .json").text_content())
+            if key == "faces":
+                assert json.loads(done.stdout)[key][0]["box"] == shown[key][0]["box"]
+            else:
+                assert json.loads(done.stdout)[key] == pytest.approx(shown[key])
+
+
+@pytest.mark.parametrize("modern", [True, False], ids=["clipboard", "plain HTTP from elsewhere"])
+def test_the_curl_line_is_copied(visit: Visit, watched: Client, portrait: bytes, *, modern: bool) -> None:
+    with visit(watched, permissions=["clipboard-read", "clipboard-write"]) as page:
+        page.set_input_files("#faces-photo", payload(portrait))
+        if not modern:
+            page.evaluate("delete Navigator.prototype.clipboard")
+        copy = page.locator("[data-endpoint=faces] .copy")
+        copy.click()
+        expect(copy).to_have_text("Copied")
+        page.evaluate("document.body.prepend(Object.assign(document.createElement('textarea'), { id: 'paste' }))")
+        page.focus("#paste")
+        page.keyboard.press("Control+V")
+        assert page.input_value("#paste") == page.locator("[data-endpoint=faces] .curl pre").text_content()
+
+
+@pytest.mark.parametrize("size", [PHONE, SMALL])
+def test_it_fits_on_a_phone(visit: Visit, watched: Client, portrait: bytes, size: tuple[int, int]) -> None:
+    with visit(watched, size, is_mobile=True, has_touch=True) as page:
+        page.wait_for_selector("#overlay .box")
+        page.set_input_files("#faces-photo", payload(portrait, "a" * 90 + ".jpg"))
+        page.set_input_files("#alignedfaces-photo", payload(portrait))
+        page.set_input_files("#similarity-a", payload(portrait))
+        page.set_input_files("#similarity-b", payload(portrait))
+        page.set_input_files("#liveness-frames", [payload(portrait, f"{number}.jpg") for number in range(4)])
+        expect(page.locator(".answer")).to_have_count(4)
+        assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [size[0], size[0]]
+
+
+def test_the_keyboard_reaches_every_control(visit: Visit, watched: Client, portrait: bytes) -> None:
+    with visit(watched) as page:
+        page.set_input_files("#faces-photo", payload(portrait))
+        expect(page.locator(".answer")).to_have_count(1)
+        wanted = page.evaluate(
+            """() => [...document.querySelectorAll("a, button, input, summary, [tabindex]")]
+                .filter((each) => each.checkVisibility() && !each.disabled)
+                .map((each, index) => (each.dataset.number = index))"""
+        )
+        reached = []
+        for _ in wanted:
+            page.keyboard.press("Tab")
+            number, outline = page.evaluate(
+                """() => {
+                    const at = document.activeElement, ring = at.closest(".drop") ?? at;
+                    return [Number(at.dataset.number), getComputedStyle(ring).outlineStyle];
+                }"""
+            )
+            assert outline != "none", "the focus is seen"
+            reached.append(number)
+        assert reached == wanted
+        nameless = page.locator("main").aria_snapshot()
+        assert 'button ""' not in nameless
+        assert page.evaluate("[...document.querySelectorAll('input')].every((each) => each.labels.length)")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_can_be_read(visit: Visit, watched: Client, portrait: bytes, scheme: str) -> None:
+    with visit(watched, color_scheme=scheme) as page:
+        page.set_input_files("#faces-photo", payload(portrait))
+        expect(page.locator(".answer")).to_have_count(1)
+        page.evaluate("for (const each of document.querySelectorAll('.notice')) each.hidden = false")
+        assert page.evaluate(FAINT) == []
+
+
+FAINT = """() => {
+    const light = (channel) => (channel <= 0.03928 ? channel / 12.92 : ((channel + 0.055) / 1.055) ** 2.4);
+    const parsed = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const luminance = (colour) => {
+        const [r, g, b] = parsed(colour).map((channel) => light(channel / 255));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const ground = (element) => {
+        const colour = getComputedStyle(element).backgroundColor;
+        return (parsed(colour)[3] ?? 1) === 1 ? colour : ground(element.parentElement);
+    };
+    const faint = [];
+    for (const element of document.querySelectorAll("body *:not(svg, svg *)")) {
+        const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+        if (!own || !element.checkVisibility() || element.disabled) continue;
+        const [a, b] = [luminance(getComputedStyle(element).color), luminance(ground(element))];
+        const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        if (contrast < 4.5) faint.push(`${element.textContent.trim().slice(0, 40)}: ${contrast.toFixed(2)}`);
+    }
+    return faint;
+}"""
+"""Texts whose contrast is below 4.5 (WCAG 2, AA)."""
+
+
+def test_a_device_without_a_camera_says_so(visit: Visit, tmp_path: Path, portrait: bytes) -> None:
+    with watching(tmp_path, 'driver = "none"\n') as child, visit(child.ready()) as page:
+        expect(page.locator("#blind")).to_contain_text("This device has no camera.")
+        expect(page.locator("#health")).to_contain_text("set camera.driver")
+        expect(page.locator("[data-endpoint=faces] .from-camera")).to_be_disabled()
+        page.set_input_files("#faces-photo", payload(portrait))
+        expect(outcome(page, "faces")).to_have_text("One face.")
+
+
+def test_a_demonstration_says_so(visit: Visit, tmp_path: Path) -> None:
+    with watching(tmp_path, 'driver = "demonstration"\n') as child, visit(child.ready()) as page:
+        expect(page.locator("#demonstration")).to_contain_text("bundled pictures are shown, there is no camera")
+        page.wait_for_selector("#overlay .box")
+
+
+def test_a_covered_lens_is_told_in_words(visit: Visit, tmp_path: Path) -> None:
+    camera = replayed(tmp_path, np.zeros((360, 640, 3), np.uint8))
+    with watching(tmp_path, camera) as child, visit(child.listening(), refusals=True) as page:
+        expect(page.locator("#health")).to_contain_text("The lens is covered, or it is dark.", timeout=15_000)
+        expect(page.locator("#health")).to_contain_text("switch on the light")
+        expect(page.locator("#status")).to_have_text("Needs attention", timeout=30_000)
+        expect(page.locator("#picture")).to_be_visible()
+
+
+def test_a_camera_that_is_not_there_is_told_in_place_of_the_picture(visit: Visit, tmp_path: Path) -> None:
+    camera = f'driver = "replay"\nsource = "{tmp_path / "nothing"}"\n'
+    with watching(tmp_path, camera) as child, visit(child.listening(), refusals=True) as page:
+        expect(page.locator("#blind")).to_contain_text("There is no camera, or it cannot be opened.", timeout=15_000)
+        expect(page.locator("#blind")).to_contain_text("Check its cable")
+
+
+def test_a_device_that_goes_away_and_comes_back(visit: Visit, tmp_path: Path, seated: str) -> None:
+    with watching(tmp_path, seated) as child:
+        client = child.ready()
+        with visit(client, refusals=True) as page:
+            page.wait_for_selector("#overlay .box")
+            assert child.terminate() == 0
+            expect(page.locator("#unreachable")).to_be_visible(timeout=15_000)
+            expect(page.locator("#status")).to_have_text("Does not answer")
+            expect(page.locator("#overlay .box")).to_have_count(0)
+            with watching(tmp_path, seated, client.port) as again:
+                again.ready()
+                expect(page.locator("#unreachable")).to_be_hidden(timeout=15_000)
+                page.wait_for_selector("#overlay .box")
+                before = page.locator("#picture").screenshot()
+                time.sleep(0.5)
+                assert page.locator("#picture").screenshot() != before, "the picture runs again"
+
+
+def test_more_viewers_than_streams_get_still_pictures(visit: Visit, tmp_path: Path, seated: str) -> None:
+    camera = f"{seated}[live]\nviewers = 0\n"
+    with watching(tmp_path, camera) as child, visit(child.ready(), refusals=True) as page:
+        expect(page.locator("#stream-note")).to_contain_text("one picture a second", timeout=15_000)
+        page.wait_for_selector("#overlay .box")
+        assert child.ready().post("/faces", page.locator("#stage").screenshot()).document["count"] == 1
