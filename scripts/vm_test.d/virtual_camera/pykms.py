@@ -1,0 +1,7 @@
+"""Stands in for python3-kms++, which Debian does not have: picamera2 imports it for a screen that nobody opens."""
+
+
+class PixelFormat:
+    """Names of formats for that screen."""
+
+    RGB888 = BGR888 = XRGB8888 = XBGR8888 = YUV420 = YVU420 = NV12 = ABGR8888 = None
