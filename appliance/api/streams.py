@@ -64,20 +64,20 @@ class Places:
     """A bounded number of clients at once."""
 
     def __init__(self, count: int) -> None:
-        self._free = threading.BoundedSemaphore(count) if count else None
         self._count = count
+        self._lock = threading.Lock()
         self.taken = 0
 
     def take(self) -> None:
         """Raises Fault INF-08 (503) when all are taken."""
-        if self._free is None or not self._free.acquire(blocking=False):
-            raise Fault(ResultCode.NOT_READY, f"all {self._count} streams are taken", status=503, retry_after=5)
-        self.taken += 1
+        with self._lock:
+            if self.taken >= self._count:
+                raise Fault(ResultCode.NOT_READY, f"all {self._count} streams are taken", status=503, retry_after=5)
+            self.taken += 1
 
     def leave(self) -> None:
-        assert self._free is not None
-        self.taken -= 1
-        self._free.release()
+        with self._lock:
+            self.taken -= 1
 
 
 class Connection:

@@ -1,6 +1,6 @@
 """The camera module itself: `scripts/test -m pi` on a Raspberry Pi that has one, with the device's own service stopped.
 
-picamera2 is a package of the system, so the environment must see those: `python3 -m venv --system-site-packages .venv` first.
+picamera2 is a package of the system: `sudo apt install python3-picamera2` before `.venv` is made.
 """
 
 import time
