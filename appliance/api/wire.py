@@ -143,7 +143,10 @@ class Task(WSGITask):
 
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
-        environ["appliance.unsent"] = lambda: self.channel.total_outbufs_len
+        channel = (
+            self.channel
+        )  # not self, which keeps environ: a circle would keep the body until Python looks for circles
+        environ["appliance.unsent"] = lambda: channel.total_outbufs_len
         return environ
 
 

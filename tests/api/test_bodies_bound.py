@@ -1,5 +1,6 @@
 """The bodies of all requests together are bounded, and every byte is given back, however its request ends."""
 
+import gc
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,6 +10,8 @@ import pytest
 from client import Client, Wire, request
 from devices import Device, pool, until
 from document import assert_refusal
+
+from appliance.api.wire import Task
 
 LIMIT = 2**20
 
@@ -99,3 +102,17 @@ def test_many_requests_one_after_the_other_never_fill_it(narrow: Client, body: b
             assert wire.answer().status == status
 
     assert until(lambda: not full(narrow))
+
+
+def test_an_answered_request_leaves_nothing_for_python_to_collect(device: Client, portrait: bytes) -> None:
+    def tasks() -> int:
+        return sum(isinstance(each, Task) for each in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            assert device.post("/faces", portrait).status == 200
+        assert until(lambda: tasks() == 0, 5)
+    finally:
+        gc.enable()
