@@ -68,7 +68,7 @@ class Device:
         fps: float = 30,
     ) -> None:
         self.ring = Ring()
-        self.camera = CameraLoop(source, self.ring, Inspector(*size)) if source else None
+        self.camera = CameraLoop(source, self.ring, lambda: Inspector(*size)) if source else None
         usable = self.camera or NoCamera()
         state = self.camera.state if self.camera else None
         broadcast = Broadcast()

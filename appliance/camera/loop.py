@@ -83,9 +83,15 @@ class CameraLoop:
     """Owns a camera: `run` on one thread, the rest from any."""
 
     def __init__(
-        self, source: FrameSource, ring: Ring, inspector: Inspector, clock: Callable[[], float] = time.monotonic
+        self,
+        source: FrameSource,
+        ring: Ring,
+        inspector: Callable[[], Inspector],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._source, self._ring, self._inspector = source, ring, inspector
+        """`inspector` makes one for each time that the camera is opened: what was wrong before is no longer."""
+        self._source, self._ring, self._new_inspector = source, ring, inspector
+        self._inspector = inspector()
         self._clock = clock
         self._stopping, self._ended = threading.Event(), threading.Event()
         self._called: float | None = None
@@ -101,13 +107,18 @@ class CameraLoop:
         pause = FIRST_PAUSE
         while not self._stopping.is_set():
             before = self._last
+            trouble = Trouble.NO_CAMERA
             try:
+                self._open()
+                trouble = Trouble.NO_FRAMES
                 self._play()
             except Fault as fault:
-                self._lose(Trouble.NO_CAMERA if isinstance(fault, NoCameraError) else Trouble.NO_FRAMES, fault.detail)
+                self._lose(Trouble.NO_CAMERA if isinstance(fault, NoCameraError) else trouble, fault.detail)
             self._close()
-            pause = FIRST_PAUSE if self._last is not before else min(2 * pause, LONGEST_PAUSE)
+            if self._last is not before:
+                pause = FIRST_PAUSE
             self._stopping.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
         self._ended.set()
 
     def stop(self, seconds: float) -> None:
@@ -157,12 +168,15 @@ class CameraLoop:
         called = self._called
         return 0.0 if called is None else self._clock() - called
 
-    def _play(self) -> None:
+    def _open(self) -> None:
         with self._in_driver():
             self._source.open()
         self._reopened += 1
-        opened = self._clock()
+        self._inspector = self._new_inspector()
         log.info("camera: %s is open", self._source.description)
+
+    def _play(self) -> None:
+        opened = self._clock()
         while not self._stopping.is_set():
             with self._in_driver():
                 frame = self._source.read()

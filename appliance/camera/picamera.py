@@ -1,7 +1,6 @@
 """A Raspberry Pi's camera module, through picamera2. The only file that imports it."""
 
 import os
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -10,7 +9,7 @@ import cv2
 import numpy as np
 
 from appliance.camera.orientation import Orientation
-from appliance.camera.source import CameraError, CameraFrame, NoCameraError
+from appliance.camera.source import CameraError, CameraFrame, NoCameraError, taken
 from appliance.face.types import Pixels
 
 SMALL_WIDTH = 640
@@ -28,9 +27,6 @@ tuning eight of them (IpaBase::start, libcamera/src/ipa/rpi/common/ipa_base.cpp)
 
 USB = "/usb"
 """Part of a USB camera's name at libcamera, by which picamera2, too, tells it: it has no second stream."""
-
-OLDEST_SECONDS = 5.0
-"""A time stamp older than this is not of our clock (the virtual camera's, say)."""
 
 
 class PiCamera:
@@ -93,7 +89,7 @@ class PiCamera:
             raw=None,  # four raw frames would take 16 MB and more of the memory that cameras share
             transform=libcamera.Transform(**self._flips),
             buffer_count=BUFFERS,
-            queue=False,  # a frame asked for is exposed after the question, never one that waited
+            queue=False,  # the next frame that is completed, never one that waited
             controls={name: value for name, value in wanted.items() if name in camera.camera_controls},
         )
         camera.configure(configuration)
@@ -111,8 +107,7 @@ class PiCamera:
                 stamp = request.get_metadata().get("SensorTimestamp")
         except TimeoutError as error:
             raise CameraError(f"{self.description} gave no frame for {self._patience:g} s") from error
-        now = time.monotonic()
-        captured = _captured(now, stamp)
+        captured = taken(None if stamp is None else stamp / 1e9)
         small = _rgb(planes, self._camera.camera_configuration()["lores"]["size"])
         return CameraFrame(self._turn.applied(pixels), captured, self._turn.applied(small))
 
@@ -149,7 +144,8 @@ def _acquired(picamera2: Any, number: int) -> Any:
 
 def _abandon(camera: Any) -> None:
     if camera.is_open:  # it found no memory to share with the camera, which it keeps
-        with suppress(AttributeError):  # its very last act is to give up an allocator that there never was
+        # its very last acts are to give up an allocator that there never was, and a place that it never took
+        with suppress(AttributeError, KeyError):
             camera.close()
     else:  # in use, or gone
         camera.notifymeread.close()
@@ -159,14 +155,6 @@ def _abandon(camera: Any) -> None:
 def _value(controls: Any, name: str, value: float | str) -> object:
     """A control's value; of an enumeration, its member."""
     return getattr(getattr(controls, f"{name}Enum"), value) if isinstance(value, str) else value
-
-
-def _captured(now: float, stamp: int | None) -> float:
-    """When the frame was taken, by `time.monotonic`: the clock of the kernel's cameras, in nanoseconds there."""
-    if stamp is None:
-        return now
-    captured = stamp / 1e9
-    return captured if 0 <= now - captured < OLDEST_SECONDS else now
 
 
 def _rgb(planes: Pixels, size: tuple[int, int]) -> Pixels:

@@ -62,6 +62,7 @@ class Replay:
         """Looks for the pictures or opens the video. Raises NoCameraError."""
         if self.demonstration:
             log.warning("this is a demonstration: the camera's pictures are bundled ones")
+        self._decoded.clear()
         pictures = [picture for path in self._paths for picture in _pictures(path)]
         if pictures:
             self._period = 1 / self._fps

@@ -1,6 +1,7 @@
 """What a camera is here, and the ring of its newest frames."""
 
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -13,6 +14,10 @@ KEPT, SPACING = 5, 0.3
 more. A frame of 1280 x 720 takes 2.8 MB."""
 
 
+OLDEST_SECONDS = 5.0
+"""A time stamp older than this is not of our clock (the virtual camera's, say)."""
+
+
 class CameraError(Fault):
     """The camera gives no pictures; `detail` says why in a person's words. To a client it is INF-08 with status 503."""
 
@@ -22,6 +27,14 @@ class CameraError(Fault):
 
 class NoCameraError(CameraError):
     """There is no such camera, or it is not plugged in."""
+
+
+def taken(stamp: float | None) -> float:
+    """When a frame was taken that the driver gives now, by `time.monotonic`. `stamp`: its time in the driver's words, seconds
+    of the same clock, if it is.
+    """
+    now = time.monotonic()
+    return stamp if stamp is not None and 0 <= now - stamp < OLDEST_SECONDS else now
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +105,9 @@ class Ring:
 
     def publish(self, frame: CameraFrame) -> CameraFrame:
         """Makes `frame` the newest and gives it its number."""
-        frame.pixels.flags.writeable = False
+        for pixels in (frame.pixels, frame.small):
+            if pixels is not None:
+                pixels.flags.writeable = False
         with self._changed:
             self._count += 1
             numbered = replace(frame, sequence=self._count)

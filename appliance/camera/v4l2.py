@@ -2,7 +2,6 @@
 
 import fcntl
 import struct
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import cv2
 import numpy as np
 
 from appliance.camera.orientation import Orientation, rgb
-from appliance.camera.source import CameraError, CameraFrame, NoCameraError
+from appliance.camera.source import CameraError, CameraFrame, NoCameraError, taken
 
 QUERYCAP = 0x80685600
 """VIDIOC_QUERYCAP, _IOR('V', 0, struct v4l2_capability) (linux/videodev2.h)."""
@@ -71,7 +70,7 @@ class V4l2Camera:
         assert self._capture is not None
         if not self._capture.grab():
             raise CameraError(f"{self.description} stopped giving frames")
-        captured = time.monotonic()
+        captured = taken(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3)  # of the kernel, its monotonic clock
         decoded, pixels = self._capture.retrieve()
         if not decoded:
             return None  # a damaged JPEG; the next frame will do

@@ -83,6 +83,35 @@ def test_of_several_troubles_the_worst_is_named() -> None:
     assert film.show(lambda _: black, 5) is Trouble.DARK
 
 
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 7, 8])
+@pytest.mark.parametrize("hold", [1, 2, 3])
+def test_only_one_picture_again_and_again_is_frozen(count: int, hold: int, sound: Callable[[int], Pixels]) -> None:
+    """Whatever the length of a loop, and however long each of its pictures is held."""
+    loop = [sound(number) for number in range(count)]
+    assert Watched().show(lambda n: loop[n // hold % count], 6) is (Trouble.FROZEN if count == 1 else None)
+
+
+def wall(*, corners: float = 0.25, door: float = 40, blurred: float = 0.0) -> Pixels:
+    """A wall with a door before which nobody stands: `corners` darker there, the door `door` grey levels darker."""
+    y, x = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
+    grey = 190 * (1 - corners * (x**2 + y**2) / 2)
+    grey[HEIGHT // 4 :, WIDTH * 5 // 8 : WIDTH * 3 // 4] -= door
+    if blurred:
+        grey = cv2.GaussianBlur(grey, (0, 0), blurred * WIDTH)
+    return np.repeat(grey[..., np.newaxis], 3, 2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("corners", [0.0, 0.1, 0.25, 0.5])
+@pytest.mark.parametrize("door", [30.0, 80.0])
+def test_a_wall_with_a_door_is_no_trouble(corners: float, door: float) -> None:
+    assert Watched().show(noisy(wall(corners=corners, door=door)), 6) is None
+
+
+@pytest.mark.parametrize("corners", [0.0, 0.1, 0.25])
+def test_nothing_but_a_surface_is_taken_for_a_covered_lens(corners: float) -> None:
+    assert Watched().show(noisy(wall(corners=corners, door=0)), 6) is Trouble.DARK
+
+
 def test_real_photographs_are_no_trouble(portrait: bytes, hopper: bytes) -> None:
     for content in (portrait, hopper):
         assert Watched().show(noisy(on_canvas(content)), 8) is None

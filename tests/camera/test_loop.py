@@ -22,7 +22,9 @@ class Running:
     def __init__(self, source: FrameSource) -> None:
         self.ring = Ring()
         self.ahead = 0.0
-        self.loop = CameraLoop(source, self.ring, Inspector(WIDTH, HEIGHT), lambda: time.monotonic() + self.ahead)
+        self.loop = CameraLoop(
+            source, self.ring, lambda: Inspector(WIDTH, HEIGHT), lambda: time.monotonic() + self.ahead
+        )
         self._thread = threading.Thread(target=self.loop.run, name="camera")
         self._thread.start()
 
@@ -106,6 +108,30 @@ def test_whatever_a_driver_raises_is_survived(
     assert [record.message for record in caplog.records if "NoneType" not in record.message]
     camera.failing = None
     assert running.becomes(None)
+
+
+def test_a_camera_that_cannot_be_opened_is_named(picture: Callable[[int], Pixels]) -> None:
+    class InUse(Scripted):
+        def open(self) -> None:
+            raise CameraError("in use")
+
+    running = Running(InUse(picture))
+    try:
+        assert running.becomes(Trouble.NO_CAMERA)
+        assert running.loop.given_up(0) is None
+    finally:
+        running.end()
+
+
+def test_what_was_wrong_before_a_loss_is_not_wrong_after_it(running: Running, camera: Scripted) -> None:
+    playing, still = camera.picture, camera.picture(1)
+    camera.picture = lambda _: still.copy()
+    assert running.becomes(Trouble.FROZEN)
+    camera.plugged = False
+    assert running.becomes(Trouble.NO_CAMERA)
+    camera.picture, camera.plugged = playing, True
+    assert until(lambda: running.trouble is not Trouble.NO_CAMERA, 10)
+    assert running.trouble is None
 
 
 def test_a_silent_camera_is_opened_again(running: Running, camera: Scripted) -> None:
