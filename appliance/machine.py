@@ -52,8 +52,8 @@ TICK_SECONDS = 1.0
 CAMERA_STOP_SECONDS = 0.5
 """How long the camera may take to close at the stop; the process ends without it otherwise."""
 
-ASIDE_SECONDS = 1.0
-"""Longest wait of the live analysis, before each run of a network, for posted requests; then it takes its turn."""
+ASIDE_SECONDS = 0.5
+"""How often the live analysis, while it waits for requests to be answered, looks whether it should end."""
 
 DEMONSTRATION_SECONDS = 8.0
 """How long each picture of the demonstration is shown."""
@@ -152,7 +152,12 @@ class Machine:
         section = self._config.engine
         if not self._choice:
             return None
-        return loading.build(self._choice, section.threads, lambda: self._engines.quiet(ASIDE_SECONDS))
+        return loading.build(self._choice, section.threads, self._step_aside)
+
+    def _step_aside(self) -> None:
+        """Returns when no request waits for an engine, or at the stop."""
+        while not (self._engines.quiet(ASIDE_SECONDS) or self._ring.closed):
+            pass
 
     def _model_faults(self) -> Mapping[str, Fault | None]:
         return {str(role): chosen if isinstance(chosen, Fault) else None for role, chosen in self._choice.items()}
@@ -193,7 +198,7 @@ class Machine:
 def camera_loop(section: CameraSection, ring: Ring, *, demonstrate: bool) -> CameraLoop | None:
     """The camera that is configured; None without one."""
     source = camera_source(section, demonstrate=demonstrate)
-    return CameraLoop(source, ring, Inspector(section.width, section.height)) if source else None
+    return CameraLoop(source, ring, lambda: Inspector(section.width, section.height)) if source else None
 
 
 def camera_source(section: CameraSection, *, demonstrate: bool) -> FrameSource | None:

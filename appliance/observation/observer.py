@@ -9,7 +9,7 @@ from typing import Protocol
 from appliance.face.types import DetectLimits, Face, Pixels
 from appliance.faults import Fault
 from appliance.observation.events import Appeared, Broadcast, FacesSeen, Left, LivenessJudged
-from appliance.observation.tracking import SIGHTINGS, Track, Tracker
+from appliance.observation.tracking import LOST_SECONDS, SIGHTINGS, Track, Tracker
 from appliance.vision.crop import Picture
 from appliance.vision.liveness import Liveness
 
@@ -86,21 +86,24 @@ class Observer:
     def _observe(self, engine: Sees) -> None:
         """Until nobody listens any more."""
         tracker = Tracker()
-        after, judged = 0, 0.0
+        after, judged, complaint = 0, 0.0, ""
         while not self._stopping.is_set() and self._broadcast.listened_to(0):
             begun = time.monotonic()
             shot = self._shots.newest(after, WAIT_SECONDS)
             if shot is None:
-                self._tell_left(tracker.end(begun))
+                self._tell_left(tracker.end(begun - LOST_SECONDS))
                 continue
             after = shot.sequence
             try:
                 tracks = self._see(engine, tracker, shot)
+                complaint = ""
                 if self._liveness and tracks and begun - judged >= LIVENESS_SECONDS:
                     judged = begun
                     self._judge(engine, tracks[0])
             except Fault as fault:
-                log.warning("the live picture cannot be analysed: %s", fault)
+                if complaint != str(fault):
+                    complaint = str(fault)
+                    log.warning("the live picture cannot be analysed: %s", complaint)
             self._stopping.wait(begun + self._period - time.monotonic())
 
     def _see(self, engine: Sees, tracker: Tracker, shot: Shot) -> list[Track]:

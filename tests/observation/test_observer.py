@@ -12,6 +12,7 @@ from devices import shipped_engine, until
 
 from appliance.camera.source import CameraFrame, Ring
 from appliance.face.types import Pixels
+from appliance.faults import Fault, ResultCode
 from appliance.observation.events import (
     BACKLOG,
     Appeared,
@@ -23,8 +24,10 @@ from appliance.observation.events import (
     Subscription,
 )
 from appliance.observation.observer import Observer
+from appliance.vision import loading
 from appliance.vision.engine import FaceEngine
 from appliance.vision.loading import Choice
+from appliance.vision.store import Role
 
 
 class Stage:
@@ -89,6 +92,27 @@ def test_a_face_appears_is_judged_and_leaves(stage: Stage, portrait: bytes) -> N
     (left,) = of(events, Left)
     assert left.number == 1
     assert 1.5 < left.seconds < 4
+
+
+def test_at_one_frame_a_second_a_face_is_still_one_face(stage: Stage, portrait: bytes) -> None:
+    with stage.broadcast.subscribed() as subscription:
+        stage.play(noisy(on_canvas(portrait)), 5.4, 0.9)
+        events = heard(subscription)
+    assert of(events, Appeared) == [Appeared(1)]
+    assert of(events, LivenessJudged)
+
+
+def test_a_fault_is_told_once(choice: Choice, portrait: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    broken = loading.build({**choice, Role.DETECTOR: Fault(ResultCode.INITIALIZE, "damaged")}, 1)
+    stage = Stage(lambda: broken)
+    try:
+        with stage.broadcast.subscribed():
+            stage.play(noisy(on_canvas(portrait)), 1)
+    finally:
+        stage.end()
+    assert [record.message for record in caplog.records if "damaged" in record.message] == [
+        "the live picture cannot be analysed: INF-06 FaceSDK - Initialize Error. (damaged)"
+    ]
 
 
 def test_nothing_is_done_while_nobody_listens(stage: Stage, portrait: bytes) -> None:
