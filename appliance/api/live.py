@@ -63,16 +63,21 @@ class Live:
 
     def liveness(self) -> bottle.HTTPResponse:
         """`GET /liveness/multiframe`: of four frames, the last of them the newest, and one face that is in all of them."""
-        self.camera.usable()
-        frames = self.ring.spaced(FRAMES, GAP_SECONDS, PATIENCE_SECONDS)
-        if not frames:
-            raise CameraError(f"no {FRAMES} frames {GAP_SECONDS} s apart within {PATIENCE_SECONDS} s")
+        self._spaced(PATIENCE_SECONDS)  # a camera that has just started; these may be old when an engine is free
         with self.engines.lease() as engine:
+            frames = self._spaced(0)
             faces = followed([engine.detect(frame, DetectLimits()) for frame in frames])
             if faces is None:
                 raise Fault(ResultCode.NO_FACE, "no face is in all four frames")
             verdict = engine.liveness_of(frames, faces)
         return self._answer({"confidence": verdict.confidence}, frames[-1])
+
+    def _spaced(self, patience: float) -> list[CameraFrame]:
+        self.camera.usable()
+        frames = self.ring.spaced(FRAMES, GAP_SECONDS, patience)
+        if not frames:
+            raise CameraError(f"no {FRAMES} frames {GAP_SECONDS} s apart within {PATIENCE_SECONDS} s")
+        return frames
 
     def _newest(self) -> CameraFrame:
         self.camera.usable()

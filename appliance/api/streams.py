@@ -86,19 +86,20 @@ class Connection:
     def __init__(self, unsent: Callable[[], int]) -> None:
         """`unsent`: bytes that wait for the client."""
         self._unsent = unsent
-        self._stuck_since: float | None = None
+        self._left = 0
+        self._moved = time.monotonic()
 
     def free(self) -> bool:
         """Whether it has taken everything."""
-        if not self._unsent():
-            self._stuck_since = None
-            return True
-        self._stuck_since = self._stuck_since or time.monotonic()
-        return False
+        left = self._unsent()
+        if left < self._left or not left:
+            self._moved = time.monotonic()
+        self._left = left
+        return not left
 
     def gone(self) -> bool:
-        """Whether it has not for too long."""
-        return self._stuck_since is not None and time.monotonic() - self._stuck_since > STUCK_SECONDS
+        """Whether it has taken nothing for too long."""
+        return self._left > 0 and time.monotonic() - self._moved > STUCK_SECONDS
 
 
 class Streams:

@@ -1,7 +1,10 @@
 """How a request arrives: waitress's parser and connection, with bodies in memory, bounded, and documented refusals."""
 
+import fcntl
 import logging
 import secrets
+import sys
+import termios
 import threading
 import time
 from io import BytesIO
@@ -143,10 +146,8 @@ class Task(WSGITask):
 
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
-        channel = (
-            self.channel
-        )  # not self, which keeps environ: a circle would keep the body until Python looks for circles
-        environ["appliance.unsent"] = lambda: channel.total_outbufs_len
+        # not of self, which keeps environ: a circle would keep the body until Python looks for circles
+        environ["appliance.unsent"] = self.channel.unsent
         return environ
 
 
@@ -182,6 +183,14 @@ class Channel(HTTPChannel):
     parser_class = Parser
     task_class = Task
     error_task_class = Refusal
+
+    def unsent(self) -> int:
+        """Bytes of answers that the client's computer has not confirmed: some here, megabytes at times in the kernel."""
+        try:
+            waiting = fcntl.ioctl(self.socket.fileno(), termios.TIOCOUTQ, bytes(4))
+        except (OSError, ValueError):  # closed meanwhile
+            return 0
+        return int(self.total_outbufs_len) + int.from_bytes(waiting, sys.byteorder)
 
 
 class Listener(TcpWSGIServer):

@@ -5,6 +5,7 @@ import json
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from devices import Device, pool, shipped_engine, until
 from document import assert_refusal
 from prometheus_client.parser import text_string_to_metric_families
 
+from appliance.api.streams import STUCK_SECONDS
 from appliance.face.geometry import overlap
 from appliance.face.types import Box, Pixels
 from appliance.vision.loading import Choice
@@ -166,6 +168,26 @@ def test_liveness_of_a_face_that_is_now_here_now_there(filmed: Filmed, portrait:
     assert_refusal(filmed.client.get("/liveness/multiframe"), 400, "INF-17")
 
 
+@pytest.mark.parametrize("path", ["/faces", "/alignedfaces", "/liveness/multiframe"])
+def test_who_waited_for_an_engine_hears_of_the_present(
+    choice: Choice, picture: Callable[[int], Pixels], path: str
+) -> None:
+    engines, camera = pool(shipped_engine(choice)), Scripted(picture, 1 / 30)
+    with Device(engines, source=camera, size=(WIDTH, HEIGHT)) as device, ThreadPoolExecutor(1) as elsewhere:
+        assert until(lambda: device.client.get(path).status == 200)
+        with engines.lease():
+            asked = elsewhere.submit(device.client.get, path)
+            assert until(lambda: engines.queue == 1)
+            time.sleep(2)
+        assert float(asked.result().headers["X-Frame-Age"]) < 1000
+        with engines.lease():
+            asked = elsewhere.submit(device.client.get, path)
+            assert until(lambda: engines.queue == 1)
+            camera.plugged = False
+            assert until(lambda: device.client.get("/healthz").status == 503)
+        assert_refusal(asked.result(), 503, "INF-08")
+
+
 @pytest.mark.parametrize(
     "path", ["/faces", "/alignedfaces", "/liveness/multiframe", "/camera/frame.jpg", "/camera/stream.mjpg"]
 )
@@ -250,9 +272,33 @@ def test_a_viewer_that_never_reads_costs_one_frame_and_then_its_place(filmed: Fi
         while time.monotonic() - begun < 5:
             sizes.append(len(stream.jpeg()))
         assert len(sizes) > 50, "another viewer is not held up"
-        waiting = [each.total_outbufs_len for each in filmed.device.connections()]
+        waiting = [each.unsent() for each in filmed.device.connections()]
         assert 0 < max(waiting) < 1.1 * max(sizes), "one frame waits for it"
         assert until(lambda: metric(filmed.client, "appliance_stream_viewers") == 1, 20), "it is given up"
+        stream.close()
+
+
+def test_a_slow_viewer_sees_the_present(filmed: Filmed) -> None:
+    """It reads a third of what is filmed: what it gets is young, and it is not given up."""
+
+    def clock(number: int) -> Pixels:
+        """Noise, which makes large frames, and the time in its first rows, by brightness."""
+        pixels = np.random.default_rng(number).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+        pixels[:64] = round((time.monotonic() - started) * 8) % 256
+        return pixels
+
+    started = time.monotonic()
+    filmed.camera.picture = clock
+    with filmed.client.wire() as wire:
+        stream = Stream(wire, "/camera/stream.mjpg")
+        ages = []
+        while time.monotonic() - started < STUCK_SECONDS + 3:
+            frame = stream.jpeg()
+            seen = simplejpeg.decode_jpeg(frame, colorspace="RGB")[:48].mean() / 8
+            ages.append(time.monotonic() - started - seen)
+            time.sleep(0.1)
+        assert len(ages) > 20
+        assert max(ages[5:]) < 1.5, "seconds"
         stream.close()
 
 
