@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
 
+import cv2
+import numpy as np
 from rich.console import Console
 from rich.progress import track
 
@@ -21,8 +23,8 @@ from appliance.evaluation.pictures import flickering
 from appliance.evaluation.report import Finding
 
 FPS = 30
-PICTURES = 16
-"""Frames of the replayed film."""
+FILM, PICTURES = "film.avi", 60
+"""The replayed film, and how many frames it has."""
 
 AGES = 300
 """Answers whose frame's age is taken."""
@@ -34,6 +36,9 @@ ROUNDS, REQUESTS = 5, 60
 
 MOST_LOOP_CPU = 15.0
 """Percent of a core that the idle loop may take."""
+
+LEAST_FPS = 20.0
+"""Frames a second that are read as fast as they come; fewer, and something is broken."""
 
 WARM_FRAMES = 2_000
 """Frames after which memory is looked at for the first time."""
@@ -94,11 +99,13 @@ def memory(folder: Path, frames: int) -> list[Finding]:
 
 
 def film(folder: Path, picture: bytes) -> None:
-    """Writes the frames of a replayed film."""
-    pictures = folder / "film"
-    pictures.mkdir()
+    """Writes a film of motion JPEGs, as USB cameras send them: each frame is decoded anew, whenever it is played."""
+    motion_jpeg = cv2.VideoWriter.fourcc(*"MJPG")
+    writer = cv2.VideoWriter(str(folder / FILM), motion_jpeg, FPS, CANVAS)
     for number in range(PICTURES):
-        (pictures / f"{number:02}.jpg").write_bytes(flickering(picture, number))
+        frame = cv2.imdecode(np.frombuffer(flickering(picture, number), np.uint8), cv2.IMREAD_COLOR)
+        writer.write(cv2.resize(frame, CANVAS))
+    writer.release()
 
 
 def without_camera(folder: Path) -> Path:
@@ -114,7 +121,7 @@ def camera_device(folder: Path, *, real_time: bool = True) -> Iterator[OwnDevice
     path = folder / "camera.toml"
     width, height = CANVAS
     path.write_text(
-        f'[camera]\ndriver = "replay"\nsource = "{folder / "film"}"\nfps = {FPS}\nwidth = {width}\nheight = {height}\n'
+        f'[camera]\ndriver = "replay"\nsource = "{folder / FILM}"\nfps = {FPS}\nwidth = {width}\nheight = {height}\n'
         f"real_time = {str(real_time).lower()}\n",
         encoding="utf-8",
     )
@@ -149,8 +156,10 @@ def _posted(device: OwnDevice, folder: Path) -> float:
 
 
 def _wait_for(client: Device, frames: int) -> None:
-    seen = 0
+    seen, end = 0, time.monotonic() + frames / LEAST_FPS
     while seen < frames:
+        if time.monotonic() > end:
+            raise TimeoutError(f"{seen} frames of {frames} within {frames / LEAST_FPS:.0f} s")
         time.sleep(0.5)
         seen = client.ask_once("GET", "/healthz").result["camera"]["frames"]
 
