@@ -54,7 +54,7 @@ class Trouble(Enum):
     STARTING = "starting", "The camera is starting."
     NO_CAMERA = "no_camera", "There is no camera, or it cannot be opened."
     NO_FRAMES = "no_frames", "The camera has stopped giving pictures."
-    DARK = "dark", "The lens is covered, or it is dark, or there is nothing but a bare surface before it."
+    DARK = "dark", "The lens is covered, or it is dark."
     FROZEN = "frozen", "The camera gives the same picture again and again."
     BLURRED = "blurred", "The picture is strongly blurred: dirty lens, or out of focus."
     WRONG_SIZE = "wrong_size", "The camera gives pictures of another size than configured."

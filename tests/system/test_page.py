@@ -477,6 +477,22 @@ def test_a_device_that_goes_away_and_comes_back(visit: Visit, tmp_path: Path, se
                 assert page.locator("#picture").screenshot() != before, "the picture runs again"
 
 
+def test_a_picture_stream_that_ends_is_opened_again(visit: Visit, watched: Client) -> None:
+    frame = watched.get("/camera/frame.jpg").content
+    part = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(frame), frame)
+    kind = {"Content-Type": "multipart/x-mixed-replace; boundary=frame"}
+    with visit(watched) as page:
+        page.route("**/camera/stream.mjpg", lambda route: route.fulfill(headers=kind, body=3 * part), times=1)
+        with page.expect_response("**/camera/stream.mjpg"):
+            page.reload()
+        with page.expect_response("**/camera/stream.mjpg", timeout=10_000):
+            pass
+        page.wait_for_selector("#overlay .box")
+        before = page.locator("#picture").screenshot()
+        time.sleep(0.5)
+        assert page.locator("#picture").screenshot() != before, "the picture runs again"
+
+
 def test_more_viewers_than_streams_get_still_pictures(visit: Visit, tmp_path: Path, seated: str) -> None:
     camera = f"{seated}[live]\nviewers = 0\n"
     with watching(tmp_path, camera) as child, visit(child.ready(), refusals=True) as page:

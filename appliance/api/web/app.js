@@ -6,7 +6,7 @@ const ADVICE = {
   starting: "The first picture takes some seconds.",
   no_camera: "Check its cable; it is opened by itself. “rpicam-hello --list-cameras” and “ls /dev/video*” list what the system sees.",
   no_frames: "Check its cable. It is opened again by itself; if that does not help, switch the device off and on.",
-  dark: "Take away what covers the lens, or switch on the light.",
+  dark: "Take away what covers the lens, or switch on the light. (A bare surface looks alike.)",
   frozen: "Somebody may hold a photo before the lens, or the camera hangs: plug it in again.",
   blurred: "Clean the lens, and check its focus (camera.autofocus, camera.lens_position).",
   wrong_size: "Set camera.width and camera.height to a size that this camera has.",
@@ -120,7 +120,7 @@ function axes(box, pose) {
 /* ---- Live: health by question and by event, picture, faces ---- */
 
 const live = {
-  timers: [], report: null, unanswered: 0, events: null, heard: false, picture: "off", stills: 0,
+  timers: [], report: null, unanswered: 0, events: null, playing: null, picture: "off", stills: 0,
   faces: 0, facesAt: 0, liveness: new Map(),
 };
 
@@ -152,9 +152,9 @@ async function poll() {
 function listen() {
   hangUp();
   const source = live.events = new EventSource("/events");
-  source.onopen = () => { live.heard = true; };
+  source.onopen = () => { $("nobody").textContent = "Nobody."; };
   source.onerror = () => {
-    if (live.heard) setPicture("off"); // what broke this has broken the picture's connection too, which nothing tells
+    $("nobody").textContent = "Not known: the device does not answer, or tells too many others already.";
     hangUp();
     poll();
     setTimeout(() => live.timers.length && !live.events && listen(), RETRY_MS);
@@ -166,7 +166,6 @@ function listen() {
 function hangUp() {
   live.events?.close();
   live.events = null;
-  live.heard = false;
 }
 
 function heardHealth(report) {
@@ -215,16 +214,68 @@ function showBlind(troubles) {
 /* "stream"; "still" when every stream is taken: a picture now and then; "off". */
 function setPicture(mode) {
   live.picture = mode;
+  live.playing?.abort();
   $("stream-note").textContent = mode === "still" ? "Every live stream is taken: one picture a second." : "";
   $("blind").hidden = mode !== "off";
   $("picture").hidden = mode === "off";
+  URL.revokeObjectURL($("picture").src);
   if (mode === "off") $("picture").removeAttribute("src");
-  else $("picture").src = `/camera/${mode === "still" ? "frame.jpg" : "stream.mjpg"}?${Date.now()}`;
+  if (mode === "still") $("picture").src = `/camera/frame.jpg?${Date.now()}`;
+  if (mode === "stream") play(live.playing = new AbortController());
+}
+
+/* Read here and not by the <img> itself, which tells nobody when its stream has ended. */
+async function play({ signal }) {
+  let taken = false;
+  try {
+    const response = await fetch("/camera/stream.mjpg", { cache: "no-store", signal });
+    taken = response.status === 503;
+    if (response.ok) for await (const jpeg of jpegsOf(response.body.getReader())) await show(jpeg, signal);
+  } catch { /* ended, like any other end */ }
+  if (signal.aborted) return;
+  live.stills = STILLS;
+  setPicture(taken ? "still" : "off"); // from "off" the next report brings it back, or says why not
+}
+
+/* The parts of a multipart/x-mixed-replace stream, each with its Content-Length. */
+async function* jpegsOf(reader) {
+  let buffer = new Uint8Array(), size = 0;
+  for (;;) {
+    const end = size ? -1 : endOfHead(buffer);
+    if (end >= 0) {
+      size = Number(/content-length: *(\d+)/i.exec(new TextDecoder().decode(buffer.subarray(0, end)))[1]);
+      buffer = buffer.subarray(end);
+    } else if (size && buffer.length >= size) {
+      yield buffer.slice(0, size);
+      buffer = buffer.subarray(size);
+      size = 0;
+    } else {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const both = new Uint8Array(buffer.length + value.length);
+      both.set(buffer);
+      both.set(value, buffer.length);
+      buffer = both;
+    }
+  }
+}
+
+/* Where the first empty line is over; -1 when there is none. */
+function endOfHead(bytes) {
+  const at = bytes.findIndex((_, i) => bytes[i] === 13 && bytes[i + 1] === 10 && bytes[i + 2] === 13 && bytes[i + 3] === 10);
+  return at < 0 ? -1 : at + 4;
+}
+
+async function show(jpeg, signal) {
+  const picture = $("picture"), before = picture.src, url = URL.createObjectURL(new Blob([jpeg], { type: "image/jpeg" }));
+  if (!signal.aborted) picture.src = url;
+  await picture.decode().catch(() => {});
+  if (before.startsWith("blob:")) URL.revokeObjectURL(before);
+  if (signal.aborted) URL.revokeObjectURL(url);
 }
 
 function pictureFailed() {
-  if (live.picture === "stream") live.stills = STILLS;
-  setPicture(live.picture === "stream" ? "still" : "off"); // from "off" the next report brings it back, or says why not
+  if (live.picture === "still") setPicture("off");
 }
 
 async function pictureLoaded() {
@@ -446,7 +497,11 @@ function setUpPanel(panel) {
   });
   panel.querySelectorAll("input[name]").forEach((input) => { input.onchange = () => run(state); });
   panel.querySelector(".from-camera").onclick = async () => {
-    take(state, inputs.length - 1, await cameraFrames(inputs[0].multiple ? 4 : 1).catch(() => []));
+    try {
+      take(state, inputs.length - 1, await cameraFrames(inputs[0].multiple ? 4 : 1));
+    } catch (error) {
+      present(panel, { failed: true, words: `The camera gave no picture (${error.message}).`, shown: [] });
+    }
   };
 }
 
