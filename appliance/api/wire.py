@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import secrets
+import socket
 import sys
 import termios
 import threading
@@ -29,6 +30,10 @@ connection is closed after the answer."""
 
 REQUEST_SECONDS = 120
 """A request must have arrived by then: 8 MiB in this time is a link of 70 kB/s."""
+
+
+TCP_CLOSE = 7
+"""State of a connection that the client has reset (linux/include/net/tcp_states.h), the first byte of `struct tcp_info`."""
 
 
 class Overloaded(Error):
@@ -185,12 +190,15 @@ class Channel(HTTPChannel):
     error_task_class = Refusal
 
     def unsent(self) -> int:
-        """Bytes of answers that the client's computer has not confirmed: some here, megabytes at times in the kernel."""
+        """Bytes of answers that the client's computer has not confirmed: some here, megabytes at times in the kernel. 0 when
+        the connection is no more, which the next write finds out.
+        """
         try:
             waiting = fcntl.ioctl(self.socket.fileno(), termios.TIOCOUTQ, bytes(4))
+            state = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
         except (OSError, ValueError):  # closed meanwhile
             return 0
-        return int(self.total_outbufs_len) + int.from_bytes(waiting, sys.byteorder)
+        return 0 if state == TCP_CLOSE else int(self.total_outbufs_len) + int.from_bytes(waiting, sys.byteorder)
 
 
 class Listener(TcpWSGIServer):

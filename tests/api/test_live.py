@@ -253,7 +253,7 @@ def test_fifty_viewers(filmed: Filmed, portrait: bytes) -> None:
     finally:
         for wire in wires:
             wire.__exit__()
-    assert until(lambda: metric(filmed.client, "appliance_stream_viewers") == 0), "places are given back"
+    assert until(lambda: metric(filmed.client, "appliance_stream_viewers") == 0, 3), "places are given back"
     with filmed.client.wire() as wire:
         stream = Stream(wire, "/camera/stream.mjpg")
         assert stream.status == 200
