@@ -117,6 +117,12 @@ class CameraSection(Section):
             raise ValueError('driver = "replay" needs a source')
         return self
 
+    @model_validator(mode="after")
+    def _exposure_within_frame(self) -> Self:
+        if self.exposure_us is not None and self.exposure_us > 1e6 / self.fps:
+            raise ValueError(f"exposure_us = {self.exposure_us} is longer than a frame at fps = {self.fps:g}")
+        return self
+
 
 class LiveSection(Section):
     """The live page, its stream and its events."""

@@ -50,7 +50,7 @@ configs = st.fixed_dictionaries(
                 "rotation": st.sampled_from([0, 90, 180, 270]),
                 "mirror": st.booleans(),
                 "autofocus": st.sampled_from(["continuous", "manual"]),
-                "exposure_us": st.integers(1, 1_000_000),
+                "exposure_us": st.integers(1, 8_333),  # the longest at the most frames a second
             },
         ),
         "live": st.fixed_dictionaries(
@@ -154,6 +154,8 @@ def test_all_mistakes_are_told_at_once_each_with_its_path(written):
         ("[server]\nspeed = 3", "server.speed: unknown key (got 3)"),
         ("[telescope]\nwidth = 3", "telescope: unknown key"),
         ("speed = 3", "speed: unknown key"),
+        ('[camera]\ndriver = "replay"', 'camera: Value error, driver = "replay" needs a source'),
+        ("[camera]\nfps = 50\nexposure_us = 30000", "exposure_us = 30000 is longer than a frame at fps = 50"),
         ('[engine]\nengines = "many"', "got 'many'"),
         ("[server]\nport = 70000", "server.port: Input should be less than or equal to 65535 (got 70000)"),
     ],
