@@ -49,7 +49,7 @@ class HttpServer:
         its status and code. Raises OSError when the address cannot be had.
         """
         adjustments = Adjustments(
-            host=host,
+            host="*" if host == "::" else host,  # waitress binds :: to IPv6 alone; all addresses are meant
             port=port,
             threads=workers + SPARE_THREADS,
             ident=None,
@@ -72,10 +72,13 @@ class HttpServer:
         adjustments.refused = refused
         self._sockets: dict[int, Any] = {}
         self._dispatcher = ThreadedTaskDispatcher()
-        self._listeners = [
-            Listener(app, self._sockets, dispatcher=self._dispatcher, adj=adjustments, sockinfo=info)
-            for info in adjustments.listen
-        ]
+        self._listeners: list[Listener] = []
+        for family, kind, protocol, (address, *rest) in adjustments.listen:
+            taken = self.port if self._listeners else rest[0]
+            info = (family, kind, protocol, (address, taken, *rest[1:]))
+            self._listeners.append(
+                Listener(app, self._sockets, dispatcher=self._dispatcher, adj=adjustments, sockinfo=info)
+            )
         self._dispatcher.set_thread_count(adjustments.threads)
         self._stopping = threading.Event()
         self._stopped = threading.Event()
@@ -84,6 +87,11 @@ class HttpServer:
     def port(self) -> int:
         """The port that was taken."""
         return int(self._listeners[0].effective_port)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Those that the sockets are bound to."""
+        return tuple(str(listener.effective_host) for listener in self._listeners)
 
     def run(self) -> None:
         """Serves until `stop`; then finishes answers in flight, at most for STOP_SECONDS."""
