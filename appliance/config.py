@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Auto = Literal["auto"]
 Precision = Literal["auto", "int8", "float16"]
@@ -21,6 +21,13 @@ class Section(BaseModel):
     """A table of the file: nothing unknown, nothing of a wrong type, nothing changed later."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+def _fits_a_label(name: str) -> str:
+    """A DNS label has 63 bytes (RFC 1035, 2.3.4); "-99" must fit when the name is taken."""
+    if len(name.encode()) > 60:
+        raise ValueError("at most 60 bytes of UTF-8")
+    return name
 
 
 class ServerSection(Section):
@@ -143,6 +150,18 @@ class AccessSection(Section):
     )
 
 
+class LanSection(Section):
+    """How the device is found on the LAN."""
+
+    enabled: bool = Field(default=True, description="Announced by multicast DNS, unless it answers this device alone.")
+    name: Annotated[str, Field(min_length=1, pattern=r"^[^.\x00-\x1f\x7f]+$"), AfterValidator(_fits_a_label)] | None = (
+        Field(
+            default=None,
+            description='For people, and everyone on the LAN reads it; unset: "Face Appliance" and six digits of its own.',
+        )
+    )
+
+
 class LogSection(Section):
     """The log, on standard error."""
 
@@ -160,6 +179,7 @@ class Config(Section):
     camera: CameraSection = CameraSection()
     live: LiveSection = LiveSection()
     access: AccessSection = AccessSection()
+    lan: LanSection = LanSection()
     log: LogSection = LogSection()
 
 

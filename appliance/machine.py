@@ -4,11 +4,11 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import appliance_models
 
-from appliance import __version__, memory
+from appliance import __version__, identity, lan, memory
 from appliance.api.access import Access
 from appliance.api.app import API_VERSION, FaceApi
 from appliance.api.documented import Documented
@@ -30,6 +30,7 @@ from appliance.camera.v4l2 import V4l2Camera
 from appliance.config import CameraSection, Config, EngineSection
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.decode import EncodedPicture
+from appliance.lan import Advertisement
 from appliance.observation.events import Broadcast
 from appliance.observation.observer import Observer
 from appliance.supervision import Supervisor
@@ -52,6 +53,9 @@ TICK_SECONDS = 1.0
 CAMERA_STOP_SECONDS = 0.5
 """How long the camera may take to close at the stop; the process ends without it otherwise."""
 
+GOODBYE_SECONDS = 1.0
+"""How long the LAN may take to hear that the device is gone; three packets within 0.3 s do it."""
+
 ASIDE_SECONDS = 1.0
 """Longest wait of the live analysis, before each run of a network, for posted requests; then it takes its turn."""
 
@@ -60,6 +64,10 @@ DEMONSTRATION_SECONDS = 8.0
 
 IDLE_SECONDS = 30.0
 """A large network that nobody has asked for so long is given up; building it again costs about one run of it."""
+
+
+ANNOUNCED: Mapping[str, Literal["loading", "ready", "fault"]] = {"starting": "loading", "ok": "ready", "fault": "fault"}
+"""The state on the LAN by the status in /healthz."""
 
 
 class Machine:
@@ -86,6 +94,7 @@ class Machine:
             self._ring, self._observing_engine, broadcast, config.live.analysis_fps, liveness=multi
         )
         health = Health(camera_state, self._model_faults)
+        self._health = health
         usable = self._camera or NoCamera()
         streams = Streams(
             usable,
@@ -123,21 +132,27 @@ class Machine:
             connections=config.server.connections,
             refused=metrics.refused,
         )
+        self._lan = self._advertisement() if config.lan.enabled else None
 
     def run(self) -> int:
         """Works until a signal or a dead worker ends it; returns the exit status."""
         self._supervisor.start("http", self._http.run)
         log.info("listening on http://%s:%d, models are loading", self._config.server.host, self._http.port)
+        announcing = self._lan and self._supervisor.start("lan", self._lan.run)
         self._supervisor.start("models", self._load)
         if self._camera:
             self._supervisor.start("camera", self._camera.run)
             self._supervisor.start("observer", self._observer.run)
         status = self._supervisor.wait(self._tick, TICK_SECONDS)
+        if self._lan:
+            self._lan.stop()
         self._ring.close()
         self._observer.stop()
         self._http.stop()
         if self._camera:
             self._camera.stop(CAMERA_STOP_SECONDS)
+        if announcing:
+            announcing.join(GOODBYE_SECONDS)
         log.info("stopped")
         return status
 
@@ -165,6 +180,26 @@ class Machine:
         self._choice = choice  # last: from here on the device says that it is ready
         memory.give_back()
         log.info("ready: %d engine(s) of %d thread(s)", count, section.threads)
+
+    def _advertisement(self) -> Advertisement:
+        device_id, model = identity.device_id(state_folder()), identity.board()
+        digits = device_id[:6]
+        return Advertisement(
+            self._config.lan.name or f"Face Appliance {digits}",
+            f"face-appliance-{digits}",
+            self._http.addresses,
+            self._http.port,
+            lambda: lan.text(
+                api=API_VERSION,
+                sdk=__version__,
+                device_id=device_id,
+                model=model,
+                liveness=self._config.liveness.mode,
+                auth="none",
+                fingerprint=None,
+                state=ANNOUNCED[self._health.report()["status"]],
+            ),
+        )
 
     def _facts(self) -> Mapping[str, Any]:
         """The body of `/version`. Raises Fault INF-08 while models load."""
@@ -251,3 +286,10 @@ def model_folder(section: EngineSection) -> Path:
 def engine_count(section: EngineSection) -> int:
     """How many engines: as configured, or one a core."""
     return min(MOST_ENGINES, os.cpu_count() or 1) if section.engines == "auto" else section.engines
+
+
+def state_folder() -> Path:
+    """Where the device keeps what it must not forget: as systemd says, or the user's own (XDG base directories)."""
+    if "STATE_DIRECTORY" in os.environ:
+        return Path(os.environ["STATE_DIRECTORY"])
+    return Path(os.environ.get("XDG_STATE_HOME", "~/.local/state")).expanduser() / "face-appliance"
