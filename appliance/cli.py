@@ -1,4 +1,4 @@
-"""The command line: serve, detect, compare, liveness, selftest."""
+"""The command line: serve, discover, detect, compare, liveness, selftest."""
 
 import argparse
 import json
@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from appliance.faults import Fault
 
 if TYPE_CHECKING:
     from appliance.face.types import DetectLimits
+    from appliance.lan import Found
 
 EX_CONFIG = 78
 """Exit status for a configuration that cannot be used (sysexits.h); systemd does not restart on it."""
@@ -55,6 +57,12 @@ def _parser() -> argparse.ArgumentParser:
             raise ValueError
         return number
 
+    def seconds(text: str) -> float:
+        number = float(text)
+        if not 0 < number <= 60:
+            raise ValueError
+        return number
+
     def command(name: str, run: Callable[[argparse.Namespace, Config], int], summary: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=summary, description=summary)
         added.add_argument("--config", type=Path, metavar="FILE", help="TOML file; without it the defaults hold")
@@ -68,6 +76,11 @@ def _parser() -> argparse.ArgumentParser:
         "--demonstration", action="store_true", help="show the bundled pictures when no camera is configured or found"
     )
     serve.add_argument("--print-config", action="store_true", help="print the effective configuration and stop")
+    discover = command("discover", _discover, "List the appliances of the LAN.")
+    discover.add_argument("--json", action="store_true", help="as JSON, with all that they say of themselves")
+    discover.add_argument(
+        "--timeout", type=seconds, default=3.0, metavar="SECONDS", help="how long to listen (default 3)"
+    )
     detect = command("detect", _detect, "Find the faces in photos.")
     detect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
     detect.add_argument("--minsize", type=positive, default=48, metavar="PX", help="smallest face (default 48)")
@@ -104,6 +117,44 @@ def _serve(options: argparse.Namespace, settings: Config) -> int:
     status = machine.run()
     logging.shutdown()
     os._exit(status)  # a thread may still be inside the TFLite runtime, and Python's own way out would abort it there
+
+
+def _discover(options: argparse.Namespace, _settings: Config) -> int:
+    from appliance import lan
+
+    try:
+        found = lan.discover(options.timeout)
+    except OSError as error:
+        print(_complaint("LAN", error), file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps([asdict(each) for each in found], ensure_ascii=False, indent=2))
+    elif found:
+        _print_table(found)
+    else:
+        print(f"no appliance answered within {options.timeout:g} s", file=sys.stderr)
+    return 0
+
+
+def _print_table(found: "Sequence[Found]") -> None:
+    """A row an appliance; as wide as it must be where nobody looks, and nothing in it is markup."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "address", "API / SDK", "state", "auth", "TLS", box=SIMPLE)
+    for each in found:
+        told = {key: each.txt.get(key, "?") for key in ("api", "sdk", "st", "auth", "tls")}
+        hosts = [f"[{address}]" if ":" in address else address for address in each.addresses]
+        table.add_row(
+            each.name,
+            "\n".join(f"{host}:{each.port}" for host in hosts),
+            f"{told['api']} / {told['sdk']}",
+            told["st"],
+            told["auth"],
+            each.txt.get("fp", "?") if told["tls"] == "1" else "no",
+        )
+    Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _detect(options: argparse.Namespace, settings: Config) -> int:
