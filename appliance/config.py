@@ -117,6 +117,10 @@ class CameraSection(Section):
         description="A camera that worked and has not come back for so long, or a driver that hangs, ends the process, "
         "so that systemd starts it anew.",
     )
+    watchdog: bool = Field(
+        default=False,
+        description="True: systemd also restarts a device whose camera shows nothing new for half a minute.",
+    )
 
     @model_validator(mode="after")
     def _source_for_replay(self) -> Self:

@@ -17,6 +17,7 @@ from appliance.api.intake import Intake
 from appliance.api.live import Live, NoCamera
 from appliance.api.metrics import Metrics
 from appliance.api.page import Page
+from appliance.api.pulse import Pulse
 from appliance.api.server import HttpServer
 from appliance.api.streams import Snapshots, Streams
 from appliance.camera import picamera, v4l2
@@ -33,7 +34,7 @@ from appliance.imaging.decode import EncodedPicture
 from appliance.lan import Advertisement
 from appliance.observation.events import Broadcast
 from appliance.observation.observer import Observer
-from appliance.supervision import Supervisor
+from appliance.supervision import ServiceManager, Supervisor, Watchdog
 from appliance.vision import loading, selftest
 from appliance.vision.engine import EnginePool, FaceEngine
 from appliance.vision.loading import Choice, Chosen
@@ -49,6 +50,10 @@ MOST_ENGINES = 4
 
 TICK_SECONDS = 1.0
 """How often the main thread looks after things."""
+
+LOAN_SECONDS = 120.0
+"""An engine that has been out for so long hangs: a thousand faces, the most a request may ask for, take a busy x86-64 core
+11 s, and a Pi some times that; clients give up after 30 s."""
 
 CAMERA_STOP_SECONDS = 0.5
 """How long the camera may take to close at the stop; the process ends without it otherwise."""
@@ -79,6 +84,7 @@ class Machine:
         """
         memory.keep_small()
         self._supervisor = Supervisor()
+        self._manager = ServiceManager()
         self._config = config
         self._choice: Choice = {}
         self._engines = EnginePool(config.server.queue, config.server.patience_s)
@@ -133,6 +139,8 @@ class Machine:
             refused=metrics.refused,
         )
         self._lan = self._advertisement() if config.lan.enabled else None
+        self._pulse = Pulse(self._http.addresses[0], self._http.port)
+        self._watchdog = Watchdog(self._manager, [self._pulse.trouble, self._hanging_engine, self._blind_camera])
 
     def run(self) -> int:
         """Works until a signal or a dead worker ends it; returns the exit status."""
@@ -143,7 +151,11 @@ class Machine:
         if self._camera:
             self._supervisor.start("camera", self._camera.run)
             self._supervisor.start("observer", self._observer.run)
+        if self._manager.watches:
+            self._supervisor.start("pulse", self._pulse.run)
         status = self._supervisor.wait(self._tick, TICK_SECONDS)
+        self._manager.stopping()
+        self._pulse.stop()
         if self._lan:
             self._lan.stop()
         self._ring.close()
@@ -158,9 +170,19 @@ class Machine:
 
     def _tick(self) -> None:
         loading.give_up_idle(self._choice, IDLE_SECONDS)
+        self._manager.status(self._health.words())
+        if self._manager.watches:
+            self._watchdog.tick()
         lost = self._camera and self._camera.given_up(self._config.camera.restart_after_s)
         if lost:
             self._supervisor.fail(f"camera: {lost}; ending, so that a new process can begin")
+
+    def _hanging_engine(self) -> str | None:
+        return f"an engine has been out for {LOAN_SECONDS:g} s" if self._engines.longest_loan > LOAN_SECONDS else None
+
+    def _blind_camera(self) -> str | None:
+        trouble = self._camera.state().trouble if self._camera and self._config.camera.watchdog else None
+        return trouble.text if trouble and trouble.blinds else None
 
     def _observing_engine(self) -> FaceEngine | None:
         """An engine that lets posted requests go first, before each run of a network; None while models load."""
@@ -179,6 +201,7 @@ class Machine:
         self._engines.fill([first, *(loading.build(choice, section.threads) for _ in range(count - 1))])
         self._choice = choice  # last: from here on the device says that it is ready
         memory.give_back()
+        self._manager.ready()
         log.info("ready: %d engine(s) of %d thread(s)", count, section.threads)
 
     def _advertisement(self) -> Advertisement:

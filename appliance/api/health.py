@@ -46,6 +46,10 @@ class Health:
             "uptime_s": round(self._clock() - self._started, 1),
         }
 
+    def words(self) -> str:
+        """The same as one line for people."""
+        return " ".join(reason["text"] for reason in self.report()["reasons"]) or "Everything works."
+
     def _about_models(self) -> list[dict[str, str]]:
         models = self._models()
         if not models:
