@@ -1,4 +1,4 @@
-"""Announces NAME HOST PORT BOUND… until standard input ends; each line of it is the new state, or the model."""
+"""Announces NAME HOST PORT BOUND… until standard input ends; each line of it is the new state."""
 
 import logging
 import sys
@@ -8,7 +8,7 @@ from appliance import lan
 from appliance.lan import Advertisement
 
 name, host, port, *bound = sys.argv[1:]
-told = {"state": "loading", "model": "test"}
+told = {"state": "loading"}
 logging.basicConfig(level="INFO", format="%(levelname)s %(name)s: %(message)s")
 advertisement = Advertisement(
     name,
@@ -16,7 +16,14 @@ advertisement = Advertisement(
     bound,
     int(port),
     lambda: lan.text(
-        api="1.0", sdk="0.1.0", device_id="0123456789ab", liveness="multi", auth="none", fingerprint=None, **told
+        api="1.0",
+        sdk="0.1.0",
+        device_id="0123456789ab",
+        model="test",
+        liveness="multi",
+        auth="none",
+        fingerprint=None,
+        **told,
     ),
 )
 running = threading.Thread(target=advertisement.run)
