@@ -154,7 +154,7 @@ def _print_table(found: "Sequence[Found]") -> None:
             told["auth"],
             each.txt.get("fp", "?") if told["tls"] == "1" else "no",
         )
-    Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+    Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 def _detect(options: argparse.Namespace, settings: Config) -> int:

@@ -34,7 +34,9 @@ class ServerSection(Section):
     """The HTTP server."""
 
     host: str = Field(
-        default="127.0.0.1", min_length=1, description="Address to listen on; 127.0.0.1 answers this device alone."
+        default="127.0.0.1",
+        min_length=1,
+        description="Address to listen on; 127.0.0.1 answers this device alone, 0.0.0.0 all of IPv4, :: all of both.",
     )
     port: int = Field(default=9297, ge=0, le=65535, description="TCP port; 0 takes a free one.")
     max_body_mib: int = Field(default=8, ge=1, le=64, description="Largest request body, in MiB.")

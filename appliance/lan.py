@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -12,15 +13,16 @@ from typing import Literal, Self
 
 from zeroconf import (
     AddressResolver,
-    DNSQuestionType,
+    DNSOutgoing,
+    DNSPointer,
+    DNSQuestion,
     DNSService,
     Error,
     IPVersion,
     ServiceInfo,
-    ServiceStateChange,
     Zeroconf,
 )
-from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from appliance import network
 
@@ -46,8 +48,14 @@ RESOLVE_MS = 500
 MOST_FOUND = 1000
 """Names that are looked into at most, however many a stranger invents."""
 
-_SRV, _IN = 33, 1
-"""Type and class of a service record (RFC 2782)."""
+ASK_SECONDS = 1.0
+"""How often it is asked who is there; what an appliance has said less than a second ago it does not repeat."""
+
+GONE_TTL = 1
+"""Seconds that a record has left to live after a goodbye (RFC 6762, 10.1)."""
+
+_PTR, _SRV, _IN = 12, 33, 1
+"""Types and class of records (RFC 1035, 2782)."""
 
 
 class Advertisement:
@@ -146,13 +154,13 @@ class Found:
 
     @classmethod
     def of(cls, info: ServiceInfo) -> Self:
-        """What the records say; an item of the TXT record without a value has an empty one."""
+        """What the records say; an item of the TXT record without a value has an empty one, one without a key is none."""
         return cls(
             _printable(info.get_name()),
             _printable((info.server or "").rstrip(".")),
             info.parsed_scoped_addresses(IPVersion.All),
             info.port or 0,
-            {_printable(key): _printable(value or b"") for key, value in info.properties.items()},
+            {_printable(key): _printable(value or b"") for key, value in info.properties.items() if key},
         )
 
 
@@ -201,18 +209,23 @@ async def _discover(seconds: float) -> list[Found]:
     addresses = network.reachable(network.EVERYWHERE)
     if not addresses:
         raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
-    names: set[str] = set()
-
-    def heard(*, name: str, state_change: ServiceStateChange, **_: object) -> None:
-        (names.discard if state_change is ServiceStateChange.Removed else names.add)(name)
-
     async with AsyncZeroconf(interfaces=list(addresses)) as querier:
-        # Multicast answers: a unicast one may go to another program of this machine on the same port.
-        browser = AsyncServiceBrowser(querier.zeroconf, SERVICE, handlers=[heard], question_type=DNSQuestionType.QM)
-        await asyncio.sleep(seconds)
-        await browser.async_cancel()
+        await querier.zeroconf.async_wait_for_start()
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            # A browser would add the answers it knows, and fail to when a stranger's name is no UTF-8. Multicast answers
+            # are asked for: a unicast one may go to another program of this machine on the same port.
+            question = DNSOutgoing(0)
+            question.add_question(DNSQuestion(SERVICE, _PTR, _IN))
+            querier.zeroconf.async_send(question)
+            await asyncio.sleep(min(ASK_SECONDS, left))
+        names = {
+            record.alias
+            for record in querier.zeroconf.cache.get_all_by_details(SERVICE, _PTR, _IN)
+            if isinstance(record, DNSPointer) and record.ttl > GONE_TTL
+        }
         found = await asyncio.gather(*(_resolved(querier.zeroconf, name) for name in sorted(names)[:MOST_FOUND]))
-    return [each for each in found if each is not None]
+    return sorted((each for each in found if each is not None), key=lambda each: (each.name, each.host))
 
 
 async def _resolved(querier: Zeroconf, name: str) -> Found | None:

@@ -70,7 +70,6 @@ DEMONSTRATION_SECONDS = 8.0
 IDLE_SECONDS = 30.0
 """A large network that nobody has asked for so long is given up; building it again costs about one run of it."""
 
-
 ANNOUNCED: Mapping[str, Literal["loading", "ready", "fault"]] = {"starting": "loading", "ok": "ready", "fault": "fault"}
 """The state on the LAN by the status in /healthz."""
 
@@ -99,8 +98,7 @@ class Machine:
         self._observer = Observer(
             self._ring, self._observing_engine, broadcast, config.live.analysis_fps, liveness=multi
         )
-        health = Health(camera_state, self._model_faults)
-        self._health = health
+        health = self._health = Health(camera_state, self._model_faults)
         usable = self._camera or NoCamera()
         streams = Streams(
             usable,

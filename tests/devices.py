@@ -157,12 +157,14 @@ class Child:
         arguments: Sequence[str] = ("--port", "0"),
         program: Sequence[str] = ("-m", "appliance"),
         environment: dict[str, str] | None = None,
+        inside: Sequence[str] = (),
     ) -> None:
+        """`inside` is what the command line begins with to run somewhere else, such as a network namespace."""
         (folder / "config.toml").write_text(config, "utf-8")
         self.log_file = folder / "log"
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *program, "serve", "--config", str(folder / "config.toml"), *arguments],
+                [*inside, sys.executable, *program, "serve", "--config", str(folder / "config.toml"), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
