@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 Auto = Literal["auto"]
 Precision = Literal["auto", "int8", "float16"]
+HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")]
+Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.\[\]:-]+$")]
 RestrictablePath = Literal["/faces", "/alignedfaces", "/similarity", "/liveness/multiframe"]
 
 
@@ -30,6 +32,12 @@ class ServerSection(Section):
         default="127.0.0.1", min_length=1, description="Address to listen on; 127.0.0.1 answers this device alone."
     )
     port: int = Field(default=9297, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    front_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port on 127.0.0.1 for a TLS front that begins each connection with a PROXY line (version 1); unset: none.",
+    )
     max_body_mib: int = Field(default=8, ge=1, le=64, description="Largest request body, in MiB.")
     max_megapixels: float = Field(
         default=40, gt=0, le=200, description="Largest picture, read from its header before decoding."
@@ -135,11 +143,27 @@ class LiveSection(Section):
 class AccessSection(Section):
     """Who may ask what, and until when."""
 
+    open: bool = Field(default=False, description="true: nobody needs a key, whoever reaches this device may ask.")
+    loopback: bool = Field(default=True, description="true: 127.0.0.1 and ::1, this device itself, need no key.")
+    hosts: Annotated[tuple[HostName, ...], Field(strict=False)] = Field(
+        default=(), description="Names of this device beside localhost, its host name and those that end in .local."
+    )
+    origins: Annotated[tuple[Origin, ...], Field(strict=False)] = Field(
+        default=(), description='Origins whose pages may ask (CORS), such as "https://door.example"; each needs a key.'
+    )
     restricted: Annotated[tuple[RestrictablePath, ...], Field(strict=False)] = Field(
         default=(), description="Documented paths that are switched off (INF-25, 406)."
     )
     expires: date | None = Field(
         default=None, description="Last day on which the API answers (INF-26, 406, after it); unset: for ever."
+    )
+
+
+class StateSection(Section):
+    """What must outlive the program: keys, and the configuration of the last start."""
+
+    folder: Annotated[Path, Field(strict=False)] | None = Field(
+        default=None, description="Unset: $STATE_DIRECTORY, which systemd sets, else ~/.local/state/face-appliance."
     )
 
 
@@ -160,6 +184,7 @@ class Config(Section):
     camera: CameraSection = CameraSection()
     live: LiveSection = LiveSection()
     access: AccessSection = AccessSection()
+    state: StateSection = StateSection()
     log: LogSection = LogSection()
 
 
