@@ -8,16 +8,19 @@ from typing import Any
 
 import appliance_models
 
-from appliance import __version__, memory
+from appliance import __version__, audit, keys, memory, state
 from appliance.api.access import Access
 from appliance.api.app import API_VERSION, FaceApi
+from appliance.api.attempts import Attempts
 from appliance.api.documented import Documented
 from appliance.api.health import Health
 from appliance.api.intake import Intake
 from appliance.api.live import Live, NoCamera
 from appliance.api.metrics import Metrics
+from appliance.api.origins import Origins
 from appliance.api.page import Page
-from appliance.api.server import HttpServer
+from appliance.api.restrictions import Restrictions
+from appliance.api.server import FRONT_HOST, ExposedError, HttpServer
 from appliance.api.streams import Snapshots, Streams
 from appliance.camera import picamera, v4l2
 from appliance.camera.condition import Inspector
@@ -27,9 +30,10 @@ from appliance.camera.picamera import PiCamera
 from appliance.camera.replay import DEMONSTRATION, Replay
 from appliance.camera.source import FrameSource, Ring
 from appliance.camera.v4l2 import V4l2Camera
-from appliance.config import CameraSection, Config, EngineSection
+from appliance.config import CameraSection, Config, ConfigError, EngineSection
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.decode import EncodedPicture
+from appliance.keys import KeyStore
 from appliance.observation.events import Broadcast
 from appliance.observation.observer import Observer
 from appliance.supervision import Supervisor
@@ -67,7 +71,7 @@ class Machine:
 
     def __init__(self, config: Config, *, demonstrate: bool = False) -> None:
         """Binds the socket. With `demonstrate`, bundled pictures stand in for a camera that is neither configured nor there.
-        Raises OSError when the address cannot be had.
+        Raises OSError when the address cannot be had, ConfigError when others reach it and nobody has a key.
         """
         memory.keep_small()
         self._supervisor = Supervisor()
@@ -85,7 +89,9 @@ class Machine:
         self._observer = Observer(
             self._ring, self._observing_engine, broadcast, config.live.analysis_fps, liveness=multi
         )
-        health = Health(camera_state, self._model_faults)
+        self._state = state.folder(config.state.folder)
+        self._keys = KeyStore(self._state / keys.FILE)
+        health = Health(camera_state, self._model_faults, self._keys.problem)
         usable = self._camera or NoCamera()
         streams = Streams(
             usable,
@@ -106,28 +112,43 @@ class Machine:
                 "event_listeners": ("Open event streams.", lambda: streams.listeners.taken),
             },
         )
-        self._http = HttpServer(
-            FaceApi(
-                Documented(self._engines, intake, self._facts),
-                Live(self._engines, usable, self._ring),
-                streams,
-                health,
-                metrics,
-                Page(),
-                Access(restricted, config.access.expires),
-            ),
-            config.server.host,
-            config.server.port,
-            workers=engine_count(config.engine) + config.server.queue + config.live.viewers + config.live.listeners,
-            max_body=max_body,
-            connections=config.server.connections,
-            refused=metrics.refused,
+        app = FaceApi(
+            Documented(self._engines, intake, self._facts),
+            Live(self._engines, usable, self._ring),
+            streams,
+            health,
+            metrics,
+            Page(),
+            Origins(config.access.hosts, config.access.origins),
+            Access(self._keys, Attempts(), everyone=config.access.open, loopback=config.access.loopback),
+            Restrictions(restricted, config.access.expires),
         )
+        try:
+            self._http = HttpServer(
+                app,
+                config.server.host,
+                config.server.port,
+                workers=engine_count(config.engine) + config.server.queue + config.live.viewers + config.live.listeners,
+                max_body=max_body,
+                connections=config.server.connections,
+                refused=metrics.refused,
+                front_port=config.server.front_port,
+                private=self._keys.empty() and not config.access.open,
+            )
+        except ExposedError as error:
+            raise ConfigError(
+                f"server.host {error} lets others in and there is no key: `appliance keys add NAME`, or access.open = true"
+            ) from error
 
     def run(self) -> int:
         """Works until a signal or a dead worker ends it; returns the exit status."""
         self._supervisor.start("http", self._http.run)
         log.info("listening on http://%s:%d, models are loading", self._config.server.host, self._http.port)
+        if self._config.server.front_port is not None:
+            log.info("the TLS front is expected at %s:%d", FRONT_HOST, self._http.front_port)
+        if self._config.access.open:
+            log.warning("access.open: nobody needs a key")
+        audit.configuration(self._state, self._config.model_dump(mode="json"))
         self._supervisor.start("models", self._load)
         if self._camera:
             self._supervisor.start("camera", self._camera.run)
@@ -142,6 +163,7 @@ class Machine:
         return status
 
     def _tick(self) -> None:
+        self._keys.refresh()
         loading.give_up_idle(self._choice, IDLE_SECONDS)
         lost = self._camera and self._camera.given_up(self._config.camera.restart_after_s)
         if lost:
