@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 Auto = Literal["auto"]
 Precision = Literal["auto", "int8", "float16"]
+HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")]
+Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.\[\]:-]+$")]
 RestrictablePath = Literal["/faces", "/alignedfaces", "/similarity", "/liveness/multiframe"]
 
 
@@ -39,6 +41,15 @@ class ServerSection(Section):
         description="Address to listen on; 127.0.0.1 answers this device alone, 0.0.0.0 all of IPv4, :: all of both.",
     )
     port: int = Field(default=9297, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    front_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port on 127.0.0.1 for a TLS front that begins each connection with a PROXY line (version 1); unset: none.",
+    )
+    front_certificate: Annotated[Path, Field(strict=False)] | None = Field(
+        default=None, description="That of the TLS front: its fingerprint is announced on the LAN, for clients to pin."
+    )
     max_body_mib: int = Field(default=8, ge=1, le=64, description="Largest request body, in MiB.")
     max_megapixels: float = Field(
         default=40, gt=0, le=200, description="Largest picture, read from its header before decoding."
@@ -148,6 +159,14 @@ class LiveSection(Section):
 class AccessSection(Section):
     """Who may ask what, and until when."""
 
+    open: bool = Field(default=False, description="true: nobody needs a key, whoever reaches this device may ask.")
+    loopback: bool = Field(default=True, description="true: 127.0.0.1 and ::1, this device itself, need no key.")
+    hosts: Annotated[tuple[HostName, ...], Field(strict=False)] = Field(
+        default=(), description="Names of this device beside localhost, its host name and those that end in .local."
+    )
+    origins: Annotated[tuple[Origin, ...], Field(strict=False)] = Field(
+        default=(), description='Origins whose pages may ask (CORS), such as "https://door.example"; each needs a key.'
+    )
     restricted: Annotated[tuple[RestrictablePath, ...], Field(strict=False)] = Field(
         default=(), description="Documented paths that are switched off (INF-25, 406)."
     )
@@ -165,6 +184,14 @@ class LanSection(Section):
             default=None,
             description='For people, and everyone on the LAN reads it; unset: "Face Appliance" and six digits of its own.',
         )
+    )
+
+
+class StateSection(Section):
+    """What must outlive the program: keys, and the configuration of the last start."""
+
+    folder: Annotated[Path, Field(strict=False)] | None = Field(
+        default=None, description="Unset: $STATE_DIRECTORY, which systemd sets, else ~/.local/state/face-appliance."
     )
 
 
@@ -186,6 +213,7 @@ class Config(Section):
     live: LiveSection = LiveSection()
     access: AccessSection = AccessSection()
     lan: LanSection = LanSection()
+    state: StateSection = StateSection()
     log: LogSection = LogSection()
 
 

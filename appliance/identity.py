@@ -1,11 +1,13 @@
 """Which device this is: an id that stays, and the board; nothing that leads to its owner."""
 
+import base64
 import hashlib
 import hmac
 import logging
 import platform
 import re
 import secrets
+import ssl
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,12 @@ def device_id(folder: Path, machine_id: Path = MACHINE_ID, device_tree: Path = D
 def board(device_tree: Path = DEVICE_TREE) -> str:
     """Such as "Raspberry Pi 5 Model B Rev 1.0"; the architecture of a machine that does not say."""
     return _read(device_tree / "model") or platform.machine()
+
+
+def fingerprint(certificate: Path) -> str:
+    """SHA-256 of a certificate (PEM), base64url without padding, by which clients may pin it. Raises OSError, ValueError."""
+    content = ssl.PEM_cert_to_DER_cert(certificate.read_text("ascii"))
+    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
 
 
 def _read(path: Path) -> str:

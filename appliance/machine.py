@@ -8,17 +8,20 @@ from typing import Any, Literal
 
 import appliance_models
 
-from appliance import __version__, identity, lan, memory
+from appliance import __version__, audit, identity, keys, lan, memory, state
 from appliance.api.access import Access
 from appliance.api.app import API_VERSION, FaceApi
+from appliance.api.attempts import Attempts
 from appliance.api.documented import Documented
 from appliance.api.health import Health
 from appliance.api.intake import Intake
 from appliance.api.live import Live, NoCamera
 from appliance.api.metrics import Metrics
+from appliance.api.origins import Origins
 from appliance.api.page import Page
 from appliance.api.pulse import Pulse
-from appliance.api.server import HttpServer
+from appliance.api.restrictions import Restrictions
+from appliance.api.server import FRONT_HOST, ExposedError, HttpServer
 from appliance.api.streams import Snapshots, Streams
 from appliance.camera import picamera, v4l2
 from appliance.camera.condition import Inspector
@@ -28,9 +31,10 @@ from appliance.camera.picamera import PiCamera
 from appliance.camera.replay import DEMONSTRATION, Replay
 from appliance.camera.source import FrameSource, Ring
 from appliance.camera.v4l2 import V4l2Camera
-from appliance.config import CameraSection, Config, EngineSection
+from appliance.config import CameraSection, Config, ConfigError, EngineSection
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.decode import EncodedPicture
+from appliance.keys import KeyStore
 from appliance.lan import Advertisement
 from appliance.observation.events import Broadcast
 from appliance.observation.observer import Observer
@@ -79,7 +83,7 @@ class Machine:
 
     def __init__(self, config: Config, *, demonstrate: bool = False) -> None:
         """Binds the socket. With `demonstrate`, bundled pictures stand in for a camera that is neither configured nor there.
-        Raises OSError when the address cannot be had.
+        Raises OSError when the address cannot be had, ConfigError when others reach it and nobody has a key.
         """
         memory.keep_small()
         self._supervisor = Supervisor()
@@ -98,7 +102,11 @@ class Machine:
         self._observer = Observer(
             self._ring, self._observing_engine, broadcast, config.live.analysis_fps, liveness=multi
         )
-        health = self._health = Health(camera_state, self._model_faults)
+        self._state = state.folder(config.state.folder)
+        self._keys = KeyStore(self._state / keys.FILE)
+        health = self._health = Health(
+            camera_state, self._model_faults, self._keys.problem, lambda: state.full(self._state)
+        )
         usable = self._camera or NoCamera()
         streams = Streams(
             usable,
@@ -119,23 +127,33 @@ class Machine:
                 "event_listeners": ("Open event streams.", lambda: streams.listeners.taken),
             },
         )
-        self._http = HttpServer(
-            FaceApi(
-                Documented(self._engines, intake, self._facts),
-                Live(self._engines, usable, self._ring),
-                streams,
-                health,
-                metrics,
-                Page(),
-                Access(restricted, config.access.expires),
-            ),
-            config.server.host,
-            config.server.port,
-            workers=engine_count(config.engine) + config.server.queue + config.live.viewers + config.live.listeners,
-            max_body=max_body,
-            connections=config.server.connections,
-            refused=metrics.refused,
+        app = FaceApi(
+            Documented(self._engines, intake, self._facts),
+            Live(self._engines, usable, self._ring),
+            streams,
+            health,
+            metrics,
+            Page(),
+            Origins(config.access.hosts, config.access.origins),
+            Access(self._keys, Attempts(), everyone=config.access.open, loopback=config.access.loopback),
+            Restrictions(restricted, config.access.expires),
         )
+        try:
+            self._http = HttpServer(
+                app,
+                config.server.host,
+                config.server.port,
+                workers=engine_count(config.engine) + config.server.queue + config.live.viewers + config.live.listeners,
+                max_body=max_body,
+                connections=config.server.connections,
+                refused=metrics.refused,
+                front_port=config.server.front_port,
+                private=self._keys.empty() and not config.access.open,
+            )
+        except ExposedError as error:
+            raise ConfigError(
+                f"server.host {error} lets others in and there is no key: `appliance keys add NAME`, or access.open = true"
+            ) from error
         self._lan = self._advertisement() if config.lan.enabled else None
         self._pulse = Pulse(self._http.addresses[0], self._http.port)
         self._watchdog = Watchdog(self._manager, [self._pulse.trouble, self._hanging_engine, self._blind_camera])
@@ -144,6 +162,11 @@ class Machine:
         """Works until a signal or a dead worker ends it; returns the exit status."""
         self._supervisor.start("http", self._http.run)
         log.info("listening on http://%s:%d, models are loading", self._config.server.host, self._http.port)
+        if self._config.server.front_port is not None:
+            log.info("the TLS front is expected at %s:%d", FRONT_HOST, self._http.front_port)
+        if self._config.access.open:
+            log.warning("access.open: nobody needs a key")
+        audit.configuration(self._state, self._config.model_dump(mode="json"))
         announcing = self._lan and self._supervisor.start("lan", self._lan.run)
         self._supervisor.start("models", self._load)
         if self._camera:
@@ -167,6 +190,7 @@ class Machine:
         return status
 
     def _tick(self) -> None:
+        self._keys.refresh()
         loading.give_up_idle(self._choice, IDLE_SECONDS)
         self._manager.status(self._health.words())
         if self._manager.watches:
@@ -203,8 +227,9 @@ class Machine:
         log.info("ready: %d engine(s) of %d thread(s)", count, section.threads)
 
     def _advertisement(self) -> Advertisement:
-        device_id, model = identity.device_id(state_folder()), identity.board()
+        device_id, model = identity.device_id(self._state), identity.board()
         digits = device_id[:6]
+        fingerprint = self._fingerprint()
         return Advertisement(
             self._config.lan.name or f"Face Appliance {digits}",
             f"face-appliance-{digits}",
@@ -216,11 +241,20 @@ class Machine:
                 device_id=device_id,
                 model=model,
                 liveness=self._config.liveness.mode,
-                auth="none",
-                fingerprint=None,
+                auth="none" if self._config.access.open else "key",
+                fingerprint=fingerprint,
                 state=ANNOUNCED[self._health.report()["status"]],
             ),
         )
+
+    def _fingerprint(self) -> str | None:
+        """Of the TLS front's certificate; None without one."""
+        certificate = self._config.server.front_certificate
+        try:
+            return identity.fingerprint(certificate) if certificate else None
+        except (OSError, ValueError) as error:
+            log.warning("no TLS front is announced: server.front_certificate: %s", error)
+            return None
 
     def _facts(self) -> Mapping[str, Any]:
         """The body of `/version`. Raises Fault INF-08 while models load."""
@@ -307,10 +341,3 @@ def model_folder(section: EngineSection) -> Path:
 def engine_count(section: EngineSection) -> int:
     """How many engines: as configured, or one a core."""
     return min(MOST_ENGINES, os.cpu_count() or 1) if section.engines == "auto" else section.engines
-
-
-def state_folder() -> Path:
-    """Where the device keeps what it must not forget: as systemd says, or the user's own (XDG base directories)."""
-    if "STATE_DIRECTORY" in os.environ:
-        return Path(os.environ["STATE_DIRECTORY"])
-    return Path(os.environ.get("XDG_STATE_HOME", "~/.local/state")).expanduser() / "face-appliance"

@@ -390,12 +390,7 @@ def check_network(device: Device, observer: Container) -> None:
             device.configure("# name =", f'name = "{NAME}"')
             browsing.sees("=;", f";{NAME};", ADDRESS)
             with second_appliance():
-                names = until(
-                    lambda: sorted(n for n in {e["name"] for e in discovered()} if n.startswith(NAME))
-                    if len(discovered()) >= 2
-                    else None
-                )
-                true(len(set(names)) == 2, names)
+                names = until(two_names)
                 facts.append(" / ".join(names))
         with check("goodbye at the stop") as facts:
             before = len(browsing.lines)
@@ -418,6 +413,12 @@ def moved(before: str, after: str) -> None:
     """The router gives the device another address."""
     run("ip", "-n", "fa-device", "address", "delete", f"{before}/24", "dev", "eth0")
     run("ip", "-n", "fa-device", "address", "add", f"{after}/24", "dev", "eth0")
+
+
+def two_names() -> list[str]:
+    """Those that the two appliances have agreed on; empty while they have not."""
+    names = sorted({each["name"] for each in discovered()})
+    return names if len(names) == 2 and all(name.startswith(NAME) for name in names) else []
 
 
 @contextmanager
@@ -468,7 +469,8 @@ def check_mishaps(device: Device) -> None:
         device.run("fallocate", "-l", int(free[0]) * int(free[1]) - 2**20, "/fill")
         status, _ = curl("/faces", "-X", "POST", "--data-binary", f"@{PROJECT}/models/portrait.jpg", key=device.key)
         true(status == 200, status)
-        status, body = until(lambda: answer if "disk" in (answer := curl("/healthz", key=device.key))[1] else None, 10)
+        until(lambda: '"disk"' in curl("/healthz", key=device.key)[1], 10)
+        status, body = curl("/healthz", key=device.key)
         facts.append(f"{status} {json.loads(body)['reasons']}")
         until(lambda: "disk" in device.shown("StatusText"), 10)
         device.says("systemctl", "restart", SERVICE)

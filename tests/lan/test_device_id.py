@@ -1,6 +1,9 @@
 """The device's id: the same at every start, another on another board, and nothing can be told from it."""
 
+import base64
+import hashlib
 import re
+import ssl
 
 import pytest
 
@@ -78,3 +81,20 @@ def test_a_machine_that_does_not_say_is_its_architecture(machine):
     _, _, tree = machine(model="\0")
     assert re.fullmatch(r"\w+", identity.board(tree))
     assert re.fullmatch(r"\w+", identity.board(tree / "nowhere"))
+
+
+def test_the_fingerprint_is_that_of_the_certificate_whatever_its_lines(tmp_path):
+    content = bytes(range(256))
+    pem = tmp_path / "certificate.pem"
+    pem.write_text(ssl.DER_cert_to_PEM_cert(content))
+    expected = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+    assert identity.fingerprint(pem) == expected
+    assert len(expected) == 43
+
+
+@pytest.mark.parametrize("text", ["", "no certificate", "\xe9"])
+def test_what_is_no_certificate_is_told(tmp_path, text):
+    pem = tmp_path / "certificate.pem"
+    pem.write_text(text, "utf-8")
+    with pytest.raises(ValueError, match=""):
+        identity.fingerprint(pem)
