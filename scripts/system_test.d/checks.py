@@ -26,6 +26,9 @@ PATIENCE = 60.0
 SERVICE = "face-appliance"
 SETTINGS = "/etc/face-appliance/appliance.toml"
 
+NOTICED = 1.5
+"""Seconds within which a running device notices changed keys. It is not asked meanwhile: wrong keys are counted."""
+
 RESTART = 133
 """Exit status of systemd-nspawn when the container wants to begin again."""
 
@@ -215,6 +218,11 @@ class Device(Container):
         """A property of the unit."""
         return self.says("systemctl", "show", "-p", what, "--value", SERVICE)
 
+    def resident(self) -> int:
+        """Bytes of memory the program holds."""
+        status = self.says("cat", f"/proc/{self.shown('MainPID')}/status")
+        return 1024 * int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0])
+
     @property
     def version(self) -> str:
         return Path(f"{self.root}/opt/face-appliance/current").readlink().name
@@ -285,7 +293,7 @@ def check_installation(device: Device) -> None:
     with check("active, READY, and says how it is", device.journal) as facts:
         true(device.shown("ActiveState") == "active", device.shown("ActiveState"))
         until(lambda: device.shown("StatusText") == "There is no camera, or it cannot be opened.", 20)
-        facts.append(f"{int(device.shown('MemoryCurrent')) / 2**20:.0f} MB")
+        facts.append(f"{device.resident() / 2**20:.0f} MB")
         device.configure('driver = "auto"', 'driver = "none"')
         until(lambda: device.shown("StatusText") == "Everything works.", 20)
     with check("installed again: nothing changes but the restart"):
@@ -349,9 +357,11 @@ def check_answers(device: Device) -> None:
         true("from=192.0.2.1" in logged.splitlines()[-1], logged)
     with check("a key that is revoked is refused at once"):
         added = device.says("appliance", "keys", "add", "guest").splitlines()[-1]
-        until(lambda: curl("/version", key=added)[0] == 200, 5)
+        time.sleep(NOTICED)
+        true(curl("/version", key=added)[0] == 200, "a new key is not taken")
         device.says("appliance", "keys", "revoke", "guest")
-        until(lambda: curl("/version", key=added)[0] == 401, 5)
+        time.sleep(NOTICED)
+        true(curl("/version", key=added)[0] == 401, "it is still taken")
 
 
 FOUR_FRAMES = """
@@ -460,13 +470,11 @@ def check_mishaps(device: Device) -> None:
         until(lambda: int(device.shown("NRestarts")) > restarts, 90)
         answering(PATIENCE, key=device.key)
         facts.append(f"after {time.monotonic() - begin:.0f} s")
-        true(
-            "Watchdog timeout" in device.says("journalctl", "-q", "-u", SERVICE, "-n", "60", "-o", "cat"),
-            "by something else",
-        )
+        logged = device.says("journalctl", "-q", "-u", SERVICE, "-n", "500", "-o", "cat")
+        true("Watchdog timeout" in logged, "by something else")
     with check("disk full: answers, and says so", device.journal) as facts:
-        free = device.says("stat", "-f", "-c", "%a %S", "/").split()
-        device.run("fallocate", "-l", int(free[0]) * int(free[1]) - 2**20, "/fill")
+        free, block = map(int, device.says("stat", "-f", "-c", "%a %S", "/").split())
+        device.says("fallocate", "-l", free * block - 2**20, "/fill")
         status, _ = curl("/faces", "-X", "POST", "--data-binary", f"@{PROJECT}/models/portrait.jpg", key=device.key)
         true(status == 200, status)
         until(lambda: '"disk"' in curl("/healthz", key=device.key)[1], 10)
