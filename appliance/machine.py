@@ -3,12 +3,13 @@
 import logging
 import os
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import appliance_models
 
-from appliance import __version__, identity, lan, memory
+from appliance import __version__, identity, memory
 from appliance.api.access import Access
 from appliance.api.app import API_VERSION, FaceApi
 from appliance.api.documented import Documented
@@ -30,7 +31,6 @@ from appliance.camera.v4l2 import V4l2Camera
 from appliance.config import CameraSection, Config, EngineSection
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.decode import EncodedPicture
-from appliance.lan import Advertisement
 from appliance.observation.events import Broadcast
 from appliance.observation.observer import Observer
 from appliance.supervision import Supervisor
@@ -39,6 +39,9 @@ from appliance.vision.engine import EnginePool, FaceEngine
 from appliance.vision.loading import Choice, Chosen
 from appliance.vision.runtime import RUNTIME, RUNTIME_VERSION
 from appliance.vision.store import ModelError, ModelStore, Role
+
+if TYPE_CHECKING:
+    from appliance.lan import Advertisement
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +133,7 @@ class Machine:
             connections=config.server.connections,
             refused=metrics.refused,
         )
-        self._lan = self._advertisement() if config.lan.enabled else None
+        self._lan = self._advertisement()
 
     def run(self) -> int:
         """Works until a signal or a dead worker ends it; returns the exit status."""
@@ -179,10 +182,18 @@ class Machine:
         memory.give_back()
         log.info("ready: %d engine(s) of %d thread(s)", count, section.threads)
 
-    def _advertisement(self) -> Advertisement:
+    def _advertisement(self) -> "Advertisement | None":
+        """None for a device that is not to be found on the LAN, or answers itself alone."""
+        if not self._config.lan.enabled:
+            return None
+        if all(ip_address(each).is_loopback for each in self._http.addresses):
+            log.info("not announced on the LAN: the server answers this device alone")
+            return None
+        from appliance import lan  # here, because it brings 6 MB along that others need not have
+
         device_id, model = identity.device_id(state_folder()), identity.board()
         digits = device_id[:6]
-        return Advertisement(
+        return lan.Advertisement(
             self._config.lan.name or f"Face Appliance {digits}",
             f"face-appliance-{digits}",
             self._http.addresses,
