@@ -72,11 +72,8 @@ class Advertisement:
 
     def run(self) -> None:
         """Announces until `stop`, then says goodbye. A network that fails is a warning, and tried again."""
-        if network.loopback_only(self._bound):
-            log.info("not announced on the LAN: the server answers this device alone")
-        else:
-            logging.getLogger("zeroconf").addFilter(_in_one_line)
-            asyncio.run(self._until_stopped())
+        logging.getLogger("zeroconf").addFilter(_in_one_line)
+        asyncio.run(self._until_stopped())
 
     def stop(self) -> None:
         """Ends `run` from another thread; returns at once, the goodbye takes 0.3 s."""

@@ -3,12 +3,13 @@
 import logging
 import os
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import appliance_models
 
-from appliance import __version__, audit, identity, keys, lan, memory, state
+from appliance import __version__, audit, identity, keys, memory, state
 from appliance.api.access import Access
 from appliance.api.app import API_VERSION, FaceApi
 from appliance.api.attempts import Attempts
@@ -35,7 +36,6 @@ from appliance.config import CameraSection, Config, ConfigError, EngineSection
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.decode import EncodedPicture
 from appliance.keys import KeyStore
-from appliance.lan import Advertisement
 from appliance.observation.events import Broadcast
 from appliance.observation.observer import Observer
 from appliance.supervision import ServiceManager, Supervisor, Watchdog
@@ -44,6 +44,9 @@ from appliance.vision.engine import EnginePool, FaceEngine
 from appliance.vision.loading import Choice, Chosen
 from appliance.vision.runtime import RUNTIME, RUNTIME_VERSION
 from appliance.vision.store import ModelError, ModelStore, Role
+
+if TYPE_CHECKING:
+    from appliance.lan import Advertisement
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +157,7 @@ class Machine:
             raise ConfigError(
                 f"server.host {error} lets others in and there is no key: `appliance keys add NAME`, or access.open = true"
             ) from error
-        self._lan = self._advertisement() if config.lan.enabled else None
+        self._lan = self._advertisement()
         self._pulse = Pulse(self._http.addresses[0], self._http.port)
         self._watchdog = Watchdog(self._manager, [self._pulse.trouble, self._hanging_engine, self._blind_camera])
 
@@ -226,11 +229,19 @@ class Machine:
         self._manager.ready()
         log.info("ready: %d engine(s) of %d thread(s)", count, section.threads)
 
-    def _advertisement(self) -> Advertisement:
+    def _advertisement(self) -> "Advertisement | None":
+        """None for a device that is not to be found on the LAN, or answers itself alone."""
+        if not self._config.lan.enabled:
+            return None
+        if all(ip_address(each).is_loopback for each in self._http.addresses):
+            log.info("not announced on the LAN: the server answers this device alone")
+            return None
+        from appliance import lan  # here, because it brings 6 MB along that others need not have
+
         device_id, model = identity.device_id(self._state), identity.board()
         digits = device_id[:6]
         fingerprint = self._fingerprint()
-        return Advertisement(
+        return lan.Advertisement(
             self._config.lan.name or f"Face Appliance {digits}",
             f"face-appliance-{digits}",
             self._http.addresses,

@@ -15,11 +15,6 @@ _CONNECTED = {"up", "unknown"}
 """Operational states (RFC 2863) of an interface that carries packets; drivers that do not tell say "unknown"."""
 
 
-def loopback_only(bound: Iterable[str]) -> bool:
-    """Whether sockets that are bound to these addresses answer this device alone."""
-    return all(_parsed(each).is_loopback for each in bound)
-
-
 def reachable(bound: Iterable[str]) -> tuple[str, ...]:
     """Where others on the LAN reach sockets bound to these addresses, 0.0.0.0 and :: among them: IPv4 first, in order.
 

@@ -132,7 +132,7 @@ class Host:
 @contextmanager
 def local_network(folder: Path, *addresses: str | None, ipv6: bool = False) -> Iterator[list[Host]]:
     """A bridge with a host for each address, such as 10.97.0.1/24; None: a host without one."""
-    names = [f"fa-test-{place}" for place in range(len(addresses) + 1)]
+    names = [f"fa-test-{os.getpid()}-{place}" for place in range(len(addresses) + 1)]
     switch, hosts = names[0], [Host(name, folder) for name in names[1:]]
     try:
         for name in names:

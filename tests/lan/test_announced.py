@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import cv2
+import pytest
 from cameras import noisy, on_canvas
 from devices import Child, until
 from networks import HERE, SERVICE, WEB, local_network, needs_namespaces
@@ -243,18 +244,28 @@ def test_a_start_without_any_address(tmp_path: Path) -> None:
         assert child.terminate() == 0
 
 
-def test_one_address_is_announced_alone_and_loopback_not_at_all(tmp_path: Path) -> None:
+def test_one_address_is_announced_alone(tmp_path: Path) -> None:
     with local_network(tmp_path, "10.97.0.1/24", "10.97.0.2/24") as (device, other):
         device.ip("address", "add", "10.97.0.9/24", "dev", "eth0")
         with device.announce("Entrance", bound=["10.97.0.9"]) as announcer:
             assert announcer.logged("at 10.97.0.9\n")
             assert [each["addresses"] for each in other.discover()] == [["10.97.0.9"]]
-        with device.announce("Entrance", bound=["127.0.0.1", "::1"]) as announcer:
-            assert announcer.logged(
-                "INFO appliance.lan: not announced on the LAN: the server answers this device alone"
-            )
-            assert other.discover() == []
-            assert announcer.end() < 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "host", "said"),
+    [(QUICK, "127.0.0.1", 1), (QUICK, "::1", 1), (f"{QUICK}[lan]\nenabled = false\n", "0.0.0.0", 0)],
+)
+def test_a_device_for_itself_alone_is_not_announced(tmp_path: Path, settings: str, host: str, said: int) -> None:
+    with (
+        local_network(tmp_path, "10.97.0.1/24", ipv6=True) as (device,),
+        device.listen() as listener,
+        Child(tmp_path, settings, ("--host", host), inside=device.command()) as child,
+    ):
+        child.logged(r"ready: ")
+        assert child.log.count("not announced on the LAN: the server answers this device alone\n") == said
+        assert child.terminate() == 0
+        assert listener.records("Pointer") == []
 
 
 def test_all_addresses_are_ipv4_and_ipv6(tmp_path: Path) -> None:
