@@ -1,4 +1,4 @@
-"""The command line: serve, detect, compare, liveness, selftest."""
+"""The command line: serve, keys, discover, detect, compare, liveness, selftest."""
 
 import argparse
 import json
@@ -6,18 +6,25 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance import __version__, config
+from appliance import __version__, audit, config, keys, state
 from appliance.config import Config, ConfigError
 from appliance.faults import Fault
+from appliance.keys import KeysError, Scope
 
 if TYPE_CHECKING:
     from appliance.face.types import DetectLimits
+    from appliance.lan import Found
 
 EX_CONFIG = 78
 """Exit status for a configuration that cannot be used (sysexits.h); systemd does not restart on it."""
+
+
+DEFAULT_SCOPES = (Scope.RECOGNISE, Scope.LIVE)
+"""Of a key that is made without saying what it opens."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=settings.log.level.upper() if options.command == "serve" else logging.ERROR,
         format="%(levelname)-7s %(name)s: %(message)s",
     )
+    audit.log.setLevel(logging.INFO)  # whatever log.level is
     run: Callable[[argparse.Namespace, Config], int] = options.run
     try:
         status = run(options, settings)
@@ -55,10 +63,19 @@ def _parser() -> argparse.ArgumentParser:
             raise ValueError
         return number
 
-    def command(name: str, run: Callable[[argparse.Namespace, Config], int], summary: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=summary, description=summary)
+    def seconds(text: str) -> float:
+        number = float(text)
+        if not 0 < number <= 60:
+            raise ValueError
+        return number
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace, Config], int], summary: str, group: Any = commands
+    ) -> argparse.ArgumentParser:
+        added = group.add_parser(name, help=summary, description=summary)
         added.add_argument("--config", type=Path, metavar="FILE", help="TOML file; without it the defaults hold")
         added.set_defaults(run=run)
+        assert isinstance(added, argparse.ArgumentParser)
         return added
 
     serve = command("serve", _serve, "Answer the HTTP API.")
@@ -68,6 +85,28 @@ def _parser() -> argparse.ArgumentParser:
         "--demonstration", action="store_true", help="show the bundled pictures when no camera is configured or found"
     )
     serve.add_argument("--print-config", action="store_true", help="print the effective configuration and stop")
+    discover = command("discover", _discover, "List the appliances of the LAN.")
+    discover.add_argument("--json", action="store_true", help="as JSON, with all that they say of themselves")
+    discover.add_argument(
+        "--timeout", type=seconds, default=3.0, metavar="SECONDS", help="how long to listen (default 3)"
+    )
+    summary = "Make, list and revoke API keys; a running device notices by itself."
+    acts = commands.add_parser("keys", help=summary, description=summary)
+    group = acts.add_subparsers(dest="act", required=True, metavar="ACT")
+    add = command("add", _add_key, "Make a key and print it: it cannot be shown again.", group)
+    add.add_argument("name", metavar="NAME", help="whose key it is, for the log")
+    add.add_argument(
+        "--scope",
+        dest="scopes",
+        action="append",
+        type=Scope,
+        choices=list(Scope),
+        help="what it opens; may be given again (default: recognise and live)",
+    )
+    listing = command("list", _list_keys, "List the keys.", group)
+    listing.add_argument("--json", action="store_true", help="as JSON")
+    revoke = command("revoke", _revoke_key, "Forget a key; whoever has it is out.", group)
+    revoke.add_argument("name", metavar="NAME")
     detect = command("detect", _detect, "Find the faces in photos.")
     detect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
     detect.add_argument("--minsize", type=positive, default=48, metavar="PX", help="smallest face (default 48)")
@@ -98,12 +137,93 @@ def _serve(options: argparse.Namespace, settings: Config) -> int:
 
     try:
         machine = Machine(settings, demonstrate=options.demonstration)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EX_CONFIG
     except (OSError, ValueError) as error:
         print(f"cannot listen on {settings.server.host}:{settings.server.port}: {error}", file=sys.stderr)
         return 1
     status = machine.run()
     logging.shutdown()
     os._exit(status)  # a thread may still be inside the TFLite runtime, and Python's own way out would abort it there
+
+
+def _discover(options: argparse.Namespace, _settings: Config) -> int:
+    from appliance import lan
+
+    try:
+        found = lan.discover(options.timeout)
+    except OSError as error:
+        print(_complaint("LAN", error), file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps([asdict(each) for each in found], ensure_ascii=False, indent=2))
+    elif found:
+        _print_table(found)
+    else:
+        print(f"no appliance answered within {options.timeout:g} s", file=sys.stderr)
+    return 0
+
+
+def _print_table(found: "Sequence[Found]") -> None:
+    """A row an appliance; as wide as it must be where nobody looks, and nothing in it is markup."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "address", "API / SDK", "state", "auth", "TLS", box=SIMPLE)
+    for each in found:
+        told = {key: each.txt.get(key, "?") for key in ("api", "sdk", "st", "auth", "tls")}
+        hosts = [f"[{address}]" if ":" in address else address for address in each.addresses]
+        table.add_row(
+            each.name,
+            "\n".join(f"{host}:{each.port}" for host in hosts),
+            f"{told['api']} / {told['sdk']}",
+            told["st"],
+            told["auth"],
+            each.txt.get("fp", "?") if told["tls"] == "1" else "no",
+        )
+    Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else 1000).print(table)
+
+
+def _add_key(options: argparse.Namespace, settings: Config) -> int:
+    scopes = options.scopes or DEFAULT_SCOPES
+    try:
+        token = keys.add(_keys_file(settings), options.name, scopes)
+    except (OSError, KeysError) as error:
+        print(_complaint(keys.FILE, error), file=sys.stderr)
+        return 1
+    print(f"The key of {options.name} ({', '.join(scopes)}); it cannot be shown again:", file=sys.stderr)
+    print(token)
+    return 0
+
+
+def _list_keys(options: argparse.Namespace, settings: Config) -> int:
+    try:
+        found = [keys.record(key) for key in keys.read(_keys_file(settings))]
+    except KeysError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(found))
+        return 0
+    for key in found:
+        print(f"{key['name']:<24} {' '.join(key['scopes']):<24} {key['created']}")
+    return 0
+
+
+def _revoke_key(options: argparse.Namespace, settings: Config) -> int:
+    try:
+        keys.revoke(_keys_file(settings), options.name)
+    except (OSError, KeysError) as error:
+        print(_complaint(keys.FILE, error), file=sys.stderr)
+        return 1
+    print(f"revoked: {options.name}", file=sys.stderr)
+    return 0
+
+
+def _keys_file(settings: Config) -> Path:
+    return state.folder(settings.state.folder) / keys.FILE
 
 
 def _detect(options: argparse.Namespace, settings: Config) -> int:
@@ -170,7 +290,7 @@ def _answered(sources: Sequence[Path], question: Callable[[], str]) -> int:
     return 0
 
 
-def _complaint(what: object, error: OSError | Fault) -> str:
+def _complaint(what: object, error: OSError | Fault | KeysError) -> str:
     return f"{error.filename or what}: {error.strerror}" if isinstance(error, OSError) else f"{what}: {error}"
 
 

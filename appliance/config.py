@@ -6,10 +6,12 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Auto = Literal["auto"]
 Precision = Literal["auto", "int8", "float16"]
+HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")]
+Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.\[\]:-]+$")]
 RestrictablePath = Literal["/faces", "/alignedfaces", "/similarity", "/liveness/multiframe"]
 
 
@@ -23,13 +25,31 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
+def _fits_a_label(name: str) -> str:
+    """A DNS label has 63 bytes (RFC 1035, 2.3.4); "-99" must fit when the name is taken."""
+    if len(name.encode()) > 60:
+        raise ValueError("at most 60 bytes of UTF-8")
+    return name
+
+
 class ServerSection(Section):
     """The HTTP server."""
 
     host: str = Field(
-        default="127.0.0.1", min_length=1, description="Address to listen on; 127.0.0.1 answers this device alone."
+        default="127.0.0.1",
+        min_length=1,
+        description="Address to listen on; 127.0.0.1 answers this device alone, 0.0.0.0 all of IPv4, :: all of both.",
     )
     port: int = Field(default=9297, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    front_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port on 127.0.0.1 for a TLS front that begins each connection with a PROXY line (version 1); unset: none.",
+    )
+    front_certificate: Annotated[Path, Field(strict=False)] | None = Field(
+        default=None, description="That of the TLS front: its fingerprint is announced on the LAN, for clients to pin."
+    )
     max_body_mib: int = Field(default=8, ge=1, le=64, description="Largest request body, in MiB.")
     max_megapixels: float = Field(
         default=40, gt=0, le=200, description="Largest picture, read from its header before decoding."
@@ -110,6 +130,10 @@ class CameraSection(Section):
         description="A camera that worked and has not come back for so long, or a driver that hangs, ends the process, "
         "so that systemd starts it anew.",
     )
+    watchdog: bool = Field(
+        default=False,
+        description="True: systemd also restarts a device whose camera shows nothing new for half a minute.",
+    )
 
     @model_validator(mode="after")
     def _source_for_replay(self) -> Self:
@@ -141,11 +165,39 @@ class LiveSection(Section):
 class AccessSection(Section):
     """Who may ask what, and until when."""
 
+    open: bool = Field(default=False, description="true: nobody needs a key, whoever reaches this device may ask.")
+    loopback: bool = Field(default=True, description="true: 127.0.0.1 and ::1, this device itself, need no key.")
+    hosts: Annotated[tuple[HostName, ...], Field(strict=False)] = Field(
+        default=(), description="Names of this device beside localhost, its host name and those that end in .local."
+    )
+    origins: Annotated[tuple[Origin, ...], Field(strict=False)] = Field(
+        default=(), description='Origins whose pages may ask (CORS), such as "https://door.example"; each needs a key.'
+    )
     restricted: Annotated[tuple[RestrictablePath, ...], Field(strict=False)] = Field(
         default=(), description="Documented paths that are switched off (INF-25, 406)."
     )
     expires: date | None = Field(
         default=None, description="Last day on which the API answers (INF-26, 406, after it); unset: for ever."
+    )
+
+
+class LanSection(Section):
+    """How the device is found on the LAN."""
+
+    enabled: bool = Field(default=True, description="Announced by multicast DNS, unless it answers this device alone.")
+    name: Annotated[str, Field(min_length=1, pattern=r"^[^.\x00-\x1f\x7f]+$"), AfterValidator(_fits_a_label)] | None = (
+        Field(
+            default=None,
+            description='For people, and everyone on the LAN reads it; unset: "Face Appliance" and six digits of its own.',
+        )
+    )
+
+
+class StateSection(Section):
+    """What must outlive the program: keys, and the configuration of the last start."""
+
+    folder: Annotated[Path, Field(strict=False)] | None = Field(
+        default=None, description="Unset: $STATE_DIRECTORY, which systemd sets, else ~/.local/state/face-appliance."
     )
 
 
@@ -166,6 +218,8 @@ class Config(Section):
     camera: CameraSection = CameraSection()
     live: LiveSection = LiveSection()
     access: AccessSection = AccessSection()
+    lan: LanSection = LanSection()
+    state: StateSection = StateSection()
     log: LogSection = LogSection()
 
 

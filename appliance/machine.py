@@ -3,21 +3,26 @@
 import logging
 import os
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import appliance_models
 
-from appliance import __version__, memory
+from appliance import __version__, audit, identity, keys, memory, state
 from appliance.api.access import Access
 from appliance.api.app import API_VERSION, FaceApi
+from appliance.api.attempts import Attempts
 from appliance.api.documented import Documented
 from appliance.api.health import Health
 from appliance.api.intake import Intake
 from appliance.api.live import Live, NoCamera
 from appliance.api.metrics import Metrics
+from appliance.api.origins import Origins
 from appliance.api.page import Page
-from appliance.api.server import HttpServer
+from appliance.api.pulse import Pulse
+from appliance.api.restrictions import Restrictions
+from appliance.api.server import FRONT_HOST, ExposedError, HttpServer
 from appliance.api.streams import Snapshots, Streams
 from appliance.camera import picamera, v4l2
 from appliance.camera.condition import Inspector
@@ -27,17 +32,21 @@ from appliance.camera.picamera import PiCamera
 from appliance.camera.replay import DEMONSTRATION, Replay
 from appliance.camera.source import FrameSource, Ring
 from appliance.camera.v4l2 import V4l2Camera
-from appliance.config import CameraSection, Config, EngineSection
+from appliance.config import CameraSection, Config, ConfigError, EngineSection
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.decode import EncodedPicture
+from appliance.keys import KeyStore
 from appliance.observation.events import Broadcast
 from appliance.observation.observer import Observer
-from appliance.supervision import Supervisor
+from appliance.supervision import ServiceManager, Supervisor, Watchdog
 from appliance.vision import loading, selftest
 from appliance.vision.engine import EnginePool, FaceEngine
 from appliance.vision.loading import Choice, Chosen
 from appliance.vision.runtime import RUNTIME, RUNTIME_VERSION
 from appliance.vision.store import ModelError, ModelStore, Role
+
+if TYPE_CHECKING:
+    from appliance.lan import Advertisement
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +58,15 @@ MOST_ENGINES = 4
 TICK_SECONDS = 1.0
 """How often the main thread looks after things."""
 
+LOAN_SECONDS = 120.0
+"""An engine that has been out for so long hangs: a thousand faces, the most a request may ask for, take a busy x86-64 core
+11 s, and a Pi some times that; clients give up after 30 s."""
+
 CAMERA_STOP_SECONDS = 0.5
 """How long the camera may take to close at the stop; the process ends without it otherwise."""
+
+GOODBYE_SECONDS = 1.0
+"""How long the LAN may take to hear that the device is gone; three packets within 0.3 s do it."""
 
 ASIDE_SECONDS = 0.5
 """How often the live analysis, while it waits for requests to be answered, looks whether it should end."""
@@ -61,16 +77,20 @@ DEMONSTRATION_SECONDS = 8.0
 IDLE_SECONDS = 30.0
 """A large network that nobody has asked for so long is given up; building it again costs about one run of it."""
 
+ANNOUNCED: Mapping[str, Literal["loading", "ready", "fault"]] = {"starting": "loading", "ok": "ready", "fault": "fault"}
+"""The state on the LAN by the status in /healthz."""
+
 
 class Machine:
     """The whole device."""
 
     def __init__(self, config: Config, *, demonstrate: bool = False) -> None:
         """Binds the socket. With `demonstrate`, bundled pictures stand in for a camera that is neither configured nor there.
-        Raises OSError when the address cannot be had.
+        Raises OSError when the address cannot be had, ConfigError when others reach it and nobody has a key.
         """
         memory.keep_small()
         self._supervisor = Supervisor()
+        self._manager = ServiceManager()
         self._config = config
         self._choice: Choice = {}
         self._engines = EnginePool(config.server.queue, config.server.patience_s)
@@ -85,7 +105,11 @@ class Machine:
         self._observer = Observer(
             self._ring, self._observing_engine, broadcast, config.live.analysis_fps, liveness=multi
         )
-        health = Health(camera_state, self._model_faults)
+        self._state = state.folder(config.state.folder)
+        self._keys = KeyStore(self._state / keys.FILE)
+        health = self._health = Health(
+            camera_state, self._model_faults, self._keys.problem, lambda: state.full(self._state)
+        )
         usable = self._camera or NoCamera()
         streams = Streams(
             usable,
@@ -106,46 +130,84 @@ class Machine:
                 "event_listeners": ("Open event streams.", lambda: streams.listeners.taken),
             },
         )
-        self._http = HttpServer(
-            FaceApi(
-                Documented(self._engines, intake, self._facts),
-                Live(self._engines, usable, self._ring),
-                streams,
-                health,
-                metrics,
-                Page(),
-                Access(restricted, config.access.expires),
-            ),
-            config.server.host,
-            config.server.port,
-            workers=engine_count(config.engine) + config.server.queue + config.live.viewers + config.live.listeners,
-            max_body=max_body,
-            connections=config.server.connections,
-            refused=metrics.refused,
+        app = FaceApi(
+            Documented(self._engines, intake, self._facts),
+            Live(self._engines, usable, self._ring),
+            streams,
+            health,
+            metrics,
+            Page(),
+            Origins(config.access.hosts, config.access.origins),
+            Access(self._keys, Attempts(), everyone=config.access.open, loopback=config.access.loopback),
+            Restrictions(restricted, config.access.expires),
         )
+        try:
+            self._http = HttpServer(
+                app,
+                config.server.host,
+                config.server.port,
+                workers=engine_count(config.engine) + config.server.queue + config.live.viewers + config.live.listeners,
+                max_body=max_body,
+                connections=config.server.connections,
+                refused=metrics.refused,
+                front_port=config.server.front_port,
+                private=self._keys.empty() and not config.access.open,
+            )
+        except ExposedError as error:
+            raise ConfigError(
+                f"server.host {error} lets others in and there is no key: `appliance keys add NAME`, or access.open = true"
+            ) from error
+        self._lan = self._advertisement()
+        self._pulse = Pulse(self._http.addresses[0], self._http.port)
+        self._watchdog = Watchdog(self._manager, [self._pulse.trouble, self._hanging_engine, self._blind_camera])
 
     def run(self) -> int:
         """Works until a signal or a dead worker ends it; returns the exit status."""
         self._supervisor.start("http", self._http.run)
         log.info("listening on http://%s:%d, models are loading", self._config.server.host, self._http.port)
+        if self._config.server.front_port is not None:
+            log.info("the TLS front is expected at %s:%d", FRONT_HOST, self._http.front_port)
+        if self._config.access.open:
+            log.warning("access.open: nobody needs a key")
+        audit.configuration(self._state, self._config.model_dump(mode="json"))
+        announcing = self._lan and self._supervisor.start("lan", self._lan.run)
         self._supervisor.start("models", self._load)
         if self._camera:
             self._supervisor.start("camera", self._camera.run)
             self._supervisor.start("observer", self._observer.run)
+        if self._manager.watches:
+            self._supervisor.start("pulse", self._pulse.run)
         status = self._supervisor.wait(self._tick, TICK_SECONDS)
+        self._manager.stopping()
+        self._pulse.stop()
+        if self._lan:
+            self._lan.stop()
         self._ring.close()
         self._observer.stop()
         self._http.stop()
         if self._camera:
             self._camera.stop(CAMERA_STOP_SECONDS)
+        if announcing:
+            announcing.join(GOODBYE_SECONDS)
         log.info("stopped")
         return status
 
     def _tick(self) -> None:
+        self._keys.refresh()
         loading.give_up_idle(self._choice, IDLE_SECONDS)
+        self._manager.status(self._health.words())
+        if self._manager.watches:
+            self._watchdog.tick()
         lost = self._camera and self._camera.given_up(self._config.camera.restart_after_s)
         if lost:
             self._supervisor.fail(f"camera: {lost}; ending, so that a new process can begin")
+
+    def _hanging_engine(self) -> str | None:
+        return f"an engine has been out for {LOAN_SECONDS:g} s" if self._engines.longest_loan > LOAN_SECONDS else None
+
+    def _blind_camera(self) -> str | None:
+        trouble = self._camera.state().trouble if self._camera and self._config.camera.watchdog else None
+        return trouble.text if trouble and trouble.blinds else None
 
     def _observing_engine(self) -> FaceEngine | None:
         """An engine that lets posted requests go first, before each run of a network; None while models load."""
@@ -169,7 +231,46 @@ class Machine:
         self._engines.fill([first, *(loading.build(choice, section.threads) for _ in range(count - 1))])
         self._choice = choice  # last: from here on the device says that it is ready
         memory.give_back()
+        self._manager.ready()
         log.info("ready: %d engine(s) of %d thread(s)", count, section.threads)
+
+    def _advertisement(self) -> "Advertisement | None":
+        """None for a device that is not to be found on the LAN, or answers itself alone."""
+        if not self._config.lan.enabled:
+            return None
+        if all(ip_address(each).is_loopback for each in self._http.addresses):
+            log.info("not announced on the LAN: the server answers this device alone")
+            return None
+        from appliance import lan  # here, because it brings 6 MB along that others need not have
+
+        device_id, model = identity.device_id(self._state), identity.board()
+        digits = device_id[:6]
+        fingerprint = self._fingerprint()
+        return lan.Advertisement(
+            self._config.lan.name or f"Face Appliance {digits}",
+            f"face-appliance-{digits}",
+            self._http.addresses,
+            self._http.port,
+            lambda: lan.text(
+                api=API_VERSION,
+                sdk=__version__,
+                device_id=device_id,
+                model=model,
+                liveness=self._config.liveness.mode,
+                auth="none" if self._config.access.open else "key",
+                fingerprint=fingerprint,
+                state=ANNOUNCED[self._health.report()["status"]],
+            ),
+        )
+
+    def _fingerprint(self) -> str | None:
+        """Of the TLS front's certificate; None without one."""
+        certificate = self._config.server.front_certificate
+        try:
+            return identity.fingerprint(certificate) if certificate else None
+        except (OSError, ValueError) as error:
+            log.warning("no TLS front is announced: server.front_certificate: %s", error)
+            return None
 
     def _facts(self) -> Mapping[str, Any]:
         """The body of `/version`. Raises Fault INF-08 while models load."""

@@ -1,9 +1,11 @@
-"""Worker threads that end the process when they die, and the wait for the signal to stop."""
+"""Worker threads that end the process when they die, the wait for the signal to stop, and what systemd is told meanwhile."""
 
 import logging
+import os
 import signal
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 log = logging.getLogger(__name__)
@@ -50,3 +52,59 @@ class Supervisor:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         log.info("%s received", signal.Signals(number).name)
         self._ended.set()
+
+
+class ServiceManager:
+    """systemd, told how the process is (sd_notify(3)); started by anything else, the process tells nobody."""
+
+    def __init__(self) -> None:
+        """Takes the address from NOTIFY_SOCKET: a path, or with a leading @ a name in the abstract namespace."""
+        self._address = os.environ.get("NOTIFY_SOCKET", "").replace("@", "\0", 1)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._status = ""
+
+    @property
+    def watches(self) -> bool:
+        """Whether it wants to hear `alive` again and again."""
+        return bool(self._address) and "WATCHDOG_USEC" in os.environ
+
+    def ready(self) -> None:
+        self._tell("READY=1")
+
+    def stopping(self) -> None:
+        self._tell("STOPPING=1")
+
+    def alive(self) -> None:
+        self._tell("WATCHDOG=1")
+
+    def status(self, text: str) -> None:
+        """One line of plain words for `systemctl status`; sent when it is another than before."""
+        if text != self._status:
+            self._status = text
+            self._tell(f"STATUS={text}")
+
+    def _tell(self, message: str) -> None:
+        if self._address:
+            try:
+                self._socket.sendto(message.encode(), self._address)
+            except OSError as error:
+                log.warning("systemd does not hear %s: %s", message, error)
+
+
+class Watchdog:
+    """Is fed while everything that should be alive is; systemd ends and restarts a process that does not feed it."""
+
+    def __init__(self, manager: ServiceManager, signs: Sequence[Callable[[], str | None]]) -> None:
+        """Each of `signs` says what hangs, in constant words, or None."""
+        self._manager, self._signs = manager, signs
+        self._hanging: list[str] = []
+
+    def tick(self) -> None:
+        """Feeds it, or does not and says why."""
+        hanging = [what for sign in self._signs if (what := sign())]
+        for what in hanging:
+            if what not in self._hanging:
+                log.error("the watchdog is not fed: %s", what)
+        self._hanging = hanging
+        if not hanging:
+            self._manager.alive()

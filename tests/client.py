@@ -12,6 +12,9 @@ from typing import Any, Self
 
 HOST = "127.0.0.1"
 
+ELSEWHERE = "192.0.2.7"
+"""An address that nobody has (RFC 5737)."""
+
 PATIENCE = 30.0
 """Seconds after which real clients give up."""
 
@@ -40,8 +43,9 @@ class Answer:
 class Wire:
     """One connection to a device."""
 
-    def __init__(self, port: int, timeout: float = PATIENCE) -> None:
+    def __init__(self, port: int, timeout: float = PATIENCE, preface: bytes = b"") -> None:
         self.socket = socket.create_connection((HOST, port), timeout=timeout)
+        self.socket.sendall(preface)
         self._reader = self.socket.makefile("rb")
 
     def __enter__(self) -> Self:
@@ -85,13 +89,14 @@ def request(method: str, path: str, body: bytes | None = None, headers: Mapping[
 
 @dataclass(frozen=True)
 class Client:
-    """Asks a device, on a new connection each time."""
+    """Asks a device, on a new connection each time, which begins with `preface`."""
 
     port: int
+    preface: bytes = b""
 
     @contextmanager
     def wire(self, timeout: float = PATIENCE) -> Iterator[Wire]:
-        with Wire(self.port, timeout) as wire:
+        with Wire(self.port, timeout, self.preface) as wire:
             yield wire
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
@@ -105,3 +110,9 @@ class Client:
     ) -> Answer:
         with self.wire() as wire:
             return wire.ask(method, path, body, headers)
+
+
+def from_elsewhere(front_port: int, address: str = ELSEWHERE) -> Client:
+    """A client with another address than this machine's, as the TLS front says it."""
+    family, own = ("TCP6", "::1") if ":" in address else ("TCP4", HOST)
+    return Client(front_port, f"PROXY {family} {address} {own} 40000 {front_port}\r\n".encode())

@@ -13,22 +13,26 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from client import HOST, Client
+from client import ELSEWHERE, HOST, Client, from_elsewhere
 from waitress.channel import HTTPChannel
 
 from appliance.api.access import Access
 from appliance.api.app import FaceApi
+from appliance.api.attempts import Attempts
 from appliance.api.documented import Documented
 from appliance.api.health import Health
 from appliance.api.intake import Intake
 from appliance.api.live import Live, NoCamera
 from appliance.api.metrics import Metrics
+from appliance.api.origins import Origins
 from appliance.api.page import Page
+from appliance.api.restrictions import Restrictions
 from appliance.api.server import HttpServer
 from appliance.api.streams import Snapshots, Streams
 from appliance.camera.condition import Inspector
 from appliance.camera.loop import CameraLoop
 from appliance.camera.source import FrameSource, Ring
+from appliance.keys import KeyStore
 from appliance.observation.events import Broadcast
 from appliance.observation.observer import Observer
 from appliance.vision import loading
@@ -66,14 +70,21 @@ class Device:
         viewers: int = 2,
         listeners: int = 2,
         fps: float = 30,
+        keys: Path | None = None,
+        attempts: Attempts | None = None,
+        loopback: bool = True,
+        full: bool = False,
+        hosts: Collection[str] = (),
+        origins: Collection[str] = (),
     ) -> None:
+        store = KeyStore(keys or Path("/nowhere/keys.json"))
         self.ring = Ring()
         self.camera = CameraLoop(source, self.ring, lambda: Inspector(*size)) if source else None
         usable = self.camera or NoCamera()
         state = self.camera.state if self.camera else None
         broadcast = Broadcast()
         self.observer = Observer(self.ring, lambda: observing, broadcast, fps, liveness=True)
-        health = Health(state, lambda: {"detector": None})
+        health = Health(state, lambda: {"detector": None}, store.problem, lambda: full)
         streams = Streams(
             usable,
             self.ring,
@@ -86,14 +97,16 @@ class Device:
         )
         metrics = Metrics(state, {"stream_viewers": ("Viewers.", lambda: streams.viewers.taken)})
         http = HttpServer(
-            FaceApi(
+            api := FaceApi(
                 Documented(engines, Intake(max_body, max_pixels), dict),
                 Live(engines, usable, self.ring),
                 streams,
                 health,
                 metrics,
                 Page(),
-                Access(restricted, expires, today),
+                Origins(hosts, origins),
+                Access(store, attempts or Attempts(), everyone=False, loopback=loopback),
+                Restrictions(restricted, expires, today),
             ),
             HOST,
             port,
@@ -101,8 +114,12 @@ class Device:
             max_body=max_body,
             connections=connections,
             refused=metrics.refused,
+            front_port=0,
         )
         self.client = Client(http.port)
+        self.front_port = http.front_port
+        self.elsewhere = from_elsewhere(http.front_port)
+        self.routes = [(route.method, route.rule) for route in api._app.routes]
         self._http = http
         work = [http.run, *([self.camera.run, self.observer.run] if self.camera else [])]
         self._threads = [threading.Thread(target=each, name=f"device {each.__qualname__}") for each in work]
@@ -148,7 +165,7 @@ def parts_of(engine: FaceEngine) -> dict[str, Any]:
 
 
 class Child:
-    """A device as a process of its own: `python -m appliance serve`, its log in a file."""
+    """A device as a process of its own: `python -m appliance serve`, its log in a file, its state in a folder."""
 
     def __init__(
         self,
@@ -157,17 +174,20 @@ class Child:
         arguments: Sequence[str] = ("--port", "0"),
         program: Sequence[str] = ("-m", "appliance"),
         environment: dict[str, str] | None = None,
+        inside: Sequence[str] = (),
     ) -> None:
+        """`inside` is what the command line begins with to run somewhere else, such as a network namespace."""
         (folder / "config.toml").write_text(config, "utf-8")
         self.log_file = folder / "log"
+        self.state = folder / "state"
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *program, "serve", "--config", str(folder / "config.toml"), *arguments],
+                [*inside, sys.executable, *program, "serve", "--config", str(folder / "config.toml"), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=folder,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, "STATE_DIRECTORY": str(self.state), **(environment or {})},
             )
 
     def __enter__(self) -> Self:
@@ -191,6 +211,10 @@ class Child:
     def listening(self) -> Client:
         """A client, as soon as the device listens."""
         return Client(int(self.logged(r"listening on \S+:(\d+)")[1]))
+
+    def elsewhere(self, address: str = ELSEWHERE) -> Client:
+        """A client with another address, of a device that has a `front_port`."""
+        return from_elsewhere(int(self.logged(r"TLS front is expected at \S+:(\d+)")[1]), address)
 
     def ready(self) -> Client:
         """A client, as soon as the models are loaded."""

@@ -15,11 +15,17 @@ DIGITS = 5
 """Decimals of coordinates and angles, as in the document's examples."""
 
 
-def answer(body: Mapping[str, Any], code: ResultCode = ResultCode.OK, status: int | None = None) -> bottle.HTTPResponse:
+def answer(
+    body: Mapping[str, Any],
+    code: ResultCode = ResultCode.OK,
+    status: int | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> bottle.HTTPResponse:
     """A JSON answer with `return_msg` at its end; its Content-Type has no charset, because clients compare the string."""
     document = {**body, "return_msg": message(code)}
     content = json.dumps(document, separators=(",", ":")).encode()
-    return bottle.HTTPResponse(content, code.status if status is None else status, {"Content-Type": "application/json"})
+    fields = {"Content-Type": "application/json", **(headers or {})}
+    return bottle.HTTPResponse(content, code.status if status is None else status, fields)
 
 
 def message(code: ResultCode) -> dict[str, str]:
@@ -32,6 +38,8 @@ def failure(fault: Fault) -> bottle.HTTPResponse:
     response = answer({}, fault.code, fault.status)
     if fault.retry_after is not None:
         response.set_header("Retry-After", str(fault.retry_after))
+    if fault.status == 401:
+        response.set_header("WWW-Authenticate", "Bearer")
     return response
 
 

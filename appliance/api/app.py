@@ -11,12 +11,15 @@ import bottle
 
 from appliance import __version__, stages
 from appliance.api import answers
-from appliance.api.access import Access
+from appliance.api.access import ADMIN, ANY_KEY, ANYONE, LIVE, NAME, NO_NAME, RECOGNISE, Access
+from appliance.api.cookie import KeyCookie
 from appliance.api.documented import Documented
 from appliance.api.health import Health
 from appliance.api.live import Live
 from appliance.api.metrics import Metrics
+from appliance.api.origins import ALLOWED, Origins
 from appliance.api.page import Page
+from appliance.api.restrictions import Restrictions
 from appliance.api.streams import Streams
 from appliance.faults import Fault, ResultCode
 
@@ -49,32 +52,40 @@ class FaceApi:
         health: Health,
         metrics: Metrics,
         page: Page,
+        origins: Origins,
         access: Access,
+        restrictions: Restrictions,
     ) -> None:
-        self._access = access
+        self._origins, self._access, self._restrictions = origins, access, restrictions
         self._metrics = metrics
         self._app = bottle.Bottle()
         self._app.config["catchall"] = False
         self._app.default_error_handler = _http_error
-        for method, path, handler in (
-            ("POST", "/faces", documented.faces),
-            ("POST", "/alignedfaces", documented.aligned_faces),
-            ("POST", "/similarity/v2", documented.similarity),
-            ("POST", "/similarity", documented.similarity),
-            ("POST", "/liveness/multiframe", documented.liveness),
-            ("GET", "/version", documented.version),
-            ("GET", "/faces", live.faces),
-            ("GET", "/alignedfaces", live.aligned_faces),
-            ("GET", "/liveness/multiframe", live.liveness),
-            ("GET", "/camera/frame.jpg", streams.frame),
-            ("GET", "/camera/stream.mjpg", streams.stream),
-            ("GET", "/events", streams.events),
-            ("GET", "/healthz", health.healthz),
-            ("GET", "/metrics", metrics.metrics),
-            ("GET", "/", page.index),
-            ("GET", "/app.js", page.script),
-            ("GET", "/style.css", page.style),
+        self._app.add_hook("before_request", self._admit)
+        self._needed = {}
+        cookie = KeyCookie(access)
+        for method, path, needed, handler in (
+            ("POST", "/faces", RECOGNISE, documented.faces),
+            ("POST", "/alignedfaces", RECOGNISE, documented.aligned_faces),
+            ("POST", "/similarity/v2", RECOGNISE, documented.similarity),
+            ("POST", "/similarity", RECOGNISE, documented.similarity),
+            ("POST", "/liveness/multiframe", RECOGNISE, documented.liveness),
+            ("GET", "/version", ANY_KEY, documented.version),
+            ("GET", "/faces", LIVE, live.faces),
+            ("GET", "/alignedfaces", LIVE, live.aligned_faces),
+            ("GET", "/liveness/multiframe", LIVE, live.liveness),
+            ("GET", "/camera/frame.jpg", LIVE, streams.frame),
+            ("GET", "/camera/stream.mjpg", LIVE, streams.stream),
+            ("GET", "/events", LIVE, streams.events),
+            ("GET", "/healthz", ANY_KEY, health.healthz),
+            ("GET", "/metrics", ADMIN, metrics.metrics),
+            ("GET", "/", ANYONE, page.index),
+            ("GET", "/app.js", ANYONE, page.script),
+            ("GET", "/style.css", ANYONE, page.style),
+            ("POST", "/key", ANYONE, cookie.remember),
+            ("DELETE", "/key", ANYONE, cookie.forget),
         ):
+            self._needed[method, path] = needed
             self._app.route(path, method, self._guarded(path, handler))
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -92,11 +103,12 @@ class FaceApi:
                 self._count(environ, status[:3], total, recorder.seconds)
                 log.log(
                     logging.DEBUG if environ["PATH_INFO"] in QUIET else logging.INFO,
-                    "%s %s %s %.1f ms id=%s from=%s",
+                    "%s %s %s %.1f ms id=%s from=%s key=%s",
                     environ["REQUEST_METHOD"], environ["PATH_INFO"].encode("unicode_escape").decode(), status[:3],
-                    total * 1e3, request_id, environ.get("REMOTE_ADDR", "-"),
+                    total * 1e3, request_id, environ["REMOTE_ADDR"], environ.get(NAME, NO_NAME),
                 )  # fmt: skip
-                return start_response(status, [*headers, *own_headers(request_id), ("Server-Timing", timing)])
+                own = [*own_headers(request_id), *self._origins.headers(environ), ("Server-Timing", timing)]
+                return start_response(status, [*headers, *own])
 
             try:
                 return cast("Iterable[bytes]", self._app(environ, answer))
@@ -113,20 +125,29 @@ class FaceApi:
         code = environ.get(CODE, ResultCode.OK.text if route else ResultCode.INVALID_QUERY.text)
         self._metrics.answered(method, route.rule if route else "other", status, code, seconds, stage_seconds)
 
+    def _admit(self) -> None:
+        """Before the route is looked for, so that without a key nobody learns what there is."""
+        environ = bottle.request.environ
+        method = environ["REQUEST_METHOD"].replace("HEAD", "GET")
+        try:
+            self._origins.check(environ)
+            if not self._origins.preflight(environ):
+                self._access.admit(environ, self._needed.get((method, environ["PATH_INFO"]), ANY_KEY))
+                return
+        except Fault as fault:
+            raise _refused(fault) from fault
+        environ[CODE] = ResultCode.OK.text
+        raise answers.answer({}, headers=ALLOWED)
+
     def _guarded(self, path: str, handler: Callable[[], bottle.HTTPResponse]) -> Callable[[], bottle.HTTPResponse]:
         path = path.removesuffix("/v2")
 
         def guarded() -> bottle.HTTPResponse:
             try:
-                self._access.check(path)
+                self._restrictions.check(path)
                 return handler()
             except Fault as fault:
-                if fault.status >= 500:
-                    log.warning("%s", fault, exc_info=fault.__cause__)
-                else:
-                    log.info("%s", fault)
-                bottle.request.environ[CODE] = fault.code.text
-                return answers.failure(fault)
+                return _refused(fault)
 
         return guarded
 
@@ -134,6 +155,15 @@ class FaceApi:
 def own_headers(request_id: str) -> list[tuple[str, str]]:
     """What every answer carries, whoever makes it."""
     return [*VERSION_HEADERS.items(), ("X-Request-Id", request_id)]
+
+
+def _refused(fault: Fault) -> bottle.HTTPResponse:
+    if fault.status >= 500:
+        log.warning("%s", fault, exc_info=fault.__cause__)
+    else:
+        log.info("%s", fault)
+    bottle.request.environ[CODE] = fault.code.text
+    return answers.failure(fault)
 
 
 def _http_error(error: bottle.HTTPError) -> bytes:

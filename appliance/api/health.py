@@ -19,10 +19,14 @@ class Health:
         self,
         camera: Callable[[], CameraState] | None,
         models: Callable[[], Mapping[str, Fault | None]],
+        keys: Callable[[], str | None],
+        full: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`camera` is None for a device without one; `models` gives what is wrong with each, and is empty while they load."""
-        self._camera, self._models, self._clock = camera, models, clock
+        """`camera` is None for a device without one; `models` gives what is wrong with each, and is empty while they load;
+        `keys` gives what is wrong with them, and `full` says whether the disk is.
+        """
+        self._camera, self._models, self._keys, self._full, self._clock = camera, models, keys, full, clock
         self._started = clock()
 
     def healthz(self) -> bottle.HTTPResponse:
@@ -36,7 +40,7 @@ class Health:
     def report(self) -> dict[str, Any]:
         """The body of `/healthz`; `status` is "ok", "starting" or "fault"."""
         camera = self._camera() if self._camera else None
-        reasons = [*self._about_models(), *_about_camera(camera)]
+        reasons = [*self._about_models(), *self._about_keys(), *self._about_disk(), *_about_camera(camera)]
         starting = {"loading", Trouble.STARTING.value}
         status = "ok" if not reasons else "starting" if all(r["state"] in starting for r in reasons) else "fault"
         return {
@@ -45,6 +49,10 @@ class Health:
             "camera": _facts(camera) if camera else None,
             "uptime_s": round(self._clock() - self._started, 1),
         }
+
+    def words(self) -> str:
+        """The same as one line for people."""
+        return " ".join(reason["text"] for reason in self.report()["reasons"]) or "Everything works."
 
     def _about_models(self) -> list[dict[str, str]]:
         models = self._models()
@@ -55,6 +63,16 @@ class Health:
             for name, fault in models.items()
             if fault is not None
         ]
+
+    def _about_keys(self) -> list[dict[str, str]]:
+        if self._keys() is None:
+            return []
+        return [_reason("keys", "keys_damaged", "The file of keys cannot be read: no key is accepted.")]
+
+    def _about_disk(self) -> list[dict[str, str]]:
+        if not self._full():
+            return []
+        return [_reason("disk", "full", "The disk is full: neither keys nor settings can be changed.")]
 
 
 def _about_camera(camera: CameraState | None) -> list[dict[str, str]]:

@@ -1,8 +1,10 @@
 """waitress around the app: bounds on what a client may cost, documented answers to broken HTTP, a clean stop."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 from typing import Any
 
 from waitress import wasyncore
@@ -10,7 +12,7 @@ from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.task import ThreadedTaskDispatcher
 
-from appliance.api.wire import DRAINED, Ledger, Listener
+from appliance.api.wire import DRAINED, FrontListener, Ledger, Listener
 
 STOP_SECONDS = 4.0
 """How long answers in flight may take at the stop; the whole stop has five seconds."""
@@ -31,8 +33,16 @@ _IN_MEMORY = 1 << 40
 """Bytes from which waitress would move a buffer to a temporary file: never."""
 
 
+FRONT_HOST = "127.0.0.1"
+"""Where the TLS front's connections are taken: whoever reaches this may claim any address."""
+
+
+class ExposedError(Exception):
+    """Other devices would reach the server."""
+
+
 class HttpServer:
-    """Serves a WSGI application on one address until it is stopped."""
+    """Serves a WSGI application on one address, and on the port of its TLS front, until it is stopped."""
 
     def __init__(
         self,
@@ -44,12 +54,15 @@ class HttpServer:
         max_body: int,
         connections: int,
         refused: Callable[[int, str], None],
+        front_port: int | None = None,
+        private: bool = False,
     ) -> None:
         """Binds and listens at once; answers from `run` on. `refused` hears of each request that never reaches the app, with
-        its status and code. Raises OSError when the address cannot be had.
+        its status and code. Raises OSError when an address cannot be had, and ExposedError, when it is to be `private`, for
+        one that other devices reach.
         """
         adjustments = Adjustments(
-            host=host,
+            host="*" if host == "::" else host,  # waitress binds :: to IPv6 alone; all addresses are meant
             port=port,
             threads=workers + SPARE_THREADS,
             ident=None,
@@ -68,14 +81,22 @@ class HttpServer:
             clear_untrusted_proxy_headers=True,
             log_socket_errors=False,
         )
+        addresses = [ip_address(info[3][0].partition("%")[0]) for info in adjustments.listen]
+        if private and not all(address.is_loopback for address in addresses):
+            raise ExposedError(host)
         adjustments.ledger = Ledger(max_body * BODIES)
         adjustments.refused = refused
         self._sockets: dict[int, Any] = {}
         self._dispatcher = ThreadedTaskDispatcher()
-        self._listeners = [
-            Listener(app, self._sockets, dispatcher=self._dispatcher, adj=adjustments, sockinfo=info)
-            for info in adjustments.listen
-        ]
+        self._listeners: list[Listener] = []
+        for family, kind, protocol, (address, *rest) in adjustments.listen:
+            taken = self.port if self._listeners else rest[0]
+            info = (family, kind, protocol, (address, taken, *rest[1:]))
+            self._listeners.append(
+                Listener(app, self._sockets, dispatcher=self._dispatcher, adj=adjustments, sockinfo=info)
+            )
+        if front_port is not None:
+            self._listeners.append(self._front(app, adjustments, front_port))
         self._dispatcher.set_thread_count(adjustments.threads)
         self._stopping = threading.Event()
         self._stopped = threading.Event()
@@ -84,6 +105,18 @@ class HttpServer:
     def port(self) -> int:
         """The port that was taken."""
         return int(self._listeners[0].effective_port)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Those that the sockets are bound to, without the TLS front's."""
+        return tuple(
+            str(listener.effective_host) for listener in self._listeners if not isinstance(listener, FrontListener)
+        )
+
+    @property
+    def front_port(self) -> int:
+        """The port that was taken for the TLS front; of a server without one, its own."""
+        return int(self._listeners[-1].effective_port)
 
     def run(self) -> None:
         """Serves until `stop`; then finishes answers in flight, at most for STOP_SECONDS."""
@@ -102,9 +135,15 @@ class HttpServer:
     def stop(self) -> None:
         """Ends `run` from another thread and waits until it has ended."""
         self._stopping.set()
-        for listener in self._listeners:
-            listener.pull_trigger()
+        self._listeners[0].pull_trigger()  # wakes the loop of all; theirs may be closed by then
         self._stopped.wait(STOP_SECONDS + 1)
+
+    def _front(self, app: Callable[..., Iterable[bytes]], adjustments: Adjustments, port: int) -> FrontListener:
+        info = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, (FRONT_HOST, port))
+        try:
+            return FrontListener(app, self._sockets, dispatcher=self._dispatcher, adj=adjustments, sockinfo=info)
+        except OSError as error:
+            raise OSError(error.errno, f"front_port {port}: {error.strerror}") from error
 
     def _busy(self) -> bool:
         """Whether an answer is being worked on or has not been sent in full."""

@@ -11,6 +11,7 @@ from typing import Any
 import bottle
 
 from appliance.api import answers
+from appliance.api.access import ADMITTED
 from appliance.api.health import Health
 from appliance.api.live import Camera
 from appliance.camera.source import CameraError, Ring
@@ -81,11 +82,11 @@ class Places:
 
 
 class Connection:
-    """Whether the client takes what it is sent."""
+    """Whether the client takes what it is sent, and may still have it."""
 
-    def __init__(self, unsent: Callable[[], int]) -> None:
-        """`unsent`: bytes that wait for the client."""
-        self._unsent = unsent
+    def __init__(self, unsent: Callable[[], int], admitted: Callable[[], bool]) -> None:
+        """`unsent`: bytes that wait for the client; `admitted`: whether its key is still good."""
+        self._unsent, self._admitted = unsent, admitted
         self._left = 0
         self._moved = time.monotonic()
 
@@ -98,8 +99,9 @@ class Connection:
         return not left
 
     def gone(self) -> bool:
-        """Whether it has taken nothing for too long."""
-        return self._left > 0 and time.monotonic() - self._moved > STUCK_SECONDS
+        """Whether it has taken nothing for too long, or is not to have more."""
+        stuck = self._left > 0 and time.monotonic() - self._moved > STUCK_SECONDS
+        return stuck or not self._admitted()
 
 
 class Streams:
@@ -148,7 +150,8 @@ class Streams:
     def _stream(
         self, places: Places, kind: str, content: Callable[[Connection], Iterator[bytes]]
     ) -> bottle.HTTPResponse:
-        connection = Connection(bottle.request.environ["appliance.unsent"])
+        environ = bottle.request.environ
+        connection = Connection(environ["appliance.unsent"], environ[ADMITTED])
         places.take()
 
         def sent() -> Iterator[bytes]:

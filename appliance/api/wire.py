@@ -18,7 +18,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error, RequestEntityTooLarge
 
-from appliance.api import answers
+from appliance.api import answers, proxy
 from appliance.api.app import own_headers
 from appliance.faults import Fault, ResultCode
 
@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 DRAINED = 8
 """A body up to this many times the limit is read and thrown away, so that its connection stays usable; beyond it the
 connection is closed after the answer."""
+
+FRAMING = {b"content-length", b"transfer-encoding"}
+"""The headers that say where a request ends."""
 
 REQUEST_SECONDS = 120
 """A request must have arrived by then: 8 MiB in this time is a link of 70 kB/s."""
@@ -119,10 +122,13 @@ class Parser(HTTPRequestParser):
     """Until one is read; waitress logs the path of a request whose client has left, even of one that never had any."""
 
     def parse_header(self, header_plus: bytes) -> None:
+        _check_framing(header_plus)
         try:
             super().parse_header(header_plus)
         except ValueError as error:  # a URI like http://[, a length of thousands of digits
             raise ParsingError(str(error)) from error
+        if "TRANSFER_ENCODING" in self.headers:
+            raise ParsingError("HTTP/1.0 has no Transfer-Encoding")
         if self.body_rcv is None:
             return
         limit = self.adj.max_request_body_size // DRAINED
@@ -146,13 +152,30 @@ class Parser(HTTPRequestParser):
         return consumed
 
 
+def _check_framing(head: bytes) -> None:
+    """Refuses a head that another server before this one may read differently, and so see another request in it (RFC 9112,
+    6.3 and 5.2): two lengths, a folded line, a length by nearly its name.
+    """
+    lines = head.split(b"\r\n")[1:]
+    names = [line.partition(b":")[0].lower() for line in lines]
+    if any(line.startswith((b" ", b"\t")) for line in lines):
+        raise ParsingError("folded header")
+    if sum(name in FRAMING for name in names) > 1:
+        raise ParsingError("more than one Content-Length or Transfer-Encoding")
+    if any(name not in FRAMING and name.replace(b"_", b"-").strip() in FRAMING for name in names):
+        raise ParsingError("malformed Content-Length or Transfer-Encoding")
+    if any(line.lower().startswith(b"transfer-encoding:") and line.count(b",") for line in lines):
+        raise ParsingError("more than one transfer coding")
+
+
 class Task(WSGITask):
-    """A request for the app, which learns how many bytes of its answer wait for the client."""
+    """A request for the app, which learns how many bytes of its answer wait for the client, and whether that came by TLS."""
 
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
         # not of self, which keeps environ: a circle would keep the body until Python looks for circles
         environ["appliance.unsent"] = self.channel.unsent
+        environ["wsgi.url_scheme"] = self.channel.scheme
         return environ
 
 
@@ -188,6 +211,7 @@ class Channel(HTTPChannel):
     parser_class = Parser
     task_class = Task
     error_task_class = Refusal
+    scheme = "http"
 
     def unsent(self) -> int:
         """Bytes of answers that the client's computer has not confirmed: some here, megabytes at times in the kernel. 0 when
@@ -201,6 +225,28 @@ class Channel(HTTPChannel):
         return 0 if state == TCP_CLOSE else int(self.total_outbufs_len) + int.from_bytes(waiting, sys.byteorder)
 
 
+class FrontChannel(Channel):
+    """A connection of the TLS front, which begins with a line that says whose it is."""
+
+    scheme = "https"
+    _preface: bytes | None = b""
+    """What has come of that line; None after it."""
+
+    def received(self, data: bytes) -> bool:
+        if self._preface is None:
+            return bool(super().received(data))
+        self._preface += data
+        line, end, rest = self._preface.partition(b"\r\n")
+        client = proxy.client_of(line) if end else None
+        if client is not None:
+            self.addr, self._preface = client, None
+            return bool(super().received(rest))
+        if end or len(self._preface) >= proxy.LONGEST:
+            log.info("a connection to the front port does not begin with a PROXY line")
+            self.will_close = True
+        return False
+
+
 class Listener(TcpWSGIServer):
     """A listening socket."""
 
@@ -212,3 +258,9 @@ class Listener(TcpWSGIServer):
         for channel in self.active_channels.values():
             if channel.request is not None and time.monotonic() - channel.request.begun > REQUEST_SECONDS:
                 channel.will_close = True
+
+
+class FrontListener(Listener):
+    """The listening socket for the TLS front."""
+
+    channel_class = FrontChannel

@@ -1,5 +1,6 @@
 """A device of our own for the time of a measurement: a child process on a free port of this machine."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
+from pathlib import Path
 from typing import IO
 
 from appliance.evaluation.device import NOT_READY, Answer, Device
@@ -33,35 +35,38 @@ class DeviceFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OwnDevice:
-    """Where the device is, its process, and the seconds from its start to its first answer that is not INF-08."""
+    """Where the device is, its process, the seconds from its start to its first answer that is not INF-08, and its log."""
 
     url: str
     process_id: int
     seconds_to_ready: float
+    log: Path
 
 
 @contextmanager
 def own_device(*options: str) -> Iterator[OwnDevice]:
-    """Starts `appliance serve` with these options, waits until it is ready, stops it by SIGTERM.
+    """Starts `appliance serve` with these options and a state of its own, waits until it is ready, stops it by SIGTERM.
 
     Raises DeviceFailedError.
     """
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "appliance", "serve", "--host", HOST, "--port", str(port), *options]
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w+b") as log:
         started = time.monotonic()
+        environment = {**os.environ, "STATE_DIRECTORY": folder}
         process = subprocess.Popen(  # noqa: S603 (our own command line)
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
         )
         try:
             url = f"http://{HOST}:{port}"
             _wait_until_ready(url, process, log, started + START_LIMIT)
-            yield OwnDevice(url, process.pid, time.monotonic() - started)
+            yield OwnDevice(url, process.pid, time.monotonic() - started, Path(folder) / "log")
         finally:
             _stop(process, log)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

@@ -1,7 +1,8 @@
 """The four answers the API gives, from the parts that each answer one question; and the pool of engines."""
 
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
@@ -224,11 +225,13 @@ def _scene(picture: Picture, face: Face) -> Scene:
 class EnginePool:
     """Lends engines, one borrower each; a bounded number of borrowers may wait, the next one is turned away at once."""
 
-    def __init__(self, waiting: int, patience: float) -> None:
+    def __init__(self, waiting: int, patience: float, clock: Callable[[], float] = time.monotonic) -> None:
         """At most `waiting` borrowers wait, each at most `patience` seconds."""
         self._waiting, self._patience = waiting, patience
+        self._clock = clock
         self._changed = threading.Condition()
         self._idle: list[FaceEngine] | None = None
+        self._lent: dict[FaceEngine, float] = {}
         self._queue = 0
 
     def fill(self, engines: Sequence[FaceEngine]) -> None:
@@ -254,7 +257,9 @@ class EnginePool:
                 raise Fault(ResultCode.NOT_READY, "models are loading", retry_after=1)
             if not self._idle:
                 self._wait()
-            return self._idle.pop()
+            engine = self._idle.pop()
+            self._lent[engine] = self._clock()
+            return engine
 
     def _wait(self) -> None:
         if self._queue >= self._waiting:
@@ -271,6 +276,12 @@ class EnginePool:
         """How many borrowers wait."""
         return self._queue
 
+    @property
+    def longest_loan(self) -> float:
+        """For how many seconds the engine that was lent first has been out; 0 when all are in."""
+        with self._changed:
+            return self._clock() - min(self._lent.values()) if self._lent else 0.0
+
     def quiet(self, timeout: float) -> bool:
         """Waits until an engine is idle and nobody waits for one, at most `timeout` seconds; whether it is so."""
         with self._changed:
@@ -279,5 +290,6 @@ class EnginePool:
     def _give_back(self, engine: FaceEngine) -> None:
         with self._changed:
             assert self._idle is not None
+            del self._lent[engine]
             self._idle.append(engine)
             self._changed.notify_all()

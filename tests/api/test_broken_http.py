@@ -182,3 +182,61 @@ def test_an_http_1_0_client_may_keep_its_connection(narrow: Client) -> None:
             wire.send(b"POST /faces HTTP/1.0\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nhello")
 
             assert_refusal(wire.answer(), 400, "INF-04")
+
+
+SMUGGLED = request("GET", "/nothing-here")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 5",
+        b"Content-Length: 0\r\nContent-Length: 5",
+        b"Content-Length: 5\r\nContent-Length: 5",
+        b"Content-Length: 5, 5",
+        b"Content-Length: +5",
+        b"Content-Length: -5",
+        b"Content-Length: 0x5",
+        b"Content-Length: 5 5",
+        b"Content-Length: 1_0",
+        b"Content-Length:",
+        b"Content-Length : 5",
+        b"Content-Length\x0b: 5",
+        b"Content_Length: 5",
+        b" Content-Length: 5",
+        b"X: y\r\n Content-Length: 5",
+        b"X: y\r\n\tz",
+        b"X: y\nContent-Length: 5",
+        b"X: y\rContent-Length: 5",
+        b"Transfer-Encoding: chunked, chunked",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+        b"Transfer-Encoding: xchunked",
+        b"Transfer-Encoding: ,chunked",
+        b"Transfer-Encoding: \x0bchunked",
+        b"Transfer-Encoding : chunked",
+        b"Transfer-Encoding\x00: chunked",
+        b"Transfer_Encoding: chunked",
+        b"Transfer-Encoding:\r\n chunked",
+        b'Transfer-Encoding: "chunked"',
+    ],
+)
+def test_a_head_that_can_be_read_in_two_ways_has_one_refusal(narrow: Client, head: bytes) -> None:
+    for body in (b"0\r\n\r\n", b""):
+        with narrow.wire() as wire:
+            wire.send(b"POST /faces HTTP/1.1\r\nHost: 127.0.0.1\r\n" + head + b"\r\n\r\n" + body + SMUGGLED)
+
+            assert_refusal(wire.answer(), 400, "INF-01")
+            with pytest.raises((ClosedError, ConnectionError)):
+                wire.answer()
+
+
+@pytest.mark.parametrize("connection", [b"", b"Connection: keep-alive\r\n"])
+def test_chunks_in_http_1_0_are_refused(narrow: Client, connection: bytes) -> None:
+    with narrow.wire() as wire:
+        wire.send(b"POST /faces HTTP/1.0\r\nTransfer-Encoding: chunked\r\n" + connection + b"\r\n0\r\n\r\n" + SMUGGLED)
+
+        assert_refusal(wire.answer(), 400, "INF-01")
+        with pytest.raises((ClosedError, ConnectionError)):
+            wire.answer()

@@ -148,10 +148,10 @@ def test_what_needs_no_engine_is_answered_while_all_are_taken(parts: Mapping[str
 
 
 @pytest.mark.usefixtures("quiet")
-def test_fifty_clients_that_drip_do_not_starve_the_others(device: Client, portrait: bytes) -> None:
+def test_a_hundred_clients_that_drip_do_not_starve_the_others(device: Client, portrait: bytes) -> None:
     drip = request("POST", "/faces", bytes(1000))
     with ExitStack() as stack:
-        slow = [stack.enter_context(Wire(device.port)) for _ in range(50)]
+        slow = [stack.enter_context(Wire(device.port)) for _ in range(100)]
         durations = []
         for position in range(20):
             for number, wire in enumerate(slow):
@@ -161,6 +161,18 @@ def test_fifty_clients_that_drip_do_not_starve_the_others(device: Client, portra
             durations.append(time.monotonic() - start)
 
     assert sorted(durations)[-2] < 2
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_thousand_connections_that_are_opened_and_dropped_leave_nothing(portrait: bytes, choice: Choice) -> None:
+    with Device(pool(shipped_engine(choice))) as device:
+        for number in range(1000):
+            with Wire((device.client.port, device.front_port)[number % 2]) as wire:
+                if number % 3:
+                    reset_on_close(wire.socket)
+
+        assert len(assert_faces(device.client.post("/faces", portrait))) == 1
+        assert until(lambda: not device.connections())
 
 
 @pytest.mark.usefixtures("quiet")

@@ -63,6 +63,15 @@ configs = st.fixed_dictionaries(
                 "expires": st.dates(),
             },
         ),
+        "lan": st.fixed_dictionaries(
+            {},
+            optional={
+                "enabled": st.booleans(),
+                "name": st.text(
+                    st.characters(exclude_characters=".\x7f", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=15
+                ),
+            },
+        ),
         "log": st.fixed_dictionaries({}, optional={"level": st.sampled_from(["debug", "info", "warning", "error"])}),
     },
 )
@@ -209,6 +218,11 @@ def test_a_mistake_says_what_was_found(written, text, line):
         ("access", "restricted", '"/faces"'),
         ("access", "expires", "2030"),
         ("access", "expires", "2030-01-01T10:30:00"),
+        ("lan", "enabled", '"yes"'),
+        ("lan", "name", '""'),
+        ("lan", "name", '"dotted.name"'),
+        ("lan", "name", '"two\\nlines"'),
+        ("lan", "name", f'"{"é" * 31}"'),
         ("log", "level", '"INFO"'),
     ],
 )

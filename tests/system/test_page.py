@@ -21,7 +21,9 @@ from client import HOST, Client
 from devices import Child, until
 from playwright.sync_api import Browser, FilePayload, Locator, Page, Playwright, expect, sync_playwright
 
+from appliance import keys
 from appliance.face.types import Pixels
+from appliance.keys import Scope
 
 QUICK = '[engine]\nengines = 1\ndetector = "float16"\nembedder = "float16"\nliveness = "float16"\n'
 
@@ -499,3 +501,83 @@ def test_more_viewers_than_streams_get_still_pictures(visit: Visit, tmp_path: Pa
         expect(page.locator("#stream-note")).to_contain_text("one picture a second", timeout=15_000)
         page.wait_for_selector("#overlay .box")
         assert child.ready().post("/faces", page.locator("#stage").screenshot()).document["count"] == 1
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory, seated: str) -> Iterator[tuple[Child, str]]:
+    """A device that wants a key from everyone, and a key."""
+    folder = tmp_path_factory.mktemp("locked")
+    token = keys.add(folder / "state" / keys.FILE, "browser", [Scope.RECOGNISE, Scope.LIVE])
+    with watching(folder, f"{seated}[access]\nloopback = false\n") as child:
+        child.ready()
+        yield child, token
+
+
+def test_the_key_is_asked_for_once(visit: Visit, locked: tuple[Child, str], portrait: bytes) -> None:
+    child, token = locked
+    with visit(child.ready(), refusals=True) as page:
+        expect(page.get_by_role("dialog", name="This device wants a key")).to_be_visible()
+        expect(page.locator("#status")).to_have_text("Wants a key")
+        expect(page.get_by_label("Key", exact=True)).to_be_focused()
+        page.keyboard.press("Escape")
+        expect(page.locator("#locked")).to_be_visible()
+
+        page.keyboard.type("fa_" + "A" * 43)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_have_text("This key is not known here.")
+        page.keyboard.type(f" {token} ")
+        page.keyboard.press("Enter")
+
+        expect(page.locator("#locked")).to_be_hidden()
+        page.wait_for_selector("#overlay .box")
+        expect(page.locator("#status")).to_have_text("Everything works")
+        assert page.evaluate("picture.complete && picture.naturalWidth") == 1280
+        assert token not in page.evaluate("document.cookie + JSON.stringify(localStorage)")
+        page.set_input_files("#faces-photo", payload(portrait))
+        expect(outcome(page, "faces")).to_have_text("One face.")
+        expect(page.locator("[data-endpoint=faces] .curl pre")).to_contain_text("X-API-Key: $KEY")
+        kept = page.context.storage_state()
+
+    with visit(child.ready(), storage_state=kept) as page:
+        page.wait_for_selector("#overlay .box")
+        expect(page.locator("#locked")).to_be_hidden()
+
+    with visit(child.ready(), storage_state=kept, refusals=True) as page:
+        page.wait_for_selector("#overlay .box")
+        page.get_by_role("button", name="Forget the key").click()
+        expect(page.locator("#locked")).to_be_visible()
+        expect(page.locator("#overlay .box")).to_have_count(0)
+        assert page.context.cookies() == []
+        page.reload()
+        expect(page.locator("#locked")).to_be_visible()
+    assert token not in child.log
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, SMALL])
+def test_the_question_for_the_key_can_be_read(
+    visit: Visit, locked: tuple[Child, str], scheme: str, size: tuple[int, int]
+) -> None:
+    with visit(locked[0].ready(), size, color_scheme=scheme, refusals=True) as page:
+        page.get_by_label("Key", exact=True).fill("fa_" + "A" * 43)
+        page.get_by_role("button", name="Open").click()
+        expect(page.get_by_role("alert")).to_be_visible()
+        assert page.evaluate(FAINT) == []
+        assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [size[0], size[0]]
+
+
+def test_a_key_that_is_revoked_is_asked_for_again(visit: Visit, tmp_path: Path, seated: str) -> None:
+    file = tmp_path / "state" / keys.FILE
+    token = keys.add(file, "browser", [Scope.LIVE])
+    with (
+        watching(tmp_path, f"{seated}[access]\nloopback = false\n") as child,
+        visit(child.ready(), refusals=True) as page,
+    ):
+        page.get_by_label("Key", exact=True).fill(token)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#overlay .box")
+
+        keys.revoke(file, "browser")
+
+        expect(page.locator("#locked")).to_be_visible(timeout=15_000)
+        expect(page.locator("#picture")).to_be_hidden()

@@ -209,3 +209,18 @@ def test_an_engine_that_steps_aside_runs_no_network_while_others_work(choice, po
     runs.clear()
     engine.liveness([picture] * 4)
     assert len(runs) == 4 * 3 + 4 + 4 * 3, "each run of the embedder and the liveness network, too"
+
+
+def test_it_tells_for_how_long_the_first_loan_has_been_out():
+    now = 100.0
+    pool = EnginePool(0, 0.1, lambda: now)
+    assert pool.longest_loan == 0
+    pool.fill(engines(2))
+    assert pool.longest_loan == 0
+    with pool.lease():
+        now = 103.0
+        with pool.lease():
+            now = 104.0
+            assert pool.longest_loan == 4
+        assert pool.longest_loan == 4
+    assert pool.longest_loan == 0

@@ -1,6 +1,6 @@
 "use strict";
 
-const STATUS = { ok: "Everything works", starting: "Starting", fault: "Needs attention", silent: "Does not answer" };
+const STATUS = { ok: "Everything works", starting: "Starting", fault: "Needs attention", silent: "Does not answer", locked: "Wants a key" };
 const ADVICE = {
   loading: "This takes some seconds after the start.",
   starting: "The first picture takes some seconds.",
@@ -11,6 +11,7 @@ const ADVICE = {
   blurred: "Clean the lens, and check its focus (camera.autofocus, camera.lens_position).",
   wrong_size: "Set camera.width and camera.height to a size that this camera has.",
   unusable: "Run “appliance selftest” on the device, then install it again.",
+  keys_damaged: "Put keys.json back from a backup, or remove it and make new keys.",
   none: "It answers about posted photos all the same. To use a camera, set camera.driver in the configuration.",
 };
 const FINE = { state: "ok", text: "Everything works.", advice: "Camera and models do what they should." };
@@ -31,7 +32,7 @@ const HINTS = {
   "INF-22": "It must be a zip without a password. Or choose four pictures.",
   "INF-23": "Files in the zip are named 1, 2, 3, 4 with .jpg, .jpeg or .png.",
   "INF-24": "Exactly four pictures are wanted.",
-  "INF-25": "This question is switched off in the device’s configuration.",
+  "INF-25": "It is switched off in the device’s configuration, or your key does not open it.",
   "INF-26": "The expiry date in the device’s configuration has passed.",
 };
 const LIVE_FROM = 0.5, SAME_FROM = 0.5;
@@ -60,13 +61,54 @@ function drawn(tag, attributes, text = "") {
   return element;
 }
 
-/* Every question goes through here: a key, once there are keys, has one place. */
+/* Every question goes through here; the browser adds the key, from a cookie. */
 async function ask(path, options = {}) {
   const begun = performance.now();
   const response = await fetch(path, { cache: "no-store", ...options });
   const body = await response.json();
+  if (response.status === 401) lock();
   const stages = [...(response.headers.get("Server-Timing") ?? "").matchAll(/(\w+);dur=([\d.]+)/g)];
   return { body, status: response.status, ok: response.ok, stages, took: performance.now() - begun };
+}
+
+/* ---- The key ---- */
+
+/* Whether this browser was given a key; the key itself no script can see. */
+function keyed() {
+  try { return localStorage.getItem("keyed") !== null; } catch { return false; } // a browser that keeps nothing
+}
+
+function lock() {
+  if ($("locked").open) return;
+  end();
+  $("status").dataset.status = "locked";
+  $("status").textContent = STATUS.locked;
+  $("unlock-outcome").textContent = "";
+  $("locked").showModal();
+}
+
+async function unlock(event) {
+  event.preventDefault();
+  const headers = { Authorization: `Bearer ${$("key").value.trim()}` };
+  const response = await fetch("/key", { method: "POST", headers }).catch(() => null);
+  if (!response?.ok) {
+    const later = response?.headers.get("Retry-After");
+    $("unlock-outcome").textContent = !response ? SILENT.text : later ? `Too many wrong keys. Again in ${later} s.` : "This key is not known here.";
+    $("key").select();
+    return;
+  }
+  $("key").value = "";
+  localStorage.setItem("keyed", "yes");
+  $("forget").hidden = false;
+  $("locked").close();
+  begin();
+}
+
+async function forget() {
+  await ask("/key", { method: "DELETE" });
+  localStorage.removeItem("keyed");
+  $("forget").hidden = true;
+  poll();
 }
 
 /* ---- Faces on a picture ---- */
@@ -142,7 +184,8 @@ function end() {
 
 async function poll() {
   try {
-    heardHealth((await ask("/healthz", { signal: AbortSignal.timeout(POLL_MS) })).body);
+    const { body } = await ask("/healthz", { signal: AbortSignal.timeout(POLL_MS) });
+    if (body.status) heardHealth(body);
   } catch {
     live.unanswered++;
     showHealth();
@@ -423,9 +466,9 @@ async function trySimilarity(photos) {
   const path = "/alignedfaces?detectcount=1";
   const names = ["image_a", "image_b"], form = new FormData(), crops = make("div", { className: "crops" });
   const extract = `grep -o '"image_data":"[^"]*' | cut -d'"' -f4 | base64 -d`;
-  const curl = photos.map((photo, index) => `${curlRaw(path, photo)} |\n  ${extract} > ${names[index]}.rgb`);
-  curl.push(`curl -s -X POST ${quoted(`${location.origin}/similarity/v2`)} -F image_a=@image_a.rgb -F image_b=@image_b.rgb`);
-  const result = { shown: [crops], curl: curl.join("\n") };
+  const lines = photos.map((photo, index) => `${curlRaw(path, photo)} |\n  ${extract} > ${names[index]}.rgb`);
+  lines.push(`${curl()} ${quoted(`${location.origin}/similarity/v2`)} -F image_a=@image_a.rgb -F image_b=@image_b.rgb`);
+  const result = { shown: [crops], curl: lines.join("\n") };
   for (const [index, photo] of photos.entries()) {
     const answer = await post(path, photo);
     const [face] = answer.body.aligned_faces ?? [];
@@ -450,8 +493,8 @@ async function tryLiveness(files) {
   const shown = [make("div", { className: "frames" }, ...frames)];
   if (answer.ok) shown.push(gauge(confidence, LIVE_FROM, "Confidence"));
   if (files.length > 1) shown.push(make("button", { type: "button", onclick: () => save(zipped) }, `Save ${zipped.name}`));
-  const curl = `curl -s -X POST ${quoted(`${location.origin}/liveness/multiframe`)} -F ${quoted(`images=@${formFile(zipped.name)}`)}`;
-  return { answer, shown, curl, words: `${confidence >= LIVE_FROM ? "Live" : "Not live"}: ${confidence.toFixed(3)} (live from ${LIVE_FROM}).` };
+  const line = `${curl()} ${quoted(`${location.origin}/liveness/multiframe`)} -F ${quoted(`images=@${formFile(zipped.name)}`)}`;
+  return { answer, shown, curl: line, words: `${confidence >= LIVE_FROM ? "Live" : "Not live"}: ${confidence.toFixed(3)} (live from ${LIVE_FROM}).` };
 }
 
 /* A photo with its faces; nothing when the browser cannot show it. */
@@ -591,7 +634,9 @@ function shortened(value) {
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, shortened(each)]));
 }
 
-const curlRaw = (path, file) => `curl -s -X POST ${quoted(location.origin + path)} --data-binary ${quoted(`@${file.name}`)}`;
+/* Whoever asks from elsewhere needs a key there, too. */
+const curl = () => (keyed() ? 'curl -s -H "X-API-Key: $KEY" -X POST' : "curl -s -X POST");
+const curlRaw = (path, file) => `${curl()} ${quoted(location.origin + path)} --data-binary ${quoted(`@${file.name}`)}`;
 const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 /* In -F, curl itself gives a meaning to some characters of a file's name. */
 const formFile = (name) => (/^[\w.-]+$/.test(name) ? name : `"${name.replace(/["\\]/g, "\\$&")}"`);
@@ -654,5 +699,9 @@ for (const name of ["points", "axes"]) $(name).onchange = () => $("overlay").cla
 scaling.observe($("overlay"));
 $("picture").onerror = pictureFailed;
 $("picture").onload = pictureLoaded;
+$("unlock").onsubmit = unlock;
+$("locked").oncancel = (event) => event.preventDefault();
+$("forget").onclick = forget;
+$("forget").hidden = !keyed();
 document.addEventListener("visibilitychange", () => (document.hidden ? end() : begin()));
 begin();

@@ -40,6 +40,13 @@ def test_after_the_last_day_every_path_is_refused(path: str) -> None:
         assert_refusal(device.client.post(path, b"x"), 406, "INF-26")
 
 
+@pytest.mark.parametrize("path", ["/", "/app.js", "/healthz", "/metrics", "/version"])
+def test_after_the_last_day_the_device_still_tells_how_it_is(path: str) -> None:
+    with Device(pool(), expires=LAST_DAY, today=lambda: LAST_DAY + timedelta(days=1)) as device:
+        assert device.client.get(path).status == 200
+        assert_refusal(device.client.get("/faces"), 406, "INF-26")
+
+
 def test_an_expired_path_that_is_switched_off_has_expired() -> None:
     with Device(pool(), restricted={"/faces"}, expires=date(2020, 1, 1)) as device:
         assert_refusal(device.client.post("/faces", b"x"), 406, "INF-26")

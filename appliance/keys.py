@@ -1,0 +1,203 @@
+"""API keys: who they are for and what they open. Only their digests are kept."""
+
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from appliance import state
+from appliance.audit import log as audit
+
+FILE = "keys.json"
+
+PREFIX = "fa_"
+"""By which people and scanners of leaked secrets know a key."""
+
+KEY_BYTES = 32
+"""Random bytes of a key: 256 bits, so that a plain SHA-256 of it cannot be turned back by trying."""
+
+LOOK_SECONDS = 1.0
+"""How often the server looks whether the file has changed, at most."""
+
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""What a key may be called: harmless in a log."""
+
+
+class Scope(StrEnum):
+    """What a key opens."""
+
+    RECOGNISE = "recognise"
+    LIVE = "live"
+    ADMIN = "admin"
+
+
+class KeysError(Exception):
+    """The keys cannot be read, or not changed as was asked; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key, as far as the device remembers it: `digest` is the SHA-256 of its text in hexadecimal."""
+
+    name: str
+    scopes: frozenset[Scope]
+    digest: str
+    created: datetime
+
+
+Keys = tuple[Key, ...]
+
+
+def read(path: Path) -> Keys:
+    """The keys of a file; none when it is not there. Raises KeysError when it is damaged or cannot be read."""
+    try:
+        return tuple(_key(entry) for entry in json.loads(path.read_bytes())["keys"])
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise KeysError(f"{path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise KeysError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+
+
+def add(path: Path, name: str, scopes: Sequence[Scope]) -> str:
+    """Makes a key, keeps its digest, and returns the key itself, which nobody can tell again. Raises KeysError, OSError."""
+    if not NAME.fullmatch(name):
+        raise KeysError("a name is at most 64 letters, digits, '.', '_' and '-'")
+    token = PREFIX + secrets.token_urlsafe(KEY_BYTES)
+    with _held(path):
+        keys = read(path)
+        if any(key.name == name for key in keys):
+            raise KeysError(f"there is a key {name} already: revoke it first, or take another name")
+        _write(path, (*keys, Key(name, frozenset(scopes), digest_of(token), datetime.now(UTC).replace(microsecond=0))))
+    return token
+
+
+def revoke(path: Path, name: str) -> None:
+    """Forgets a key. Raises KeysError, OSError."""
+    with _held(path):
+        keys = read(path)
+        if all(key.name != name for key in keys):
+            raise KeysError(f"there is no key {name}")
+        _write(path, tuple(key for key in keys if key.name != name))
+
+
+def record(key: Key) -> dict[str, Any]:
+    """A key as JSON, without its digest."""
+    return {
+        "name": key.name,
+        "scopes": [scope for scope in Scope if scope in key.scopes],
+        "created": key.created.isoformat().replace("+00:00", "Z"),
+    }
+
+
+def digest_of(token: str) -> str:
+    """What is kept of a key."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class KeyStore:
+    """The keys of a running device, which notices by itself when the file has changed."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._clock = path, clock
+        self._lock = threading.Lock()
+        self._looked, self._seen = clock(), self._mark()
+        self._keys, self._problem = self._read()
+        self._told = self._keys
+
+    def find(self, token: str) -> Key | None:
+        """The key with this text. Compares it with every one, so that the time it takes tells nothing."""
+        self.refresh()
+        digest, found = digest_of(token), None
+        for key in self._keys:
+            if hmac.compare_digest(key.digest, digest):
+                found = key
+        return found
+
+    def holds(self, key: Key) -> bool:
+        """Whether a key that was found is still good."""
+        self.refresh()
+        return key in self._keys
+
+    def empty(self) -> bool:
+        """Whether there is no key; one cannot know when the file is damaged."""
+        return not self._keys and self.problem() is None
+
+    def problem(self) -> str | None:
+        """Why no key is accepted; None when all is well."""
+        self.refresh()
+        return self._problem
+
+    def refresh(self) -> None:
+        """Reads the file again when it has changed; looks at it once in LOOK_SECONDS at most."""
+        with self._lock:
+            if self._clock() - self._looked < LOOK_SECONDS:
+                return
+            self._looked, mark = self._clock(), self._mark()
+            if mark == self._seen:
+                return
+            self._seen = mark
+            self._keys, self._problem = self._read()
+            if self._problem is None:
+                self._tell()
+
+    def _tell(self) -> None:
+        for key in self._told:
+            if key not in self._keys:
+                audit.info("key revoked: %s", key.name)
+        for key in self._keys:
+            if key not in self._told:
+                audit.info("key added: %s (%s)", key.name, ", ".join(sorted(key.scopes)))
+        self._told = self._keys
+
+    def _read(self) -> tuple[Keys, str | None]:
+        try:
+            return read(self._path), None
+        except KeysError as error:
+            audit.error("no key is accepted: %s", error)
+            return (), str(error)
+
+    def _mark(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _key(entry: dict[str, str]) -> Key:
+    """Raises ValueError, KeyError or TypeError."""
+    name, digest = entry["name"], entry["digest"]
+    if not NAME.fullmatch(name) or not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise ValueError("a name or a digest is malformed")
+    return Key(name, frozenset(map(Scope, entry["scopes"])), digest, datetime.fromisoformat(entry["created"]))
+
+
+def _write(path: Path, keys: Keys) -> None:
+    entries = [{**record(key), "digest": key.digest} for key in keys]
+    state.write_atomically(path, json.dumps({"keys": entries}, indent=1).encode() + b"\n", 0o600)
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """The folder, against another command that changes the keys at the same time."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

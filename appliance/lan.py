@@ -1,0 +1,261 @@
+"""Found on the LAN: multicast DNS (RFC 6762) and service discovery (RFC 6763); the only file that imports zeroconf."""
+
+import asyncio
+import errno
+import logging
+import os
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from zeroconf import (
+    AddressResolver,
+    DNSOutgoing,
+    DNSPointer,
+    DNSQuestion,
+    DNSService,
+    Error,
+    IPVersion,
+    ServiceInfo,
+    Zeroconf,
+)
+from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+
+from appliance import network
+
+log = logging.getLogger(__name__)
+
+SERVICE, WEB = "_faceapi._tcp.local.", "_http._tcp.local."
+
+TEXT_BYTES = 200
+"""Largest TXT record: with the names and addresses it stays in one packet of 512 bytes (RFC 6763, 6.2)."""
+
+POLL_SECONDS = 2.0
+"""How often addresses and facts are looked at; a look costs 0.4 ms."""
+
+RETRY_SECONDS = 10.0
+"""How long after a failure it is tried again."""
+
+HOST_PROBE_MS = 500
+"""How long another device may take to say that a host name is its own; RFC 6762 gives it 750 ms for three questions."""
+
+RESOLVE_MS = 500
+"""How much longer an appliance may take to tell its address, when its name alone has been heard."""
+
+MOST_FOUND = 1000
+"""Names that are looked into at most, however many a stranger invents."""
+
+ASK_SECONDS = 1.0
+"""How often it is asked who is there; what an appliance has said less than a second ago it does not repeat."""
+
+GONE_TTL = 1
+"""Seconds that a record has left to live after a goodbye (RFC 6762, 10.1)."""
+
+_PTR, _SRV, _IN = 12, 33, 1
+"""Types and class of records (RFC 1035, 2782)."""
+
+
+class Advertisement:
+    """Announces the device until it is stopped, whatever becomes of the network."""
+
+    def __init__(
+        self, name: str, host: str, bound: Collection[str], port: int, facts: Callable[[], Mapping[str, str]]
+    ) -> None:
+        """`name` is for people, `host` a label below .local; both get a number when others have them. `bound` are the
+        addresses and `port` the TCP port of the server. `facts` gives the TXT record, announced anew when it changes.
+        """
+        self._name, self._host, self._bound, self._port, self._facts = name, host, bound, port, facts
+        self._ended: Future[None] = Future()
+
+    def run(self) -> None:
+        """Announces until `stop`, then says goodbye. A network that fails is a warning, and tried again."""
+        logging.getLogger("zeroconf").addFilter(_in_one_line)
+        asyncio.run(self._until_stopped())
+
+    def stop(self) -> None:
+        """Ends `run` from another thread; returns at once, the goodbye takes 0.3 s."""
+        self._ended.set_result(None)
+
+    async def _until_stopped(self) -> None:
+        work = asyncio.create_task(self._work())
+        await asyncio.wait([work, asyncio.wrap_future(self._ended)], return_when=asyncio.FIRST_COMPLETED)
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
+
+    async def _work(self) -> None:
+        trouble = ""
+        while True:
+            try:
+                addresses = network.reachable(self._bound)
+                if addresses:
+                    await self._announce(addresses)
+                    trouble = ""
+                    continue
+                failure, pause = "no address on any network yet", POLL_SECONDS
+            except (OSError, RuntimeError, Error) as error:
+                failure, pause = f"{type(error).__name__}: {error}", RETRY_SECONDS
+            if failure != trouble:
+                log.warning("not announced on the LAN: %s", failure)
+                trouble = failure
+            await asyncio.sleep(pause)
+
+    async def _announce(self, addresses: Sequence[str]) -> None:
+        """Announces these addresses; returns when they are no longer the device's, or its name is another's."""
+        facts = self._facts()
+        async with AsyncZeroconf(interfaces=list(addresses)) as responder:
+            host = await self._free_host(responder.zeroconf, addresses)
+
+            def service(kind: str, name: str, properties: Mapping[str, str]) -> ServiceInfo:
+                return ServiceInfo(
+                    kind, name, self._port, properties=dict(properties), server=host, parsed_addresses=list(addresses)
+                )
+
+            ours = service(SERVICE, f"{self._name}.{SERVICE}", facts)
+            web = service(WEB, f"{self._name}.{WEB}", {"path": "/"})
+            await asyncio.gather(*(_registered(responder, each) for each in (ours, web)))
+            log.info(
+                'on the LAN as "%s": %s, port %d at %s', ours.get_name(), host[:-1], self._port, ", ".join(addresses)
+            )
+            while network.reachable(self._bound) == addresses and not _taken(responder.zeroconf, ours):
+                latest = self._facts()
+                if latest != facts:
+                    facts, ours = latest, service(SERVICE, ours.name, latest)
+                    await (await responder.async_update_service(ours))
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _free_host(self, querier: Zeroconf, addresses: Collection[str]) -> str:
+        """The first of host.local, host-2.local … that nobody at another address answers to; zeroconf asks for none."""
+        number, host = 1, f"{self._host}.local."
+        while True:
+            resolver = AddressResolver(host)
+            await resolver.async_request(querier, HOST_PROBE_MS)
+            if {*resolver.parsed_addresses()} <= {*addresses}:
+                return host
+            number += 1
+            host = f"{self._host}-{number}.local."
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An appliance on the LAN, as it describes itself; every text is printable, none is to be trusted."""
+
+    name: str
+    host: str
+    addresses: Sequence[str]
+    port: int
+    txt: Mapping[str, str]
+
+    @classmethod
+    def of(cls, info: ServiceInfo) -> Self:
+        """What the records say; an item of the TXT record without a value has an empty one, one without a key is none."""
+        return cls(
+            _printable(info.get_name()),
+            _printable((info.server or "").rstrip(".")),
+            info.parsed_scoped_addresses(IPVersion.All),
+            info.port or 0,
+            {_printable(key): _printable(value or b"") for key, value in info.properties.items() if key},
+        )
+
+
+def text(
+    *,
+    api: str,
+    sdk: str,
+    device_id: str,
+    model: str,
+    liveness: Literal["multi", "single"],
+    auth: Literal["none", "key"],
+    fingerprint: str | None,
+    state: Literal["loading", "ready", "fault"],
+) -> dict[str, str]:
+    """The TXT record, of TEXT_BYTES at most: the model is cut where it must be.
+
+    `fingerprint` is the SHA-256 of the certificate, base64url, of a server that speaks TLS.
+    """
+    entries = {
+        "txtvers": "1",
+        "path": "/",
+        "api": api,
+        "sdk": sdk,
+        "id": device_id,
+        "model": model,
+        "lv": liveness,
+        "auth": auth,
+        "tls": "0" if fingerprint is None else "1",
+        "st": state,
+        **({} if fingerprint is None else {"fp": fingerprint}),
+    }
+    over = sum(len(f"{key}={value}".encode()) + 1 for key, value in entries.items()) - TEXT_BYTES
+    if over > 0:
+        whole = model.encode()
+        entries["model"] = whole[: max(0, len(whole) - over)].decode("utf-8", "ignore")
+    return entries
+
+
+def discover(seconds: float) -> list[Found]:
+    """The appliances that answer within so many seconds, by name. Raises OSError without a network."""
+    logging.getLogger("zeroconf").addFilter(_in_one_line)
+    return asyncio.run(_discover(seconds))
+
+
+async def _discover(seconds: float) -> list[Found]:
+    addresses = network.reachable(network.EVERYWHERE)
+    if not addresses:
+        raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+    async with AsyncZeroconf(interfaces=list(addresses)) as querier:
+        await querier.zeroconf.async_wait_for_start()
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            # A browser would add the answers it knows, and fail to when a stranger's name is no UTF-8. Multicast answers
+            # are asked for: a unicast one may go to another program of this machine on the same port.
+            question = DNSOutgoing(0)
+            question.add_question(DNSQuestion(SERVICE, _PTR, _IN))
+            querier.zeroconf.async_send(question)
+            await asyncio.sleep(min(ASK_SECONDS, left))
+        names = {
+            record.alias
+            for record in querier.zeroconf.cache.get_all_by_details(SERVICE, _PTR, _IN)
+            if isinstance(record, DNSPointer) and record.ttl > GONE_TTL
+        }
+        found = await asyncio.gather(*(_resolved(querier.zeroconf, name) for name in sorted(names)[:MOST_FOUND]))
+    return sorted((each for each in found if each is not None), key=lambda each: (each.name, each.host))
+
+
+async def _resolved(querier: Zeroconf, name: str) -> Found | None:
+    """What is behind a name; None when nobody tells, or the name is none."""
+    try:
+        info = AsyncServiceInfo(SERVICE, name)
+        return Found.of(info) if await info.async_request(querier, RESOLVE_MS) else None
+    except Error:
+        return None
+
+
+async def _registered(responder: AsyncZeroconf, service: ServiceInfo) -> None:
+    """Announces a service, under another name when its own is taken, and returns when that is done."""
+    await (await responder.async_register_service(service, allow_name_change=True))
+
+
+def _taken(responder: Zeroconf, service: ServiceInfo) -> bool:
+    """Whether another device has announced our name, and is the one to keep it: the one whose host name comes first.
+
+    Two that started in the same moment, or whose networks were joined later, cannot have heard each other's claim.
+    """
+    own = (service.server or "").lower()
+    records = responder.cache.get_all_by_details(service.name, _SRV, _IN)
+    return any(isinstance(record, DNSService) and record.server.lower() < own for record in records)
+
+
+def _printable(content: str | bytes) -> str:
+    """Text that does nothing to a terminal."""
+    decoded = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in decoded)
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """Of what the network does to zeroconf the log needs no traceback."""
+    record.exc_info = None
+    return True

@@ -1,0 +1,60 @@
+"""Where the device keeps what must outlive it, and how that is written."""
+
+import os
+import tempfile
+from pathlib import Path
+
+NAME = "face-appliance"
+
+LEAST_FREE = 8 * 2**20
+"""Bytes below which a disk is called full: what is kept takes some kB, but its neighbours grow, too."""
+
+
+def folder(configured: Path | None) -> Path:
+    """The configured folder, else that of the service (`$STATE_DIRECTORY`, systemd.exec(5)), else that of the user (XDG)."""
+    if configured is not None:
+        return configured
+    if service := os.environ.get("STATE_DIRECTORY"):
+        return Path(service)
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / NAME
+
+
+def full(directory: Path) -> bool:
+    """Whether what is to be kept there may soon not be. A folder that is not there yet is not full."""
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < LEAST_FREE
+
+
+def write_atomically(path: Path, content: bytes, mode: int) -> None:
+    """Puts a file in the place of another: whoever reads, and a power cut, find the whole old one or the whole new one.
+
+    The file belongs to the folder's owner when root writes it. Raises OSError.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(descriptor, mode)
+            if os.geteuid() == 0:
+                owner = path.parent.stat()
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            os.fsync(descriptor)
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def _sync(directory: Path) -> None:
+    """A new name is only there to stay when its folder has been written, too (fsync(2))."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,327 @@
+"""Every path with and without a key, from elsewhere and from the device itself, over real sockets."""
+
+import ast
+import inspect
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from bodies import form
+from client import Answer, Client, from_elsewhere, request
+from devices import Device, pool, until
+from document import assert_refusal, assert_signed
+
+from appliance import keys
+from appliance.api import access
+from appliance.api.attempts import BURST, REFILL_SECONDS, Attempts
+from appliance.keys import KeyStore, Scope
+
+PAGE = {("GET", "/"), ("GET", "/app.js"), ("GET", "/style.css"), ("POST", "/key"), ("DELETE", "/key")}
+ANY_KEY = {("GET", "/healthz"), ("GET", "/version"), ("GET", "/nothing-here"), ("PUT", "/faces"), ("OPTIONS", "/faces")}
+SCOPES = {
+    Scope.RECOGNISE: {
+        ("POST", path) for path in ("/faces", "/alignedfaces", "/similarity/v2", "/similarity", "/liveness/multiframe")
+    },
+    Scope.LIVE: {
+        ("GET", path)
+        for path in (
+            "/faces",
+            "/alignedfaces",
+            "/liveness/multiframe",
+            "/camera/frame.jpg",
+            "/camera/stream.mjpg",
+            "/events",
+        )
+    },
+    Scope.ADMIN: {("GET", "/metrics")},
+}
+GUARDED = sorted({*ANY_KEY, *(route for routes in SCOPES.values() for route in routes)})
+WRONG = "fa_" + "A" * 43
+HEADERS = ("Authorization", "X-API-Key", "X-RapidAPI-Key", "Cookie")
+
+
+def sent(header: str, token: str) -> dict[str, str]:
+    """A key in one of the headers that carry it."""
+    prefix = {"Authorization": "Bearer ", "Cookie": f"theme=dark; {access.COOKIE}="}.get(header, "")
+    return {header: prefix + token}
+
+
+class Clock:
+    """Stands still until it is told."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Guarded:
+    """A device with a key of each scope, one that has been revoked, and a clock for its failed attempts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / keys.FILE
+        self.tokens = {scope: keys.add(self.file, f"only-{scope}", [scope]) for scope in Scope}
+        self.every = keys.add(self.file, "every", list(Scope))
+        self.revoked = keys.add(self.file, "revoked", list(Scope))
+        keys.revoke(self.file, "revoked")
+        self.clock = Clock()
+        self.device = Device(
+            pool(patience=0.01), keys=self.file, attempts=Attempts(self.clock), hosts=["appliance.example"]
+        )
+
+    def asked(self, route: tuple[str, str], headers: dict[str, str] | None = None, address: str = "") -> Answer:
+        """From elsewhere; what it may cost of the address's attempts is given back."""
+        self.clock.now += REFILL_SECONDS
+        client = from_elsewhere(self.device.front_port, address) if address else self.device.elsewhere
+        return asked(client, route, headers)
+
+
+def asked(client: Client, route: tuple[str, str], headers: dict[str, str] | None = None) -> Answer:
+    method, path = route
+    kind, body = form({"x": b"y"}) if method == "POST" else ({}, None)
+    with client.wire() as wire:
+        wire.send(request(method, path, body, {**kind, **(headers or {})}))
+        return wire.answer()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    made = Guarded(tmp_path_factory.mktemp("guarded"))
+    with made.device:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def wary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of a device that makes no exception of itself."""
+    with Device(pool(), keys=tmp_path_factory.mktemp("wary") / keys.FILE, loopback=False) as device:
+        yield device.client
+
+
+def test_these_are_all_the_routes(guarded: Guarded) -> None:
+    known = {*PAGE, *GUARDED} - {("GET", "/nothing-here"), ("PUT", "/faces"), ("OPTIONS", "/faces")}
+    assert set(guarded.device.routes) == known
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=" ".join)
+class TestAGuardedRoute:
+    def test_without_a_key_is_refused_and_says_what_is_wanted(self, guarded: Guarded, route: tuple[str, str]) -> None:
+        answer = guarded.asked(route)
+
+        assert_refusal(answer, 401, "INF-25")
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+        assert "Retry-After" not in answer.headers
+
+    @pytest.mark.parametrize("header", HEADERS)
+    def test_with_a_wrong_key_is_refused(self, guarded: Guarded, route: tuple[str, str], header: str) -> None:
+        assert_refusal(guarded.asked(route, sent(header, WRONG)), 401, "INF-25")
+
+    def test_with_a_revoked_key_is_refused(self, guarded: Guarded, route: tuple[str, str]) -> None:
+        assert_refusal(guarded.asked(route, sent("X-API-Key", guarded.revoked)), 401, "INF-25")
+
+    @pytest.mark.parametrize("header", HEADERS)
+    def test_with_a_key_of_every_scope_is_answered(self, guarded: Guarded, route: tuple[str, str], header: str) -> None:
+        assert guarded.asked(route, sent(header, guarded.every)).status not in (401, 403, 406)
+
+    def test_with_a_key_of_one_scope_is_answered_where_that_fits(
+        self, guarded: Guarded, route: tuple[str, str]
+    ) -> None:
+        for scope, token in guarded.tokens.items():
+            answer = guarded.asked(route, sent("Authorization", token))
+            if route in ANY_KEY or route in SCOPES[scope]:
+                assert answer.status not in (401, 403)
+            else:
+                assert_refusal(answer, 403, "INF-25")
+                assert "WWW-Authenticate" not in answer.headers
+
+    def test_needs_no_key_on_the_device_itself(self, guarded: Guarded, route: tuple[str, str]) -> None:
+        assert asked(guarded.device.client, route).status not in (401, 403)
+        for address in ("127.0.0.1", "::1"):
+            assert guarded.asked(route, address=address).status not in (401, 403)
+
+    def test_needs_a_key_on_the_device_itself_when_that_is_configured(
+        self, wary: Client, route: tuple[str, str]
+    ) -> None:
+        assert_refusal(asked(wary, route), 401, "INF-25")
+
+
+@pytest.mark.parametrize("route", sorted(PAGE - {("POST", "/key")}), ids=" ".join)
+def test_the_page_itself_needs_no_key(guarded: Guarded, route: tuple[str, str]) -> None:
+    for headers in ({}, sent("Cookie", WRONG), sent("X-API-Key", guarded.revoked)):
+        assert guarded.asked(route, headers).status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/%66aces", "//faces", "/nowhere/../faces", "/faces/", "/FACES", "/faces%00", "/faces;x"]
+)
+def test_no_spelling_of_a_path_goes_round_the_key(guarded: Guarded, path: str) -> None:
+    for method in ("GET", "POST", "HEAD"):
+        with guarded.device.elsewhere.wire() as wire:
+            wire.send(request(method, path, b"x" if method == "POST" else None, {"Connection": "close"}))
+            assert wire.rest().startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Basic {}"},
+        {"Authorization": "{}"},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer {}, x"},
+        {"X-API-Key": "{}x"},
+        {"X-API-Key": "fa_"},
+        {"X_API_Key": "{}"},
+        {"Cookie": "x-face_appliance_key={}"},
+        {"Cookie": 'face_appliance_key="{}"'},
+        {"Cookie": "a/b=c; [];;=; face_appliance_key"},
+        {"X-API-Key": "\xff\xfe"},
+        {"X-Forwarded-For": "127.0.0.1"},
+        {"Forwarded": "for=127.0.0.1"},
+        {"Remote-Addr": "127.0.0.1"},
+        {"X-Real-IP": "127.0.0.1"},
+    ],
+    ids=str,
+)
+def test_what_is_nearly_a_key_is_none(guarded: Guarded, headers: dict[str, str]) -> None:
+    filled = {name: value.format(guarded.every) for name, value in headers.items()}
+    assert_refusal(guarded.asked(("GET", "/version"), filled), 401, "INF-25")
+
+
+def test_the_scheme_is_read_in_any_case(guarded: Guarded) -> None:
+    for scheme in ("bearer", "BEARER"):
+        assert guarded.asked(("GET", "/version"), {"Authorization": f"{scheme} {guarded.every}"}).status == 200
+
+
+def test_a_key_sent_twice_is_none(guarded: Guarded) -> None:
+    with guarded.device.elsewhere.wire() as wire:
+        line = f"X-API-Key: {guarded.every}\r\n"
+        wire.send(f"GET /version HTTP/1.1\r\nHost: 192.0.2.1\r\n{line}{line}\r\n".encode())
+        assert_refusal(wire.answer(), 401, "INF-25")
+
+
+def test_a_good_header_stands_before_an_old_cookie(guarded: Guarded) -> None:
+    headers = {**sent("Cookie", WRONG), **sent("X-API-Key", guarded.every)}
+    assert guarded.asked(("GET", "/version"), headers).status == 200
+
+
+def test_the_page_s_key_is_kept_in_a_cookie_that_no_script_reads(guarded: Guarded) -> None:
+    answer = guarded.asked(("POST", "/key"), sent("Authorization", guarded.every))
+
+    assert_signed(answer)
+    cookie, *attributes = answer.headers["Set-Cookie"].split("; ")
+    assert cookie == f"{access.COOKIE}={guarded.every}"
+    assert {each.lower() for each in attributes} >= {
+        "httponly",
+        "samesite=strict",
+        "path=/",
+        "max-age=31536000",
+        "secure",
+    }
+    assert guarded.asked(("GET", "/version"), {"Cookie": cookie}).status == 200
+
+    forgotten = guarded.asked(("DELETE", "/key"), {"Cookie": cookie}).headers["Set-Cookie"]
+    assert f"{access.COOKIE}=" in forgotten
+    assert guarded.every not in forgotten
+    assert "Max-Age=-1" in forgotten
+
+
+def test_without_tls_the_cookie_is_kept_all_the_same(guarded: Guarded) -> None:
+    answer = asked(guarded.device.client, ("POST", "/key"), sent("Authorization", guarded.every))
+    assert answer.status == 200
+    assert "secure" not in answer.headers["Set-Cookie"].lower()
+
+
+@pytest.mark.parametrize("headers", [{}, sent("Authorization", WRONG)], ids=["none", "wrong"])
+def test_no_cookie_is_set_for_a_key_that_is_none(guarded: Guarded, headers: dict[str, str]) -> None:
+    answer = guarded.asked(("POST", "/key"), headers)
+    assert_refusal(answer, 401, "INF-25")
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_a_stream_ends_when_its_key_is_revoked(tmp_path: Path) -> None:
+    token = keys.add(tmp_path / keys.FILE, "watcher", [Scope.LIVE])
+    with Device(pool(), keys=tmp_path / keys.FILE) as device, device.elsewhere.wire() as wire:
+        wire.send(request("GET", "/events", None, sent("Authorization", token)))
+        assert wire.answer().status == 200
+
+        keys.revoke(tmp_path / keys.FILE, "watcher")
+
+        assert b"event: health" in wire.rest()
+
+
+def test_guessing_is_refused_unheard_after_a_while(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    made = Guarded(tmp_path)
+    with made.device as device:
+        for _ in range(BURST):
+            answer = asked(device.elsewhere, ("GET", "/version"), sent("X-API-Key", WRONG))
+            assert_refusal(answer, 401, "INF-25")
+            assert "Retry-After" not in answer.headers
+
+        for _ in range(3):
+            answer = asked(device.elsewhere, ("GET", "/version"), sent("X-API-Key", made.every))
+            assert_refusal(answer, 401, "INF-25")
+            assert 1 <= int(answer.headers["Retry-After"]) <= REFILL_SECONDS
+        neighbour = from_elsewhere(device.front_port, "192.0.2.8")
+        assert asked(neighbour, ("GET", "/version"), sent("X-API-Key", made.every)).status == 200
+        assert asked(device.elsewhere, ("GET", "/")).status == 200
+
+        made.clock.now += REFILL_SECONDS
+        assert asked(device.elsewhere, ("GET", "/version"), sent("X-API-Key", made.every)).status == 200
+    told = [record.getMessage() for record in caplog.records if record.name == "appliance.audit"]
+    assert told.count("wrong key from 192.0.2.7") == BURST
+    assert sum("not looked at" in line for line in told) == 1
+    assert WRONG not in caplog.text
+    assert made.every not in caplog.text
+
+
+def test_asking_without_any_key_uses_up_no_attempts(guarded: Guarded) -> None:
+    address = "192.0.2.99"
+    for _ in range(2 * BURST):
+        client = from_elsewhere(guarded.device.front_port, address)
+        assert "Retry-After" not in asked(client, ("GET", "/version")).headers
+    assert guarded.asked(("GET", "/version"), sent("X-API-Key", guarded.every), address).status == 200
+
+
+def test_the_comparison_goes_over_every_digest_in_constant_time() -> None:
+    (function,) = ast.parse(dedent(inspect.getsource(KeyStore.find))).body
+    (loop,) = [node for node in ast.walk(function) if isinstance(node, ast.For)]
+
+    assert ast.unparse(loop.iter) == "self._keys"
+    assert not [node for node in ast.walk(loop) if isinstance(node, ast.Break | ast.Return | ast.Continue)]
+    assert [ast.unparse(node.func) for node in ast.walk(loop) if isinstance(node, ast.Call)] == ["hmac.compare_digest"]
+    assert not [node for node in ast.walk(function) if isinstance(node, ast.Compare) and "digest" in ast.unparse(node)]
+
+
+def test_a_damaged_file_of_keys_lets_nobody_in_but_this_device(tmp_path: Path) -> None:
+    file = tmp_path / keys.FILE
+    token = keys.add(file, "someone", list(Scope))
+    file.write_bytes(file.read_bytes()[:-20])
+    with Device(pool(), keys=file) as device:
+        assert_refusal(asked(device.elsewhere, ("GET", "/version"), sent("X-API-Key", token)), 401, "INF-25")
+        health = device.client.get("/healthz")
+        assert health.status == 503
+        assert [reason["state"] for reason in health.document["reasons"]] == ["keys_damaged"]
+        assert str(tmp_path) not in health.content.decode()
+
+        file.unlink()
+        keys.add(file, "another", list(Scope))
+        assert until(lambda: device.client.get("/healthz").status == 200)
+
+
+def test_the_log_names_the_key_of_a_request_and_the_audit_its_first_use(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    made = Guarded(tmp_path)
+    with made.device as device:
+        for _ in range(2):
+            asked(device.elsewhere, ("GET", "/version"), sent("X-API-Key", made.every))
+        asked(device.elsewhere, ("POST", "/faces"), sent("X-API-Key", made.tokens[Scope.LIVE]))
+        asked(device.client, ("GET", "/version"))
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.rpartition(" key=")[2] for line in lines if " key=" in line] == ["every", "every", "only-live", "-"]
+    assert lines.count("key every is used from 192.0.2.7") == 1
+    assert not [token for token in (made.every, *made.tokens.values()) if token in caplog.text]

@@ -1,0 +1,49 @@
+"""The shell scripts are sound, and `install` says in one line what it cannot do."""
+
+import shutil
+import subprocess
+
+import pytest
+
+
+def shell_scripts(root):
+    files = [*(root / "scripts").iterdir(), root / ".ci" / "run"]
+    return [file for file in files if file.is_file() and file.read_bytes().startswith(b"#!/bin/sh\n")]
+
+
+def installing(root, *arguments):
+    return subprocess.run(
+        ["sh", root / "scripts" / "install", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="needs shellcheck: sudo apt install shellcheck")
+def test_shellcheck_has_nothing_to_say(root):
+    scripts = shell_scripts(root)
+    assert len(scripts) > 8
+    done = subprocess.run(
+        ["shellcheck", "--severity=warning", *scripts], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--from"], ["--purge"], ["--download"], ["wheels"], ["--tls", "--purge"]]
+)
+def test_wrong_usage_shows_the_right_one(root, arguments):
+    done = installing(root, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[0].startswith("scripts/install ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "complaint"),
+    [
+        (["armv7l", "3.11"], "the architecture is aarch64 or x86_64, not armv7l"),
+        (["aarch64", "3.12"], "the Python is 3.11 or 3.13, not 3.12"),
+    ],
+)
+def test_wheels_for_another_kind_of_machine_are_refused_at_once(root, tmp_path, kind, complaint):
+    done = installing(root, "--download", str(tmp_path / "wheels"), *kind)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"install: {complaint}\n")
+    assert not (tmp_path / "wheels").exists()

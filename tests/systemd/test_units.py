@@ -1,0 +1,64 @@
+"""The units: shut as far as cameras allow, and each exception explained where it stands."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+UNITS = ("face-appliance", "face-appliance-tls")
+
+LARGEST_EXPOSURE = 1.8
+
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="needs systemd-analyze: sudo apt install systemd"
+)
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_exposure_is_small(root, unit):
+    file = root / "systemd" / f"{unit}.service"
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", file],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    found = re.search(rf"exposure level for {unit}\.service: ([0-9.]+)", done.stdout)
+    assert found, done.stdout
+    assert float(found[1]) <= LARGEST_EXPOSURE
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", UNITS)
+def test_systemd_knows_every_line(root, unit):
+    file = root / "systemd" / f"{unit}.service"
+    done = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True, timeout=60, check=False)
+    complaints = [
+        line for line in done.stderr.splitlines() if "is not executable" not in line
+    ]  # it is not installed here
+    assert complaints == []
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_it_never_gives_up_and_keeps_nothing_on_the_disk(root, unit):
+    lines = (root / "systemd" / f"{unit}.service").read_text("utf-8").splitlines()
+    assert {"Restart=always", "StartLimitIntervalSec=0", "MemorySwapMax=0", "LimitCORE=0"} <= set(lines)
+
+
+def test_only_cameras_are_allowed_and_the_processor_can_be_read(root):
+    lines = (root / "systemd" / "face-appliance.service").read_text("utf-8").splitlines()
+    allowed = {line.removeprefix("DeviceAllow=") for line in lines if line.startswith("DeviceAllow=")}
+    kinds = ("video4linux", "media", "dma_heap", "vchiq", "gpiochip")
+    assert allowed == {f"char-{kind} rw" for kind in kinds}
+    assert "DevicePolicy=closed" in lines
+    assert not any(line.startswith(("ProcSubset=", "PrivateDevices=", "PrivateUsers=")) for line in lines)
+
+
+def test_the_front_reaches_the_key_only_as_a_credential(root):
+    unit = (root / "systemd" / "face-appliance-tls.service").read_text("utf-8")
+    front = (root / "systemd" / "stunnel.conf").read_text("utf-8")
+    assert "LoadCredential=key.pem:/etc/face-appliance/tls/key.pem" in unit
+    assert re.search(r"^key = (.*)$", front, re.MULTILINE)[1] == "/run/credentials/face-appliance-tls.service/key.pem"
