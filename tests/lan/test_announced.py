@@ -17,7 +17,7 @@ from appliance import __version__
 pytestmark = needs_namespaces
 
 ENGINES = '[engine]\nengines = 1\ndetector = "float16"\nembedder = "float16"\nliveness = "float16"\n'
-QUICK = f'{ENGINES}[camera]\ndriver = "none"\n'
+QUICK = f'{ENGINES}[camera]\ndriver = "none"\n[access]\nopen = true\n'
 
 KINDS = ("Pointer", "Service", "Text", "Address")
 
