@@ -21,7 +21,8 @@ def test_version_and_help(run):
 
 
 @pytest.mark.parametrize(
-    "command", ["serve", "discover", "keys add", "keys list", "keys revoke", "detect", "compare", "liveness", "selftest"]
+    "command",
+    ["serve", "discover", "keys add", "keys list", "keys revoke", "detect", "compare", "liveness", "selftest"],
 )
 def test_every_command_has_help(capsys, command):
     with pytest.raises(SystemExit, match="0"):
