@@ -130,6 +130,7 @@ class Machine:
                 "event_listeners": ("Open event streams.", lambda: streams.listeners.taken),
             },
         )
+        access = Access(self._keys, Attempts(), everyone=config.access.open, loopback=config.access.loopback)
         app = FaceApi(
             Documented(self._engines, intake, self._facts),
             Live(self._engines, usable, self._ring),
@@ -138,7 +139,7 @@ class Machine:
             metrics,
             Page(),
             Origins(config.access.hosts, config.access.origins),
-            Access(self._keys, Attempts(), everyone=config.access.open, loopback=config.access.loopback),
+            access,
             Restrictions(restricted, config.access.expires),
         )
         try:
@@ -150,6 +151,7 @@ class Machine:
                 max_body=max_body,
                 connections=config.server.connections,
                 refused=metrics.refused,
+                known=access.known,
                 front_port=config.server.front_port,
                 private=self._keys.empty() and not config.access.open,
             )

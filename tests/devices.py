@@ -96,6 +96,7 @@ class Device:
             fps=fps,
         )
         metrics = Metrics(state, {"stream_viewers": ("Viewers.", lambda: streams.viewers.taken)})
+        access = Access(store, attempts or Attempts(), everyone=False, loopback=loopback)
         http = HttpServer(
             api := FaceApi(
                 Documented(engines, Intake(max_body, max_pixels), dict),
@@ -105,7 +106,7 @@ class Device:
                 metrics,
                 Page(),
                 Origins(hosts, origins),
-                Access(store, attempts or Attempts(), everyone=False, loopback=loopback),
+                access,
                 Restrictions(restricted, expires, today),
             ),
             HOST,
@@ -114,6 +115,7 @@ class Device:
             max_body=max_body,
             connections=connections,
             refused=metrics.refused,
+            known=access.known,
             front_port=0,
         )
         self.client = Client(http.port)

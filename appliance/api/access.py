@@ -48,12 +48,20 @@ class Access:
         another scope. Leaves NAME and ADMITTED in the environment.
         """
         environ[NAME], environ[ADMITTED] = NO_NAME, _always
-        if not needed or self._everyone or (self._loopback and environ["REMOTE_ADDR"] in LOOPBACK):
+        if not needed or self._exempt(environ["REMOTE_ADDR"]):
             return
         key = self.key(environ)
         environ[NAME], environ[ADMITTED] = key.name, partial(self._keys.holds, key)
         if not key.scopes & needed:
             raise Fault(ResultCode.RESTRICTED, f"key {key.name} does not open this", status=403)
+
+    def known(self, environ: Environ) -> bool:
+        """Whether it is worth keeping what a client sends: it needs no key, or has one. Of a request whose head is all there is
+        so far.
+        """
+        token, address = token_of(environ), environ["REMOTE_ADDR"]
+        heard = token is not None and not self._attempts.wait(address) and self._keys.find(token) is not None
+        return heard or self._exempt(address)
 
     def key(self, environ: Environ) -> Key:
         """The key of a request. Raises Fault INF-25 (401)."""
@@ -71,6 +79,9 @@ class Access:
             raise Fault(ResultCode.RESTRICTED, "wrong key", status=401)
         self._note(key, address)
         return key
+
+    def _exempt(self, address: str) -> bool:
+        return self._everyone or (self._loopback and address in LOOPBACK)
 
     def _note(self, key: Key, address: str) -> None:
         with self._lock:

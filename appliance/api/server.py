@@ -54,12 +54,13 @@ class HttpServer:
         max_body: int,
         connections: int,
         refused: Callable[[int, str], None],
+        known: Callable[[dict[str, Any]], bool],
         front_port: int | None = None,
         private: bool = False,
     ) -> None:
         """Binds and listens at once; answers from `run` on. `refused` hears of each request that never reaches the app, with
-        its status and code. Raises OSError when an address cannot be had, and ExposedError, when it is to be `private`, for
-        one that other devices reach.
+        its status and code; `known` tells from the head of a request whether its body is to be kept. Raises OSError when an
+        address cannot be had, and ExposedError, when it is to be `private`, for one that other devices reach.
         """
         adjustments = Adjustments(
             host="*" if host == "::" else host,  # waitress binds :: to IPv6 alone; all addresses are meant
@@ -85,7 +86,7 @@ class HttpServer:
         if private and not all(address.is_loopback for address in addresses):
             raise ExposedError(host)
         adjustments.ledger = Ledger(max_body * BODIES)
-        adjustments.refused = refused
+        adjustments.refused, adjustments.known = refused, known
         self._sockets: dict[int, Any] = {}
         self._dispatcher = ThreadedTaskDispatcher()
         self._listeners: list[Listener] = []

@@ -59,6 +59,10 @@ class Ledger:
             self._held -= size
 
 
+NOTHING = Ledger(0)
+"""For the bodies of strangers, who could fill the other one."""
+
+
 class Body:
     """A request body in memory, up to a limit; what comes beyond it is counted and forgotten."""
 
@@ -103,9 +107,13 @@ class Body:
 class Parser(HTTPRequestParser):
     """Keeps bodies in memory, and reads past one that is too large so that the answer reaches its sender."""
 
-    def __init__(self, adj: Adjustments) -> None:
+    def __init__(self, adj: Adjustments, address: str) -> None:
         super().__init__(adj)
         self.begun = time.monotonic()
+        self._address = address
+
+    known = True
+    """Whether the client is one whose body is kept; that of another is read and forgotten, since the answer will be 401."""
 
     drained = False
     """Whether a request that is refused has been read to its end, so that the connection can go on."""
@@ -124,7 +132,9 @@ class Parser(HTTPRequestParser):
         if self.body_rcv is None:
             return
         limit = self.adj.max_request_body_size // DRAINED
-        self.body_rcv.buf = Body(limit, self.adj.ledger)
+        fields = {f"HTTP_{name}": value for name, value in self.headers.items()}
+        self.known = self.adj.known({**fields, "REMOTE_ADDR": self._address})
+        self.body_rcv.buf = Body(limit, self.adj.ledger if self.known else NOTHING)
         if self.expect_continue and self.content_length > limit:
             self.expect_continue: bool = False
             self.error = RequestEntityTooLarge("announced with Expect")
@@ -136,7 +146,7 @@ class Parser(HTTPRequestParser):
         elif self.completed and self.body_rcv is not None and self.body_rcv.buf.too_large:
             self.error = RequestEntityTooLarge("read and thrown away")
             self.drained = True
-        elif self.completed and self.body_rcv is not None and self.body_rcv.buf.overloaded:
+        elif self.completed and self.body_rcv is not None and self.body_rcv.buf.overloaded and self.known:
             self.error = Overloaded("other bodies fill the memory")
             self.drained = True
         if self.completed:
@@ -199,10 +209,13 @@ def _fault(status: int) -> Fault:
 class Channel(HTTPChannel):
     """A connection."""
 
-    parser_class = Parser
     task_class = Task
     error_task_class = Refusal
     scheme = "http"
+
+    def parser_class(self, adj: Adjustments) -> Parser:
+        """A parser of this client's next request."""
+        return Parser(adj, self.addr[0])
 
 
 class FrontChannel(Channel):

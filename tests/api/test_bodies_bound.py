@@ -99,3 +99,24 @@ def test_many_requests_one_after_the_other_never_fill_it(narrow: Client, body: b
             assert wire.answer().status == status
 
     assert until(lambda: not full(narrow))
+
+
+def test_strangers_leave_room_for_those_with_a_key() -> None:
+    with Device(pool(), max_body=LIMIT) as device, ExitStack() as stack:
+        for _ in range(3 * TOGETHER):
+            stranger = stack.enter_context(device.elsewhere.wire())
+            stranger.send(WHOLE[:-1])
+        assert until(lambda: under_way(device.front_port) == 0)
+
+        assert_refusal(device.client.post("/faces", bytes(LIMIT)), 400, "INF-04")
+
+        stranger.send(WHOLE[-1:])
+        assert_refusal(stranger.answer(), 401, "INF-25")
+        assert_refusal(stranger.ask("POST", "/faces", b"x"), 401, "INF-25")
+
+
+@pytest.mark.parametrize("size", [LIMIT, LIMIT + 1])
+def test_what_a_stranger_sends_is_read_to_its_end(size: int) -> None:
+    with Device(pool(), max_body=LIMIT) as device, device.elsewhere.wire() as wire:
+        assert wire.ask("POST", "/faces", bytes(size)).status in (401, 413)
+        assert_refusal(wire.ask("GET", "/nothing-here"), 401, "INF-25")

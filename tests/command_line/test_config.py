@@ -20,6 +20,7 @@ configs = st.fixed_dictionaries(
             optional={
                 "host": st.text(min_size=1, max_size=20),
                 "port": st.integers(0, 65535),
+                "front_port": st.integers(0, 65535),
                 "max_body_mib": st.integers(1, 64),
                 "max_megapixels": st.floats(0.001, 200),
                 "queue": st.integers(0, 256),
@@ -59,6 +60,10 @@ configs = st.fixed_dictionaries(
         "access": st.fixed_dictionaries(
             {},
             optional={
+                "open": st.booleans(),
+                "loopback": st.booleans(),
+                "hosts": st.lists(st.sampled_from(["door.lan", "appliance"])).map(tuple),
+                "origins": st.lists(st.sampled_from(["https://door.example", "http://[::1]:80"])).map(tuple),
                 "restricted": st.lists(st.sampled_from(["/faces", "/alignedfaces", "/similarity"])).map(tuple),
                 "expires": st.dates(),
             },
@@ -72,6 +77,7 @@ configs = st.fixed_dictionaries(
                 ),
             },
         ),
+        "state": st.fixed_dictionaries({}, optional={"folder": st.just(Path("state"))}),
         "log": st.fixed_dictionaries({}, optional={"level": st.sampled_from(["debug", "info", "warning", "error"])}),
     },
 )
@@ -221,12 +227,36 @@ def test_a_mistake_says_what_was_found(written, text, line):
         ("lan", "name", '"dotted.name"'),
         ("lan", "name", '"two\\nlines"'),
         ("lan", "name", f'"{"é" * 31}"'),
+        ("access", "open", '"yes"'),
+        ("access", "loopback", "0"),
+        ("access", "origins", '"https://door.example"'),
+        ("server", "front_port", "65536"),
+        ("state", "folder", "3"),
         ("log", "level", '"INFO"'),
     ],
 )
 def test_a_value_of_the_wrong_type_or_out_of_range_is_refused(written, section, key, value):
     told = mistakes(written(f"[{section}]\n{key} = {value}\n"))
     assert [line.split(": ")[0] for line in told] == [f"{section}.{key}"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("hosts", "door.lan:80"),
+        ("hosts", "*"),
+        ("hosts", ""),
+        ("origins", "*"),
+        ("origins", "null"),
+        ("origins", "door.example"),
+        ("origins", "https://door.example/"),
+        ("origins", "https://*.example"),
+        ("origins", "https://a\\r\\nb"),
+    ],
+)
+def test_what_is_no_name_and_no_origin_is_refused(written, key, value):
+    told = mistakes(written(f'[access]\n{key} = ["{value}"]\n'))
+    assert [line.split(": ")[0] for line in told] == [f"access.{key}.0"]
 
 
 @pytest.mark.parametrize("section", SECTIONS)

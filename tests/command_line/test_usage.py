@@ -16,14 +16,17 @@ def test_version_and_help(run):
     assert run("--version").stdout.strip() == __version__
     shown = run("--help")
     assert shown.returncode == 0
-    for command in ("serve", "discover", "detect", "compare", "liveness", "selftest"):
+    for command in ("serve", "keys", "discover", "detect", "compare", "liveness", "selftest"):
         assert re.search(rf"^ +{command} +\S", shown.stdout, re.MULTILINE), command
 
 
-@pytest.mark.parametrize("command", ["serve", "discover", "detect", "compare", "liveness", "selftest"])
+@pytest.mark.parametrize(
+    "command",
+    ["serve", "keys add", "keys list", "keys revoke", "discover", "detect", "compare", "liveness", "selftest"],
+)
 def test_every_command_has_help(capsys, command):
     with pytest.raises(SystemExit, match="0"):
-        main([command, "--help"])
+        main([*command.split(), "--help"])
     assert "--config FILE" in capsys.readouterr().out
 
 
