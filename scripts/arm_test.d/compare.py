@@ -26,15 +26,24 @@ PICTURES = {
 MATERIAL = Path("/tmp/face-appliance-arm-test")  # noqa: S108
 """What is sent and answered, in each place."""
 
-SUITES = ("bookworm", "trixie")
+BOARDS = {"bookworm": "cortex-a72", "trixie": "cortex-a76"}
+"""The processor that is emulated for each: those of the Raspberry Pi 4 and 5. (On "max", with all that qemu 7.2 knows beyond
+them, LiteRT 2.3 gives wrong landmarks, and the self-test refuses them.)
+"""
+
 PRECISIONS = ("float16", "int8")
 """Which of them a board takes, it measures itself: both must do. Landmarks are float16 alone."""
 
-PIXELS, DEGREES, SIMILARITY, CONFIDENCE = 0.5, 0.5, 0.01, 0.05
-"""How far an answer may be from this machine's."""
+FACE = 111.0
+"""Side of the portrait's face, in pixels."""
 
-GREY_LEVELS = 1.0
-"""Mean difference of the aligned pictures."""
+BOUNDS = {
+    "float16": {"pixels": 0.5, "degrees": 0.5, "similarity": 0.01, "confidence": 0.05, "grey levels": 1.0},
+    "int8": {"pixels": 0.03 * FACE, "degrees": 2.0, "similarity": 0.05, "confidence": 0.05, "grey levels": 8.0},
+}
+"""How far an answer may be from this machine's. Runtimes round int8 differently on each processor, and where the detector's
+rectangle is another, all that follows is: there the self-test's share of the face's side is allowed.
+"""
 
 PATIENCE = 300.0
 """Seconds for the start: the emulated processor is some 30 times slower than a real one."""
@@ -79,7 +88,7 @@ class Place:
 
     def __init__(self, suite: str | None) -> None:
         self.root = FOLDER / suite if suite else Path("/")
-        self._enter = ["chroot", self.root, "env", "-i"] if suite else ["env"]
+        self._enter = ["chroot", self.root, "env", "-i", f"QEMU_CPU={BOARDS[suite]}"] if suite else ["env"]
         self.program = "/opt/face-appliance/current/bin/appliance" if suite else PROGRAM
         self.material = self.root / MATERIAL.relative_to("/")
 
@@ -181,28 +190,28 @@ def points(faces: Sequence[dict[str, Any]]) -> list[list[float]]:
     return [[point["x"], point["y"]] for face in faces for point in face["landmark"]["lm_points"]]
 
 
-def compare(there: dict[str, Any], here: dict[str, Any], facts: list[str]) -> None:
+def compare(there: dict[str, Any], here: dict[str, Any], bounds: dict[str, float], facts: list[str]) -> None:
     """Raises ValueError where answers differ by more than rounding."""
     for name in PICTURES:
-        for what, bound in (("box", PIXELS), ("pose", DEGREES)):
+        for what, unit in (("box", "pixels"), ("pose", "degrees")):
             asked, expected = ([list(face[what].values()) for face in told[name]] for told in (there, here))
-            near(what, asked, expected, bound, facts)
-        near("points", points(there[name]), points(here[name]), PIXELS, facts)
+            near(what, asked, expected, bounds[unit], facts)
+        near("points", points(there[name]), points(here[name]), bounds["pixels"], facts)
         pixels = [np.frombuffer(told[f"{name} aligned"], np.uint8).astype(float) for told in (there, here)]
-        near("aligned", np.abs(pixels[0] - pixels[1]).mean(), 0.0, GREY_LEVELS, facts)
-    near("similarity", there["apart"], here["apart"], SIMILARITY, facts)
-    near("of one face", there["same"], 1.0, SIMILARITY, facts)
-    near("confidence", there["confidence"], here["confidence"], CONFIDENCE, facts)
+        near("aligned", np.abs(pixels[0] - pixels[1]).mean(), 0.0, bounds["grey levels"], facts)
+    near("similarity", there["apart"], here["apart"], bounds["similarity"], facts)
+    near("of one face", there["same"], 1.0, bounds["similarity"], facts)
+    near("confidence", there["confidence"], here["confidence"], bounds["confidence"], facts)
 
 
 def main() -> int:
     """Everything in turn; returns the exit status."""
     this = Place(None)
     this.prepare()
-    places = {suite: Place(suite) for suite in SUITES}
+    places = {suite: Place(suite) for suite in BOARDS}
     for suite, place in places.items():
         place.prepare()
-        with check(f"{suite}: scripts/install up to the self-test") as facts:
+        with check(f"{suite} on {BOARDS[suite]}: scripts/install up to the self-test") as facts:
             place.run("sh", "/opt/project/scripts/install", "--from", "/opt/wheels", "--files")
             facts.append(
                 place.run(
@@ -224,7 +233,7 @@ def main() -> int:
                 with Serving(place, precision) as serving:
                     there = serving.answers()
                 facts.append(f"{there['runtime']['name']} {there['runtime']['version']}")
-                compare(there, here, facts)
+                compare(there, here, BOUNDS[precision], facts)
     print("emulated: the processor, by qemu-user; no kernel, no systemd, no camera of its own, no figure of speed")
     print("all ok" if not failures else f"{failures} failed")
     return 1 if failures else 0

@@ -31,7 +31,9 @@ def wire(entries: str) -> str:
 
 def replayed(source: Path) -> str:
     """A configuration whose camera plays this."""
-    return f'{ENGINES}[camera]\ndriver = "replay"\nsource = "{source}"\nwidth = 640\nheight = 360\n'
+    return (
+        f'{ENGINES}[camera]\ndriver = "replay"\nsource = "{source}"\nwidth = 640\nheight = 360\n[access]\nopen = true\n'
+    )
 
 
 def test_a_device_is_found_from_another_host_and_says_goodbye(tmp_path: Path) -> None:
