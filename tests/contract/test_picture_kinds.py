@@ -22,7 +22,10 @@ from devices import Device, pool, shipped_engine
 from document import PICTURE_PATHS, assert_aligned, assert_faces, assert_refusal
 from PIL import Image
 
+from appliance.face.geometry import overlap
+from appliance.face.types import Box
 from appliance.vision.loading import Choice
+from appliance.vision.store import Role
 
 KINDS: dict[str, Callable[[Image.Image], bytes]] = {
     "jpeg": jpeg,
@@ -49,6 +52,11 @@ KINDS: dict[str, Callable[[Image.Image], bytes]] = {
 
 ORIENTATIONS = range(1, 9)
 
+SAME_BOX = {"float16": 0.98, "int8": 0.8}
+"""Intersection over union of a face's boxes in two orientations, at least; of this portrait .992 and .848 were measured: a
+mirrored JPEG has its blocks elsewhere, which moves what int8 rounds.
+"""
+
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_jpeg_and_png_shows_the_face(device: Client, portrait: bytes, kind: str) -> None:
@@ -63,14 +71,15 @@ def test_every_kind_of_jpeg_and_png_shows_the_face(device: Client, portrait: byt
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_boxes_and_points_are_those_of_the_upright_picture(device: Client, hopper: bytes, orientation: int) -> None:
+def test_boxes_and_points_are_those_of_the_upright_picture(
+    device: Client, choice: Choice, hopper: bytes, orientation: int
+) -> None:
     image = opened(hopper)
     (wanted,) = assert_faces(device.post("/faces", jpeg(image)))
 
     (face,) = assert_faces(device.post("/faces", oriented(image, orientation)))
 
-    for key, value in wanted["box"].items():
-        assert face["box"][key] == pytest.approx(value, abs=4), key
+    assert overlap(Box(**face["box"]), Box(**wanted["box"])) >= SAME_BOX[choice[Role.DETECTOR].files[0].precision]
     for found, point in zip(face["landmark"]["lm_points"], wanted["landmark"]["lm_points"], strict=True):
         assert (found["x"], found["y"]) == pytest.approx((point["x"], point["y"]), abs=6)
 
