@@ -531,7 +531,7 @@ def test_the_key_is_asked_for_once(visit: Visit, locked: tuple[Child, str], port
         expect(page.locator("#locked")).to_be_hidden()
         page.wait_for_selector("#overlay .box")
         expect(page.locator("#status")).to_have_text("Everything works")
-        assert page.evaluate("picture.complete && picture.naturalWidth") == 1280
+        assert until(lambda: page.evaluate("picture.width") == 1280)
         assert token not in page.evaluate("document.cookie + JSON.stringify(localStorage)")
         page.set_input_files("#faces-photo", payload(portrait))
         expect(outcome(page, "faces")).to_have_text("One face.")

@@ -115,15 +115,20 @@ async function forget() {
 
 const scaling = new ResizeObserver((entries) => entries.forEach(({ target }) => scaleText(target)));
 
-/* Texts and bars keep their size on the screen: --px is a CSS pixel in pixels of the picture. */
+/* A CSS pixel in pixels of the picture; of a drawing that is not on the page, 1. */
+function pixelOf(svg) {
+  return svg.clientWidth ? svg.viewBox.baseVal.width / svg.clientWidth : 1;
+}
+
+/* Texts and bars keep their size on the screen. */
 function scaleText(svg) {
-  svg.style.setProperty("--px", svg.viewBox.baseVal.width / svg.clientWidth || 1);
+  svg.style.setProperty("--px", pixelOf(svg));
 }
 
 function drawFaces(svg, width, height, faces) {
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   scaleText(svg);
-  svg.replaceChildren(...faces.map((face) => faceMark(face, width / svg.clientWidth || 1)));
+  svg.replaceChildren(...faces.map((face) => faceMark(face, pixelOf(svg))));
 }
 
 function faceMark({ id, box, landmark, pose, title, live }, px) {
@@ -162,7 +167,7 @@ function axes(box, pose) {
 /* ---- Live: health by question and by event, picture, faces ---- */
 
 const live = {
-  timers: [], report: null, unanswered: 0, events: null, playing: null, picture: "off", stills: 0,
+  timers: [], report: null, unanswered: 0, events: null, playing: null,
   faces: 0, facesAt: 0, liveness: new Map(),
 };
 
@@ -177,7 +182,7 @@ function end() {
   live.timers.forEach(clearInterval);
   live.timers = [];
   hangUp();
-  setPicture("off");
+  pause();
   clearFaces();
   live.liveness.clear();
 }
@@ -231,8 +236,8 @@ function showHealth() {
   $("health").replaceChildren(...troubles.map(troubleItem));
   shapeStage(report?.camera?.width, report?.camera?.height);
   if (silent || !report?.camera || BLIND.has(report.camera.state)) showBlind(troubles);
-  else if (live.picture === "off") setPicture("stream");
-  for (const button of document.querySelectorAll(".from-camera")) button.disabled = live.picture === "off";
+  else if (!live.playing) play();
+  for (const button of document.querySelectorAll(".from-camera")) button.disabled = !live.playing;
   if (report) showFacts(report);
 }
 
@@ -248,40 +253,67 @@ function troubleItem({ state, text, advice }) {
 }
 
 function showBlind(troubles) {
-  setPicture("off");
+  pause();
   const { text, advice } = troubles.find(({ part }) => part === "camera") ?? troubles[0];
   $("blind").querySelector("strong").textContent = text;
   $("blind").querySelector("span").textContent = advice;
 }
 
-/* "stream"; "still" when every stream is taken: a picture now and then; "off". */
-function setPicture(mode) {
-  live.picture = mode;
-  live.playing?.abort();
-  $("stream-note").textContent = mode === "still" ? "Every live stream is taken: one picture a second." : "";
-  $("blind").hidden = mode !== "off";
-  $("picture").hidden = mode === "off";
-  URL.revokeObjectURL($("picture").src);
-  if (mode === "off") $("picture").removeAttribute("src");
-  if (mode === "still") $("picture").src = `/camera/frame.jpg?${Date.now()}`;
-  if (mode === "stream") play(live.playing = new AbortController());
+function play() {
+  live.playing = new AbortController();
+  show(live.playing.signal);
+  $("blind").hidden = true;
+  $("picture").hidden = false;
 }
 
-/* Read here and not by the <img> itself, which tells nobody when its stream has ended. */
-async function play({ signal }) {
-  let taken = false;
+function pause() {
+  live.playing?.abort();
+  live.playing = null;
+  $("blind").hidden = false;
+  $("picture").hidden = true;
+  $("stream-note").textContent = "";
+  $("picture").width = 0; // forgets what it shows
+}
+
+/* The stream, drawn here: an <img> tells nobody when its stream has ended. */
+async function show(signal) {
+  let again = false;
   try {
     const response = await fetch("/camera/stream.mjpg", { cache: "no-store", signal });
-    taken = response.status === 503;
-    if (response.ok) for await (const jpeg of jpegsOf(response.body.getReader())) await show(jpeg, signal);
-  } catch { /* ended, like any other end */ }
+    again = response.status === 503;
+    $("stream-note").textContent = again ? "Every live stream is taken: one picture a second." : "";
+    for await (const jpeg of again ? stills(signal) : jpegsOf(response)) {
+      const picture = await createImageBitmap(jpeg);
+      if (!signal.aborted) draw(picture);
+    }
+  } catch { again = false; }
   if (signal.aborted) return;
-  live.stills = STILLS;
-  setPicture(taken ? "still" : "off"); // from "off" the next report brings it back, or says why not
+  if (again) play();
+  else pause(); // the next report brings it back, or says why not
+}
+
+function draw(picture) {
+  const canvas = $("picture");
+  if (canvas.width !== picture.width) canvas.width = picture.width;
+  if (canvas.height !== picture.height) canvas.height = picture.height;
+  canvas.getContext("2d").drawImage(picture, 0, 0);
+  picture.close();
+}
+
+/* A picture now and then, before the stream is asked for again. */
+async function* stills(signal) {
+  for (let count = 0; count < STILLS; count++) {
+    const response = await fetch("/camera/frame.jpg", { cache: "no-store", signal });
+    if (!response.ok) throw new Error(response.statusText);
+    yield await response.blob();
+    await wait(STILL_MS);
+  }
 }
 
 /* The parts of a multipart/x-mixed-replace stream, each with its Content-Length. */
-async function* jpegsOf(reader) {
+async function* jpegsOf(response) {
+  if (!response.ok) throw new Error(response.statusText);
+  const reader = response.body.getReader();
   let buffer = new Uint8Array(), size = 0;
   for (;;) {
     const end = size ? -1 : endOfHead(buffer);
@@ -289,7 +321,7 @@ async function* jpegsOf(reader) {
       size = Number(/content-length: *(\d+)/i.exec(new TextDecoder().decode(buffer.subarray(0, end)))[1]);
       buffer = buffer.subarray(end);
     } else if (size && buffer.length >= size) {
-      yield buffer.slice(0, size);
+      yield new Blob([buffer.subarray(0, size)]);
       buffer = buffer.subarray(size);
       size = 0;
     } else {
@@ -307,24 +339,6 @@ async function* jpegsOf(reader) {
 function endOfHead(bytes) {
   const at = bytes.findIndex((_, i) => bytes[i] === 13 && bytes[i + 1] === 10 && bytes[i + 2] === 13 && bytes[i + 3] === 10);
   return at < 0 ? -1 : at + 4;
-}
-
-async function show(jpeg, signal) {
-  const picture = $("picture"), before = picture.src, url = URL.createObjectURL(new Blob([jpeg], { type: "image/jpeg" }));
-  if (!signal.aborted) picture.src = url;
-  await picture.decode().catch(() => {});
-  if (before.startsWith("blob:")) URL.revokeObjectURL(before);
-  if (signal.aborted) URL.revokeObjectURL(url);
-}
-
-function pictureFailed() {
-  if (live.picture === "still") setPicture("off");
-}
-
-async function pictureLoaded() {
-  if (live.picture !== "still") return;
-  await wait(STILL_MS);
-  if (live.picture === "still") setPicture(live.stills-- > 0 ? "still" : "stream");
 }
 
 function shapeStage(width, height) {
@@ -697,8 +711,6 @@ for (const type of ["dragover", "drop"]) window.addEventListener(type, (event) =
 document.querySelectorAll(".panel").forEach(setUpPanel);
 for (const name of ["points", "axes"]) $(name).onchange = () => $("overlay").classList.toggle(`no-${name}`, !$(name).checked);
 scaling.observe($("overlay"));
-$("picture").onerror = pictureFailed;
-$("picture").onload = pictureLoaded;
 $("unlock").onsubmit = unlock;
 $("locked").oncancel = (event) => event.preventDefault();
 $("forget").onclick = forget;
