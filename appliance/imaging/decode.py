@@ -4,7 +4,9 @@ import math
 import re
 from collections.abc import Callable
 from io import BytesIO
+from typing import Any
 
+import cv2
 import numpy as np
 import simplejpeg
 from PIL import Image
@@ -23,14 +25,14 @@ _ORIENTATION_TAG = 0x0112
 _MENDED = re.compile("extraneous bytes before marker|Invalid SOS parameters")
 _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
-_UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
-    2: lambda pixels: pixels[:, ::-1],
-    3: lambda pixels: pixels[::-1, ::-1],
-    4: lambda pixels: pixels[::-1],
-    5: lambda pixels: pixels.transpose(1, 0, 2),
-    6: lambda pixels: pixels[::-1].transpose(1, 0, 2),
-    7: lambda pixels: pixels[::-1, ::-1].transpose(1, 0, 2),
-    8: lambda pixels: pixels[:, ::-1].transpose(1, 0, 2),
+_UPRIGHT: dict[int, Callable[[Pixels], Any]] = {
+    2: lambda pixels: cv2.flip(pixels, 1),
+    3: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_180),
+    4: lambda pixels: cv2.flip(pixels, 0),
+    5: cv2.transpose,
+    6: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE),
+    7: lambda pixels: cv2.rotate(cv2.transpose(pixels), cv2.ROTATE_180),
+    8: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
 """What makes the pixels upright, by EXIF orientation (Exif 2.32, tag 274)."""
 
@@ -86,7 +88,7 @@ class EncodedPicture:
             if self._image.mode == "CMYK":
                 pixels = _rgb(pixels, inverted="adobe" in self._image.info)
         if self._upright is not None:
-            pixels = np.ascontiguousarray(self._upright(pixels))
+            pixels = np.asarray(self._upright(pixels), np.uint8)
         return Frame(pixels, scale)
 
 

@@ -42,6 +42,11 @@ def cut(picture: Picture, affine: Affine, size: int) -> Pixels:
     return np.asarray(cv2.warpAffine(pixels, matrix, (size, size), flags=cv2.INTER_LINEAR), np.uint8)
 
 
+def mirror(crop: Pixels) -> Pixels:
+    """The crop with left and right exchanged."""
+    return np.asarray(cv2.flip(crop, 1), np.uint8)
+
+
 def _shrunk(pixels: Pixels, matrix: Affine, size: int, shrink: float) -> tuple[Pixels, Affine]:
     """The part of `pixels` under the crop, averaged down so that the warp shrinks by at most 1.5, and its transform."""
     height, width = pixels.shape[:2]

@@ -7,7 +7,7 @@ import numpy as np
 from appliance.face.alignment import Affine, apply, inverse, rotated_square
 from appliance.face.mesh import MESH_SIZE, head_pose, points_106
 from appliance.face.types import Detection, Pixels, Points, Pose
-from appliance.vision.crop import Picture, cut, magnification
+from appliance.vision.crop import Picture, cut, magnification, mirror
 from appliance.vision.runtime import Runs
 
 REGION = 1.3
@@ -44,7 +44,7 @@ class Landmarks:
         affine = rotated_square(detection.box.center, detection.box.side * REGION, roll, size)
         crop = cut(picture, affine, size)
         seen, presence = self._run(crop)
-        mirrored, presence_mirrored = self._run(np.ascontiguousarray(crop[:, ::-1]))
+        mirrored, presence_mirrored = self._run(mirror(crop))
         mirrored = mirrored * np.array([-1, 1, 1], np.float32) + np.array([size, 0, 0], np.float32)
         mesh, reflection = (_in_picture(vertices, affine) for vertices in (seen, mirrored))
         return Fit(points_106(mesh, reflection), head_pose(mesh, reflection), (presence + presence_mirrored) / 2)

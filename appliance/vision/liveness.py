@@ -12,6 +12,7 @@ import numpy as np
 
 from appliance.face.types import Pixels
 from appliance.vision import evidence
+from appliance.vision.crop import mirror
 from appliance.vision.evidence import Scene
 from appliance.vision.runtime import Runs
 
@@ -71,7 +72,7 @@ class LivenessCheck:
     def _logit(self, scene: Scene) -> float:
         """Log odds of "live" for one frame: both contexts, and the closer one mirrored."""
         near, far = (self._crop(scene, context) for context in CONTEXTS)
-        mirrored = np.ascontiguousarray(near[:, ::-1])
+        mirrored = mirror(near)
         return float(np.mean([self._crop_logit(crop) for crop in (near, far, mirrored)]))
 
     def _crop_logit(self, crop: Pixels) -> float:

@@ -52,8 +52,7 @@ class Network:
         """
         if self.file.colour == "BGR":
             pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), np.uint8)
-        tensor = pixels if self._table is None else cv2.LUT(pixels, self._table)
-        self._interpreter.set_tensor(self._input["index"], tensor[np.newaxis])
+        self._fill(pixels)
         self._interpreter.invoke()
         return [self._read(output) for output in self._outputs]
 
@@ -66,6 +65,16 @@ class Network:
             self.run(pixels)
             times.append(time.perf_counter() - start)
         return median(times)
+
+    def _fill(self, pixels: Pixels) -> None:
+        """Writes the pixels' values into the input tensor, in place. Raises cv2.error or ValueError for another size."""
+        tensor = self._interpreter.tensor(self._input["index"])()[0]
+        if tensor.shape != pixels.shape:
+            raise ValueError(f"pixels {pixels.shape} for an input of {tensor.shape}")
+        if self._table is None:
+            tensor[:] = pixels
+        else:
+            cv2.LUT(pixels, self._table, dst=tensor)
 
     def _lookup_table(self) -> npt.NDArray[Any] | None:
         """What each of the 256 pixel values becomes in the input tensor; None when it stays what it is."""
