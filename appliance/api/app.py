@@ -82,7 +82,7 @@ class FaceApi:
             ("GET", "/", ANYONE, page.index),
             ("GET", "/app.js", ANYONE, page.script),
             ("GET", "/style.css", ANYONE, page.style),
-            ("POST", "/key", ANYONE, cookie.remember),
+            ("POST", "/key", LIVE, cookie.remember),
             ("DELETE", "/key", ANYONE, cookie.forget),
         ):
             self._needed[method, path] = needed

@@ -240,6 +240,12 @@ def test_no_cookie_is_set_for_a_key_that_is_none(guarded: Guarded, headers: dict
     assert "Set-Cookie" not in answer.headers
 
 
+def test_no_cookie_is_set_for_a_key_that_does_not_open_the_page(guarded: Guarded) -> None:
+    answer = guarded.asked(("POST", "/key"), sent("Authorization", guarded.tokens[Scope.RECOGNISE]))
+    assert_refusal(answer, 403, "INF-25")
+    assert "Set-Cookie" not in answer.headers
+
+
 def test_a_stream_ends_when_its_key_is_revoked(tmp_path: Path) -> None:
     token = keys.add(tmp_path / keys.FILE, "watcher", [Scope.LIVE])
     with Device(pool(), keys=tmp_path / keys.FILE) as device, device.elsewhere.wire() as wire:

@@ -1,11 +1,15 @@
 """Nothing in the project knows the machine it was written on, and nothing is left for later."""
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 
 TEXTS = {"", ".py", ".toml", ".cfg", ".md", ".txt", ".service", ".conf", ".html", ".js", ".css", ".yml", ".yaml"}
-ELSEWHERE = re.compile(r"^(\.venv.*|\.vm|\.git|\.\w+_cache|\.hypothesis|\.cache|__pycache__|build|dist|.*\.egg-info)$")
+ELSEWHERE = re.compile(
+    r"^(\.venv.*|\.vm|\.peers|\.git|\.\w+_cache|\.hypothesis|\.cache|__pycache__|build|dist|.*\.egg-info)$"
+)
 
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:home|root|work|Users|mnt|media)/\w|[A-Z]:\\\\?Users\\")
 LATER = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME)\b")
@@ -15,11 +19,11 @@ LATER = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME)\b")
 def texts(root):
     """Every text file of the project, as lines by path."""
     found = {}
-    for path in root.rglob("*"):
-        inside = path.relative_to(root)
-        if any(ELSEWHERE.match(part) for part in inside.parts) or path.suffix not in TEXTS or not path.is_file():
-            continue
-        found[str(inside)] = path.read_text("utf-8").splitlines()
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not ELSEWHERE.match(name)]
+        for path in (Path(folder) / name for name in files):
+            if path.suffix in TEXTS:
+                found[str(path.relative_to(root))] = path.read_text("utf-8").splitlines()
     return found
 
 

@@ -92,8 +92,7 @@ async function unlock(event) {
   const headers = { Authorization: `Bearer ${$("key").value.trim()}` };
   const response = await fetch("/key", { method: "POST", headers }).catch(() => null);
   if (!response?.ok) {
-    const later = response?.headers.get("Retry-After");
-    $("unlock-outcome").textContent = !response ? SILENT.text : later ? `Too many wrong keys. Again in ${later} s.` : "This key is not known here.";
+    $("unlock-outcome").textContent = refusalOf(response);
     $("key").select();
     return;
   }
@@ -102,6 +101,13 @@ async function unlock(event) {
   $("forget").hidden = false;
   $("locked").close();
   begin();
+}
+
+function refusalOf(response) {
+  const later = response?.headers.get("Retry-After");
+  if (!response) return SILENT.text;
+  if (later) return `Too many wrong keys. Again in ${later} s.`;
+  return response.status === 403 ? "This key does not open the live page: it needs the scope “live”." : "This key is not known here.";
 }
 
 async function forget() {
@@ -346,7 +352,7 @@ function shapeStage(width, height) {
 }
 
 function showFaces({ faces, width, height }) {
-  for (const { id } of faces) if (!live.liveness.has(id)) appeared({ id, time: Date.now() }, "is there"); // since before this page
+  for (const { id } of faces) meet(id);
   const known = faces.map((face) => ({ ...face, live: live.liveness.get(face.id) }));
   live.facesAt = performance.now();
   shapeStage(width, height);
@@ -402,7 +408,13 @@ function left({ id, time, seconds }) {
   live.liveness.delete(id);
 }
 
+/* A face that was there before this page was. */
+function meet(id) {
+  if (!live.liveness.has(id)) appeared({ id, time: Date.now() }, "is there");
+}
+
 function judged({ id, confidence }) {
+  meet(id);
   live.liveness.set(id, confidence);
 }
 
