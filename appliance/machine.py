@@ -231,8 +231,8 @@ class Machine:
         choice, first = first_engine(section)
         count = engine_count(section)
         self._engines.fill([first, *(loading.build(choice, section.threads) for _ in range(count - 1))])
-        self._choice = choice  # last: from here on the device says that it is ready
         memory.give_back()
+        self._choice = choice  # last: from here on the device says that it is ready
         self._manager.ready()
         log.info("ready: %d engine(s) of %d thread(s)", count, section.threads)
 

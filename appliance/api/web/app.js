@@ -63,15 +63,17 @@ function drawn(tag, attributes, text = "") {
 
 /* Every question goes through here; the browser adds the key, from a cookie. */
 async function ask(path, options = {}) {
-  const begun = performance.now();
+  const begun = performance.now(), given = keysGiven;
   const response = await fetch(path, { cache: "no-store", ...options });
   const body = await response.json();
-  if (response.status === 401) lock();
+  if (response.status === 401 && given === keysGiven) lock(); // not for what was asked before a key was given
   const stages = [...(response.headers.get("Server-Timing") ?? "").matchAll(/(\w+);dur=([\d.]+)/g)];
   return { body, status: response.status, ok: response.ok, stages, took: performance.now() - begun };
 }
 
 /* ---- The key ---- */
+
+let keysGiven = 0;
 
 /* Whether this browser was given a key; the key itself no script can see. */
 function keyed() {
@@ -96,6 +98,7 @@ async function unlock(event) {
     $("key").select();
     return;
   }
+  keysGiven++;
   $("key").value = "";
   localStorage.setItem("keyed", "yes");
   $("forget").hidden = false;
