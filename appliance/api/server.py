@@ -99,7 +99,7 @@ class HttpServer:
         if front_port is not None:
             self._listeners.append(self._front(app, adjustments, front_port))
         self._dispatcher.set_thread_count(adjustments.threads)
-        self._stopping = threading.Event()
+        self._stopping, self._woken = threading.Event(), threading.Event()
         self._stopped = threading.Event()
 
     @property
@@ -123,6 +123,7 @@ class HttpServer:
         """Serves until `stop`; then finishes answers in flight, at most for STOP_SECONDS."""
         while not self._stopping.is_set():
             wasyncore.poll2(1.0, self._sockets)
+        self._woken.wait()  # or `stop` would pull a trigger that is closed already
         for listener in self._listeners:
             listener.accepting = False
             wasyncore.dispatcher.close(listener)
@@ -136,7 +137,8 @@ class HttpServer:
     def stop(self) -> None:
         """Ends `run` from another thread and waits until it has ended."""
         self._stopping.set()
-        self._listeners[0].pull_trigger()  # wakes the loop of all; theirs may be closed by then
+        self._listeners[0].pull_trigger()  # wakes the loop of all
+        self._woken.set()
         self._stopped.wait(STOP_SECONDS + 1)
 
     def _front(self, app: Callable[..., Iterable[bytes]], adjustments: Adjustments, port: int) -> FrontListener:
