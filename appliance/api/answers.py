@@ -3,6 +3,7 @@
 import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import bottle
@@ -10,6 +11,7 @@ import numpy as np
 
 from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, Face
 from appliance.faults import Fault, ResultCode
+from appliance.vision.quality import Quality
 
 DIGITS = 5
 """Decimals of coordinates and angles, as in the document's examples."""
@@ -56,6 +58,12 @@ def face(found: Face) -> dict[str, Any]:
         "landmark": {"lm_points": [{"x": x, "y": y} for x, y in points]},
         "pose": {name: round(angle, DIGITS) for name, angle in found.pose._asdict().items()},
     }
+
+
+def quality(found: Quality) -> dict[str, Any]:
+    """What a face's picture is worth, 0..1, and what spoils it most; not in the document, so in no documented answer."""
+    aspects = {name: round(value, 2) for name, value in asdict(found).items()}
+    return {"overall": round(found.overall, 2), "weakest": found.weakest, **aspects}
 
 
 def aligned_faces(found: Sequence[AlignedFace]) -> dict[str, Any]:

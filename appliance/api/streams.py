@@ -206,7 +206,10 @@ def _event(event: Event) -> str:
                 "age_ms": round(event.age_s * 1e3, 1),
                 "width": event.width,
                 "height": event.height,
-                "faces": [{"id": number, **answers.face(face)} for number, face in event.faces],
+                "faces": [
+                    {"id": seen.number, **answers.face(seen.face), "quality": answers.quality(seen.quality)}
+                    for seen in event.faces
+                ],
             }
             return _message("faces", body)
         case Appeared():

@@ -7,20 +7,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from appliance.face.types import Face
+from appliance.vision.quality import Quality
 
 BACKLOG = 64
 """Events that a slow listener may have before it; beyond it the oldest are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
+class SeenFace:
+    """A face with the number of its track, and what its picture is worth."""
+
+    number: int
+    face: Face
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
 class FacesSeen:
-    """The faces of one frame, each with the number of its track; `age_s` is how old the frame is when it is told."""
+    """The faces of one frame; `age_s` is how old the frame is when it is told."""
 
     sequence: int
     age_s: float
     width: int
     height: int
-    faces: tuple[tuple[int, Face], ...]
+    faces: tuple[SeenFace, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from typing import Protocol
 
 from appliance.face.types import DetectLimits, Face, Pixels
 from appliance.faults import Fault
-from appliance.observation.events import Appeared, Broadcast, FacesSeen, Left, LivenessJudged
+from appliance.observation.events import Appeared, Broadcast, FacesSeen, Left, LivenessJudged, SeenFace
 from appliance.observation.tracking import LOST_SECONDS, SIGHTINGS, Track, Tracker
 from appliance.vision.crop import Picture
 from appliance.vision.liveness import Liveness
+from appliance.vision.quality import Quality
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ class Sees(Protocol):
     """What answers questions about pictures."""
 
     def detect(self, picture: Picture, limits: DetectLimits) -> list[Face]: ...
+
+    def quality(self, picture: Picture, face: Face) -> Quality: ...
 
     def liveness_of(self, pictures: Sequence[Picture], faces: Sequence[Face]) -> Liveness: ...
 
@@ -111,7 +114,7 @@ class Observer:
         tracks, appeared, left = tracker.update(shot, faces, shot.captured)
         for track in appeared:
             self._broadcast.publish(Appeared(track.number))
-        seen = tuple((track.number, track.face) for track in tracks)
+        seen = tuple(SeenFace(each.number, each.face, engine.quality(shot, each.face)) for each in tracks)
         age = time.monotonic() - shot.captured
         self._broadcast.publish(FacesSeen(shot.sequence, age, shot.width, shot.height, seen))
         self._tell_left(left)

@@ -16,10 +16,12 @@ from appliance.face import alignment
 from appliance.face.types import ALIGNED_SIZE, AlignedFace, Detection, DetectLimits, Embedding, Face, Pixels, Points
 from appliance.faults import Fault, ResultCode, failing_as
 from appliance.stages import stage
+from appliance.vision import quality
 from appliance.vision.crop import Picture, cut
 from appliance.vision.evidence import Scene
 from appliance.vision.landmarks import Fit
 from appliance.vision.liveness import Liveness
+from appliance.vision.quality import Quality
 
 LARGEST_COUNT = 1000
 """Most faces a caller may ask for; each costs one run of the mesh network."""
@@ -144,6 +146,11 @@ class FaceEngine:
     def align(self, picture: Picture, limits: DetectLimits) -> list[AlignedFace]:
         """The same faces as `detect`, cut out upright. Raises Fault INF-09, 10, 11, 13, 14, 16."""
         return self._aligned(picture, self.detect(picture, limits))
+
+    def quality(self, picture: Picture, face: Face) -> Quality:
+        """What the picture of a face is worth for recognition. Raises Fault INF-13, 14."""
+        (aligned,) = self._aligned(picture, [face])
+        return quality.judge(face, aligned)
 
     def embed(self, face: AlignedFace) -> Embedding:
         """The embedding of an aligned face: 512 float32 of unit length. Raises Fault INF-12."""

@@ -81,7 +81,8 @@ def test_a_face_appears_is_judged_and_leaves(stage: Stage, portrait: bytes) -> N
         events = heard(subscription)
     assert of(events, Appeared) == [Appeared(1)]
     seen = of(events, FacesSeen)
-    assert [number for number, _ in seen[0].faces] == [1]
+    assert [face.number for face in seen[0].faces] == [1]
+    assert 0.2 < seen[0].faces[0].quality.overall <= 1
     assert (seen[0].width, seen[0].height) == (640, 360)
     assert 0 <= seen[0].age_s < 2
     assert seen[-1].faces == ()

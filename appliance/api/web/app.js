@@ -35,6 +35,8 @@ const HINTS = {
   "INF-25": "It is switched off in the device’s configuration, or your key does not open it.",
   "INF-26": "The expiry date in the device’s configuration has passed.",
 };
+const MEND = { size: "come closer", sharpness: "hold still, or clean the lens", light: "more light, from the front", pose: "look at the camera" };
+const POOR = 0.7; // overall quality below which it is said what to mend
 const LIVE_FROM = 0.5, SAME_FROM = 0.5;
 const STALE_MS = 2000, POLL_MS = 3000, RETRY_MS = 3000, STILL_MS = 1000, STILLS = 15, LOGGED = 60, ANNOUNCE_MS = 4000;
 
@@ -379,13 +381,14 @@ function listFaces(faces) {
   $("present").replaceChildren(...faces.map(presence));
 }
 
-function presence({ id, pose, live: confidence }) {
+function presence({ id, pose, quality, live: confidence }) {
   const turns = Object.entries(pose).map(([name, angle]) => make("span", {}, `${name} `, make("b", {}, degrees(angle))));
   return make("li", { data: { face: id } },
     make("strong", {}, `Face ${id}`),
     make("span", { className: "verdict" }, verdict(confidence) || "liveness: looking …"),
     meter(confidence ?? 0, LIVE_FROM, "Liveness"),
-    make("span", { className: "angles figures" }, ...turns));
+    make("span", { className: "angles figures" }, ...turns),
+    make("span", { className: "quality" }, "picture ", make("b", {}, percent(quality.overall)), quality.overall < POOR ? `: ${MEND[quality.weakest]}` : ""));
 }
 
 function verdict(confidence, before = "") {

@@ -1,0 +1,126 @@
+"""What a face's picture is worth for recognition, and what spoils it. No network: size, sharpness, light and pose.
+
+Each aspect is the cosine that is left between a face's embedding and that of the same picture unspoilt: the tables below are
+means over 167 LFW portraits that were scaled down, blurred, darkened, overexposed and lit from one side; how well they hold
+on other people's is in models/CARDS.md.
+"""
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from appliance.face.types import AlignedFace, Face
+
+PUPILS = (104, 105)
+"""Indices of the pupils among the 106 points."""
+
+INNER = (slice(30, 105), slice(20, 92))
+"""Rows and columns of the aligned 112 x 112 face that show brows to chin, without hair and background."""
+
+NOISE = 0.5
+"""Grey levels squared, added to what a derivative varies by: an even surface is not sharp."""
+
+CONTRAST = 30.0
+"""Grey levels squared, added to what the face varies by: a dark face's noise is not sharpness."""
+
+Table = tuple[tuple[float, ...], tuple[float, ...]]
+"""Rising values of a feature, and the cosine left at each of them."""
+
+PUPIL_DISTANCE: Final[Table] = ((4, 6, 8, 10, 13, 16, 20, 26, 36), (0.2, 0.38, 0.58, 0.73, 0.87, 0.93, 0.97, 0.99, 1))
+"""Pixels of the picture between the pupils; the network's own input has 35."""
+
+FINE_DETAIL: Final[Table] = ((-2.9, -2.73, -2.63, -2.48, -2.25, -2.03, -1.75), (0.2, 0.45, 0.58, 0.72, 0.89, 0.97, 1))
+"""Logarithm (base 10) of the second derivative's variance over the face's, in the direction that has least of it."""
+
+BRIGHTNESS: Final[Table] = ((12, 18, 28, 46, 92, 140), (0.2, 0.5, 0.73, 0.89, 0.97, 1))
+"""Grey level that 5 % of the face exceed."""
+
+OVEREXPOSED: Final[Table] = ((0.02, 0.14, 0.41, 0.67, 0.75), (1, 0.95, 0.82, 0.54, 0.35))
+"""Share of the face that is white (over 247)."""
+
+EVENNESS: Final[Table] = ((0.15, 0.18, 0.31, 0.55, 0.8), (0.55, 0.66, 0.78, 0.88, 1))
+"""Mean grey level of the darker half of the face over that of the lighter half."""
+
+YAW: Final[Table] = ((20, 30, 45, 90), (1, 0.93, 0.85, 0.6))
+PITCH: Final[Table] = ((15, 25, 40, 90), (1, 0.95, 0.7, 0.4))
+"""Degrees away from the front. Mean cosine of 500 pairs of one person over that of pairs who both look ahead; beyond 45 and
+40 degrees there were none, and the lines go on.
+"""
+
+WHITE = 247
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Four aspects, each 0..1, 1 for a picture that nothing is wrong with."""
+
+    size: float
+    sharpness: float
+    light: float
+    pose: float
+
+    @property
+    def overall(self) -> float:
+        """0..1: about the cosine to the same face in a flawless picture. Size and sharpness are one loss, seen twice."""
+        return min(self.size, self.sharpness) * self.light * self.pose
+
+    @property
+    def weakest(self) -> str:
+        """The aspect to mend first."""
+        aspects = asdict(self)
+        return min(aspects, key=lambda name: aspects[name])
+
+
+def judge(face: Face, aligned: AlignedFace) -> Quality:
+    """The quality of a face, given its aligned picture (112 x 112 RGB)."""
+    grey = _Grey(np.asarray(cv2.cvtColor(aligned.pixels, cv2.COLOR_RGB2GRAY), np.float32)[INNER])
+    left, right = face.points[list(PUPILS)]
+    return Quality(
+        size=_left(PUPIL_DISTANCE, float(np.hypot(*(right - left)))),
+        sharpness=_left(FINE_DETAIL, grey.fine_detail),
+        light=min(
+            _left(BRIGHTNESS, float(np.percentile(grey.pixels, 95))),
+            _left(OVEREXPOSED, float((grey.pixels > WHITE).mean())),
+            _left(EVENNESS, grey.evenness),
+        ),
+        pose=_left(YAW, abs(face.pose.yaw)) * _left(PITCH, abs(face.pose.pitch)),
+    )
+
+
+class _Grey:
+    """Grey levels (rows x columns) of a face."""
+
+    def __init__(self, pixels: npt.NDArray[np.float32]) -> None:
+        self.pixels = pixels
+
+    @cached_property
+    def halves(self) -> list[npt.NDArray[np.float32]]:
+        """Left and right of the nose."""
+        return np.array_split(self.pixels, 2, axis=1)
+
+    @property
+    def evenness(self) -> float:
+        darker, lighter = sorted(float(half.mean()) for half in self.halves)
+        return (darker + 1) / (lighter + 1)
+
+    @property
+    def fine_detail(self) -> float:
+        middle, least = 2 * self.pixels[1:-1, 1:-1], float("inf")
+        rows, columns = self.pixels.shape
+        for down, across in ((0, 1), (1, 0), (1, 1), (1, -1)):
+            ahead, behind = (
+                self.pixels[1 + sign * down : rows - 1 + sign * down, 1 + sign * across : columns - 1 + sign * across]
+                for sign in (1, -1)
+            )
+            steps = 1 + down * abs(across)  # a diagonal step is longer, by the square root of two
+            least = min(least, float(((ahead + behind - middle) / steps).var()))
+        variance = float(np.mean([half.var() for half in self.halves]))
+        return float(np.log10((least + NOISE) / (variance + CONTRAST)))
+
+
+def _left(table: Table, value: float) -> float:
+    return float(np.interp(value, *table))
