@@ -184,7 +184,7 @@ def test_what_is_told_of_a_face(visit: Visit, watched: Client) -> None:
         expect(page.locator("#demonstration")).to_be_hidden()
         version = watched.get("/version").document
         expect(page.locator("#models tr")).to_have_count(len(version["models"]))
-        for said in (version["runtime"]["version"], version["sdk_version"], "1280", "MULTI"):
+        for said in (version["runtime"]["version"], version["sdk_version"], "1280", "MULTI", "shipped"):
             expect(page.locator("#facts")).to_contain_text(said)
 
 
