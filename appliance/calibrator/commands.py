@@ -61,9 +61,18 @@ def liveness(options: argparse.Namespace, settings: Config) -> int:
         judged = _with_round(options, folder, so_far, shown, odds)
         attacks = Statistics.read(machine.model_folder(settings.engine)).attacks.get(in_use.model)
         found = liveness_calibrator.chosen(in_use, judged, attacks, options.bpcer, options.apcer)
-        return _keep(options, folder / file.FILE, found)
+        status = _keep(options, folder / file.FILE, found)
+        return status if options.dry_run else _told(door, found, folder)
 
     return _answered(run)
+
+
+def _told(door: Door, found: Outcome, folder: Path) -> int:
+    """The exit status: whoever asks one device and keeps the answer in another's folder should know."""
+    if liveness_calibrator.taken(door, found.entries[0].threshold):
+        return _said(f"{door.url} has taken it")
+    print(f"{door.url} does not take it: is its state in {folder}? state.folder, STATE_DIRECTORY", file=sys.stderr)
+    return 1
 
 
 def _with_round(
@@ -108,7 +117,7 @@ def _answered(run: Callable[[], int]) -> int:
     try:
         return run()
     except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        print(": ".join(filter(None, (error.filename, error.strerror))), file=sys.stderr)
     except (CalibrationError, ModelError, Fault) as error:
         print(error, file=sys.stderr)
     return 1

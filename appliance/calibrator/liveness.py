@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from math import ceil
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -22,8 +21,15 @@ from appliance.vision.liveness import SHIPPED_ODDS
 PACE_SECONDS = 1.2
 """From question to question: all four frames of the next answer are new."""
 
+USELESS = 0.5
+"""BPCER from which on a threshold decides nothing: an attack has the better chance."""
+
 UNREADY_SECONDS = 10.0
 """A camera that has not shown anything for so long will not by itself."""
+
+
+NOTICED_SECONDS, POLL_SECONDS = 4.0, 0.2
+"""How long a running device may take to notice, twice what it promises; and how often it is asked."""
 
 
 def measure(door: Door, in_use: InUse, shown: str, seconds: float) -> tuple[tuple[float, ...], str]:
@@ -62,6 +68,14 @@ def asked(door: Door, seconds: float) -> Iterator[Judged]:
         time.sleep(max(0.0, at + PACE_SECONDS - time.monotonic()))
 
 
+def taken(door: Door, threshold: float) -> bool:
+    """Whether the device has taken a new operating point within some seconds. Raises CalibrationError."""
+    until = time.monotonic() + NOTICED_SECONDS
+    while not (seen := door.in_use().threshold == threshold) and time.monotonic() < until:
+        time.sleep(POLL_SECONDS)
+    return seen
+
+
 def in_words(shown: str, odds: list[float], threshold: float, newest: Judged) -> str:
     """Such as "real: 12 sequences, 92 % taken for live now · nobody is there"."""
     live = sum(each >= threshold for each in odds)
@@ -73,11 +87,17 @@ def in_words(shown: str, odds: list[float], threshold: float, newest: Judged) ->
 def chosen(in_use: InUse, rounds: Rounds, shipped: Attacks | None, bpcer: float, apcer: float) -> Outcome:
     """The operating point from all rounds; species that were not tried here are as in the bundled statistics.
 
-    Raises CalibrationError with too few sequences of real people.
+    Raises CalibrationError with too few sequences of real people, and when most of them would be turned away.
     """
     real, tried = rounds.real(), rounds.attacks()
     known = shipped.odds() if shipped else {}
     threshold = choice.odds(real, known, tried, bpcer, apcer)
+    refused = bona_fide_classification_error(real, threshold)
+    if refused.value > USELESS:
+        raise CalibrationError(
+            f"{refused.count} of {refused.total} real people would be turned away: is the picture sharp, bright and of one "
+            "moving person, and do attacks look as alive as people? `--reset`, and again"
+        )
     entry = LivenessEntry(
         model=in_use.model,
         threshold=threshold,
@@ -110,5 +130,3 @@ def _notes(entry: LivenessEntry, real: Reals, tried: dict[str, Reals]) -> Iterat
             f"no attack was tried here{lower}: what gets through at this camera is not known; "
             "`--attack print`, `--attack replay` try them"
         )
-    if np.ptp(real) == 0:
-        yield "all sequences of real people are the same: does the camera show a picture that stands still?"

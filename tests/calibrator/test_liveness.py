@@ -60,9 +60,14 @@ def test_what_keeping_attacks_out_costs_is_said():
     assert any(line.endswith("5 of 20 (wanted: at most 5 % and NOT kept)") for line in told(found))
 
 
-def test_people_who_are_a_picture_are_suspected():
+def test_an_operating_point_that_turns_most_people_away_is_none():
+    with pytest.raises(CalibrationError, match="19 of 25 real people would be turned away"):
+        chosen(IN_USE, rounds(real=(-15.0,) * 19 + (1.0,) * 6), SHIPPED, 0.05, 0.05)
+
+
+def test_without_bundled_attacks_real_people_decide():
     found = chosen(IN_USE, rounds(real=(1.0,) * 20), None, 0.05, 0.05)
-    assert "stands still" in found.notes[-1]
+    assert found.points[0].entry.threshold == 1
     assert set(found.points[0].entry.measured) == {"bpcer"}
 
 
