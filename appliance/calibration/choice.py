@@ -49,11 +49,19 @@ def highest_odds(real: Reals, bpcer: float) -> float:
     return float(np.sort(real)[allowed(bpcer, real.size)])
 
 
-def odds(real: Reals, shipped: Mapping[str, Reals], tried: Mapping[str, Reals], bpcer: float, apcer: float) -> float:
+def odds(
+    real: Reals,
+    shipped: Mapping[str, Reals],
+    tried: Mapping[str, Reals],
+    bpcer: float,
+    apcer: float,
+    point: float = 0.0,
+) -> float:
     """The log odds from which somebody is taken for alive.
 
     Every species keeps its APCER: as it was `tried` here, else as it was `shipped`. Where that leaves room below what
-    keeps the BPCER, the threshold lies midway when attacks were tried; otherwise at the upper end.
+    keeps the BPCER, the threshold lies midway when attacks were tried; otherwise as near as can be to the shipped `point`,
+    because the highest that keeps the BPCER of a few people turns more of others away.
     Raises CalibrationError with too few sequences of real people.
     """
     if real.size < FEWEST_SEQUENCES:
@@ -62,5 +70,5 @@ def odds(real: Reals, shipped: Mapping[str, Reals], tried: Mapping[str, Reals], 
             "`appliance calibrate liveness` with people before the camera"
         )
     low, high = lowest_odds({**shipped, **tried}, apcer), highest_odds(real, bpcer)
-    chosen = low if low > high else (low + high) / 2 if tried else high
-    return float(np.clip(chosen, LOWEST, HIGHEST))
+    wished = (low + high) / 2 if tried else point
+    return float(np.clip(max(low, min(wished, high)), LOWEST, HIGHEST))

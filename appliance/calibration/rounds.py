@@ -26,7 +26,7 @@ class Rounds(BaseModel):
     model: Sha256
     sequences: dict[Species, tuple[FiniteFloat, ...]] = {}
 
-    def and_(self, shown: str, odds: tuple[float, ...]) -> Self:
+    def with_round(self, shown: str, odds: tuple[float, ...]) -> Self:
         """With a further round."""
         together = {**self.sequences, shown: (*self.sequences.get(shown, ()), *odds)}
         return self.model_copy(update={"sequences": {name: each for name, each in together.items() if each}})
@@ -56,7 +56,7 @@ def read(path: Path, model: str) -> Rounds:
 def add(path: Path, model: str, shown: str, odds: tuple[float, ...]) -> Rounds:
     """Keeps a further round, and returns all. Raises CalibrationError, OSError."""
     with state.held(path):
-        rounds = read(path, model).and_(shown, odds)
+        rounds = read(path, model).with_round(shown, odds)
         state.write_atomically(path, rounds.model_dump_json().encode() + b"\n", 0o600)
     return rounds
 

@@ -69,7 +69,7 @@ def liveness(options: argparse.Namespace, settings: Config) -> int:
 
 def _told(door: Door, found: Outcome, folder: Path) -> int:
     """The exit status: whoever asks one device and keeps the answer in another's folder should know."""
-    if liveness_calibrator.taken(door, found.entries[0].threshold):
+    if liveness_calibrator.taken(door, found.entries[0]):
         return _said(f"{door.url} has taken it")
     print(f"{door.url} does not take it: is its state in {folder}? state.folder, STATE_DIRECTORY", file=sys.stderr)
     return 1
@@ -82,7 +82,7 @@ def _with_round(
     if not odds:
         raise CalibrationError(f"{shown}: nobody was judged: stand before the camera, and again")
     if options.dry_run:
-        return so_far.and_(shown, odds)
+        return so_far.with_round(shown, odds)
     print(f"{shown}: {len(odds)} sequences, kept", file=sys.stderr)
     return rounds.add(folder / rounds.FILE, so_far.model, shown, odds)
 

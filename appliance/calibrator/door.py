@@ -32,11 +32,12 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class InUse:
-    """The liveness model of the device (sha256, file), and its operating point in log odds."""
+    """The liveness model of the device (sha256, file), its operating point in log odds, and since when if it is its own."""
 
     model: str
     file: str
     threshold: float
+    since: str | None
 
 
 class Door:
@@ -57,7 +58,7 @@ class Door:
         try:
             point = answer["calibration"]["liveness"]
             (file,) = [each["file"] for each in answer["models"] if each["sha256"] == point["model"]]
-            return InUse(point["model"], file, float(point["threshold"]))
+            return InUse(point["model"], file, float(point["threshold"]), point["date"])
         except (KeyError, TypeError, ValueError) as error:
             raise CalibrationError(f"{self.url}: {self._reason(status, answer)}") from error
 

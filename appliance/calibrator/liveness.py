@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from appliance.calibration import choice
 from appliance.calibration.bounds import measured
-from appliance.calibration.entries import Basis, CalibrationError, Kind, LivenessEntry, Measured, now
+from appliance.calibration.entries import Basis, CalibrationError, Entry, Kind, LivenessEntry, Measured, now, record
 from appliance.calibration.rounds import Rounds
 from appliance.calibration.statistics import Attacks
 from appliance.calibrator.door import Door, InUse, Judged
@@ -68,10 +68,11 @@ def asked(door: Door, seconds: float) -> Iterator[Judged]:
         time.sleep(max(0.0, at + PACE_SECONDS - time.monotonic()))
 
 
-def taken(door: Door, threshold: float) -> bool:
+def taken(door: Door, entry: Entry) -> bool:
     """Whether the device has taken a new operating point within some seconds. Raises CalibrationError."""
+    since = str(record(entry)["date"])
     until = time.monotonic() + NOTICED_SECONDS
-    while not (seen := door.in_use().threshold == threshold) and time.monotonic() < until:
+    while not (seen := door.in_use().since == since) and time.monotonic() < until:
         time.sleep(POLL_SECONDS)
     return seen
 
@@ -91,7 +92,7 @@ def chosen(in_use: InUse, rounds: Rounds, shipped: Attacks | None, bpcer: float,
     """
     real, tried = rounds.real(), rounds.attacks()
     known = shipped.odds() if shipped else {}
-    threshold = choice.odds(real, known, tried, bpcer, apcer)
+    threshold = choice.odds(real, known, tried, bpcer, apcer, SHIPPED_ODDS)
     refused = bona_fide_classification_error(real, threshold)
     if refused.value > USELESS:
         raise CalibrationError(

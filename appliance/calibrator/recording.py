@@ -18,6 +18,9 @@ from appliance.vision.engine import FaceEngine
 from appliance.vision.liveness import LEAST_ODDS
 from appliance.vision.store import ModelFile, ModelStore, Role
 
+MAX_PIXELS = 40_000_000
+"""As the service's default."""
+
 REAL = "real"
 """The label of sequences that are no attack."""
 
@@ -62,7 +65,7 @@ def odds(engine: FaceEngine, sequence: Path) -> float:
     """The log odds of four pictures; the least without a face in one of them: it can never pass. Raises Fault, OSError."""
     frames = [(sequence / f"{number}.jpg").read_bytes() for number in range(1, FRAMES + 1)]
     try:
-        return engine.liveness([EncodedPicture(frame, 40_000_000) for frame in frames]).odds
+        return engine.liveness([EncodedPicture(frame, MAX_PIXELS) for frame in frames]).odds
     except Fault as fault:
         if fault.code is not ResultCode.NO_FACE:
             raise

@@ -79,7 +79,12 @@ def test_without_own_attacks_real_people_set_the_odds():
     assert choice.odds(REAL, {"print": np.array([-5.0])}, {}, 0.05, 0.05) == -1
 
 
-def test_but_never_below_the_shipped_attacks():
+def test_but_never_above_the_shipped_point_which_others_pass_as_well():
+    assert choice.odds(REAL + 9, {"print": np.array([-5.0])}, {}, 0.05, 0.05) == 0
+    assert choice.odds(REAL + 9, {"print": np.array([-5.0])}, {}, 0.05, 0.05, 0.5) == 0.5
+
+
+def test_and_never_below_the_shipped_attacks():
     assert choice.odds(REAL, {"print": np.array([3.0])}, {}, 0.05, 0.05) == pytest.approx(3)
     assert choice.odds(REAL, {"print": np.array([3.0])}, {}, 0.05, 0.05) > 3
 

@@ -10,7 +10,7 @@ from appliance.calibrator.door import Door, InUse, Judged
 from appliance.calibrator.liveness import chosen, in_words
 
 MODEL = "a" * 64
-IN_USE = InUse(MODEL, "liveness.tflite", 0.0)
+IN_USE = InUse(MODEL, "liveness.tflite", 0.0, None)
 SHIPPED = Attacks(model=MODEL, file="liveness.tflite", species={"print": (-9.0, -8.0), "replay": (-7.0,)})
 
 
@@ -66,8 +66,8 @@ def test_an_operating_point_that_turns_most_people_away_is_none():
 
 
 def test_without_bundled_attacks_real_people_decide():
-    found = chosen(IN_USE, rounds(real=(1.0,) * 20), None, 0.05, 0.05)
-    assert found.points[0].entry.threshold == 1
+    found = chosen(IN_USE, rounds(real=(-1.0,) * 20), None, 0.05, 0.05)
+    assert found.points[0].entry.threshold == -1
     assert set(found.points[0].entry.measured) == {"bpcer"}
 
 
