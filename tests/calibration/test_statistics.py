@@ -113,7 +113,7 @@ def test_the_impostors_are_those_of_the_pictures(shipped, data: Path):
     engine = PhotoEngine(Config.model_validate({"engine": {"detector": "float16", "embedder": "float16"}}))
     ((file, embed),) = engine.embedders.items()
     table = shipped.impostors[file.sha256]
-    faces = engine.faces(listed(folders[:1])[:200])
+    faces = engine.faces(listed(folders[:1])[:120])
     assert table.pictures <= len(photos) <= table.pictures + 5
     assert table.people <= len({photo.person for photo in photos}) <= table.people + 5
     impostors, _ = compared(engine.embeddings(file, faces), faces.people())
