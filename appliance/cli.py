@@ -1,9 +1,10 @@
-"""The command line: serve, keys, discover, detect, compare, liveness, selftest."""
+"""The command line: serve, keys, discover, detect, compare, liveness, calibrate, selftest."""
 
 import argparse
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -120,9 +121,88 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("photos", nargs=2, type=Path, metavar="PHOTO")
     liveness = command("liveness", _liveness, "Judge four frames: a zip, or a folder, with the pictures 1 to 4.")
     liveness.add_argument("source", type=Path, metavar="ZIP_OR_FOLDER")
+    _add_calibrate(commands, command)
     selftest = command("selftest", _selftest, "Check that the models here give the recorded answers.")
     selftest.add_argument("--record", action="store_true", help=argparse.SUPPRESS)
     return parser
+
+
+def _add_calibrate(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
+    summary = "Find this device's own operating points, which 0.5 then means; a running device notices by itself."
+    kinds = commands.add_parser("calibrate", help=summary, description=summary)
+    group = kinds.add_subparsers(dest="kind", required=True, metavar="KIND")
+
+    def common(name: str, run: Callable[[argparse.Namespace, Config], int], summary: str) -> argparse.ArgumentParser:
+        added = command(name, run, summary, group)
+        added.add_argument("--dry-run", action="store_true", help="print what would be written, and write nothing")
+        added.add_argument("--reset", action="store_true", help="take the shipped operating point again")
+        added.add_argument("--json", action="store_true", help="as JSON")
+        return added
+
+    similarity = common("similarity", _calibrate_similarity, "The cosine at which two faces are one person's.")
+    similarity.add_argument(
+        "photos",
+        nargs="*",
+        type=Path,
+        metavar="PHOTOS",
+        help="folders, each with a folder of photos a person (or files named PERSON_NUMBER); without: bundled statistics",
+    )
+    similarity.add_argument(
+        "--fmr",
+        type=_number("rate", 0.1),
+        default=1e-3,
+        metavar="RATE",
+        help="wanted false match rate (default 0.001, at most 0.1)",
+    )
+    similarity.add_argument(
+        "--check",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="PHOTOS",
+        help="photos that are not used, to measure what was found; may be given again",
+    )
+    similarity.add_argument("--record", action="store_true", help=argparse.SUPPRESS)
+    liveness = common("liveness", _calibrate_liveness, "From when on somebody before this device's camera is alive.")
+    liveness.add_argument(
+        "--device", metavar="URL", help="the running device (default http://127.0.0.1 and server.port)"
+    )
+    liveness.add_argument("--key", help="with the scope live, where the device wants one")
+    liveness.add_argument(
+        "--minutes", type=_number("minutes", 60), default=3.0, metavar="N", help="how long it is watched (default 3)"
+    )
+    liveness.add_argument(
+        "--attack", type=_species, metavar="SPECIES", help="attacks are shown this time: print, replay, mask, …"
+    )
+    rates = (("--bpcer", "real people turned away"), ("--apcer", "attacks let through, of each species"))
+    for option, what in rates:
+        liveness.add_argument(
+            option,
+            type=_number("rate", 0.5),
+            default=0.05,
+            metavar="RATE",
+            help=f"wanted share of {what} (default 0.05)",
+        )
+    liveness.add_argument("--record", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
+
+
+def _number(name: str, most: float) -> Callable[[str], float]:
+    """A number over 0 and at most `most`; argparse complains of an "invalid NAME value"."""
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not 0 < value <= most:
+            raise ValueError
+        return value
+
+    number.__name__ = name
+    return number
+
+
+def _species(text: str) -> str:
+    if text == "real" or not re.fullmatch("[a-z0-9-]{1,32}", text):
+        raise argparse.ArgumentTypeError("a species is 1 to 32 small letters, digits and '-', and not real")
+    return text
 
 
 def _serve(options: argparse.Namespace, settings: Config) -> int:
@@ -263,6 +343,18 @@ def _liveness(options: argparse.Namespace, settings: Config) -> int:
 
     bench = Workbench(settings)
     return _answered([options.source], lambda: bench.liveness(options.source))
+
+
+def _calibrate_similarity(options: argparse.Namespace, settings: Config) -> int:
+    from appliance.calibrator import commands
+
+    return commands.similarity(options, settings)
+
+
+def _calibrate_liveness(options: argparse.Namespace, settings: Config) -> int:
+    from appliance.calibrator import commands
+
+    return commands.liveness(options, settings)
 
 
 def _selftest(options: argparse.Namespace, settings: Config) -> int:

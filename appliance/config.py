@@ -194,7 +194,7 @@ class LanSection(Section):
 
 
 class StateSection(Section):
-    """What must outlive the program: keys, and the configuration of the last start."""
+    """What must outlive the program: keys, operating points, and the configuration of the last start."""
 
     folder: Annotated[Path, Field(strict=False)] | None = Field(
         default=None, description="Unset: $STATE_DIRECTORY, which systemd sets, else ~/.local/state/face-appliance."

@@ -1,16 +1,13 @@
 """API keys: who they are for and what they open. Only their digests are kept."""
 
-import fcntl
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -27,9 +24,6 @@ PREFIX = "fa_"
 
 KEY_BYTES = 32
 """Random bytes of a key: 256 bits, so that a plain SHA-256 of it cannot be turned back by trying."""
-
-LOOK_SECONDS = 1.0
-"""How often the server looks whether the file has changed, at most."""
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """What a key may be called: harmless in a log."""
@@ -77,7 +71,7 @@ def add(path: Path, name: str, scopes: Sequence[Scope]) -> str:
     if not NAME.fullmatch(name):
         raise KeysError("a name is at most 64 letters, digits, '.', '_' and '-'")
     token = PREFIX + secrets.token_urlsafe(KEY_BYTES)
-    with _held(path):
+    with state.held(path):
         keys = read(path)
         if any(key.name == name for key in keys):
             raise KeysError(f"there is a key {name} already: revoke it first, or take another name")
@@ -87,7 +81,7 @@ def add(path: Path, name: str, scopes: Sequence[Scope]) -> str:
 
 def revoke(path: Path, name: str) -> None:
     """Forgets a key. Raises KeysError, OSError."""
-    with _held(path):
+    with state.held(path):
         keys = read(path)
         if all(key.name != name for key in keys):
             raise KeysError(f"there is no key {name}")
@@ -112,9 +106,9 @@ class KeyStore:
     """The keys of a running device, which notices by itself when the file has changed."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path, self._clock = path, clock
+        self._path = path
         self._lock = threading.Lock()
-        self._looked, self._seen = clock(), self._mark()
+        self._watch = state.Watch(path, clock)
         self._keys, self._problem = self._read()
         self._told = self._keys
 
@@ -142,14 +136,10 @@ class KeyStore:
         return self._problem
 
     def refresh(self) -> None:
-        """Reads the file again when it has changed; looks at it once in LOOK_SECONDS at most."""
+        """Reads the file again when it has changed; looks at it once a second at most."""
         with self._lock:
-            if self._clock() - self._looked < LOOK_SECONDS:
+            if not self._watch.changed():
                 return
-            self._looked, mark = self._clock(), self._mark()
-            if mark == self._seen:
-                return
-            self._seen = mark
             self._keys, self._problem = self._read()
             if self._problem is None:
                 self._tell()
@@ -170,13 +160,6 @@ class KeyStore:
             audit.error("no key is accepted: %s", error)
             return (), str(error)
 
-    def _mark(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino, found.st_size
-
 
 def _key(entry: dict[str, str]) -> Key:
     """Raises ValueError, KeyError or TypeError."""
@@ -189,15 +172,3 @@ def _key(entry: dict[str, str]) -> Key:
 def _write(path: Path, keys: Keys) -> None:
     entries = [{**record(key), "digest": key.digest} for key in keys]
     state.write_atomically(path, json.dumps({"keys": entries}, indent=1).encode() + b"\n", 0o600)
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """The folder, against another command that changes the keys at the same time."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

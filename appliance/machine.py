@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +24,9 @@ from appliance.api.pulse import Pulse
 from appliance.api.restrictions import Restrictions
 from appliance.api.server import FRONT_HOST, ExposedError, HttpServer
 from appliance.api.streams import Snapshots, Streams
+from appliance.calibration import file as calibration_file
+from appliance.calibration.entries import Kind
+from appliance.calibration.file import CalibrationStore
 from appliance.camera import picamera, v4l2
 from appliance.camera.condition import Inspector
 from appliance.camera.loop import CameraLoop, FirstThatOpens
@@ -41,9 +44,10 @@ from appliance.observation.observer import Observer
 from appliance.supervision import ServiceManager, Supervisor, Watchdog
 from appliance.vision import loading, selftest
 from appliance.vision.engine import EnginePool, FaceEngine
+from appliance.vision.liveness import SHIPPED_ODDS
 from appliance.vision.loading import Choice, Chosen
 from appliance.vision.runtime import RUNTIME, RUNTIME_VERSION
-from appliance.vision.store import ModelError, ModelStore, Role
+from appliance.vision.store import SHIPPED, ModelError, ModelFile, ModelStore, Role, Thresholds
 
 if TYPE_CHECKING:
     from appliance.lan import Advertisement
@@ -107,6 +111,7 @@ class Machine:
         )
         self._state = state.folder(config.state.folder)
         self._keys = KeyStore(self._state / keys.FILE)
+        self._calibration = CalibrationStore(self._state / calibration_file.FILE)
         health = self._health = Health(
             camera_state, self._model_faults, self._keys.problem, lambda: state.full(self._state)
         )
@@ -196,6 +201,9 @@ class Machine:
 
     def _tick(self) -> None:
         self._keys.refresh()
+        self._calibration.refresh()
+        for kind, file in deciding(self._choice).items():
+            self._calibration.warn_of_stale(kind, file.sha256)
         loading.give_up_idle(self._choice, IDLE_SECONDS)
         self._manager.status(self._health.words())
         if self._manager.watches:
@@ -216,7 +224,7 @@ class Machine:
         section = self._config.engine
         if not self._choice:
             return None
-        return loading.build(self._choice, section.threads, self._step_aside)
+        return loading.build(self._choice, section.threads, self._step_aside, self._calibration.thresholds)
 
     def _step_aside(self) -> None:
         """Returns when no request waits for an engine, or at the stop."""
@@ -228,9 +236,11 @@ class Machine:
 
     def _load(self) -> None:
         section = self._config.engine
-        choice, first = first_engine(section)
+        thresholds = self._calibration.thresholds
+        choice, first = first_engine(section, thresholds)
         count = engine_count(section)
-        self._engines.fill([first, *(loading.build(choice, section.threads) for _ in range(count - 1))])
+        others = (loading.build(choice, section.threads, thresholds=thresholds) for _ in range(count - 1))
+        self._engines.fill([first, *others])
         memory.give_back()
         self._choice = choice  # last: from here on the device says that it is ready
         self._manager.ready()
@@ -295,7 +305,28 @@ class Machine:
                 if isinstance(chosen, Chosen)
                 for file in chosen.files
             ],
+            "calibration": {
+                kind.value: self._calibration.facts(kind, file.sha256, shipped_point(kind, file))
+                for kind, file in deciding(self._choice).items()
+            },
         }
+
+
+def deciding(choice: Choice) -> Mapping[Kind, ModelFile]:
+    """The models that have an operating point, without those that do not work."""
+    roles = {Kind.SIMILARITY: choice.get(Role.EMBEDDER), Kind.LIVENESS: choice.get(Role.LIVENESS)}
+    return {kind: chosen.files[0] for kind, chosen in roles.items() if isinstance(chosen, Chosen)}
+
+
+def shipped_point(kind: Kind, file: ModelFile) -> Mapping[str, Any]:
+    """The operating point that a model comes with, as an entry of the calibration has it; what is not known is empty."""
+    unknown: Mapping[str, Any] = {"wanted": {}, "measured": {}, "counts": {}, "basis": None, "date": None}
+    if kind is Kind.LIVENESS:
+        return {"threshold": SHIPPED_ODDS, **unknown}
+    point = file.operating_point
+    assert point is not None
+    known = {"wanted": {"fmr": point.fmr}, "counts": {"impostor_pairs": point.impostor_pairs}}
+    return {"threshold": point.cosine, **unknown, **known}
 
 
 def camera_loop(section: CameraSection, ring: Ring, *, demonstrate: bool) -> CameraLoop | None:
@@ -329,15 +360,18 @@ def camera_source(section: CameraSection, *, demonstrate: bool) -> FrameSource |
             return None
 
 
-def first_engine(section: EngineSection) -> tuple[Choice, FaceEngine]:
+def first_engine(
+    section: EngineSection, thresholds: Callable[[], Thresholds] = lambda: SHIPPED
+) -> tuple[Choice, FaceEngine]:
     """The models that serve on this device (verified, the fastest precision of each, proven on the bundled portrait), and
-    an engine of them.
+    an engine of them. `thresholds` gives the device's own operating points.
     """
     folder = model_folder(section)
     precisions = {Role.DETECTOR: section.detector, Role.EMBEDDER: section.embedder, Role.LIVENESS: section.liveness}
     try:
         choice = loading.choose(ModelStore.open(folder), precisions, section.threads)
-        return loading.proven(choice, portrait(folder), selftest.read(folder / SELFTEST), section.threads)
+        recorded = selftest.read(folder / SELFTEST)
+        return loading.proven(choice, portrait(folder), recorded, section.threads, thresholds)
     except ModelError as error:
         choice = loading.unusable(error)
         return choice, loading.build(choice, section.threads)

@@ -1,10 +1,17 @@
-"""Where the device keeps what must outlive it, and how that is written."""
+"""Where the device keeps what must outlive it, how that is written, and how a running device notices that it was."""
 
+import fcntl
 import os
 import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 NAME = "face-appliance"
+
+LOOK_SECONDS = 1.0
+"""How often a running device looks whether a file has changed, at most."""
 
 LEAST_FREE = 8 * 2**20
 """Bytes below which a disk is called full: what is kept takes some kB, but its neighbours grow, too."""
@@ -49,6 +56,41 @@ def write_atomically(path: Path, content: bytes, mode: int) -> None:
         Path(temporary).unlink(missing_ok=True)
         raise
     _sync(path.parent)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """The folder of a file, made if need be, against another command that changes the file at the same time. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class Watch:
+    """Tells whether a file has become another one. Not thread-safe."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._clock = path, clock
+        self._looked, self._seen = clock(), self._mark()
+
+    def changed(self) -> bool:
+        """Whether the file is another one than at the last look; looks once in LOOK_SECONDS at most."""
+        if self._clock() - self._looked < LOOK_SECONDS:
+            return False
+        self._looked, mark = self._clock(), self._mark()
+        changed, self._seen = mark != self._seen, mark
+        return changed
+
+    def _mark(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def _sync(directory: Path) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import cv2
 import tomlkit
 
-from appliance import machine
+from appliance import machine, state
 from appliance.api import answers
+from appliance.calibration import file as calibration_file
+from appliance.calibration.file import CalibrationStore
 from appliance.config import Config
 from appliance.face.types import AlignedFace, DetectLimits, Face
 from appliance.faults import Fault, ResultCode
@@ -29,7 +31,8 @@ class Workbench:
         self._section = settings.engine
         self._max_pixels = int(settings.server.max_megapixels * 1e6)
         self._max_bytes = settings.server.max_body_mib * 2**20
-        self._choice, self._engine = machine.first_engine(settings.engine)
+        calibration = CalibrationStore(state.folder(settings.state.folder) / calibration_file.FILE)
+        self._choice, self._engine = machine.first_engine(settings.engine, calibration.thresholds)
 
     def detect(self, photo: Path, limits: DetectLimits, drawing: Path | None = None) -> list[Face]:
         """The faces of a photo; with `drawing`, also drawn into a picture there. Raises OSError, Fault."""

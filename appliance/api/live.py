@@ -70,7 +70,9 @@ class Live:
             if faces is None:
                 raise Fault(ResultCode.NO_FACE, "no face is in all four frames")
             verdict = engine.liveness_of(frames, faces)
-        return self._answer({"confidence": verdict.confidence}, frames[-1])
+        response = self._answer({"confidence": verdict.confidence}, frames[-1])
+        response.set_header("X-Liveness-Odds", f"{verdict.odds:.4f}")
+        return response
 
     def _spaced(self, patience: float) -> list[CameraFrame]:
         self.camera.usable()

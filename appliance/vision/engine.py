@@ -22,6 +22,7 @@ from appliance.vision.evidence import Scene
 from appliance.vision.landmarks import Fit
 from appliance.vision.liveness import Liveness
 from appliance.vision.quality import Quality
+from appliance.vision.store import SHIPPED, Thresholds
 
 LARGEST_COUNT = 1000
 """Most faces a caller may ask for; each costs one run of the mesh network."""
@@ -55,7 +56,7 @@ class Aligns(Protocol):
 class Embeds(Protocol):
     def embed(self, face: AlignedFace) -> Embedding: ...
 
-    def similarity(self, a: Embedding, b: Embedding) -> float: ...
+    def similarity(self, a: Embedding, b: Embedding, thresholds: Thresholds) -> float: ...
 
 
 class ChecksOcclusion(Protocol):
@@ -65,7 +66,9 @@ class ChecksOcclusion(Protocol):
 
 
 class JudgesLiveness(Protocol):
-    def judge(self, scenes: Sequence[Scene], *, one_person: bool, covered: bool) -> Liveness: ...
+    def judge(
+        self, scenes: Sequence[Scene], *, one_person: bool, covered: bool, thresholds: Thresholds
+    ) -> Liveness: ...
 
 
 class Aligner:
@@ -95,10 +98,10 @@ class Missing:
     def embed(self, face: AlignedFace) -> Embedding:
         raise self._again()
 
-    def similarity(self, a: Embedding, b: Embedding) -> float:
+    def similarity(self, a: Embedding, b: Embedding, thresholds: Thresholds) -> float:
         raise self._again()
 
-    def judge(self, scenes: Sequence[Scene], *, one_person: bool, covered: bool) -> Liveness:
+    def judge(self, scenes: Sequence[Scene], *, one_person: bool, covered: bool, thresholds: Thresholds) -> Liveness:
         raise self._again()
 
     def _again(self) -> Fault:
@@ -117,13 +120,16 @@ class FaceEngine:
         embedder: Embeds,
         occlusion: ChecksOcclusion,
         liveness: JudgesLiveness,
+        thresholds: Callable[[], Thresholds] = lambda: SHIPPED,
     ) -> None:
+        """`thresholds` gives the device's own operating points; it is asked once an answer."""
         self._detector = detector
         self._landmarks = landmarks
         self._aligner = aligner
         self._embedder = embedder
         self._occlusion = occlusion
         self._liveness = liveness
+        self._thresholds = thresholds
 
     def detect(self, picture: Picture, limits: DetectLimits) -> list[Face]:
         """The faces within `limits`, largest first, with points and pose; without those that neither the detector nor the
@@ -159,7 +165,7 @@ class FaceEngine:
 
     def compare(self, a: AlignedFace, b: AlignedFace) -> float:
         """How alike two aligned faces are, 0..1. Raises Fault INF-12, 18."""
-        return self._similarity(self.embed(a), self.embed(b))
+        return self._similarity(self.embed(a), self.embed(b), self._thresholds())
 
     def liveness(self, pictures: Sequence[Picture]) -> Liveness:
         """Whether the largest face of four pictures, in time order, is one live person. Raises Fault INF-17, 19 and those
@@ -173,11 +179,12 @@ class FaceEngine:
         """
         aligned = [self._aligned(picture, [face])[0] for picture, face in zip(pictures, faces, strict=True)]
         embeddings = [self.embed(face) for face in aligned]
-        one_person = all(self._similarity(a, b) >= 0.5 for a, b in combinations(embeddings, 2))
+        thresholds = self._thresholds()
+        one_person = all(self._similarity(a, b, thresholds) >= 0.5 for a, b in combinations(embeddings, 2))
         scenes = [_scene(picture, face) for picture, face in zip(pictures, faces, strict=True)]
         covered = sum(self._covered(scene) for scene in scenes) > len(scenes) / 2
         with stage("liveness"), failing_as(ResultCode.LIVENESS):
-            return self._liveness.judge(scenes, one_person=one_person, covered=covered)
+            return self._liveness.judge(scenes, one_person=one_person, covered=covered, thresholds=thresholds)
 
     def _covered(self, scene: Scene) -> bool:
         with stage("occlusion"):
@@ -199,9 +206,9 @@ class FaceEngine:
             raise Fault(ResultCode.COUNT_UNMATCHED, f"{len(faces)} detected, {len(aligned)} aligned")
         return aligned
 
-    def _similarity(self, a: Embedding, b: Embedding) -> float:
+    def _similarity(self, a: Embedding, b: Embedding, thresholds: Thresholds) -> float:
         with failing_as(ResultCode.COMPARE):
-            return self._embedder.similarity(a, b)
+            return self._embedder.similarity(a, b, thresholds)
 
 
 def _check(limits: DetectLimits) -> None:

@@ -15,6 +15,7 @@ from appliance.vision import evidence
 from appliance.vision.crop import mirror
 from appliance.vision.evidence import Scene
 from appliance.vision.runtime import Runs
+from appliance.vision.store import SHIPPED, Thresholds
 
 CONTEXTS = (2.7, 4.0)
 """Sides of the crops over the face box's side, as the network was trained."""
@@ -28,15 +29,25 @@ EVIDENCE_WEIGHT = 2.0
 TEMPERATURE = 1.5
 """Log odds per unit of confidence, so that the bulk of real and attack sequences spreads over 0..1."""
 
+SHIPPED_ODDS = 0.0
+"""Log odds of the shipped operating point, confidence 0.5."""
+
+LEAST_ODDS = -LOGIT_LIMIT - EVIDENCE_WEIGHT * 3.5
+"""The least there can be: a sure network, and all of the bezel's 1.5, the glued surroundings and the moiré."""
+
 NOT_ONE_LIVE_PERSON = 0.30
 """The most that a still shown again, or four frames of more than one person, can score (the contract)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """The verdict on four frames: `confidence` 0..1 that a live person was there, and what it rests on."""
+    """The verdict on four frames: `confidence` 0..1 that a live person was there, and what it rests on.
+
+    `odds`, -15..8: the confidence reaches 0.5 when they reach the operating point; LEAST_ODDS when it never does.
+    """
 
     confidence: float
+    odds: float
     network: float
     bezel: float
     coupled: bool
@@ -51,9 +62,12 @@ class LivenessCheck:
     def __init__(self, network: Runs) -> None:
         self._network = network
 
-    def judge(self, scenes: Sequence[Scene], *, one_person: bool, covered: bool = False) -> Liveness:
+    def judge(
+        self, scenes: Sequence[Scene], *, one_person: bool, covered: bool = False, thresholds: Thresholds = SHIPPED
+    ) -> Liveness:
         """The verdict on frames in time order. `one_person`: whether their embeddings are one person's; `covered`:
-        whether a mask or an object hides the face, which leaves the network nothing to judge.
+        whether a mask or an object hides the face, which leaves the network nothing to judge. The confidence 0.5 is the
+        operating point: this device's in `thresholds`, else the shipped one.
         """
         network = float(np.mean([self._logit(scene) for scene in scenes]))
         bezel = float(np.mean([evidence.bezel(scene) for scene in scenes[::2]]))
@@ -62,12 +76,13 @@ class LivenessCheck:
         still = evidence.smallest_change(scenes) < evidence.STILL
         blind = covered or evidence.blind(scenes)
         odds = network - EVIDENCE_WEIGHT * (bezel + coupled + moire)
-        confidence = 1 / (1 + float(np.exp(-odds / TEMPERATURE)))
+        threshold = thresholds.get(self._network.file.sha256, SHIPPED_ODDS)
+        confidence = 1 / (1 + float(np.exp(-(odds - threshold) / TEMPERATURE)))
         if blind and confidence > 0.5:
             confidence = 0.5 + (confidence - 0.5) / 2
         if still or not one_person:
-            confidence = min(confidence, NOT_ONE_LIVE_PERSON)
-        return Liveness(confidence, network, bezel, coupled, moire, still, blind)
+            confidence, odds = min(confidence, NOT_ONE_LIVE_PERSON), LEAST_ODDS
+        return Liveness(confidence, odds, network, bezel, coupled, moire, still, blind)
 
     def _logit(self, scene: Scene) -> float:
         """Log odds of "live" for one frame: both contexts, and the closer one mirrored."""

@@ -15,7 +15,7 @@ from appliance.vision.liveness import LivenessCheck
 from appliance.vision.occlusion import OcclusionCheck
 from appliance.vision.runtime import Courteous, Network, Runs, SharedNetwork
 from appliance.vision.selftest import Answers, complaints
-from appliance.vision.store import ModelError, ModelFile, ModelStore, Role, fastest
+from appliance.vision.store import SHIPPED, ModelError, ModelFile, ModelStore, Role, Thresholds, fastest
 
 log = logging.getLogger(__name__)
 
@@ -70,10 +70,14 @@ def unusable(error: ModelError) -> Choice:
 
 
 def proven(
-    choice: Choice, portrait: Picture, recorded: Mapping[str, Answers], threads: int
+    choice: Choice,
+    portrait: Picture,
+    recorded: Mapping[str, Answers],
+    threads: int,
+    thresholds: Callable[[], Thresholds] = lambda: SHIPPED,
 ) -> tuple[Choice, FaceEngine]:
     """The choice without a role that fails the self-test, and an engine of what is left."""
-    engine = build(choice, threads)
+    engine = build(choice, threads, thresholds=thresholds)
     precisions = {role: chosen.files[0].precision for role, chosen in choice.items() if isinstance(chosen, Chosen)}
     failed = complaints(engine, portrait, recorded, precisions)
     if not failed:
@@ -81,12 +85,17 @@ def proven(
     for role, complaint in failed.items():
         log.error("%s fails its self-test: %s", role, complaint)
     choice = {**choice, **{role: _fault(role, ModelError(f"self-test: {text}")) for role, text in failed.items()}}
-    return choice, build(choice, threads)
+    return choice, build(choice, threads, thresholds=thresholds)
 
 
-def build(choice: Choice, threads: int, step_aside: Callable[[], object] | None = None) -> FaceEngine:
+def build(
+    choice: Choice,
+    threads: int,
+    step_aside: Callable[[], object] | None = None,
+    thresholds: Callable[[], Thresholds] = lambda: SHIPPED,
+) -> FaceEngine:
     """One engine with interpreters of its own; a part whose model does not work answers with its fault. With `step_aside`,
-    each run of a network waits for it.
+    each run of a network waits for it. `thresholds` gives the device's own operating points.
     """
 
     def part(role: Role, make: Callable[[list[Runs]], Part]) -> Part | Missing:
@@ -107,6 +116,7 @@ def build(choice: Choice, threads: int, step_aside: Callable[[], object] | None 
         part(Role.EMBEDDER, lambda networks: Embedder(networks[0])),
         OcclusionCheck(),
         part(Role.LIVENESS, lambda networks: LivenessCheck(networks[0])),
+        thresholds,
     )
 
 

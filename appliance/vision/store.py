@@ -2,10 +2,11 @@
 
 import hashlib
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -44,6 +45,13 @@ class OperatingPoint(_Facts):
     cosine: float
     fmr: float
     impostor_pairs: int
+
+
+Thresholds = Mapping[str, float]
+"""Where this device has its operating points, by the sha256 of the model they were found for: the cosine of an embedder, the
+log odds of a liveness network. A model that is not in it keeps its shipped one."""
+
+SHIPPED: Thresholds = MappingProxyType({})
 
 
 class ModelFile(_Facts):

@@ -177,7 +177,7 @@ def test_a_changed_file_is_noticed_once_a_second_at_most(tmp_path):
     store = KeyStore(path, clock)
     token = keys.add(path, "door", [Scope.LIVE])
     assert (store.find(token), store.empty()) == (None, True)
-    clock.now = keys.LOOK_SECONDS
+    clock.now = state.LOOK_SECONDS
     assert store.find(token).scopes == {Scope.LIVE}
     keys.revoke(path, "door")
     clock.now *= 2

@@ -85,8 +85,8 @@ class Void:
     def embed(self, face: AlignedFace) -> Embedding:
         return np.full(512, np.nan, np.float32)
 
-    def similarity(self, a: Embedding, b: Embedding) -> float:
-        return self.shipped.similarity(a, b)
+    def similarity(self, a: Embedding, b: Embedding, thresholds: Mapping[str, float]) -> float:
+        return self.shipped.similarity(a, b, thresholds)
 
 
 class Holding:

@@ -8,7 +8,7 @@ from client import Answer
 from devices import Child
 from document import assert_success
 
-KEYS = ("api_version", "sdk_version", "liveness_mode", "runtime", "models")
+KEYS = ("api_version", "sdk_version", "liveness_mode", "runtime", "models", "calibration")
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +43,17 @@ def test_the_checksums_are_those_of_the_files(version: Answer) -> None:
         assert "/" not in model["file"]
         content = (appliance_models.FOLDER / model["file"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == model["sha256"]
+
+
+def test_the_operating_points_are_the_shipped_ones(version: Answer) -> None:
+    found = assert_success(version, *KEYS)
+    points, files = found["calibration"], {model["sha256"]: model["name"] for model in found["models"]}
+
+    assert set(points) == {"similarity", "liveness"}
+    for point in points.values():
+        assert (point["source"], point["ignored"], point["basis"], point["date"]) == ("shipped", None, None, None)
+    assert files[points["similarity"]["model"]].startswith("embedder ")
+    assert points["similarity"]["wanted"] == {"fmr": 0.001}
+    assert points["similarity"]["counts"] == {"impostor_pairs": 1197943}
+    assert files[points["liveness"]["model"]].startswith("liveness ")
+    assert points["liveness"]["threshold"] == 0

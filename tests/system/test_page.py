@@ -192,8 +192,23 @@ def test_what_is_told_of_a_face(visit: Visit, watched: Client) -> None:
         expect(page.locator("#demonstration")).to_be_hidden()
         version = watched.get("/version").document
         expect(page.locator("#models tr")).to_have_count(len(version["models"]))
-        for said in (version["runtime"]["version"], version["sdk_version"], "1280", "MULTI"):
+        for said in (version["runtime"]["version"], version["sdk_version"], "1280", "MULTI", "shipped"):
             expect(page.locator("#facts")).to_contain_text(said)
+
+
+def test_operating_points_are_told_in_words(visit: Visit, watched: Client) -> None:
+    own = {"source": "device", "ignored": None, "date": "2026-11-26T23:59:59Z", "wanted": {"fmr": 0.001}}
+    shipped = {"source": "shipped", "ignored": None, "date": None, "wanted": {}}
+    with visit(watched) as page:
+        words = [
+            page.evaluate("operatingPoints", {"similarity": similarity, "liveness": liveness})
+            for similarity, liveness in ((shipped, shipped), (own, shipped), (own, {**shipped, "ignored": "stale"}))
+        ]
+    assert words == [
+        "shipped",
+        "similarity calibrated 26 Nov 2026 (FMR 0.1 %), liveness shipped",
+        "similarity calibrated 26 Nov 2026 (FMR 0.1 %), liveness shipped (the calibration is stale)",
+    ]
 
 
 def test_points_can_be_switched_off_with_the_keyboard(visit: Visit, watched: Client) -> None:

@@ -3,10 +3,12 @@
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appliance.face.alignment import TEMPLATE
 from appliance.face.types import AlignedFace, Box, DetectLimits
-from appliance.vision.embedder import Embedder
+from appliance.vision.embedder import SLOPE, Embedder, similarity
 from appliance.vision.runtime import Network
 from appliance.vision.store import ModelError, Role
 
@@ -146,3 +148,45 @@ def test_an_embedder_without_an_operating_point_is_refused(store):
     network = Network(file.model_copy(update={"operating_point": None}), store.content(file), 1)
     with pytest.raises(ModelError, match="operating_point"):
         Embedder(network)
+
+
+INSIDE = st.floats(-0.99, 0.99)
+
+
+@given(INSIDE, INSIDE)
+def test_a_half_is_exactly_where_the_operating_point_is(threshold, shipped):
+    assert similarity(threshold, threshold, shipped) == 0.5
+
+
+@given(INSIDE, INSIDE, st.floats(-1, 1), st.floats(-1, 1))
+def test_similarity_rises_whatever_the_operating_point_is(threshold, shipped, a, b):
+    low, high = sorted((a, b))
+    assert 0 <= similarity(low, threshold, shipped) <= similarity(high, threshold, shipped) <= 1
+    assert (similarity(a, threshold, shipped) >= 0.5) == (a >= threshold) or abs(a - threshold) < 1e-12
+
+
+@given(INSIDE, INSIDE, st.floats(-1, 1))
+def test_it_does_not_jump(threshold, shipped, cosine):
+    near = min(1.0, cosine + 1e-6)
+    steepest = SLOPE / 4 * 2 / (1 - max(abs(threshold), 0))  # of the logistic curve, and of the stretch of either side
+    step = similarity(near, threshold, shipped) - similarity(cosine, threshold, shipped)
+    assert 0 <= step <= 1e-6 * steepest + 1e-12
+
+
+@given(INSIDE, INSIDE)
+def test_its_ends_stay_where_they_are(threshold, shipped):
+    for end in (-1.0, 1.0):
+        assert similarity(end, threshold, shipped) == pytest.approx(similarity(end, shipped, shipped), abs=1e-9)
+
+
+@given(INSIDE, st.floats(-1, 1))
+def test_the_shipped_operating_point_changes_nothing(shipped, cosine):
+    logistic = 1 / (1 + np.exp(-SLOPE * (cosine - shipped)))
+    assert similarity(cosine, shipped, shipped) == pytest.approx(logistic, abs=1e-12)
+
+
+def test_an_embedder_takes_the_operating_point_of_its_own_model(store, embedder):
+    (file,) = store.candidates(Role.EMBEDDER, "float16")
+    pair = at_cosine(0.5)
+    assert embedder.similarity(*pair, {file.sha256: 0.5}) == pytest.approx(0.5, abs=1e-5)
+    assert embedder.similarity(*pair, {"0" * 64: 0.5}) == embedder.similarity(*pair) > 0.9

@@ -9,7 +9,7 @@ import pytest
 from appliance.face.types import Box, DetectLimits
 from appliance.faults import Fault
 from appliance.vision.evidence import Scene
-from appliance.vision.liveness import CONTEXTS, NOT_ONE_LIVE_PERSON, TEMPERATURE, LivenessCheck
+from appliance.vision.liveness import CONTEXTS, LEAST_ODDS, NOT_ONE_LIVE_PERSON, TEMPERATURE, LivenessCheck
 from appliance.vision.runtime import Network
 from appliance.vision.store import Role
 
@@ -156,3 +156,35 @@ def test_a_crop_shows_the_face_in_its_middle_and_context_around_it(check):
         rows, columns = np.nonzero(check._crop(scene, context)[:, :, 0] > 127)
         assert np.ptp(rows) + 1 == pytest.approx(128 / context, abs=2)
         assert (rows.mean(), columns.mean()) == pytest.approx((63.5, 63.5), abs=1.5)
+
+
+@pytest.fixture(scope="module")
+def at(store, check, scenes):
+    """The verdict on one live person when the operating point is at these log odds."""
+    (file,) = store.candidates(Role.LIVENESS, "float16")
+    return lambda odds, **facts: check.judge(scenes, **{"one_person": True, **facts}, thresholds={file.sha256: odds})
+
+
+def test_a_half_is_the_operating_point_of_the_device(check, scenes, at):
+    odds = check.judge(scenes, one_person=True).odds
+    assert at(odds).confidence == 0.5
+    assert at(odds - 1).confidence == pytest.approx(1 / (1 + np.exp(-1 / TEMPERATURE)))
+    assert at(0.0) == check.judge(scenes, one_person=True)
+    assert {at(each).odds for each in (-8.0, 0.0, 8.0)} == {odds}
+
+
+def test_that_of_another_model_is_not_taken(check, scenes):
+    assert check.judge(scenes, one_person=True, thresholds={"0" * 64: 8.0}) == check.judge(scenes, one_person=True)
+
+
+@pytest.mark.parametrize("odds", [-8.0, -1.0, 0.0, 8.0])
+def test_no_operating_point_lifts_the_limit_of_stills_and_several_persons(at, odds):
+    several = at(odds, one_person=False)
+    assert several.confidence <= NOT_ONE_LIVE_PERSON
+    assert several.odds == LEAST_ODDS
+
+
+def test_a_covered_face_is_halved_about_the_operating_point(check, scenes, at):
+    odds = check.judge(scenes, one_person=True).odds
+    assert at(odds + 0.1, covered=True).confidence == at(odds + 0.1).confidence < 0.5
+    assert at(odds - 1, covered=True).confidence == pytest.approx(0.5 + (at(odds - 1).confidence - 0.5) / 2)

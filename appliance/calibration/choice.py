@@ -1,0 +1,74 @@
+"""Which threshold keeps the rates that are wanted. Scores at or over it are accepted."""
+
+from collections.abc import Mapping
+from math import ceil, floor
+
+import numpy as np
+
+from appliance.calibration.entries import CalibrationError
+from appliance.evaluation.measures import RULE_OF_THREE, Reals
+
+FEWEST_SEQUENCES = 20
+"""Of real people: with fewer, 5 % of them is less than one."""
+
+LOWEST, HIGHEST = -8.0, 8.0
+"""Where the liveness network's log odds end."""
+
+
+def fewest_pairs(fmr: float) -> int:
+    """How many pairs can bear out a false match rate: none of them may match (rule of three)."""
+    return ceil(RULE_OF_THREE / fmr)
+
+
+def cosine(impostors: Reals, fmr: float) -> float:
+    """The least cosine at which at most the share `fmr` of impostor pairs (N cosines) is accepted, midway between the pairs
+    on either side of it. Raises CalibrationError when even identical faces would have to be refused.
+    """
+    ordered = np.sort(impostors)[::-1]
+    refused = float(ordered[allowed(fmr, ordered.size)])
+    if refused >= np.nextafter(1.0, 0.0):
+        raise CalibrationError("photos of different people are identical: is one person in two folders?")
+    accepted = ordered[ordered > refused]
+    above = float(accepted[-1]) if accepted.size else 1.0
+    return min(max((refused + above) / 2, float(np.nextafter(refused, 1.0))), float(np.nextafter(1.0, 0.0)))
+
+
+def allowed(share: float, total: int) -> int:
+    """How many of `total` may err when the share may; less than all, and a whole number that rounding has missed counts."""
+    return min(floor(share * total + 1e-9), total - 1)
+
+
+def lowest_odds(attacks: Mapping[str, Reals], apcer: float) -> float:
+    """The least log odds at which no species (N log odds each) is accepted in more than the share `apcer`."""
+    refused = [float(np.sort(odds)[::-1][allowed(apcer, odds.size)]) for odds in attacks.values()]
+    return float(np.nextafter(max(refused, default=LOWEST), np.inf))
+
+
+def highest_odds(real: Reals, bpcer: float) -> float:
+    """The greatest log odds at which at most the share `bpcer` of real people's sequences (N log odds) is refused."""
+    return float(np.sort(real)[allowed(bpcer, real.size)])
+
+
+def odds(
+    real: Reals,
+    shipped: Mapping[str, Reals],
+    tried: Mapping[str, Reals],
+    bpcer: float,
+    apcer: float,
+    point: float = 0.0,
+) -> float:
+    """The log odds from which somebody is taken for alive.
+
+    Every species keeps its APCER: as it was `tried` here, else as it was `shipped`. Where that leaves room below what
+    keeps the BPCER, the threshold lies midway when attacks were tried; otherwise as near as can be to the shipped `point`,
+    because the highest that keeps the BPCER of a few people turns more of others away.
+    Raises CalibrationError with too few sequences of real people.
+    """
+    if real.size < FEWEST_SEQUENCES:
+        raise CalibrationError(
+            f"{real.size} sequences of real people, {FEWEST_SEQUENCES} are needed: "
+            "`appliance calibrate liveness` with people before the camera"
+        )
+    low, high = lowest_odds({**shipped, **tried}, apcer), highest_odds(real, bpcer)
+    wished = (low + high) / 2 if tried else point
+    return float(np.clip(max(low, min(wished, high)), LOWEST, HIGHEST))

@@ -1,0 +1,1 @@
+"""`appliance calibrate`: finds the operating points of this device and keeps them."""

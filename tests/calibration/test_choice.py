@@ -1,0 +1,122 @@
+"""Thresholds against cases worked out by hand, and what they keep for any scores."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.calibration import choice
+from appliance.calibration.entries import CalibrationError
+from appliance.evaluation.measures import RULE_OF_THREE
+
+REAL = np.array([-2.0, -1.0, *np.arange(18.0)])
+"""Twenty sequences of real people: at most one of them may be refused at a BPCER of 5 %."""
+
+COSINES = st.lists(st.floats(-1, 0.99), min_size=2, max_size=40).map(np.array)
+ODDS = st.lists(st.floats(-15, 8), min_size=1, max_size=30).map(np.array)
+MANY = st.lists(st.floats(-15, 8), min_size=20, max_size=40).map(np.array)
+RATES = st.floats(0.01, 0.5)
+
+
+def test_the_pairs_that_are_needed_are_those_of_the_rule_of_three():
+    assert [choice.fewest_pairs(fmr) for fmr in (1e-1, 1e-2, 1e-3, 1e-4)] == [30, 300, 3000, 30_000]
+    assert choice.fewest_pairs(0.007) == 429
+    assert RULE_OF_THREE / 429 <= 0.007
+
+
+def test_a_cosine_lies_midway_between_the_last_accepted_and_the_first_refused():
+    impostors = np.linspace(0, 0.9, 10)
+    assert choice.cosine(impostors, 0.2) == pytest.approx(0.75)
+    assert choice.cosine(impostors, 0.1) == pytest.approx(0.85)
+    assert choice.cosine(impostors[::-1], 0.19) == pytest.approx(0.85)
+
+
+def test_where_none_may_be_accepted_it_lies_midway_to_identity():
+    assert choice.cosine(np.array([0.1, 0.2, 0.6]), 0.3) == pytest.approx(0.8)
+
+
+def test_equal_cosines_are_refused_together():
+    assert choice.cosine(np.array([0.1, 0.5, 0.5, 0.5, 0.7]), 0.4) == pytest.approx(0.6)
+
+
+def test_identical_photos_of_different_people_cannot_be_told_apart():
+    with pytest.raises(CalibrationError, match="two folders"):
+        choice.cosine(np.array([0.1, 1.0, 1.0]), 0.4)
+
+
+@given(COSINES, RATES)
+def test_no_more_impostors_are_accepted_than_is_wanted_and_no_fewer_than_need_be(impostors, fmr):
+    threshold = choice.cosine(impostors, fmr)
+    assert -1 < threshold < 1
+    assert np.mean(impostors >= threshold) <= fmr + 1e-12
+    refused = impostors[impostors < threshold].max()
+    assert np.mean(impostors >= refused) > fmr
+
+
+@pytest.mark.parametrize(
+    ("attacks", "apcer", "accepted"),
+    [
+        ({"print": [-3.0, -2.0, -1.0, 0.0]}, 0.05, 0),
+        ({"print": [-3.0, -2.0, -1.0, 0.0]}, 0.25, 1),
+        ({"print": [-3.0, -2.0], "replay": [1.0, 2.0]}, 0.05, 0),
+        ({"print": [-3.0, -2.0], "replay": [1.0, 2.0]}, 0.5, 1),
+    ],
+)
+def test_the_worst_species_sets_the_lowest_odds(attacks, apcer, accepted):
+    species = {name: np.array(odds) for name, odds in attacks.items()}
+    low = choice.lowest_odds(species, apcer)
+    assert max(int((odds >= low).sum()) for odds in species.values()) == accepted
+    assert max(np.mean(odds >= np.nextafter(low, -np.inf)) for odds in species.values()) > apcer
+
+
+def test_the_highest_odds_refuse_as_many_real_people_as_may_be():
+    assert choice.highest_odds(REAL, 0.05) == -1
+    assert choice.highest_odds(REAL, 0.04) == -2
+    assert choice.highest_odds(REAL, 0.1) == 0
+
+
+def test_without_own_attacks_real_people_set_the_odds():
+    assert choice.odds(REAL, {"print": np.array([-5.0])}, {}, 0.05, 0.05) == -1
+
+
+def test_but_never_above_the_shipped_point_which_others_pass_as_well():
+    assert choice.odds(REAL + 9, {"print": np.array([-5.0])}, {}, 0.05, 0.05) == 0
+    assert choice.odds(REAL + 9, {"print": np.array([-5.0])}, {}, 0.05, 0.05, 0.5) == 0.5
+
+
+def test_and_never_below_the_shipped_attacks():
+    assert choice.odds(REAL, {"print": np.array([3.0])}, {}, 0.05, 0.05) == pytest.approx(3)
+    assert choice.odds(REAL, {"print": np.array([3.0])}, {}, 0.05, 0.05) > 3
+
+
+def test_with_own_attacks_they_lie_midway_where_both_rates_can_be_kept():
+    assert choice.odds(REAL, {}, {"print": np.array([-5.0])}, 0.05, 0.05) == pytest.approx(-3)
+
+
+def test_and_keep_the_attacks_out_where_not():
+    assert choice.odds(REAL, {}, {"print": np.array([0.5])}, 0.05, 0.05) == pytest.approx(0.5)
+
+
+def test_a_species_that_was_tried_counts_as_it_is_here_and_another_as_it_was_shipped():
+    shipped = {"print": np.array([4.0]), "replay": np.array([-3.0])}
+    assert choice.odds(REAL, shipped, {"print": np.array([-7.0])}, 0.05, 0.05) == pytest.approx(-2)
+    assert choice.odds(REAL, shipped, {"mask": np.array([-7.0])}, 0.05, 0.05) == pytest.approx(4)
+
+
+@pytest.mark.parametrize("count", [0, 1, 19])
+def test_too_few_real_people_are_refused(count):
+    with pytest.raises(CalibrationError, match=f"{count} sequences of real people, 20 are needed"):
+        choice.odds(REAL[:count], {}, {}, 0.05, 0.05)
+
+
+@given(MANY, ODDS, ODDS, RATES, RATES)
+def test_whatever_is_chosen_keeps_every_apcer_and_the_bpcer_where_it_can(real, print_, replay, bpcer, apcer):
+    attacks = {"print": print_, "replay": replay}
+    for shipped, tried in ((attacks, {}), ({}, attacks), ({"print": print_}, {"replay": replay})):
+        threshold = choice.odds(real, shipped, tried, bpcer, apcer)
+        assert choice.LOWEST <= threshold <= choice.HIGHEST
+        if threshold < choice.HIGHEST:
+            assert all(np.mean(odds >= threshold) <= apcer + 1e-9 for odds in attacks.values())
+        both = choice.lowest_odds(attacks, apcer) <= choice.highest_odds(real, bpcer)
+        if both and threshold > choice.LOWEST:
+            assert np.mean(real < threshold) <= bpcer + 1e-9
