@@ -283,18 +283,7 @@ class Machine:
             "sdk_version": __version__,
             "liveness_mode": self._config.liveness.mode.upper(),
             "runtime": {"name": RUNTIME, "version": RUNTIME_VERSION},
-            "models": [
-                {
-                    "name": f"{role} ({file.name})",
-                    "file": file.file,
-                    "sha256": file.sha256,
-                    "precision": file.precision,
-                    "licence": file.licence,
-                }
-                for role, chosen in self._choice.items()
-                if isinstance(chosen, Chosen)
-                for file in chosen.files
-            ],
+            "models": models_of(self._choice),
         }
 
 
@@ -341,6 +330,22 @@ def first_engine(section: EngineSection) -> tuple[Choice, FaceEngine]:
     except ModelError as error:
         choice = loading.unusable(error)
         return choice, loading.build(choice, section.threads)
+
+
+def models_of(choice: Choice) -> list[dict[str, str]]:
+    """The files that serve on this device, as `/version` names them."""
+    return [
+        {
+            "name": f"{role} ({file.name})",
+            "file": file.file,
+            "sha256": file.sha256,
+            "precision": file.precision,
+            "licence": file.licence,
+        }
+        for role, chosen in choice.items()
+        if isinstance(chosen, Chosen)
+        for file in chosen.files
+    ]
 
 
 def portrait(folder: Path) -> EncodedPicture:
