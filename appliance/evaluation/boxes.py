@@ -22,6 +22,10 @@ BOX = ("x", "y", "w", "h")
 
 WIDER_LIST = "wider_face_split/wider_face_val_bbx_gt.txt"
 
+WIDER_COLUMNS = 10
+
+WIDER_ROW = re.compile("-?[0-9]{1,6}( -?[0-9]{1,6}){9}")
+
 WIDER_INVALID = 7
 """Column of the list that is 1 for a box to be ignored (its readme)."""
 
@@ -83,16 +87,18 @@ def _wider(folder: Path) -> Iterator[LabelledPicture]:
 
 def _wider_list(path: Path) -> Iterator[tuple[str, Reals]]:
     """Picture and its rows: x, y, w, h, blur, expression, illumination, invalid, occlusion, pose."""
-    lines = iter(read_lines(path))
-    for name in lines:
-        count = next(lines, "")
-        if not count.strip().isdigit():
-            raise LayoutError(f"{path}: {name.strip()} is not followed by the number of its faces")
-        # a picture without a face has one row of zeros
-        rows = [next(lines, "").split() for _ in range(max(1, int(count)))]
-        if any(len(row) != 10 or not all(re.fullmatch(r"-?\d+", field) for field in row) for row in rows):
-            raise LayoutError(f"{path}: the faces of {name.strip()} are not {count.strip()} rows of ten numbers")
-        yield name.strip(), np.array(rows, dtype=np.float64)[: int(count)]
+    lines = read_lines(path)
+    place = 0
+    while place < len(lines):
+        name, count = lines[place].strip(), "".join(lines[place + 1 : place + 2]).strip()
+        if not re.fullmatch("[0-9]{1,6}", count):
+            raise LayoutError(f"{path}: {name} is not followed by the number of its faces")
+        faces = int(count)
+        rows = [line.split() for line in lines[place + 2 : place + 2 + max(1, faces)]]  # one of zeros without a face
+        if len(rows) < faces or any(not WIDER_ROW.fullmatch(" ".join(row)) for row in rows):
+            raise LayoutError(f"{path}: the faces of {name} are not {count} rows of ten numbers")
+        yield name, np.array(rows, dtype=np.float64).reshape(-1, WIDER_COLUMNS)[:faces]
+        place += 2 + len(rows)
 
 
 def _official_settings(folder: Path) -> dict[str, dict[str, Any]] | None:

@@ -8,7 +8,7 @@ from appliance.evaluation import detection, landmarks, liveness, pose, verificat
 from appliance.evaluation.detection import Detections, Mistake
 from appliance.evaluation.landmarks import FAILURE, SHARED_POINTS, LabelledFace, Located, around
 from appliance.evaluation.liveness import Judgements
-from appliance.evaluation.measures import error_curve, precision_recall
+from appliance.evaluation.measures import Reals, error_curve, precision_recall
 from appliance.evaluation.page import Chapter, Gallery, Plot
 from appliance.evaluation.pairs import Pair
 from appliance.evaluation.plots import (
@@ -41,7 +41,8 @@ def _(outcome: Verification) -> Chapter:
     lost = [path for path, acquired in verification.acquisitions(outcome).items() if not acquired]
     return Chapter(
         outcome.title,
-        "Pairs share people and pictures, so the bounds, which take them as independent, are somewhat too narrow.",
+        "Pairs share people and pictures, so the bounds, which take them as independent, are somewhat too narrow."
+        " Rates of zero are drawn at the edge.",
         (
             Plot("DET", det_plot({"FNMR at FMR": curves[""]}, "false match rate", "false non-match rate")),
             Plot("ROC", roc_plot(curves, "false match rate", "true match rate")),
@@ -73,16 +74,13 @@ def _(outcome: Verification) -> Chapter:
 
 @chapter.register
 def _(outcome: Detections) -> Chapter:
-    curves = {
-        setting: precision_recall(outcome.of(setting))
-        for setting in outcome.settings
-        if any(picture.counted[setting].any() for picture in outcome.pictures)
-    }
+    counted = [name for name in outcome.settings if any(picture.counted[name].any() for picture in outcome.pictures)]
+    curves = {name: precision_recall(outcome.of(name)) for name in counted if any(outcome.found)}
     hardest = outcome.settings[-1]
     return Chapter(
         detection.QUESTION,
         f"Precision and recall by the rules of WIDER FACE. The mistakes are those of the setting “{hardest}”.",
-        (Plot("Precision and recall", precision_recall_plot(curves)),),
+        (Plot("Precision and recall", precision_recall_plot(curves)),) if curves else (),
         (
             Gallery(
                 "False detections, highest score first (some are faces that nobody labelled)",
@@ -119,7 +117,7 @@ def _(outcome: Poses) -> Chapter:
     total = np.abs(np.where(lost[:, None], np.inf, errors)).max(axis=1)
     return Chapter(
         pose.QUESTION,
-        "Found less known, in degrees.",
+        "Found less known, in degrees; yaw, pitch, roll.",
         (Plot("Errors", angle_errors(outcome.labelled, errors, ANGLES)),),
         (
             Gallery(
@@ -135,7 +133,7 @@ def _(outcome: Judgements) -> Chapter:
     curves = {species: error_curve(real, scores) for species, scores in attacks.items()}
     return Chapter(
         liveness.QUESTION,
-        "Each species of attack is told apart; the worst one counts (ISO/IEC 30107-3).",
+        "Each species of attack is told apart; the worst one counts (ISO/IEC 30107-3). Rates of zero are drawn at the edge.",
         (
             Plot("DET", det_plot(curves, "attacks taken for live (APCER)", "real people refused (BPCER)")),
             Plot("Confidence", histogram({"real": real, **attacks}, "confidence", liveness.OPERATING_POINT)),
@@ -176,13 +174,14 @@ def _points(outcome: Located, place: int, error: float) -> Thumbnail:
 
 
 def _pose(outcome: Poses, place: int) -> Thumbnail:
-    picture, found = outcome.pictures[place], outcome.found[place]
-    told = "lost" if np.isnan(found).any() else "found " + _angles(found)
-    return Thumbnail((thumbnail(picture.path, None),), (told, "known " + _angles(picture.pose), picture.path.name))
+    picture, face = outcome.pictures[place], outcome.faces[place]
+    drawn = thumbnail(picture.path, None if face is None else [float(value) for value in face.box])
+    told = "lost" if face is None else "found " + _angles(face.pose)
+    return Thumbnail((drawn,), (told, "known " + _angles(picture.pose), picture.path.name))
 
 
-def _angles(pose_: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> str:
-    return " / ".join(f"{angle:+.0f}°" for angle in pose_)
+def _angles(angles: Reals) -> str:
+    return " ".join(f"{angle:+.0f}°" for angle in angles)
 
 
 def _sequences(outcome: Judgements, *, real: bool) -> tuple[Thumbnail, ...]:

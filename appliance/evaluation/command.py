@@ -36,6 +36,8 @@ NEVER_JUDGED = {pose.QUESTION}
 PORTRAIT = appliance_models.FOLDER / "portrait.jpg"
 """The bundled portrait; the robustness question pastes and turns it."""
 
+RESTRICTED = "INF-25"
+
 FAILURES = (OSError, HTTPException, UnexpectedAnswerError, UnscoredError, LayoutError, DeviceFailedError)
 """What leaves a question open, each told in one line."""
 
@@ -120,6 +122,8 @@ def run(wanted: Wanted, engine: Callable[[], Asked]) -> int:
 
 def one_line(error: Exception) -> str:
     """What went wrong; of an operating system's error, the file or address and its reason."""
+    if isinstance(error, UnexpectedAnswerError) and error.code == RESTRICTED:
+        return "the device refuses: it wants a key that opens this (--key), or has switched it off"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split()) or type(error).__name__

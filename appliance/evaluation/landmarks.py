@@ -183,7 +183,7 @@ def read_face(path: Path) -> LabelledFace:
         points = np.array(rows, dtype=np.float64) - LABEL_ORIGIN
     except ValueError as error:
         raise LayoutError(f"{path}: its points are not all two numbers a line") from error
-    if points.shape != (POINTS, 2):
+    if points.shape != (POINTS, 2) or not np.isfinite(points).all():
         raise LayoutError(f"{path}: {len(rows)} points; 300-W has {POINTS}, two numbers a line")
     picture = next((each for suffix in SUFFIXES if (each := path.with_suffix(suffix)).is_file()), None)
     if picture is None:

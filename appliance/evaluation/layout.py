@@ -1,6 +1,7 @@
 """What lies in a folder of labelled pictures: tables with a header, and where the pictures are."""
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,11 +34,14 @@ def find_table(folder: Path, columns: Sequence[str]) -> Path | None:
 
 
 def number(row: dict[str, str], column: str, path: Path) -> float:
-    """A field of a row as a number. Raises LayoutError."""
+    """A field of a row as a finite number. Raises LayoutError."""
     try:
-        return float(row[column])
-    except ValueError as error:
-        raise LayoutError(f"{path}: {column} is {row[column]!r}, not a number") from error
+        value = float(row[column])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise LayoutError(f"{path}: {column} is {row[column]!r}, not a number")
+    return value
 
 
 def picture_root(folder: Path, picture: str) -> Path:
@@ -61,11 +65,14 @@ def existing(paths: Sequence[Path]) -> Sequence[Path]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file that are not blank. Raises LayoutError."""
+    """The lines of a text file that are not blank, one at least. Raises LayoutError."""
     try:
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise LayoutError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error
+    if not lines:
+        raise LayoutError(f"{path}: nothing is in it")
+    return lines
 
 
 def _rows(path: Path) -> list[list[str]]:

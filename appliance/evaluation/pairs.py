@@ -1,5 +1,6 @@
 """Pairs of pictures of one person, and of two: a plain table, or the layout of LFW or CFP."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from appliance.evaluation.measures import Flags
 
 FOLDS = 10
 """Parts of a list of pairs without parts of its own (the protocol of LFW)."""
+
+COUNT = re.compile("0{0,3}[1-9][0-9]{0,6}", re.ASCII)
+"""A number of pairs, or of a picture, as LFW writes it."""
 
 Folds = npt.NDArray[np.int64]
 """The part (0, 1 …) that each pair belongs to."""
@@ -86,8 +90,8 @@ def read_pairs(path: Path, images: Path) -> list[Pair]:
 def _lfw(folder: Path) -> list[Pair]:
     """The official format: "FOLDS PAIRS" or "PAIRS", then in each fold as many lines NAME I J, and as many NAME I NAME J."""
     path = folder / "pairs.txt"
-    header, *lines = [line.split() for line in read_lines(path)] or [[]]
-    if not 1 <= len(header) <= 2 or not all(field.isdigit() and int(field) for field in header):
+    header, *lines = [line.split() for line in read_lines(path)]
+    if not 1 <= len(header) <= 2 or not all(COUNT.fullmatch(field) for field in header):
         raise LayoutError(f"{path}, line 1: {' '.join(header)!r} is not the number of folds and of pairs")
     folds, of_a_kind = (1, int(header[0])) if len(header) == 1 else (int(header[0]), int(header[1]))
     if len(lines) != 2 * folds * of_a_kind:
@@ -102,7 +106,7 @@ def _lfw(folder: Path) -> list[Pair]:
 
 def _lfw_pair(path: Path, number: int, fields: list[str]) -> tuple[str, str, bool]:
     """Two pictures without their suffix, and whether they are one person's."""
-    if len(fields) not in (3, 4) or not all(index.isdigit() for index in (fields[1], fields[-1])):
+    if len(fields) not in (3, 4) or not all(COUNT.fullmatch(index) for index in (fields[1], fields[-1])):
         raise LayoutError(f"{path}, line {number}: not NAME I J, nor NAME I NAME J")
     name_a, name_b = fields[0], fields[-2] if len(fields) == 4 else fields[0]
     return _lfw_picture(name_a, fields[1]), _lfw_picture(name_b, fields[-1]), len(fields) == 3

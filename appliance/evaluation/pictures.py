@@ -1,4 +1,4 @@
-"""Pictures made from pictures: the only file here that imports Pillow."""
+"""Pictures made from pictures."""
 
 import io
 from dataclasses import dataclass

@@ -5,7 +5,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -25,6 +25,9 @@ PALETTE = ("#2a78d6", "#e07b20", "#2f9e62", "#b04fc0", "#c23b4b", "#8a7a1f")
 """Readable on white and on near black."""
 
 BINS = 40
+
+MOST_MARKS = 2000
+"""Marks from which they are drawn as a picture: each costs a hundred bytes, and a browser slows down over ten thousand."""
 
 _numbers = itertools.count(1)
 
@@ -82,7 +85,7 @@ def precision_recall_plot(curves: Mapping[str, tuple[Reals, Reals]]) -> str:
             some = precision > 0
             axes.plot(recall[some], precision[some], color=colour, label=name)
         axes.set(xlim=(0, 1), ylim=(0, 1.01))
-        _legend(axes)
+        _legend(axes, "lower left")
     return drawn[0]
 
 
@@ -102,7 +105,14 @@ def angle_errors(labelled: Reals, errors: Reals, names: Sequence[str]) -> str:
     """The error of each angle (N x 3, degrees) over what is known."""
     with _figure("known, degrees", "error, degrees") as (axes, drawn):
         for place, (name, colour) in enumerate(zip(names, PALETTE, strict=False)):
-            axes.scatter(labelled[:, place], errors[:, place], s=9, color=colour, alpha=0.6, linewidths=0, label=name)
+            style: Any = {
+                "s": 9,
+                "color": colour,
+                "alpha": 0.6,
+                "linewidths": 0,
+                "rasterized": len(errors) > MOST_MARKS,
+            }
+            axes.scatter(labelled[:, place], errors[:, place], label=name, **style)
         axes.axhline(0, color=INK, linewidth=0.6)
         _legend(axes)
     return drawn[0]
@@ -133,7 +143,7 @@ def _figure(horizontal: str, vertical: str) -> Iterator[tuple[Axes, list[str]]]:
         axes.set(xlabel=horizontal, ylabel=vertical)
         yield axes, drawn
         content = io.StringIO()
-        figure.savefig(content, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        figure.savefig(content, format="svg", dpi=200, transparent=True, metadata={"Date": None, "Creator": None})
     drawn.append(_inline(content.getvalue()))
 
 
@@ -163,5 +173,5 @@ def _percent(axes: Axes, which: str) -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
-def _legend(axes: Axes) -> None:
-    axes.legend(loc="best", fontsize=10)
+def _legend(axes: Axes, place: Literal["best", "lower left"] = "best") -> None:
+    axes.legend(loc=place, fontsize=10)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from appliance.evaluation.asked import FoundFace
 from appliance.evaluation.inquiry import Inquiry
 from appliance.evaluation.measures import Reals, mean_bounds, rate
 from appliance.evaluation.poses import ANGLES, PosedPicture, read_posed_pictures
@@ -18,10 +19,16 @@ CLOSE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Poses:
-    """The pictures, and the pose found in each (3: yaw, pitch, roll in degrees; NaN where no face was found)."""
+    """The pictures, and the largest face found in each, None without one."""
 
     pictures: tuple[PosedPicture, ...]
-    found: Reals
+    faces: tuple[FoundFace | None, ...]
+
+    @property
+    def found(self) -> Reals:
+        """The pose of each face (N x 3: yaw, pitch, roll in degrees); NaN where none was found."""
+        none = np.full(len(ANGLES), np.nan)
+        return np.array([none if face is None else face.pose for face in self.faces], dtype=np.float64)
 
     @property
     def labelled(self) -> Reals:
@@ -38,11 +45,10 @@ def measure(inquiry: Inquiry, data: Path) -> Poses:
     """`data` is laid out as poses.read_posed_pictures wants it. Raises LayoutError, UnexpectedAnswerError."""
     pictures = read_posed_pictures(data)
 
-    def find(picture: PosedPicture) -> Reals:
-        faces = inquiry.faces(picture.path.read_bytes(), detectcount=1)
-        return faces[0].pose if faces else np.full(len(ANGLES), np.nan)
+    def find(picture: PosedPicture) -> FoundFace | None:
+        return next(iter(inquiry.faces(picture.path.read_bytes(), detectcount=1)), None)
 
-    return Poses(tuple(pictures), np.array(inquiry.each("poses", find, pictures), dtype=np.float64))
+    return Poses(tuple(pictures), tuple(inquiry.each("poses", find, pictures)))
 
 
 def findings(outcome: Poses) -> list[Finding]:

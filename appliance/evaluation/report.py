@@ -94,8 +94,10 @@ def _finite(value: Any) -> Any:
 
 
 def value_text(finding: Finding) -> str:
-    """The value with its unit, four digits; the note where there is none."""
-    return finding.note or f"{finding.value:.4g} {finding.unit}".rstrip()
+    """The value with its unit, four digits; the note where there is no value."""
+    if math.isnan(finding.value):
+        return finding.note or "none"
+    return f"{finding.value:.4g} {finding.unit}".rstrip()
 
 
 def interval_text(finding: Finding) -> str:

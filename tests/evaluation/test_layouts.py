@@ -1,13 +1,16 @@
 """Folders of labelled pictures: the layouts that are known, and one line about those that are not."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import labelled
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.io import savemat
 
-from appliance.evaluation.boxes import ALL, read_labelled_pictures
+from appliance.evaluation.boxes import ALL, WIDER_LIST, read_labelled_pictures
 from appliance.evaluation.landmarks import read_labelled_faces
 from appliance.evaluation.layout import LayoutError
 from appliance.evaluation.pairs import read_pair_lists
@@ -80,7 +83,8 @@ class TestPairs:
             ("pairs.csv", "image_a,image_b,same\na.jpg,b.jpg,1\n", "of one person and of two are both needed"),
             ("pairs.csv", "image_a,image_b,same\na.jpg,b.jpg,1\na.jpg,c.jpg,0\n", "a.jpg: no such picture"),
             ("pairs.csv", b"\xff\xfe\x00", "not a CSV file in UTF-8"),
-            ("pairs.txt", "", "not the number of folds and of pairs"),
+            ("pairs.txt", "", "nothing is in it"),
+            ("pairs.txt", "1 2 3\n", "not the number of folds and of pairs"),
             ("pairs.txt", "2\nA 1 2\n", "1 pairs, but line 1 says 4"),
             ("pairs.txt", "1\nA 1 2\nA 1\n", "line 3: not NAME I J"),
             ("pairs.txt", "1\nA 1 2\nA 1 B 1\n", "A_0001.jpg: no such picture"),
@@ -258,3 +262,47 @@ class TestSequences:
         labelled.sequences(tmp_path, {label: [[b"1"] * 4] for label in labels})
         with pytest.raises(LayoutError, match="real people and attacks are both needed"):
             read_sequences(tmp_path)
+
+
+NUMBERS = st.sampled_from(["0", "1", "2", "12", "-3", "1.5", "nan", "1e999", "²", "9" * 5000, "x", ""])
+
+TEXTS = st.lists(st.lists(NUMBERS, max_size=11).map(" ".join), max_size=8).map("\n".join) | st.text(max_size=60)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("texts")
+
+
+class TestWhateverIsWritten:
+    """A reader returns labels, or raises LayoutError, whatever a file says."""
+
+    @given(text=TEXTS)
+    def test_lfw(self, folder: Path, text: str) -> None:
+        unreadable(lambda: read_pair_lists(folder), write(folder / "pairs.txt", text))
+
+    @given(text=TEXTS)
+    def test_wider(self, folder: Path, text: str) -> None:
+        unreadable(lambda: read_labelled_pictures(folder), write(folder / WIDER_LIST, text))
+
+    @given(text=TEXTS)
+    def test_points(self, folder: Path, text: str) -> None:
+        unreadable(lambda: read_labelled_faces(folder), write(folder / "a.pts", text))
+
+    @given(rows=st.lists(st.lists(NUMBERS | st.text(max_size=9), max_size=5).map(",".join), max_size=5))
+    @pytest.mark.parametrize("header", ["image,yaw,pitch,roll", "image,x,y,w,h", "image_a,image_b,same"])
+    def test_tables(self, folder: Path, header: str, rows: list[str]) -> None:
+        tables = folder / "tables"
+        name = "pairs.csv" if "same" in header else "table.csv"
+        table = write(tables / name, "\n".join([header, *rows]))
+        read = {"image,yaw,pitch,roll": read_posed_pictures, "image,x,y,w,h": read_labelled_pictures}
+        unreadable(lambda: read.get(header, read_pair_lists)(tables), table)
+        table.unlink()
+
+
+def unreadable(read: Callable[[], object], path: Path) -> None:
+    """There are no pictures, so that no labels can be whole."""
+    with pytest.raises(LayoutError) as raised:
+        read()
+    assert "\n" not in str(raised.value)
+    assert str(path.parent.parent) in str(raised.value)
