@@ -37,14 +37,14 @@ def chapter(outcome: object) -> Chapter:
 @chapter.register
 def _(outcome: Verification) -> Chapter:
     scores, same = outcome.scores, outcome.listed.same
-    curves = {"": error_curve(scores[same], scores[~same])}
+    curves = {"this device": error_curve(scores[same], scores[~same])}
     lost = [path for path, acquired in verification.acquisitions(outcome).items() if not acquired]
     return Chapter(
         outcome.title,
         "Pairs share people and pictures, so the bounds, which take them as independent, are somewhat too narrow."
         " Rates of zero are drawn at the edge.",
         (
-            Plot("DET", det_plot({"FNMR at FMR": curves[""]}, "false match rate", "false non-match rate")),
+            Plot("DET", det_plot(curves, "false match rate", "false non-match rate")),
             Plot("ROC", roc_plot(curves, "false match rate", "true match rate")),
             Plot(
                 "Scores",

@@ -162,8 +162,8 @@ def _results(wanted: Wanted, engine: Callable[[], Asked]) -> Results:
         for name, folder in _present(wanted, results):
             try:
                 if name == robustness.QUESTION:
-                    results.add(name, _robustness(asked.device(), folder, wanted.workers))
                     results.facts = results.facts or asked.device().facts()
+                    results.add(name, _robustness(asked.device(), folder, wanted.workers))
                 else:
                     inquiry = asked.inquiry()
                     results.facts = inquiry.engine.facts()
@@ -237,7 +237,7 @@ def _robustness(device: Device, folder: Path, workers: int) -> Measured:
 def _write(wanted: Wanted, results: Results) -> None:
     if wanted.json is not None:
         wanted.json.write_text(json.dumps(record(results), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    if wanted.report is not None:
+    if wanted.report is not None and results.measured:
         from appliance.evaluation.chapters import chapter
         from appliance.evaluation.page import write_page
 

@@ -126,6 +126,7 @@ def _figure(horizontal: str, vertical: str) -> Iterator[tuple[Axes, list[str]]]:
         "svg.hashsalt": "appliance",
         "font.family": "sans-serif",
         "font.size": 11,
+        "text.parse_math": False,
         "axes.grid": True,
         "grid.alpha": 0.2,
         "grid.linewidth": 0.5,

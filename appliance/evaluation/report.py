@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from appliance.evaluation.measures import Rate
@@ -67,11 +68,13 @@ def print_table(findings: Sequence[Finding], console: Console) -> None:
     for question, group in groupby(findings, lambda finding: finding.question):
         narrow = (Column(title, no_wrap=True, width=width) for title, width in columns.items())
         # without the verdict the measure has its place, too
-        table = Table(Column(question, width=33 if judged else 50), *narrow, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table = Table(
+            Column(escape(question), width=33 if judged else 50), *narrow, box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        )
         table.show_edge = False
         for finding in group:
             verdict = "" if not finding.judged else "[green]pass" if finding.passed else "[bold red]FAIL"
-            row = (finding.measure, value_text(finding), interval_text(finding), wanted_text(finding), verdict)
+            row = (escape(finding.measure), value_text(finding), interval_text(finding), wanted_text(finding), verdict)
             table.add_row(*row[: 1 + len(columns)])
         console.print(table)
         console.print()

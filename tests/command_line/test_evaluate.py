@@ -218,6 +218,16 @@ def test_a_running_device_is_asked_over_http(run: Run, child: Any, tree: Path, t
     assert values(record, "verification")["accuracy, 2 folds"][0] == 100
 
 
+def test_odd_files_are_posted_to_a_running_device(run: Run, child: Any, tmp_path: Path, portrait: bytes) -> None:
+    (tmp_path / "odd").mkdir()
+    for name, content in {"cut.jpg": portrait[:5000], "text.txt": b"no picture"}.items():
+        (tmp_path / "odd" / name).write_bytes(content)
+    url = f"http://127.0.0.1:{child.listening().port}"
+    done = run("evaluate", "robustness", tmp_path / "odd", "--device", url, "--judge")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "of 20" in done.stdout
+
+
 def test_one_line_about_a_folder_that_is_laid_out_otherwise(run: Run, quick: Path, tree: Path) -> None:
     done = run("evaluate", "--config", quick, "pose", tree / "liveness", "--judge")
     (line,) = (line for line in done.stderr.splitlines() if not line.startswith("INFO: "))

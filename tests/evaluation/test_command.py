@@ -1,17 +1,21 @@
 """What the command does with what it is asked for: exit status, lines of complaint, bounds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import labelled
 import pytest
+from devices import Child, until
 
-from appliance import config
+from appliance import config, keys
 from appliance.evaluation import command
 from appliance.evaluation.asked import CutFace, FoundFace, ScoredFace, UnexpectedAnswerError
 from appliance.evaluation.command import Wanted, run
 from appliance.in_process import InProcess
+from appliance.keys import Scope
+
+QUICK = '[engine]\ndetector = "float16"\nembedder = "float16"\nliveness = "float16"\n'
 
 NOBODY_LISTENS = "http://127.0.0.1:9"
 """The port of `discard`, which nothing serves any more."""
@@ -20,7 +24,7 @@ NOBODY_LISTENS = "http://127.0.0.1:9"
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> InProcess:
     path = tmp_path_factory.mktemp("settings") / "quick.toml"
-    path.write_text('[engine]\ndetector = "float16"\nembedder = "float16"\nliveness = "float16"\n', "utf-8")
+    path.write_text(QUICK, "utf-8")
     return InProcess(config.load(path, {}), 1)
 
 
@@ -63,6 +67,23 @@ def test_wrong_usage_is_told_in_one_line(
 def test_a_device_that_does_not_answer(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(Wanted("pose", tree / "pose", 1, device=NOBODY_LISTENS), none) == 1
     assert capsys.readouterr().err == "pose: Connection refused\n"
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
+    """A device that wants a key of everyone."""
+    with Child(tmp_path_factory.mktemp("guarded"), f"{QUICK}engines = 1\n[access]\nloopback = false\n") as child:
+        child.ready()
+        yield child
+
+
+def test_a_key_opens_a_device(tree: Path, guarded: Child, capsys: pytest.CaptureFixture[str]) -> None:
+    device = f"http://127.0.0.1:{guarded.listening().port}"
+    token = keys.add(guarded.state / keys.FILE, "door", [Scope.RECOGNISE])
+    assert run(Wanted("pose", tree / "pose", 2, device=device), none) == 1
+    assert capsys.readouterr().err.startswith("pose: the device refuses: it wants a key")
+    assert until(lambda: run(Wanted("pose", tree / "pose", 2, device=device, key=token), none) == 0)
+    assert "faces not found (1/2)" in capsys.readouterr().out
 
 
 def test_a_picture_that_cannot_be_read_is_a_face_not_found(

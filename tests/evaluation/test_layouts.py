@@ -306,3 +306,13 @@ def unreadable(read: Callable[[], object], path: Path) -> None:
         read()
     assert "\n" not in str(raised.value)
     assert str(path.parent.parent) in str(raised.value)
+
+
+@pytest.mark.data
+def test_the_development_pictures(data: Path) -> None:
+    (pairs,) = read_pair_lists(data / "verification")
+    assert (len(pairs.pairs), int(pairs.same.sum()), len(set(pairs.folds.tolist()))) == (1000, 500, 10)
+    labelled_pictures = read_labelled_pictures(data / "detection")
+    assert (len(labelled_pictures), sum(len(each.boxes) for each in labelled_pictures)) == (250, 3233)
+    assert len(read_labelled_faces(data / "landmarks")) == 120
+    assert len(read_sequences(data / "liveness")) == 119
