@@ -149,6 +149,9 @@ def _check(wanted: Wanted) -> None:
     missing = [name for name in ("jinja2", "matplotlib") if importlib.util.find_spec(name) is None]
     if wanted.report is not None and missing:
         raise UsageError(f"--report: {' and '.join(missing)} missing: pip install 'face-appliance[report]'")
+    for option, path in (("--json", wanted.json), ("--answers", wanted.answers)):
+        if path is not None and not path.parent.is_dir():
+            raise UsageError(f"{option}: {path.parent}: no such folder")
     if not wanted.data.is_dir():
         raise UsageError(f"{wanted.data}: no such folder")
     if wanted.question == ALL and not any(folder.is_dir() for folder in wanted.folders.values()):

@@ -52,6 +52,8 @@ def none() -> Any:
         ("detection", {"device": NOBODY_LISTENS}, "detection: the HTTP API gives no scores"),
         ("pose", {"data": Path("nowhere")}, "nowhere: no such folder"),
         ("all", {"data": Path(__file__).parent}, "none of the folders verification, detection"),
+        ("pose", {"json": Path("nowhere/record.json")}, "--json: nowhere: no such folder"),
+        ("pose", {"answers": Path("nowhere/answers")}, "--answers: nowhere: no such folder"),
         ("pose", {"key": "fa_x"}, "--key: only a running device asks for one"),
         ("pose", {"device": "ftp://device"}, "--device: ftp://device is not http://HOST:PORT"),
     ],
@@ -117,9 +119,8 @@ def test_a_question_without_a_folder_is_left_out_unless_it_is_judged(
 
 
 def test_a_record_that_cannot_be_written(tree: Path, engine: InProcess, capsys: pytest.CaptureFixture[str]) -> None:
-    target = tree / "none" / "record.json"
-    assert run(Wanted("pose", tree / "pose", 1, json=target), lambda: engine) == 1
-    assert capsys.readouterr().err == f"{target}: No such file or directory\n"
+    assert run(Wanted("pose", tree / "pose", 1, json=tree), lambda: engine) == 1
+    assert capsys.readouterr().err == f"{tree}: Is a directory\n"
 
 
 class Broken:
