@@ -235,12 +235,6 @@ def test_one_line_about_a_folder_that_is_laid_out_otherwise(run: Run, quick: Pat
     assert done.returncode == 1
 
 
-def test_an_unknown_question_is_wrong_usage(run: Run, tree: Path) -> None:
-    done = run("evaluate", "age", tree)
-    assert done.returncode == 2
-    assert "invalid choice: 'age'" in done.stderr
-
-
 def test_what_the_report_needs_is_named_when_it_is_missing(
     quick: Path, tree: Path, environment: dict[str, str]
 ) -> None:
