@@ -1,4 +1,4 @@
-"""The command line: serve, keys, discover, detect, compare, liveness, calibrate, selftest."""
+"""The command line: serve, keys, discover, detect, compare, liveness, evaluate, calibrate, selftest."""
 
 import argparse
 import json
@@ -122,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     liveness = command("liveness", _liveness, "Judge four frames: a zip, or a folder, with the pictures 1 to 4.")
     liveness.add_argument("source", type=Path, metavar="ZIP_OR_FOLDER")
     _add_calibrate(commands, command)
+    _describe_evaluate(command("evaluate", _evaluate, "Measure accuracy on labelled pictures."), positive)
     selftest = command("selftest", _selftest, "Check that the models here give the recorded answers.")
     selftest.add_argument("--record", action="store_true", help=argparse.SUPPRESS)
     return parser
@@ -203,6 +204,30 @@ def _species(text: str) -> str:
     if text == "real" or not re.fullmatch("[a-z0-9-]{1,32}", text):
         raise argparse.ArgumentTypeError("a species is 1 to 32 small letters, digits and '-', and not real")
     return text
+
+
+def _describe_evaluate(evaluate: argparse.ArgumentParser, positive: Callable[[str], int]) -> None:
+    evaluate.add_argument(
+        "question",
+        metavar="QUESTION",
+        choices=("verification", "detection", "landmarks", "pose", "liveness", "robustness", "all"),
+        help="verification, detection, landmarks, pose, liveness, robustness; all: each that DATA has a folder for",
+    )
+    evaluate.add_argument(
+        "data", type=Path, metavar="DATA", help="folder of labelled pictures; the README has the layouts"
+    )
+    evaluate.add_argument("--device", metavar="URL", help="ask the device at http://HOST:PORT instead of this process")
+    evaluate.add_argument("--key", help="API key of that device")
+    evaluate.add_argument("--workers", type=positive, metavar="N", help="questions at a time (default: one an engine)")
+    evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    evaluate.add_argument("--report", type=Path, metavar="DIR", help="write a page with plots and mistakes there")
+    evaluate.add_argument(
+        "--answers",
+        type=Path,
+        metavar="FILE",
+        help="keep each answer there, and ask nothing twice: goes on after a stop",
+    )
+    evaluate.add_argument("--judge", action="store_true", help="hold the figures against this project's own bounds")
 
 
 def _serve(options: argparse.Namespace, settings: Config) -> int:
@@ -355,6 +380,18 @@ def _calibrate_liveness(options: argparse.Namespace, settings: Config) -> int:
     from appliance.calibrator import commands
 
     return commands.liveness(options, settings)
+
+
+def _evaluate(options: argparse.Namespace, settings: Config) -> int:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in _serve
+    from appliance import machine
+    from appliance.evaluation.command import Wanted, run
+    from appliance.in_process import InProcess
+
+    workers = options.workers or machine.engine_count(settings.engine)
+    names = ("question", "data", "device", "key", "json", "report", "answers", "judge", "config")
+    wanted = Wanted(workers=workers, **{name: getattr(options, name) for name in names})
+    return run(wanted, lambda: InProcess(settings, workers))
 
 
 def _selftest(options: argparse.Namespace, settings: Config) -> int:

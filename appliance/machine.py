@@ -293,23 +293,17 @@ class Machine:
             "sdk_version": __version__,
             "liveness_mode": self._config.liveness.mode.upper(),
             "runtime": {"name": RUNTIME, "version": RUNTIME_VERSION},
-            "models": [
-                {
-                    "name": f"{role} ({file.name})",
-                    "file": file.file,
-                    "sha256": file.sha256,
-                    "precision": file.precision,
-                    "licence": file.licence,
-                }
-                for role, chosen in self._choice.items()
-                if isinstance(chosen, Chosen)
-                for file in chosen.files
-            ],
-            "calibration": {
-                kind.value: self._calibration.facts(kind, file.sha256, shipped_point(kind, file))
-                for kind, file in deciding(self._choice).items()
-            },
+            "models": models_of(self._choice),
+            "calibration": points_of(self._choice, self._calibration),
         }
+
+
+def points_of(choice: Choice, calibration: CalibrationStore) -> Mapping[str, Any]:
+    """The operating points that decide, as `/version` names them."""
+    return {
+        kind.value: calibration.facts(kind, file.sha256, shipped_point(kind, file))
+        for kind, file in deciding(choice).items()
+    }
 
 
 def deciding(choice: Choice) -> Mapping[Kind, ModelFile]:
@@ -375,6 +369,22 @@ def first_engine(
     except ModelError as error:
         choice = loading.unusable(error)
         return choice, loading.build(choice, section.threads)
+
+
+def models_of(choice: Choice) -> list[dict[str, str]]:
+    """The files that serve on this device, as `/version` names them."""
+    return [
+        {
+            "name": f"{role} ({file.name})",
+            "file": file.file,
+            "sha256": file.sha256,
+            "precision": file.precision,
+            "licence": file.licence,
+        }
+        for role, chosen in choice.items()
+        if isinstance(chosen, Chosen)
+        for file in chosen.files
+    ]
 
 
 def portrait(folder: Path) -> EncodedPicture:

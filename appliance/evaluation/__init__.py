@@ -1,1 +1,1 @@
-"""How good is a running device? Every accuracy figure, measured from outside: through its HTTP API and command line."""
+"""How good is the face engine? Every accuracy figure, from labelled pictures, in this process or over a device's HTTP API."""

@@ -1,24 +1,18 @@
-"""Where are faces? WIDER FACE pictures, through the command line of this tree.
+"""Where are faces? Labelled pictures, by the rules of WIDER FACE.
 
 AP needs what the HTTP answer does not have: each face's score, and the detector's own rectangle (the contract's box is that
 rectangle squared, which no labelled rectangle is).
 """
 
-import csv
-import json
-import subprocess
-import sys
-import tempfile
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
-from appliance.evaluation.measures import DetectedPicture, average_precision
+from appliance.evaluation.asked import ScoredFace
+from appliance.evaluation.boxes import LabelledPicture, read_labelled_pictures
+from appliance.evaluation.inquiry import Inquiry
+from appliance.evaluation.measures import FALSE, DetectedPicture, average_precision, match, precision_recall
 from appliance.evaluation.report import Finding
 
 QUESTION = "detection"
@@ -30,66 +24,82 @@ MINSIZE, DETECTCOUNT = 8, 1000
 """Smaller than the smallest face that counts (10 px), and more faces than any picture has."""
 
 
-class CommandFailedError(Exception):
-    """The command line did not answer for every picture."""
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """The labelled pictures, and the faces found in each."""
+
+    pictures: tuple[LabelledPicture, ...]
+    found: tuple[list[ScoredFace], ...]
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Which faces count: easy, medium and hard where the labels say so."""
+        return tuple(self.pictures[0].counted)
+
+    def of(self, setting: str) -> list[DetectedPicture]:
+        """What was found and what is there, in one setting."""
+        return [detected(picture, found, setting) for picture, found in zip(self.pictures, self.found, strict=True)]
 
 
-def measure(data: Path) -> list[Finding]:
-    """`data` holds labels.csv (image, x, y, w, h, easy, medium, hard) and images/. Raises CommandFailedError."""
-    labels = read_labels(data / "labels.csv")
-    names = sorted(labels)
-    found = dict(zip(names, detect([data / "images" / name for name in names]), strict=True))
-    return [
-        Finding(
-            QUESTION,
-            f"AP {setting}",
-            average_precision([_picture(found[name], labels[name], setting) for name in names]),
-            at_least=wanted,
-        )
-        for setting, wanted in LEAST_AP.items()
-    ]
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A box (4) in a picture: a face that was missed, or what was taken for one with its score."""
+
+    path: Path
+    box: tuple[float, ...]
+    score: float | None = None
 
 
-def read_labels(path: Path) -> dict[str, list[dict[str, str]]]:
-    """The rows of each picture."""
-    labels: dict[str, list[dict[str, str]]] = defaultdict(list)
-    with path.open(newline="", encoding="utf-8") as lines:
-        for row in csv.DictReader(lines):
-            labels[row["image"]].append(row)
-    return dict(labels)
+def measure(inquiry: Inquiry, data: Path) -> Detections:
+    """`data` is laid out as boxes.read_labelled_pictures wants it. Raises LayoutError, UnexpectedAnswerError, UnscoredError."""
+    pictures = read_labelled_pictures(data)
+
+    def find(picture: LabelledPicture) -> list[ScoredFace]:
+        return inquiry.scored_faces(picture.path.read_bytes(), minsize=MINSIZE, detectcount=DETECTCOUNT)
+
+    return Detections(tuple(pictures), tuple(inquiry.each("detecting", find, pictures)))
 
 
-def detect(pictures: Sequence[Path]) -> list[list[dict[str, Any]]]:
-    """The faces of each picture as `appliance detect --json` prints them. Raises CommandFailedError.
-
-    A picture that cannot be read has none.
-    """
-    command = [sys.executable, "-m", "appliance", "detect", *map(str, pictures)]
-    command += ["--json", "--minsize", str(MINSIZE), "--detectcount", str(DETECTCOUNT)]
-    with tempfile.TemporaryFile() as log:
-        with subprocess.Popen(  # noqa: S603 (our own command line)
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
-        ) as process:
-            lines = list(track(_lines(process), "detecting", total=len(pictures), console=Console(stderr=True)))
-        log.seek(0)
-        complaint = log.read().decode(errors="replace")
-    answers = [json.loads(line) for line in lines]
-    if [answer.get("file") for answer in answers] != [str(path) for path in pictures]:
-        raise CommandFailedError(f"{len(answers)} answers for {len(pictures)} pictures: {complaint}")
-    return [answer.get("faces", []) for answer in answers]
-
-
-def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
-    if process.stdout is not None:
-        yield from process.stdout
-
-
-def _picture(faces: list[dict[str, Any]], labels: list[dict[str, str]], setting: str) -> DetectedPicture:
-    boxes = [[face["bounding_box"][key] for key in ("x", "y", "width", "height")] for face in faces]
-    labelled = [[float(row[key]) for key in ("x", "y", "w", "h")] for row in labels]
+def detected(picture: LabelledPicture, found: list[ScoredFace], setting: str) -> DetectedPicture:
+    """One picture in one setting."""
     return DetectedPicture(
-        np.array(boxes, dtype=np.float64).reshape(-1, 4),
-        np.array([face["score"] for face in faces], dtype=np.float64),
-        np.array(labelled, dtype=np.float64).reshape(-1, 4),
-        np.array([row[setting] == "1" for row in labels]),
+        np.array([face.box for face in found], dtype=np.float64).reshape(-1, 4),
+        np.array([face.score for face in found], dtype=np.float64),
+        picture.boxes,
+        picture.counted[setting],
     )
+
+
+def findings(outcome: Detections) -> list[Finding]:
+    """AP in each setting."""
+    return [_precision(outcome, setting) for setting in outcome.settings]
+
+
+def false_alarms(outcome: Detections, count: int) -> list[Mistake]:
+    """What scored highest of all that overlaps no labelled face enough, or one for the second time; in the last setting."""
+    wrong = []
+    for picture, detected_ in zip(outcome.pictures, outcome.of(outcome.settings[-1]), strict=True):
+        matching = match(detected_)
+        for place in matching.order[matching.verdicts == FALSE]:
+            box = tuple(float(value) for value in detected_.found[place])
+            wrong.append(Mistake(picture.path, box, float(detected_.scores[place])))
+    return sorted(wrong, key=lambda mistake: -(mistake.score or 0.0))[:count]
+
+
+def missed_faces(outcome: Detections, count: int) -> list[Mistake]:
+    """The largest faces that nothing was found at; in the last setting."""
+    missed = []
+    for picture, detected_ in zip(outcome.pictures, outcome.of(outcome.settings[-1]), strict=True):
+        lost = detected_.counted & ~match(detected_).recalled
+        missed += [Mistake(picture.path, tuple(float(value) for value in box)) for box in detected_.labelled[lost]]
+    return sorted(missed, key=lambda mistake: -mistake.box[2] * mistake.box[3])[:count]
+
+
+def _precision(outcome: Detections, setting: str) -> Finding:
+    faces = sum(int(picture.counted[setting].sum()) for picture in outcome.pictures)
+    title, wanted = f"AP {setting} ({faces} faces)", LEAST_AP.get(setting, float("-inf"))
+    try:
+        value = average_precision(*precision_recall(outcome.of(setting)))
+    except ValueError:
+        return Finding(QUESTION, title, float("nan"), at_least=wanted, note="no faces")
+    return Finding(QUESTION, title, value, at_least=wanted)

@@ -7,18 +7,21 @@ import os
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
-import numpy as np
-from rich.console import Console
-from rich.progress import track
-
-from appliance.evaluation.measures import Reals
+from appliance.evaluation.asked import (
+    CutFace,
+    FoundFace,
+    ScoredFace,
+    UnexpectedAnswerError,
+    UnscoredError,
+    box_of,
+    found_face,
+)
 
 TIMEOUT = 30.0
 """Seconds after which the document's clients give up."""
@@ -29,13 +32,6 @@ PATIENCE = 20
 OK, NOT_READY, NO_FACE = "INF-00", "INF-08", "INF-17"
 
 IMAGE_TYPE = "application/octet-stream"
-
-Question = TypeVar("Question")
-Outcome = TypeVar("Outcome")
-
-
-class UnexpectedAnswerError(Exception):
-    """The device answered a good question with something else than a result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,37 +61,21 @@ class Answer:
     def expect(self, *codes: str) -> dict[str, Any]:
         """The JSON object of an answer with one of these codes. Raises UnexpectedAnswerError for any other."""
         if self.code not in codes:
-            raise UnexpectedAnswerError(f"HTTP {self.status}: {self.body[:200]!r}")
+            raise UnexpectedAnswerError(f"HTTP {self.status}: {self.body[:200]!r}", self.code)
         return self.result
-
-
-@dataclass(frozen=True, slots=True)
-class FoundFace:
-    """A face of /faces: box (4: x, y, width, height) and 106 x 2 points in pixels; yaw, pitch and roll in degrees."""
-
-    box: Reals
-    points: Reals
-    pose: Reals
-
-
-@dataclass(frozen=True, slots=True)
-class CutFace:
-    """A face of /alignedfaces: box (4: x, y, width, height) in pixels and its 112 x 112 x 3 RGB bytes."""
-
-    box: Reals
-    pixels: bytes
 
 
 class Device:
     """A client that keeps one connection a thread, and closes them all when it is closed."""
 
-    def __init__(self, url: str) -> None:
-        """`url` is http://HOST:PORT. Raises ValueError for anything else."""
+    def __init__(self, url: str, key: str | None = None) -> None:
+        """`url` is http://HOST:PORT; `key` is sent with each question. Raises ValueError for any other address."""
         parts = urlsplit(url)
         if parts.scheme != "http" or not parts.hostname:
             raise ValueError(f"{url} is not http://HOST:PORT")
         self.url = url
         self._address = (parts.hostname, parts.port or 80)
+        self._authorization = {} if key is None else {"Authorization": f"Bearer {key}"}
         self._own = threading.local()
         self._opened: list[HTTPConnection] = []
 
@@ -110,15 +90,23 @@ class Device:
         """GET /version."""
         return self.ask("GET", "/version")
 
+    def facts(self) -> Mapping[str, Any]:
+        """What /version says. Raises UnexpectedAnswerError."""
+        return {name: value for name, value in self.version().expect(OK).items() if name != "return_msg"}
+
     def faces(self, picture: bytes, **query: int) -> list[FoundFace]:
         """POST /faces, largest face first. Raises UnexpectedAnswerError."""
         result = self.ask("POST", _with("/faces", query), picture).expect(OK)
-        return [_found(face) for face in result["faces"]]
+        return [found_face(face) for face in result["faces"]]
 
     def aligned_faces(self, picture: bytes, **query: int) -> list[CutFace]:
         """POST /alignedfaces, largest face first. Raises UnexpectedAnswerError."""
         result = self.ask("POST", _with("/alignedfaces", query), picture).expect(OK)
-        return [CutFace(_box(face), base64.b64decode(face["image_data"])) for face in result["aligned_faces"]]
+        return [CutFace(box_of(face["box"]), base64.b64decode(face["image_data"])) for face in result["aligned_faces"]]
+
+    def scored_faces(self, picture: bytes, **query: int) -> list[ScoredFace]:
+        """Raises UnscoredError: no documented answer has a score."""
+        raise UnscoredError(f"the HTTP API of {self.url} gives no scores")
 
     def similarity(self, image_a: bytes, image_b: bytes) -> float:
         """POST /similarity/v2 with two aligned faces (JPEG, PNG or raw RGB): 0..1. Raises UnexpectedAnswerError."""
@@ -149,7 +137,7 @@ class Device:
 
     def ask_once(self, method: str, path: str, body: bytes | None = None, kind: str = IMAGE_TYPE) -> Answer:
         """Any question, and whatever the answer is. Raises OSError or HTTPException without an answer."""
-        headers = {"Content-Type": kind} if body is not None else {}
+        headers = self._authorization | ({"Content-Type": kind} if body is not None else {})
         connection = self._connection()
         fresh = connection.sock is None
         try:
@@ -169,18 +157,6 @@ class Device:
             self._opened.append(self._own.connection)
         connection: HTTPConnection = self._own.connection
         return connection
-
-
-def in_parallel(
-    title: str, ask: Callable[[Question], Outcome], questions: Sequence[Question], workers: int
-) -> list[Outcome]:
-    """`ask` of every question on `workers` threads, in order, with a progress bar on the error stream.
-
-    Raises what `ask` raises.
-    """
-    with ThreadPoolExecutor(workers) as pool:
-        answers = pool.map(ask, questions)
-        return list(track(answers, title, total=len(questions), console=Console(stderr=True)))
 
 
 def multipart(parts: Mapping[str, bytes]) -> tuple[bytes, str]:
@@ -213,13 +189,3 @@ def _exchange(
 
 def _with(path: str, query: Mapping[str, int]) -> str:
     return f"{path}?{urlencode(query)}" if query else path
-
-
-def _box(face: Mapping[str, Any]) -> Reals:
-    return np.array([face["box"][key] for key in ("x", "y", "width", "height")], dtype=np.float64)
-
-
-def _found(face: Mapping[str, Any]) -> FoundFace:
-    points = np.array([[point["x"], point["y"]] for point in face["landmark"]["lm_points"]], dtype=np.float64)
-    pose = np.array([face["pose"][key] for key in ("yaw", "pitch", "roll")], dtype=np.float64)
-    return FoundFace(_box(face), points, pose)

@@ -1,13 +1,15 @@
-"""Where are a face's points, and which way does it look? AFW pictures with the 68 points of 300-W."""
+"""Where are a face's points, and do they follow the picture? Pictures with the 68 points of 300-W."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from appliance.evaluation.device import Device, FoundFace, in_parallel
-from appliance.evaluation.measures import Flags, Reals, normalised_mean_error, overlaps, rate
+from appliance.evaluation.asked import FoundFace
+from appliance.evaluation.inquiry import Inquiry
+from appliance.evaluation.layout import SUFFIXES, LayoutError, read_lines
+from appliance.evaluation.measures import Reals, area_under_error_curve, normalised_mean_error, overlaps, rate
 from appliance.evaluation.pictures import mirrored, size, turned
 from appliance.evaluation.report import Finding, percentage
 
@@ -60,14 +62,22 @@ ROLL_TOLERANCE = 2.0
 """Degrees."""
 
 
+POINTS = 68
+"""Of 300-W, AFW, HELEN, IBUG and LFPW."""
+
+
 @dataclass(frozen=True, slots=True)
 class LabelledFace:
     """A picture, the 68 labelled points (68 x 2) of one face in it, and their inter-ocular distance in pixels."""
 
-    name: str
-    picture: bytes
+    path: Path
     points: Reals
     interocular: float
+
+    @property
+    def picture(self) -> bytes:
+        """Its content. Raises OSError."""
+        return self.path.read_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,29 +89,50 @@ class Reflection:
     roll: float
 
 
-def measure(device: Device, data: Path, workers: int) -> list[Finding]:
-    """`data` holds NAME.jpg beside NAME.pts."""
-    faces = [read_face(path) for path in sorted(data.glob("*.pts"))]
-    found = in_parallel("points", lambda face: find(device, face), faces, workers)
+@dataclass(frozen=True, slots=True)
+class Located:
+    """The labelled faces; the face found at each, None where it is lost; and how each that was found follows its picture."""
+
+    faces: tuple[LabelledFace, ...]
+    found: tuple[FoundFace | None, ...]
+    reflections: tuple[Reflection | None, ...]
+    shifts: Mapping[float, tuple[float | None, ...]]
+
+    @property
+    def errors(self) -> Reals:
+        """NME (0..) of each face, infinite where it is lost."""
+        pairs = zip(self.faces, self.found, strict=True)
+        return np.array([np.inf if found is None else labelled_error(face, found) for face, found in pairs])
+
+
+def measure(inquiry: Inquiry, data: Path) -> Located:
+    """`data` holds NAME.pts beside NAME.jpg or NAME.png, in any folder below it. Raises LayoutError, UnexpectedAnswerError."""
+    faces = read_labelled_faces(data)
+    found = inquiry.each("points", lambda face: find(inquiry, face), faces)
     pairs = [(face, match) for face, match in zip(faces, found, strict=True) if match is not None]
-    errors = np.array([labelled_error(face, match) for face, match in pairs])
-    reflections = in_parallel("mirrored", lambda pair: reflect(device, *pair), pairs, workers)
-    shifts = {degrees: roll_shifts(device, pairs, degrees, workers) for degrees in (TURN, -TURN)}
-    failed = np.concatenate([errors > FAILURE, np.ones(len(faces) - len(pairs), dtype=np.bool_)])
+    reflections = inquiry.each("mirrored", lambda pair: reflect(inquiry, *pair), pairs)
+    shifts = {degrees: tuple(roll_shifts(inquiry, pairs, degrees)) for degrees in (TURN, -TURN)}
+    return Located(tuple(faces), tuple(found), tuple(reflections), shifts)
+
+
+def findings(outcome: Located) -> list[Finding]:
+    """Errors of the points, and how they follow mirrored and turned pictures."""
     return [
-        *judge_points(errors, failed, rate(np.array([match is None for match in found])).value),
-        *judge_reflections(reflections),
-        *(finding for degrees, each in shifts.items() for finding in judge_shifts(degrees, each)),
+        *judge_points(outcome.errors),
+        *judge_reflections(outcome.reflections),
+        *(finding for degrees, each in outcome.shifts.items() for finding in judge_shifts(degrees, each)),
     ]
 
 
-def judge_points(errors: Reals, failed: Flags, missing: float) -> list[Finding]:
-    """The findings from the NME (0..1) of each face found, which faces failed, and the share of faces not found."""
-    mean = 100 * float(errors.mean()) if errors.size else float("nan")
+def judge_points(errors: Reals) -> list[Finding]:
+    """The findings from the NME (0..) of each face, infinite where it is lost."""
+    lost = np.isinf(errors)
+    mean = 100 * float(errors[~lost].mean()) if not lost.all() else float("nan")
     return [
         Finding(QUESTION, "NME of faces found, 20 points", mean, "%", at_most=MOST_NME),
-        percentage(QUESTION, "failed: NME > 8 % or lost", rate(failed)),
-        percentage(QUESTION, "faces not found", missing),
+        percentage(QUESTION, "failed: NME > 8 % or lost", rate(errors > FAILURE)),
+        Finding(QUESTION, "AUC of the error curve to 8 %", area_under_error_curve(errors, FAILURE)),
+        percentage(QUESTION, "faces not found", rate(lost)),
     ]
 
 
@@ -137,17 +168,32 @@ def judge_shifts(degrees: float, shifts: Sequence[float | None]) -> list[Finding
     ]
 
 
+def read_labelled_faces(folder: Path) -> list[LabelledFace]:
+    """Every .pts file below the folder. Raises LayoutError."""
+    paths = sorted(folder.rglob("*.pts"))
+    if not paths:
+        raise LayoutError(f"{folder}: no NAME.pts with the 68 points of 300-W beside NAME.jpg or NAME.png")
+    return [read_face(path) for path in paths]
+
+
 def read_face(path: Path) -> LabelledFace:
-    """A .pts file and the picture beside it."""
-    rows = [line.split() for line in path.read_text(encoding="ascii").splitlines() if line[:1] in set("-0123456789")]
-    points = np.array(rows, dtype=np.float64) - LABEL_ORIGIN
-    interocular = float(np.linalg.norm(points[EYE_CORNERS[0]] - points[EYE_CORNERS[1]]))
-    return LabelledFace(path.stem, path.with_suffix(".jpg").read_bytes(), points, interocular)
+    """A .pts file and the picture beside it. Raises LayoutError."""
+    rows = [line.split() for line in read_lines(path) if line.lstrip()[:1] in set("-0123456789")]
+    try:
+        points = np.array(rows, dtype=np.float64) - LABEL_ORIGIN
+    except ValueError as error:
+        raise LayoutError(f"{path}: its points are not all two numbers a line") from error
+    if points.shape != (POINTS, 2) or not np.isfinite(points).all():
+        raise LayoutError(f"{path}: {len(rows)} points; 300-W has {POINTS}, two numbers a line")
+    picture = next((each for suffix in SUFFIXES if (each := path.with_suffix(suffix)).is_file()), None)
+    if picture is None:
+        raise LayoutError(f"{path.with_suffix('.jpg')}: no such picture beside its .pts")
+    return LabelledFace(picture, points, float(np.linalg.norm(points[EYE_CORNERS[0]] - points[EYE_CORNERS[1]])))
 
 
-def find(device: Device, face: LabelledFace) -> FoundFace | None:
-    """The device's face where the labels are."""
-    return nearest(device.faces(face.picture, detectcount=DETECTCOUNT), face.points)
+def find(inquiry: Inquiry, face: LabelledFace) -> FoundFace | None:
+    """The face found where the labels are."""
+    return nearest(inquiry.faces(face.picture, detectcount=DETECTCOUNT), face.points)
 
 
 def nearest(faces: Sequence[FoundFace], points: Reals) -> FoundFace | None:
@@ -169,10 +215,10 @@ def labelled_error(face: LabelledFace, found: FoundFace) -> float:
     return normalised_mean_error(found.points[given], face.points[labelled], face.interocular)
 
 
-def reflect(device: Device, face: LabelledFace, found: FoundFace) -> Reflection | None:
+def reflect(inquiry: Inquiry, face: LabelledFace, found: FoundFace) -> Reflection | None:
     """What the mirrored picture changes beyond mirroring; None when the face is not found there."""
     expected = mirror(found.points, size(face.picture)[0])
-    match = nearest(device.faces(mirrored(face.picture), detectcount=DETECTCOUNT), expected)
+    match = nearest(inquiry.faces(mirrored(face.picture), detectcount=DETECTCOUNT), expected)
     if match is None:
         return None
     distance = normalised_mean_error(match.points, expected, face.interocular)
@@ -187,14 +233,14 @@ def mirror(points: Reals, width: int) -> Reals:
 
 
 def roll_shifts(
-    device: Device, pairs: Sequence[tuple[LabelledFace, FoundFace]], degrees: float, workers: int
+    inquiry: Inquiry, pairs: Sequence[tuple[LabelledFace, FoundFace]], degrees: float
 ) -> list[float | None]:
     """By how many degrees (-180..180) each roll follows its picture, turned clockwise; None when the face is lost."""
 
     def shift(pair: tuple[LabelledFace, FoundFace]) -> float | None:
         face, found = pair
         picture = turned(face.picture, degrees)
-        match = nearest(device.faces(picture.content, detectcount=DETECTCOUNT), picture.place(found.points))
+        match = nearest(inquiry.faces(picture.content, detectcount=DETECTCOUNT), picture.place(found.points))
         return None if match is None else float((match.pose[2] - found.pose[2] + 180) % 360 - 180)
 
-    return in_parallel(f"turned by {degrees:+.0f}°", shift, pairs, workers)
+    return inquiry.each(f"turned by {degrees:+.0f}°", shift, pairs)

@@ -100,24 +100,59 @@ def best_threshold(same: Reals, different: Reals) -> tuple[float, float]:
     return float(tried[middle]), float(right[middle] / (same.size + different.size))
 
 
-def folded_accuracy(same: Reals, different: Reals, folds: int = 10) -> tuple[float, float]:
-    """Mean and standard error of the accuracy over `folds` parts, each judged by the best threshold of the others.
+def folded_accuracy(scores: Reals, same: Flags, folds: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """Mean and standard error of the accuracy over the folds (N, the fold of each score), each judged by the best threshold
+    of the others.
 
-    The protocol of Labeled Faces in the Wild (Huang et al. 2007). Parts are consecutive scores, the same share of both
-    kinds: a list sorted by person keeps a person's pairs together. Raises ValueError with fewer scores than folds.
+    The protocol of Labeled Faces in the Wild (Huang et al. 2007). Raises ValueError with fewer than two folds, or one that
+    has not both kinds.
     """
-    if min(same.size, different.size) < folds:
-        raise ValueError(f"{same.size} and {different.size} scores do not fill {folds} folds")
+    names = np.unique(folds)
+    if names.size < 2 or any(np.unique(same[folds == name]).size < 2 for name in names):
+        raise ValueError(f"{same.sum()} and {same.size - same.sum()} scores do not fill {names.size} folds")
     accuracies = []
-    for held_same, held_different in zip(_parts(same.size, folds), _parts(different.size, folds), strict=True):
-        threshold, _ = best_threshold(same[~held_same], different[~held_different])
-        right = np.concatenate([same[held_same] >= threshold, different[held_different] < threshold])
-        accuracies.append(float(right.mean()))
-    return float(np.mean(accuracies)), float(np.std(accuracies, ddof=1) / sqrt(folds))
+    for name in names:
+        held = folds == name
+        threshold, _ = best_threshold(scores[~held & same], scores[~held & ~same])
+        accuracies.append(float(((scores[held] >= threshold) == same[held]).mean()))
+    return float(np.mean(accuracies)), float(np.std(accuracies, ddof=1) / sqrt(names.size))
 
 
-def _parts(size: int, folds: int) -> list[Flags]:
-    return [np.isin(np.arange(size), part) for part in np.array_split(np.arange(size), folds)]
+def threshold_at(false_match: float, different: Reals) -> float | None:
+    """The lowest threshold at which at most the share `false_match` (0..1) of the scores of different people is accepted.
+
+    None when there are fewer scores than 3 / `false_match`: then not even none accepted would show such a rate (rule of
+    three).
+    """
+    if different.size < RULE_OF_THREE / false_match * (1 - 1e-9):
+        return None
+    allowed = int(false_match * different.size * (1 + 1e-9))
+    refused = np.partition(different, different.size - 1 - allowed)[different.size - 1 - allowed]
+    return float(np.nextafter(refused, np.inf))
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCurve:
+    """Both kinds of error at each threshold, rising: a score is accepted when it is at or over the threshold.
+
+    `let_through` is the share (0..1) of negatives accepted (FMR, APCER), `missed` that of positives refused (FNMR, BPCER);
+    `missed_bounds` (2 x N) are the 95 % bounds of the latter. `ROC` and `DET` are two ways of drawing it.
+    """
+
+    thresholds: Reals
+    let_through: Reals
+    missed: Reals
+    missed_bounds: Reals
+
+
+def error_curve(positives: Reals, negatives: Reals) -> ErrorCurve:
+    """The curve from scores of what should be accepted (N) and of what should not (M)."""
+    tried = np.append(np.unique(np.concatenate([positives, negatives])), np.inf)
+    refused = np.searchsorted(np.sort(positives), tried)
+    let_through = 1 - np.searchsorted(np.sort(negatives), tried) / negatives.size
+    bounds = {count: Rate(int(count), positives.size).bounds for count in np.unique(refused)}
+    missed_bounds = np.array([bounds[count] for count in refused], dtype=np.float64).T
+    return ErrorCurve(tried, let_through, refused / positives.size, missed_bounds)
 
 
 # ---- any two kinds of scores
@@ -133,11 +168,9 @@ def area_under_curve(positives: Reals, negatives: Reals) -> float:
 
 def equal_error_rate(positives: Reals, negatives: Reals) -> float:
     """EER, 0..1: the mean of both error rates at the threshold where they differ least."""
-    tried = np.append(np.unique(np.concatenate([positives, negatives])), np.inf)
-    missed = np.searchsorted(np.sort(positives), tried) / positives.size
-    let_through = 1 - np.searchsorted(np.sort(negatives), tried) / negatives.size
-    nearest = np.argmin(np.abs(missed - let_through))
-    return float((missed[nearest] + let_through[nearest]) / 2)
+    curve = error_curve(positives, negatives)
+    nearest = np.argmin(np.abs(curve.missed - curve.let_through))
+    return float((curve.missed[nearest] + curve.let_through[nearest]) / 2)
 
 
 # ---- presentation attacks: ISO/IEC 30107-3
@@ -166,6 +199,23 @@ def normalised_mean_error(found: Reals, labelled: Reals, interocular: float) -> 
     The distance is in pixels, the result in inter-ocular distances (0.05 is 5 %).
     """
     return float(np.linalg.norm(found - labelled, axis=1).mean() / interocular)
+
+
+def area_under_error_curve(errors: Reals, limit: float) -> float:
+    """AUC, 0..1, of the cumulative distribution of errors (N, infinite where there was no face) up to `limit` (300-W).
+
+    The integral of the empirical distribution from 0 to `limit`, over `limit`: exact, without steps.
+    """
+    return float(np.maximum(0.0, limit - errors).mean() / limit)
+
+
+# ---- means
+
+
+def mean_bounds(values: Reals) -> tuple[float, float]:
+    """95 % bounds of the mean of N values by their standard error; without width for fewer than two."""
+    half = Z_95 * float(np.std(values, ddof=1)) / sqrt(values.size) if values.size > 1 else 0.0
+    return float(values.mean()) - half, float(values.mean()) + half
 
 
 # ---- detection: WIDER FACE
@@ -197,13 +247,12 @@ def overlaps(found: Reals, labelled: Reals) -> Reals:
     return np.asarray(shared / (areas - shared), dtype=np.float64)
 
 
-def average_precision(pictures: Sequence[DetectedPicture]) -> float:
-    """AP, 0..1, by the rules of the WIDER FACE evaluation toolbox.
+def precision_recall(pictures: Sequence[DetectedPicture]) -> tuple[Reals, Reals]:
+    """Precision and recall, 0..1, at 1000 falling thresholds, by the rules of the WIDER FACE evaluation toolbox.
 
     Scores are stretched to 0..1 over all pictures. A detection belongs to the labelled face it overlaps most; from IoU
-    0.5 on it recalls a counted face, and is itself left out when that face is to be ignored. Precision and recall are
-    taken at 1000 thresholds; AP is the area under the precision's envelope (all-point interpolation, PASCAL VOC 2010).
-    Raises ValueError when no face counts or none is found.
+    0.5 on it recalls a counted face, and is itself left out when that face is to be ignored. Raises ValueError when no
+    face counts or none is found.
     """
     faces = sum(int(picture.counted.sum()) for picture in pictures)
     scores = np.concatenate([picture.scores for picture in pictures])
@@ -213,36 +262,50 @@ def average_precision(pictures: Sequence[DetectedPicture]) -> float:
     thresholds = 1 - np.arange(1, WIDER_THRESHOLDS + 1) / WIDER_THRESHOLDS
     proposed, recalled = np.zeros(WIDER_THRESHOLDS), np.zeros(WIDER_THRESHOLDS)
     for picture in pictures:
-        order = np.argsort(-picture.scores, kind="stable")
-        proposals, hits = _tally(picture, order)
-        stretched = (picture.scores[order] - low) / (high - low or 1.0)
+        matching = match(picture)
+        stretched = (picture.scores[matching.order] - low) / (high - low or 1.0)
         taken = np.searchsorted(-stretched, -thresholds, side="right")
-        proposed += proposals[taken]
-        recalled += hits[taken]
+        proposed += np.append(0, np.cumsum(matching.verdicts != IGNORED))[taken]
+        recalled += np.append(0, np.cumsum(matching.verdicts == HIT))[taken]
     precision = np.divide(recalled, proposed, out=np.zeros_like(recalled), where=proposed > 0)
-    return _area_under_envelope(recalled / faces, precision)
+    return precision, recalled / faces
 
 
-def _tally(picture: DetectedPicture, order: npt.NDArray[np.intp]) -> tuple[Reals, Reals]:
-    """After each of the first 0..N detections: how many count as proposals, and how many counted faces are recalled."""
-    proposals, hits = np.zeros(order.size + 1), np.zeros(order.size + 1)
-    shared = overlaps(picture.found[order], picture.labelled)
-    seen = np.zeros(len(picture.labelled), dtype=np.bool_)
-    for rank, row in enumerate(shared, start=1):
-        proposals[rank], hits[rank] = proposals[rank - 1] + 1, hits[rank - 1]
-        if row.size == 0 or row.max() < WIDER_IOU:
-            continue
-        face = row.argmax()
-        if not picture.counted[face]:
-            proposals[rank] -= 1
-        elif not seen[face]:
-            seen[face] = True
-            hits[rank] += 1
-    return proposals, hits
-
-
-def _area_under_envelope(recall: Reals, precision: Reals) -> float:
+def average_precision(precision: Reals, recall: Reals) -> float:
+    """AP, 0..1: the area under the envelope of a curve of falling thresholds (all-point interpolation, PASCAL VOC 2010)."""
     steps = np.concatenate([[0.0], recall, [1.0]])
     heights = np.concatenate([[0.0], precision, [0.0]])
     envelope = np.maximum.accumulate(heights[::-1])[::-1]
     return float((np.diff(steps) * envelope[1:]).sum())
+
+
+HIT, FALSE, IGNORED = 1, 0, -1
+"""Verdicts on a detection: it recalls a counted face first; it recalls none, or one for the second time; it does not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """The places of a picture's detections by falling score, the verdict on each in that order, and which labelled faces
+    are recalled (M).
+    """
+
+    order: npt.NDArray[np.intp]
+    verdicts: npt.NDArray[np.int64]
+    recalled: Flags
+
+
+def match(picture: DetectedPicture) -> Matching:
+    """Which detection belongs to which labelled face, by the rules of the WIDER FACE evaluation toolbox."""
+    order = np.argsort(-picture.scores, kind="stable")
+    recalled = np.zeros(len(picture.labelled), dtype=np.bool_)
+    verdicts = np.full(order.size, FALSE, dtype=np.int64)
+    for rank, shared in enumerate(overlaps(picture.found[order], picture.labelled)):
+        if shared.size == 0 or shared.max() < WIDER_IOU:
+            continue
+        face = shared.argmax()
+        if not picture.counted[face]:
+            verdicts[rank] = IGNORED
+        elif not recalled[face]:
+            verdicts[rank] = HIT
+        recalled[face] |= bool(picture.counted[face])
+    return Matching(order, verdicts, recalled)

@@ -1,4 +1,4 @@
-"""Pictures made from pictures: the only file here that imports Pillow."""
+"""Pictures made from pictures."""
 
 import io
 from dataclasses import dataclass
@@ -30,6 +30,9 @@ STORED_AS: dict[int, Transpose | None] = {
 }
 """How an upright picture is stored so that its orientation tag (1..8) turns it upright again."""
 
+LYING = (5, 6, 7, 8)
+"""Orientations in which width and height are exchanged."""
+
 
 def upright(picture: bytes) -> Image.Image:
     """The picture in RGB, turned upright by its orientation tag. Raises OSError when it does not decode."""
@@ -38,8 +41,10 @@ def upright(picture: bytes) -> Image.Image:
 
 
 def size(picture: bytes) -> tuple[int, int]:
-    """Width and height in pixels, upright."""
-    return upright(picture).size
+    """Width and height in pixels, upright; from the header alone. Raises OSError when there is none."""
+    with Image.open(io.BytesIO(picture)) as image:
+        lies = image.getexif().get(EXIF_ORIENTATION, 1) in LYING
+        return (image.height, image.width) if lies else image.size
 
 
 def jpeg(image: Image.Image, quality: int = QUALITY) -> bytes:

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from appliance.evaluation.measures import Rate
@@ -30,6 +31,8 @@ class Finding:
     interval: tuple[float, float] | None = None
     at_least: float = -math.inf
     at_most: float = math.inf
+    note: str = ""
+    """Why there is no value, where there is none."""
 
     @property
     def judged(self) -> bool:
@@ -53,25 +56,39 @@ def percentage(
     return Finding(question, title, 100 * share.value, "%", (100 * low, 100 * high), at_least, at_most)
 
 
+def unjudged(findings: Sequence[Finding]) -> list[Finding]:
+    """The same figures without the bounds wanted of them."""
+    return [replace(finding, at_least=-math.inf, at_most=math.inf) for finding in findings]
+
+
 def print_table(findings: Sequence[Finding], console: Console) -> None:
-    """A table a question: measure, value with bounds, bound wanted, pass or fail; one line a finding."""
+    """A table a question, one line a finding: measure, value with bounds; where any is judged, bound wanted and verdict."""
+    judged = any(finding.judged for finding in findings)
+    columns = COLUMNS if judged else dict(list(COLUMNS.items())[:2])
     for question, group in groupby(findings, lambda finding: finding.question):
-        narrow = (Column(title, no_wrap=True, width=width) for title, width in COLUMNS.items())
-        table = Table(Column(question, width=33), *narrow, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+        narrow = (Column(title, no_wrap=True, width=width) for title, width in columns.items())
+        # without the verdict the measure has its place, too
+        table = Table(
+            Column(escape(question), width=33 if judged else 50), *narrow, box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        )
+        table.show_edge = False
         for finding in group:
             verdict = "" if not finding.judged else "[green]pass" if finding.passed else "[bold red]FAIL"
-            table.add_row(finding.measure, _text(finding), _interval(finding), _wanted(finding), verdict)
+            row = (escape(finding.measure), value_text(finding), interval_text(finding), wanted_text(finding), verdict)
+            table.add_row(*row[: 1 + len(columns)])
         console.print(table)
         console.print()
 
 
 def as_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """The findings as plain JSON objects: no infinities, no NaN; `passed` is null without a bound."""
+    """The findings as plain JSON objects: no infinities, no NaN; `passed` is null without a bound, `note` only where there
+    is one.
+    """
     return [_record(finding) for finding in findings]
 
 
 def _record(finding: Finding) -> dict[str, Any]:
-    record = {key: _finite(value) for key, value in asdict(finding).items()}
+    record = {key: _finite(value) for key, value in asdict(finding).items() if (key, value) != ("note", "")}
     return record | {"passed": finding.passed if finding.judged else None}
 
 
@@ -79,14 +96,19 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _text(finding: Finding) -> str:
+def value_text(finding: Finding) -> str:
+    """The value with its unit, four digits; the note where there is no value."""
+    if math.isnan(finding.value):
+        return finding.note or "none"
     return f"{finding.value:.4g} {finding.unit}".rstrip()
 
 
-def _interval(finding: Finding) -> str:
+def interval_text(finding: Finding) -> str:
+    """The 95 % bounds, "" without any."""
     return "" if finding.interval is None else "{:.2f} … {:.2f}".format(*finding.interval)
 
 
-def _wanted(finding: Finding) -> str:
+def wanted_text(finding: Finding) -> str:
+    """The bounds wanted, "" without any."""
     sides = [("≥", finding.at_least), ("≤", finding.at_most)]
     return " ".join(f"{sign} {bound:g}" for sign, bound in sides if math.isfinite(bound))

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from appliance.evaluation.device import IMAGE_TYPE, Answer, CutFace, Device, FoundFace, in_parallel, multipart, zipped
+from appliance.evaluation.asked import CutFace, FoundFace
+from appliance.evaluation.device import IMAGE_TYPE, Answer, Device, multipart, zipped
+from appliance.evaluation.inquiry import in_parallel
 from appliance.evaluation.measures import Reals, overlaps
 from appliance.evaluation.pictures import STORED_AS, oriented, pasted, recompressed
 from appliance.evaluation.report import Finding

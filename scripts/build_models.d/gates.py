@@ -11,8 +11,12 @@ from faces import MAX_PIXELS, central_face
 from manifest import Models
 from recipe import Recipe
 
-from appliance.evaluation import detection, liveness, verification
-from appliance.evaluation.measures import DetectedPicture, average_precision, best_threshold
+from appliance.evaluation import detection
+from appliance.evaluation.asked import ScoredFace
+from appliance.evaluation.boxes import LabelledPicture, read_labelled_pictures
+from appliance.evaluation.measures import average_precision, best_threshold, precision_recall
+from appliance.evaluation.pairs import read_pairs
+from appliance.evaluation.sequences import FrameSequence, read_sequences
 from appliance.face.types import AlignedFace, DetectLimits, Embedding
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.decode import EncodedPicture
@@ -71,42 +75,34 @@ def keep(models: Models, recipe: Recipe, before: Models) -> None:
 
 
 def _detection(models: Models, folder: Path) -> Callable[[str], Figure]:
-    labels = detection.read_labels(folder / "labels.csv")
-    pictures = {name: (folder / "images" / name).read_bytes() for name in labels}
+    pictures = read_labelled_pictures(folder)
     limits = DetectLimits(min_size=detection.MINSIZE, count=detection.DETECTCOUNT)
 
-    def found(detector: Detector, name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        faces = detector.detect(EncodedPicture(pictures[name], MAX_PIXELS), limits)
-        boxes = [(face.box.x, face.box.y, face.box.width, face.box.height) for face in faces]
-        return np.array(boxes, np.float64).reshape(-1, 4), np.array([face.score for face in faces], np.float64)
+    def found(detector: Detector, picture: LabelledPicture) -> list[ScoredFace]:
+        faces = detector.detect(EncodedPicture(picture.path.read_bytes(), MAX_PIXELS), limits)
+        return [
+            ScoredFace(np.array([face.box.x, face.box.y, face.box.width, face.box.height]), face.score)
+            for face in faces
+        ]
 
     def figure(file: str) -> Figure:
         detector = Detector([models.network(file)])
-        answers = {name: found(detector, name) for name in labels}
-        precisions = [
-            average_precision([_labelled(*answers[name], labels[name], setting) for name in labels])
-            for setting in detection.LEAST_AP
-        ]
-        return Figure(float(np.mean(precisions)))
+        outcome = detection.Detections(tuple(pictures), tuple(found(detector, picture) for picture in pictures))
+        curves = [precision_recall(outcome.of(setting)) for setting in detection.LEAST_AP]
+        return Figure(float(np.mean([average_precision(*curve) for curve in curves])))
 
     return figure
 
 
-def _labelled(
-    boxes: npt.NDArray[np.float64], scores: npt.NDArray[np.float64], rows: list[dict[str, str]], setting: str
-) -> DetectedPicture:
-    labelled = np.array([[float(row[key]) for key in ("x", "y", "w", "h")] for row in rows])
-    return DetectedPicture(boxes, scores, labelled, np.array([row[setting] == "1" for row in rows]))
-
-
 def _verification(models: Models, folder: Path) -> Callable[[str], Figure]:
     engine = models.engine()
-    faces: dict[str, AlignedFace] = {}
-    for path in sorted((folder / "images").glob("*.jpg")):
+    faces: dict[Path, AlignedFace] = {}
+    images = folder / "images"
+    for path in sorted(images.glob("*.jpg")):
         face = central_face(engine, EncodedPicture(path.read_bytes(), MAX_PIXELS))
         if face is not None:
-            faces[path.name] = face
-    pairs = [p for p in verification.read_pairs(folder / "pairs.csv") if p.image_a in faces and p.image_b in faces]
+            faces[path] = face
+    pairs = [p for p in read_pairs(folder / "pairs.csv", images) if p.image_a in faces and p.image_b in faces]
     same = np.array([pair.same for pair in pairs])
 
     def figure(file: str) -> Figure:
@@ -120,9 +116,9 @@ def _verification(models: Models, folder: Path) -> Callable[[str], Figure]:
     return figure
 
 
-def _operating_point(embeddings: Mapping[str, Embedding]) -> OperatingPoint:
+def _operating_point(embeddings: Mapping[Path, Embedding]) -> OperatingPoint:
     """From all pairs of different people; a file is named after its person, up to the last underscore."""
-    people = np.array([name.rpartition("_")[0] for name in embeddings])
+    people = np.array([path.name.rpartition("_")[0] for path in embeddings])
     vectors = np.stack(list(embeddings.values()))
     first, second = np.triu_indices(len(people), k=1)
     impostors = (vectors @ vectors.T)[first, second][people[first] != people[second]]
@@ -134,7 +130,7 @@ def _liveness(models: Models, folder: Path) -> Callable[[str], Figure]:
     """How far a file's log odds may be trusted at the float16 one's operating point. The area under the curve would not do:
     it is blind to a shift, and the confidence is made from the log odds with constants that do not shift along.
     """
-    sequences = liveness.read_sequences(folder)
+    sequences = read_sequences(folder)
 
     def logits(precision: str) -> npt.NDArray[np.float64]:
         engine = models.engine(precision)
@@ -149,7 +145,7 @@ def _liveness(models: Models, folder: Path) -> Callable[[str], Figure]:
     return figure
 
 
-def _logit(engine: FaceEngine, sequence: liveness.FrameSequence) -> float:
+def _logit(engine: FaceEngine, sequence: FrameSequence) -> float:
     """Mean live log odds of the four frames; not a number when there is no face."""
     try:
         return engine.liveness([EncodedPicture(frame, MAX_PIXELS) for frame in sequence.frames]).network

@@ -16,13 +16,24 @@ def test_version_and_help(run):
     assert run("--version").stdout.strip() == __version__
     shown = run("--help")
     assert shown.returncode == 0
-    for command in ("serve", "discover", "keys", "detect", "compare", "liveness", "selftest"):
+    for command in ("serve", "discover", "keys", "detect", "compare", "liveness", "evaluate", "selftest"):
         assert re.search(rf"^ +{command} +\S", shown.stdout, re.MULTILINE), command
 
 
 @pytest.mark.parametrize(
     "command",
-    ["serve", "discover", "keys add", "keys list", "keys revoke", "detect", "compare", "liveness", "selftest"],
+    [
+        "serve",
+        "discover",
+        "keys add",
+        "keys list",
+        "keys revoke",
+        "detect",
+        "compare",
+        "liveness",
+        "evaluate",
+        "selftest",
+    ],
 )
 def test_every_command_has_help(capsys, command):
     with pytest.raises(SystemExit, match="0"):
@@ -38,6 +49,9 @@ def test_every_command_has_help(capsys, command):
         ("detect",),
         ("compare", "one.jpg"),
         ("liveness",),
+        ("evaluate", "verification"),
+        ("evaluate", "age", "folder"),
+        ("evaluate", "pose", "folder", "--workers", "0"),
         ("detect", "a.jpg", "--minsize", "0"),
         ("detect", "a.jpg", "--detectcount", "many"),
         ("serve", "--port", "http"),

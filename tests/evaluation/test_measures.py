@@ -23,14 +23,20 @@ from appliance.evaluation.measures import (
     folded_accuracy,
     normalised_mean_error,
     overlaps,
+    precision_recall,
     true_match_rate,
 )
+from appliance.evaluation.pairs import consecutive_folds
 
 SCORES = st.lists(st.floats(0, 1, width=16), min_size=1, max_size=30).map(
     lambda values: np.array(values, dtype=np.float64)
 )
 
 COUNTS = st.integers(1, 5000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))
+
+
+def ap(*pictures: DetectedPicture) -> float:
+    return average_precision(*precision_recall(pictures))
 
 
 def scores(*values: float) -> Reals:
@@ -105,16 +111,32 @@ class TestVerification:
 
     def test_folds_are_judged_by_the_others_threshold(self) -> None:
         # the best thresholds, 0.5 and 0.25, judge the other fold: 0.3 < 0.5 is refused, 0.4 > 0.25 accepted
-        mean, error = folded_accuracy(scores(0.6, 0.3), scores(0.4, 0.2), folds=2)
-        assert mean == 0.5
-        assert error == 0.0
+        folds = np.array([0, 1, 0, 1])
+        assert folded_accuracy(scores(0.6, 0.3, 0.4, 0.2), np.array([True, True, False, False]), folds) == (0.5, 0.0)
+
+    def test_standard_error_of_unequal_folds(self) -> None:
+        # fold 1 has its two the wrong way round, the others agree: accuracies 1, 0 and 1 by thresholds of the others
+        same = np.array([True, False] * 3)
+        mean, error = folded_accuracy(scores(0.9, 0.1, 0.2, 0.8, 0.9, 0.1), same, np.array([0, 0, 1, 1, 2, 2]))
+        assert mean == pytest.approx(2 / 3)
+        assert error == pytest.approx(1 / 3)  # standard deviation of 1, 0, 1 is 1/sqrt(3), over sqrt(3)
 
     def test_folds_of_separable_scores(self) -> None:
-        assert folded_accuracy(np.linspace(0.8, 0.9, 20), np.linspace(0.1, 0.2, 30)) == (1.0, 0.0)
+        same = np.arange(50) < 20
+        mixed = np.where(same, 0.9, 0.1)
+        assert folded_accuracy(mixed, same, consecutive_folds(same)) == (1.0, 0.0)
 
     def test_too_few_for_the_folds(self) -> None:
+        same = np.array([True, False])
         with pytest.raises(ValueError, match="do not fill"):
-            folded_accuracy(scores(0.8), scores(0.1))
+            folded_accuracy(scores(0.8, 0.1), same, consecutive_folds(same))
+
+    def test_consecutive_folds_have_the_same_share_of_both_kinds(self) -> None:
+        same = np.array([True] * 20 + [False] * 30)
+        folds = consecutive_folds(same)
+        assert [int((same & (folds == fold)).sum()) for fold in range(10)] == [2] * 10
+        assert [int((~same & (folds == fold)).sum()) for fold in range(10)] == [3] * 10
+        assert folds[:20].tolist() == sorted(folds[:20].tolist())
 
     @given(SCORES, SCORES)
     def test_best_threshold_does_what_it_says(self, same: Reals, different: Reals) -> None:
@@ -194,45 +216,45 @@ class TestOverlaps:
 
 class TestAveragePrecision:
     def test_all_found(self) -> None:
-        assert average_precision([picture([HERE, THERE], [0.9, 0.8], [HERE, THERE], [True, True])]) == 1.0
+        assert ap(picture([HERE, THERE], [0.9, 0.8], [HERE, THERE], [True, True])) == 1.0
 
     def test_a_false_alarm_before_the_second_face(self) -> None:
         # precision 1 up to recall 1/2, then 2/3 up to recall 1
         found = picture([HERE, ELSEWHERE, THERE], [0.9, 0.5, 0.1], [HERE, THERE], [True, True])
-        assert average_precision([found]) == pytest.approx(0.5 + 0.5 * 2 / 3)
+        assert ap(found) == pytest.approx(0.5 + 0.5 * 2 / 3)
 
     def test_a_false_alarm_after_the_last_face_costs_nothing(self) -> None:
-        assert average_precision([picture([HERE, ELSEWHERE], [0.9, 0.1], [HERE], [True])]) == 1.0
+        assert ap(picture([HERE, ELSEWHERE], [0.9, 0.1], [HERE], [True])) == 1.0
 
     def test_a_face_found_twice_is_a_false_alarm(self) -> None:
         found = picture([HERE, HERE, THERE], [0.9, 0.5, 0.1], [HERE, THERE], [True, True])
-        assert average_precision([found]) == pytest.approx(0.5 + 0.5 * 2 / 3)
+        assert ap(found) == pytest.approx(0.5 + 0.5 * 2 / 3)
 
     def test_an_ignored_face_is_neither_recalled_nor_a_false_alarm(self) -> None:
-        assert average_precision([picture([THERE, HERE], [0.9, 0.1], [HERE, THERE], [True, False])]) == 1.0
+        assert ap(picture([THERE, HERE], [0.9, 0.1], [HERE, THERE], [True, False])) == 1.0
 
     def test_a_missed_face_bounds_the_recall(self) -> None:
-        assert average_precision([picture([HERE], [0.9], [HERE, THERE], [True, True])]) == 0.5
+        assert ap(picture([HERE], [0.9], [HERE, THERE], [True, True])) == 0.5
 
     def test_too_little_overlap(self) -> None:
         # 21 x 21 pixels shifted by 8: 13/21 in common, IoU 13 / 29 = 0.448
         found = picture([(8, 0, 20, 20), THERE], [0.9, 0.1], [HERE, THERE], [True, True])
-        assert average_precision([found]) == pytest.approx(0.25)
+        assert ap(found) == pytest.approx(0.25)
 
     def test_scores_are_ordered_over_all_pictures(self) -> None:
         right = picture([HERE], [0.5], [HERE], [True])
         wrong = picture([ELSEWHERE], [0.9], [HERE], [True])
         third = picture([], [], [HERE], [True])
         # the false alarm comes first: precision 1/2 at recall 1/3
-        assert average_precision([right, wrong, third]) == pytest.approx(1 / 6)
+        assert ap(right, wrong, third) == pytest.approx(1 / 6)
 
     def test_no_face_counts(self) -> None:
         with pytest.raises(ValueError, match="no average precision"):
-            average_precision([picture([HERE], [0.9], [HERE], [False])])
+            ap(picture([HERE], [0.9], [HERE], [False]))
 
     @given(st.lists(st.tuples(st.floats(0, 1, width=16), st.booleans()), min_size=1, max_size=30), st.integers(0, 5))
     def test_is_a_rate_and_never_over_the_recall(self, drawn: list[tuple[float, bool]], missed: int) -> None:
         pictures = [picture([HERE if hit else ELSEWHERE], [score], [HERE], [True]) for score, hit in drawn]
         pictures += [picture([], [], [HERE], [True])] * missed
         recall = sum(hit for _, hit in drawn) / len(pictures)
-        assert 0 <= average_precision(pictures) <= recall + 1e-12
+        assert 0 <= ap(*pictures) <= recall + 1e-12

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from appliance.evaluation.device import FoundFace
+from appliance.evaluation.asked import FoundFace
 from appliance.evaluation.landmarks import around, nearest
 from appliance.evaluation.pictures import STORED_AS, blank, jpeg, mirrored, oriented, pasted, size, turned, upright
 

@@ -6,7 +6,7 @@ import math
 from rich.console import Console
 
 from appliance.evaluation.measures import Rate
-from appliance.evaluation.report import Finding, as_json, percentage, print_table
+from appliance.evaluation.report import Finding, as_json, percentage, print_table, unjudged, value_text
 
 
 def test_without_a_bound_nothing_is_judged() -> None:
@@ -49,3 +49,26 @@ def test_a_finding_is_a_line_of_eighty_columns() -> None:
         print_table([percentage("verification", "TMR at 0.5", Rate(98, 100), at_least=99)], console)
     (line,) = (line for line in capture.get().splitlines() if "TMR at 0.5 (98/100)" in line)
     assert [column for column in ("98 %", "≥ 99", "FAIL") if column in line] == ["98 %", "≥ 99", "FAIL"]
+
+
+def test_without_bounds_there_is_no_verdict() -> None:
+    console = Console(width=80)
+    with console.capture() as capture:
+        print_table(unjudged([percentage("verification", "TMR at 0.5", Rate(98, 100), at_least=99)]), console)
+    assert "98 %" in capture.get()
+    assert not any(word in capture.get() for word in ("wanted", "FAIL", "pass", "≥"))
+
+
+def test_why_there_is_no_value_stands_in_its_place() -> None:
+    finding = Finding("q", "TMR at FMR 0.1 %", math.nan, "%", note="too few")
+    assert value_text(finding) == "too few"
+    assert value_text(Finding("q", "m", math.nan, "%")) == "none"
+    assert as_json([finding])[0]["note"] == "too few"
+    assert "note" not in as_json([Finding("q", "m", 2)])[0]
+
+
+def test_names_of_folders_are_no_markup() -> None:
+    console = Console(width=80)
+    with console.capture() as capture:
+        print_table([Finding("q", "APCER [/red] at 0.5", 1)], console)
+    assert "APCER [/red] at 0.5" in capture.get()
