@@ -61,7 +61,8 @@ def odds(
 
     Every species keeps its APCER: as it was `tried` here, else as it was `shipped`. Where that leaves room below what
     keeps the BPCER, the threshold lies midway when attacks were tried; otherwise as near as can be to the shipped `point`,
-    because the highest that keeps the BPCER of a few people turns more of others away.
+    because the highest that keeps the BPCER of a few people turns more of others away. It is below that point only
+    when it is `lowerable`: a door that turns people away is less of a harm than one that nobody has attacked yet.
     Raises CalibrationError with too few sequences of real people.
     """
     if real.size < FEWEST_SEQUENCES:
@@ -71,4 +72,10 @@ def odds(
         )
     low, high = lowest_odds({**shipped, **tried}, apcer), highest_odds(real, bpcer)
     wished = (low + high) / 2 if tried else point
-    return float(np.clip(max(low, min(wished, high)), LOWEST, HIGHEST))
+    least = low if lowerable(shipped, tried) else max(low, point)
+    return float(np.clip(max(least, min(wished, high)), LOWEST, HIGHEST))
+
+
+def lowerable(shipped: Mapping[str, Reals], tried: Mapping[str, Reals]) -> bool:
+    """Whether attacks were tried here, of every species at least that is shipped."""
+    return bool(tried) and set(shipped) <= set(tried)

@@ -108,7 +108,8 @@ def chosen(in_use: InUse, rounds: Rounds, shipped: Attacks | None, bpcer: float,
         basis=Basis.CAMERA,
         date=now(),
     )
-    return Outcome(Kind.LIVENESS, (Point(in_use.file, in_use.threshold, entry),), tuple(_notes(entry, real, tried)))
+    notes = tuple(_notes(entry, real, tried, lowerable=choice.lowerable(known, tried)))
+    return Outcome(Kind.LIVENESS, (Point(in_use.file, in_use.threshold, entry),), notes)
 
 
 def _rates(threshold: float, real: Reals, shipped: dict[str, Reals], tried: dict[str, Reals]) -> dict[str, Measured]:
@@ -118,16 +119,20 @@ def _rates(threshold: float, real: Reals, shipped: dict[str, Reals], tried: dict
     return {"bpcer": measured(bona_fide_classification_error(real, threshold)), **errors}
 
 
-def _notes(entry: LivenessEntry, real: Reals, tried: dict[str, Reals]) -> Iterator[str]:
+def _notes(entry: LivenessEntry, real: Reals, tried: dict[str, Reals], *, lowerable: bool) -> Iterator[str]:
     refused, wanted = entry.measured["bpcer"], entry.wanted["bpcer"]
-    if refused.value > wanted:
+    if refused.value > wanted and entry.threshold == SHIPPED_ODDS and not lowerable:
+        yield (
+            f"the shipped threshold turns {100 * refused.value:.3g} % of real people away instead of {100 * wanted:g} %; it is "
+            "lowered only when prints and replays were tried at this camera"
+        )
+    elif refused.value > wanted:
         yield f"keeping the APCER costs a BPCER of {100 * refused.value:.3g} % instead of {100 * wanted:g} %"
     fewest = ceil(RULE_OF_THREE / wanted)
     if real.size < fewest:
         yield f"from {fewest} sequences of real people on the BPCER can be borne out: the same command again adds a round"
     if not tried:
-        lower = " and the threshold is below the shipped one" if entry.threshold < SHIPPED_ODDS else ""
         yield (
-            f"no attack was tried here{lower}: what gets through at this camera is not known; "
+            "no attack was tried here: what gets through at this camera is not known; "
             "`--attack print`, `--attack replay` try them"
         )

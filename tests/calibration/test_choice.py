@@ -75,11 +75,15 @@ def test_the_highest_odds_refuse_as_many_real_people_as_may_be():
     assert choice.highest_odds(REAL, 0.1) == 0
 
 
-def test_without_own_attacks_real_people_set_the_odds():
-    assert choice.odds(REAL, {"print": np.array([-5.0])}, {}, 0.05, 0.05) == -1
+def test_without_own_attacks_of_every_shipped_species_they_are_not_lowered():
+    shipped = {"print": np.array([-5.0]), "replay": np.array([-6.0])}
+    for tried in ({}, {"print": np.array([-7.0])}, {"mask": np.array([-7.0])}):
+        assert choice.odds(REAL, shipped, tried, 0.05, 0.05) == 0
+    assert choice.odds(REAL, shipped, {"print": np.array([-5.0]), "replay": np.array([-7.0])}, 0.05, 0.05) < -1
+    assert choice.odds(REAL, {}, {}, 0.05, 0.05) == 0
 
 
-def test_but_never_above_the_shipped_point_which_others_pass_as_well():
+def test_nor_raised_above_the_shipped_point_which_others_pass_as_well():
     assert choice.odds(REAL + 9, {"print": np.array([-5.0])}, {}, 0.05, 0.05) == 0
     assert choice.odds(REAL + 9, {"print": np.array([-5.0])}, {}, 0.05, 0.05, 0.5) == 0.5
 
@@ -99,7 +103,8 @@ def test_and_keep_the_attacks_out_where_not():
 
 def test_a_species_that_was_tried_counts_as_it_is_here_and_another_as_it_was_shipped():
     shipped = {"print": np.array([4.0]), "replay": np.array([-3.0])}
-    assert choice.odds(REAL, shipped, {"print": np.array([-7.0])}, 0.05, 0.05) == pytest.approx(-2)
+    assert choice.odds(REAL + 3, shipped, {"print": np.array([-7.0])}, 0.05, 0.05) == 0
+    assert choice.odds(REAL + 9, shipped, {"print": np.array([-7.0])}, 0.05, 0.05) == pytest.approx(2.5)
     assert choice.odds(REAL, shipped, {"mask": np.array([-7.0])}, 0.05, 0.05) == pytest.approx(4)
 
 
@@ -117,6 +122,12 @@ def test_whatever_is_chosen_keeps_every_apcer_and_the_bpcer_where_it_can(real, p
         assert choice.LOWEST <= threshold <= choice.HIGHEST
         if threshold < choice.HIGHEST:
             assert all(np.mean(odds >= threshold) <= apcer + 1e-9 for odds in attacks.values())
+        if not choice.lowerable(shipped, tried):
+            assert threshold >= 0
         both = choice.lowest_odds(attacks, apcer) <= choice.highest_odds(real, bpcer)
-        if both and threshold > choice.LOWEST:
+        if (
+            both
+            and threshold > choice.LOWEST
+            and (choice.lowerable(shipped, tried) or choice.highest_odds(real, bpcer) >= 0)
+        ):
             assert np.mean(real < threshold) <= bpcer + 1e-9

@@ -41,9 +41,13 @@ def test_real_people_alone_with_the_bundled_attacks():
     ]
 
 
-def test_a_threshold_below_the_shipped_one_is_said_when_no_attack_was_tried():
-    found = chosen(IN_USE, rounds(real=(-2.0,) * 5 + (1.0,) * 20), SHIPPED, 0.05, 0.05)
-    assert any("no attack was tried here and the threshold is below the shipped one" in note for note in found.notes)
+def test_the_shipped_threshold_is_lowered_only_when_the_attacks_were_tried():
+    real = (-2.0,) * 5 + (1.0,) * 20
+    found = chosen(IN_USE, rounds(real=real, print=(-9.0,)), SHIPPED, 0.05, 0.05)
+    assert found.points[0].entry.threshold == 0
+    assert any("turns 20 % of real people away instead of 5 %; it is lowered only when" in note for note in found.notes)
+    found = chosen(IN_USE, rounds(real=real, print=(-9.0,), replay=(-7.0,)), SHIPPED, 0.05, 0.05)
+    assert found.points[0].entry.threshold == pytest.approx(-4.5)
 
 
 def test_attacks_of_this_camera_replace_the_bundled_ones_of_their_species():
@@ -65,9 +69,9 @@ def test_an_operating_point_that_turns_most_people_away_is_none():
         chosen(IN_USE, rounds(real=(-15.0,) * 19 + (1.0,) * 6), SHIPPED, 0.05, 0.05)
 
 
-def test_without_bundled_attacks_real_people_decide():
-    found = chosen(IN_USE, rounds(real=(-1.0,) * 20), None, 0.05, 0.05)
-    assert found.points[0].entry.threshold == -1
+def test_without_bundled_attacks_the_shipped_threshold_stays():
+    found = chosen(IN_USE, rounds(real=(-1.0,) * 9 + (1.0,) * 11), None, 0.05, 0.05)
+    assert found.points[0].entry.threshold == 0
     assert set(found.points[0].entry.measured) == {"bpcer"}
 
 
