@@ -388,7 +388,7 @@ function presence({ id, pose, quality, live: confidence }) {
     make("span", { className: "verdict" }, verdict(confidence) || "liveness: looking …"),
     meter(confidence ?? 0, LIVE_FROM, "Liveness"),
     make("span", { className: "angles figures" }, ...turns),
-    make("span", { className: "quality" }, "picture ", make("b", {}, percent(quality.overall)), quality.overall < POOR ? `: ${MEND[quality.weakest]}` : ""));
+    make("span", { className: "quality" }, "picture quality ", make("b", {}, percent(quality.overall)), quality.overall < POOR ? `: ${MEND[quality.weakest]}` : ""));
 }
 
 function verdict(confidence, before = "") {
