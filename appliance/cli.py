@@ -1,4 +1,4 @@
-"""The command line: serve, keys, discover, detect, compare, liveness, selftest."""
+"""The command line: serve, keys, discover, detect, compare, liveness, selftest, bench."""
 
 import argparse
 import json
@@ -122,7 +122,26 @@ def _parser() -> argparse.ArgumentParser:
     liveness.add_argument("source", type=Path, metavar="ZIP_OR_FOLDER")
     selftest = command("selftest", _selftest, "Check that the models here give the recorded answers.")
     selftest.add_argument("--record", action="store_true", help=argparse.SUPPRESS)
+    _bench_options(command("bench", _bench, "Measure speed, start and memory here."), positive)
     return parser
+
+
+def _bench_options(bench: argparse.ArgumentParser, positive: Callable[[str], int]) -> None:
+    parts = ["stages", "endpoints", "scaling", "start", "memory", "camera", "all"]
+    bench.add_argument("part", nargs="?", choices=parts, help="what to measure (default: all)")
+    bench.add_argument("--quick", action="store_true", help="little of everything, without a verdict")
+    bench.add_argument(
+        "--compare", action="store_true", help="beside the peers that scripts/peers makes; alone, only that"
+    )
+    bench.add_argument("--peers", type=Path, metavar="FOLDER", help="where they are (default: .peers of this clone)")
+    bench.add_argument("--pictures", type=Path, metavar="FOLDER", help="more pictures, for scaling and --compare")
+    bench.add_argument(
+        "--portrait", type=Path, metavar="FILE", help="a picture with one face (default: the bundled one)"
+    )
+    bench.add_argument("--requests", type=positive, metavar="N", help="before memory is looked at again (default 5000)")
+    bench.add_argument("--frames", type=positive, metavar="N", help="the same, of the camera (default 20000)")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write a record of the machine and all figures")
+    bench.add_argument("--report", type=Path, metavar="DIR", help="write a page with plots there, index.html")
 
 
 def _serve(options: argparse.Namespace, settings: Config) -> int:
@@ -271,6 +290,12 @@ def _selftest(options: argparse.Namespace, settings: Config) -> int:
     lines, sound = Workbench(settings).record() if options.record else Workbench(settings).selftest()
     print("\n".join(lines))
     return 0 if sound else 1
+
+
+def _bench(options: argparse.Namespace, settings: Config) -> int:
+    from appliance.benchmark import command
+
+    return command.run(options, settings.engine)
 
 
 def _limits(options: argparse.Namespace) -> "DetectLimits":

@@ -16,13 +16,13 @@ def test_version_and_help(run):
     assert run("--version").stdout.strip() == __version__
     shown = run("--help")
     assert shown.returncode == 0
-    for command in ("serve", "discover", "keys", "detect", "compare", "liveness", "selftest"):
+    for command in ("serve", "discover", "keys", "detect", "compare", "liveness", "selftest", "bench"):
         assert re.search(rf"^ +{command} +\S", shown.stdout, re.MULTILINE), command
 
 
 @pytest.mark.parametrize(
     "command",
-    ["serve", "discover", "keys add", "keys list", "keys revoke", "detect", "compare", "liveness", "selftest"],
+    ["serve", "discover", "keys add", "keys list", "keys revoke", "detect", "compare", "liveness", "selftest", "bench"],
 )
 def test_every_command_has_help(capsys, command):
     with pytest.raises(SystemExit, match="0"):
@@ -44,6 +44,8 @@ def test_every_command_has_help(capsys, command):
         ("selftest", "--loud"),
         ("discover", "--timeout", "0"),
         ("discover", "--timeout", "nan"),
+        ("bench", "everything"),
+        ("bench", "--requests", "0"),
     ],
     ids=" ".join,
 )

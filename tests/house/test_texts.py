@@ -5,7 +5,9 @@ import re
 import pytest
 
 TEXTS = {"", ".py", ".toml", ".cfg", ".md", ".txt", ".service", ".conf", ".html", ".js", ".css", ".yml", ".yaml"}
-ELSEWHERE = re.compile(r"^(\.venv.*|\.vm|\.git|\.\w+_cache|\.hypothesis|\.cache|__pycache__|build|dist|.*\.egg-info)$")
+ELSEWHERE = re.compile(
+    r"^(\.venv.*|\.vm|\.peers|\.git|\.\w+_cache|\.hypothesis|\.cache|__pycache__|build|dist|.*\.egg-info)$"
+)
 
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:home|root|work|Users|mnt|media)/\w|[A-Z]:\\\\?Users\\")
 LATER = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME)\b")
