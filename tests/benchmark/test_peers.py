@@ -141,21 +141,27 @@ def test_without_peers_it_says_how_they_are_made(tmp_path: Path) -> None:
         entries(tmp_path)
 
 
-def seen(*milliseconds: float | None, faces: int = 1) -> Seen:
-    return Seen(faces, [{"detect": value, "align": None, "embed": None, "all": value} for value in milliseconds])
+def seen(*milliseconds: float, faces: int = 1, embed: float | None = None) -> Seen:
+    return Seen(faces, [{"detect": value, "align": None, "embed": embed, "all": value} for value in milliseconds])
 
 
 def test_scores_by_hand(tmp_path: Path) -> None:
     with running(written(tmp_path, "fixed", FIXED)) as peer:
         ours = Score(peer, [[seen(2.0, 1.0, 9.0), seen(4.0)], [seen(1.0), seen(3.0)], [seen(3.0), seen(3.0)]])
         other = Score(peer, [[seen(12.0), seen(12.0)], [seen(8.0), seen(8.0)], [seen(30.0), seen(30.0, faces=2)]])
-        # pictures: medians of 2, 1, 3 and of 4, 3, 3, and their mean
-        assert ours.step("detect") == (2 + 3) / 2
-        assert ours.step("align") is None
         row = contest._row("set", other, ours)
+    # pictures: medians of 2, 1, 3 and of 4, 3, 3, and their mean
+    assert (ours.step("detect"), ours.step("align")) == ((2 + 3) / 2, None)
     # rounds: 24 over 6, 16 over 4, 60 over 6
     assert (row.times_ours, row.faces, row.name) == (4.0, 3, "fixed")
     assert contest.cells(row) == ["fixed", "12.0", "none", "none", "12.0", "4.00", "3"]
+
+
+def test_who_has_no_embedder_is_held_against_ours_without_one(tmp_path: Path) -> None:
+    with running(written(tmp_path, "fixed", FIXED)) as peer:
+        ours, other = Score(peer, [[seen(9.0, embed=4.0)]]), Score(peer, [[seen(10.0)]])
+        assert contest._row("set", other, ours).times_ours == 2.0
+        assert contest._row("set", ours, ours).times_ours == 1.0
 
 
 def test_laps_add_up_to_the_time_that_passed() -> None:
