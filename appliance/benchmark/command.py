@@ -56,8 +56,6 @@ def run(options: argparse.Namespace, engine: EngineSection) -> int:
         print(board.warning, file=sys.stderr)
     try:
         outcome = _measured(options, engine, board)
-        print_table(outcome.findings, Console())
-        contest.print_rows(outcome.rows, Console())
         _write(options, outcome)
     except OSError as error:
         return _failed(f"{error.filename or 'system'}: {error.strerror or error}")
@@ -86,17 +84,28 @@ def unjudged(finding: Finding) -> Finding:
 
 
 def _measured(options: argparse.Namespace, engine: EngineSection, board: Board) -> Outcome:
+    """Everything that is asked for; each part is shown when it is done."""
     peers = entries(options.peers or FOLDER) if options.compare else []
+    judged = unjudged if options.quick else (lambda finding: finding)
+    parts: list[Measured] = []
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
-        bench = Bench.prepared(Path(name), engine, options.portrait or PORTRAIT, extent_of(options), options.pictures)
-        measured = [PARTS[part](bench) for part in parts_of(options)]
-        rows: list[Row] = []
+        extent = extent_of(options)
+        bench = Bench.prepared(Path(name), engine, options.portrait or PORTRAIT, extent, options.pictures)
+        parts.extend(_shown(PARTS[part](bench), judged) for part in parts_of(options))
         if peers:
             compared, rows = contest.measure(bench, peers)
-            measured.append(compared)
-    every = joined(measured)
-    findings = [unjudged(finding) for finding in every.findings] if options.quick else every.findings
-    return Outcome(board, bench.version, findings, every.curves, rows)
+            contest.print_rows(rows, Console())
+            parts.append(_shown(compared, judged))
+    every = joined(parts)
+    return Outcome(board, bench.version, every.findings, every.curves, rows)
+
+
+def _shown(measured: Measured, judged: Callable[[Finding], Finding]) -> Measured:
+    """What was measured, judged, and on the terminal."""
+    shown = replace(measured, findings=[judged(finding) for finding in measured.findings])
+    print_table(shown.findings, Console())
+    return shown
 
 
 def _write(options: argparse.Namespace, outcome: Outcome) -> None:

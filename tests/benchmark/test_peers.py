@@ -9,8 +9,9 @@ import pytest
 
 from appliance.benchmark import contest, peers
 from appliance.benchmark.contest import Score
-from appliance.benchmark.peers import Entry, PeerFailedError, RawPicture, Seen, entries, running
+from appliance.benchmark.peers import FOLDER, OURS, Entry, PeerFailedError, RawPicture, Seen, entries, running
 from appliance.benchmark.protocol import Laps
+from appliance.evaluation.pictures import upright
 
 HONEST = """
 import os, sys
@@ -171,3 +172,15 @@ def test_laps_add_up_to_the_time_that_passed() -> None:
     assert laps.seconds["align"] is None
     assert laps.seconds["detect"] >= 0
     assert laps.seconds["embed"] >= 0
+
+
+@pytest.mark.skipif(not list(FOLDER.glob("*/peer.toml")), reason="no peers here: scripts/peers makes them")
+def test_real_peers_find_the_face(tmp_path: Path, portrait: bytes) -> None:
+    image = upright(portrait)
+    np.asarray(image).tofile(tmp_path / "portrait.rgb")
+    raw = RawPicture(tmp_path / "portrait.rgb", image.width, image.height)
+    for entry in (OURS, *entries()):
+        with running(entry) as peer:
+            seen = peer.look(raw, 1)
+            assert (peer.kind, seen.faces > 0) == (entry.kind, True)
+            assert all(value is None or value >= 0 for value in seen.milliseconds[0].values())
