@@ -30,8 +30,11 @@ LEAST_R_SQUARED = 0.98
 TIMES = 3
 """How often a picture is posted in a row each round; the median counts."""
 
-CROWD = 20
-"""Faces from which on a picture is a crowd."""
+CROWD, FULLEST = 20, 5
+"""Faces from which on a picture is a crowd, and how many of the fullest pictures are timed."""
+
+USUAL, SMALL = 48, 8
+"""Pixels of the smallest face that is looked for: what holds when nothing is said, and in crowds."""
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
@@ -101,21 +104,20 @@ def crowds(bench: Bench, client: Device, folder: Path) -> Measured:
     """`/faces` on a folder's pictures, and of the fullest ones its time over what one face of the same picture predicts."""
     contents = [path.read_bytes() for path in pictures_of(folder, bench.extent.crowds)]
     counted = [
-        (content, _ask(client, content, MOST_COUNT)) for content in track(contents, "crowds", console=_progress())
+        (_ask(client, content, MOST_COUNT, SMALL), content)
+        for content in track(contents, "crowds", console=_progress())
     ]
-    points = [(float(timed.faces), timed.total) for _, timed in counted]
-    full = [content for content, timed in counted if timed.faces >= CROWD]
-    ratios = [_crowd_ratio(bench, client, content) for content in full]
+    fullest = sorted(counted, key=lambda each: each[0].faces, reverse=True)[:FULLEST]
+    ratios = {timed.faces: _crowd_ratio(bench, client, content) for timed, content in fullest if timed.faces >= CROWD}
     findings = [
         Finding("crowds", "pictures", len(contents)),
-        Finding("crowds", "faces", sum(timed.faces for _, timed in counted)),
-        Finding("crowds", f"pictures with {CROWD} faces or more", len(full)),
+        Finding("crowds", "faces", sum(timed.faces for timed, _ in counted)),
         *(
-            [Finding("crowds", "their time over finding + n x one", median(ratios), at_most=MOST_TIME_RATIO)]
-            if full
-            else []
+            Finding("crowds", f"{count} over finding + {count} x one", ratio, at_most=MOST_TIME_RATIO)
+            for count, ratio in ratios.items()
         ),
     ]
+    points = [(float(timed.faces), timed.total) for timed, _ in counted]
     return Measured(findings, [Curve("Time over faces, pictures of a folder", "faces", "ms of /faces", {"": points})])
 
 
@@ -134,7 +136,7 @@ def _crowd_ratio(bench: Bench, client: Device, picture: bytes) -> float:
     """Median over the rounds of the time for all faces over the time that one face predicts."""
     ratios = []
     for _ in range(bench.extent.rounds):
-        one, every = (_median_of(client, picture, count) for count in (1, MOST_COUNT))
+        one, every = (_median_of(client, picture, count, SMALL) for count in (1, MOST_COUNT))
         ratios.append(every.total / one.predicted(every.faces))
     return median(ratios)
 
@@ -152,13 +154,15 @@ def _rounds(
     return times
 
 
-def _median_of(client: Device, picture: bytes, count: int) -> Timed:
+def _median_of(client: Device, picture: bytes, count: int, smallest: int = USUAL) -> Timed:
     """The answer in the middle of several by their time."""
-    return sorted((_ask(client, picture, count) for _ in range(TIMES)), key=lambda timed: timed.total)[TIMES // 2]
+    return sorted((_ask(client, picture, count, smallest) for _ in range(TIMES)), key=lambda timed: timed.total)[
+        TIMES // 2
+    ]
 
 
-def _ask(client: Device, picture: bytes, count: int) -> Timed:
-    answer = client.ask_once("POST", f"/faces?detectcount={count}", picture, IMAGE_TYPE)
+def _ask(client: Device, picture: bytes, count: int, smallest: int = USUAL) -> Timed:
+    answer = client.ask_once("POST", f"/faces?detectcount={count}&minsize={smallest}", picture, IMAGE_TYPE)
     found: Sequence[object] = answer.expect("INF-00")["faces"]
     return Timed(len(found), server_time(answer), server_time(answer, PER_FACE))
 
