@@ -50,7 +50,7 @@ FULL = Extent(
     frames=20_000,
     mixed=5_000,
 )
-"""What the figures in the README rest on: a quarter of an hour for everything."""
+"""What the figures in the README rest on."""
 
 QUICK = Extent(
     starts=1,
