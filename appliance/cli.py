@@ -1,10 +1,9 @@
-"""The command line: serve, keys, discover, detect, compare, liveness, evaluate, calibrate, selftest."""
+"""The command line: serve, keys, discover, detect, compare, liveness, evaluate, calibrate, bench, selftest."""
 
 import argparse
 import json
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -12,7 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance import __version__, audit, config, keys, state
+from appliance.benchmark.options import add_bench
+from appliance.calibrator.options import add_liveness, add_similarity
 from appliance.config import Config, ConfigError
+from appliance.evaluation.options import add_evaluate
 from appliance.faults import Fault
 from appliance.keys import KeysError, Scope
 
@@ -121,113 +123,22 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("photos", nargs=2, type=Path, metavar="PHOTO")
     liveness = command("liveness", _liveness, "Judge four frames: a zip, or a folder, with the pictures 1 to 4.")
     liveness.add_argument("source", type=Path, metavar="ZIP_OR_FOLDER")
-    _add_calibrate(commands, command)
-    _describe_evaluate(command("evaluate", _evaluate, "Measure accuracy on labelled pictures."), positive)
     selftest = command("selftest", _selftest, "Check that the models here give the recorded answers.")
     selftest.add_argument("--record", action="store_true", help=argparse.SUPPRESS)
+    add_evaluate(command("evaluate", _evaluate, "Measure accuracy on labelled pictures."), positive)
+    add_bench(command("bench", _bench, "Measure speed, start and memory here."), positive)
+    _add_calibrate(commands, command)
     return parser
 
 
 def _add_calibrate(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
-    summary = "Find this device's own operating points, which 0.5 then means; a running device notices by itself."
+    summary = "Find this device's own meaning of 0.5; a running device notices by itself."
     kinds = commands.add_parser("calibrate", help=summary, description=summary)
     group = kinds.add_subparsers(dest="kind", required=True, metavar="KIND")
-
-    def common(name: str, run: Callable[[argparse.Namespace, Config], int], summary: str) -> argparse.ArgumentParser:
-        added = command(name, run, summary, group)
-        added.add_argument("--dry-run", action="store_true", help="print what would be written, and write nothing")
-        added.add_argument("--reset", action="store_true", help="take the shipped operating point again")
-        added.add_argument("--json", action="store_true", help="as JSON")
-        return added
-
-    similarity = common("similarity", _calibrate_similarity, "The cosine at which two faces are one person's.")
-    similarity.add_argument(
-        "photos",
-        nargs="*",
-        type=Path,
-        metavar="PHOTOS",
-        help="folders, each with a folder of photos a person (or files named PERSON_NUMBER); without: bundled statistics",
-    )
-    similarity.add_argument(
-        "--fmr",
-        type=_number("rate", 0.1),
-        default=1e-3,
-        metavar="RATE",
-        help="wanted false match rate (default 0.001, at most 0.1)",
-    )
-    similarity.add_argument(
-        "--check",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="PHOTOS",
-        help="photos that are not used, to measure what was found; may be given again",
-    )
-    similarity.add_argument("--record", action="store_true", help=argparse.SUPPRESS)
-    liveness = common("liveness", _calibrate_liveness, "From when on somebody before this device's camera is alive.")
-    liveness.add_argument(
-        "--device", metavar="URL", help="the running device (default http://127.0.0.1 and server.port)"
-    )
-    liveness.add_argument("--key", help="with the scope live, where the device wants one")
-    liveness.add_argument(
-        "--minutes", type=_number("minutes", 60), default=3.0, metavar="N", help="how long it is watched (default 3)"
-    )
-    liveness.add_argument(
-        "--attack", type=_species, metavar="SPECIES", help="attacks are shown this time: print, replay, mask, …"
-    )
-    rates = (("--bpcer", "real people turned away"), ("--apcer", "attacks let through, of each species"))
-    for option, what in rates:
-        liveness.add_argument(
-            option,
-            type=_number("rate", 0.5),
-            default=0.05,
-            metavar="RATE",
-            help=f"wanted share of {what} (default 0.05)",
-        )
-    liveness.add_argument("--record", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
-
-
-def _number(name: str, most: float) -> Callable[[str], float]:
-    """A number over 0 and at most `most`; argparse complains of an "invalid NAME value"."""
-
-    def number(text: str) -> float:
-        value = float(text)
-        if not 0 < value <= most:
-            raise ValueError
-        return value
-
-    number.__name__ = name
-    return number
-
-
-def _species(text: str) -> str:
-    if text == "real" or not re.fullmatch("[a-z0-9-]{1,32}", text):
-        raise argparse.ArgumentTypeError("a species is 1 to 32 small letters, digits and '-', and not real")
-    return text
-
-
-def _describe_evaluate(evaluate: argparse.ArgumentParser, positive: Callable[[str], int]) -> None:
-    evaluate.add_argument(
-        "question",
-        metavar="QUESTION",
-        choices=("verification", "detection", "landmarks", "pose", "liveness", "robustness", "all"),
-        help="verification, detection, landmarks, pose, liveness, robustness; all: each that DATA has a folder for",
-    )
-    evaluate.add_argument(
-        "data", type=Path, metavar="DATA", help="folder of labelled pictures; the README has the layouts"
-    )
-    evaluate.add_argument("--device", metavar="URL", help="ask the device at http://HOST:PORT instead of this process")
-    evaluate.add_argument("--key", help="API key of that device")
-    evaluate.add_argument("--workers", type=positive, metavar="N", help="questions at a time (default: one an engine)")
-    evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
-    evaluate.add_argument("--report", type=Path, metavar="DIR", help="write a page with plots and mistakes there")
-    evaluate.add_argument(
-        "--answers",
-        type=Path,
-        metavar="FILE",
-        help="keep each answer there, and ask nothing twice: goes on after a stop",
-    )
-    evaluate.add_argument("--judge", action="store_true", help="hold the figures against this project's own bounds")
+    summary = "The cosine at which two faces are one person's."
+    add_similarity(command("similarity", _calibrate_similarity, summary, group))
+    summary = "From when on somebody before this device's camera is alive."
+    add_liveness(command("liveness", _calibrate_liveness, summary, group))
 
 
 def _serve(options: argparse.Namespace, settings: Config) -> int:
@@ -400,6 +311,12 @@ def _selftest(options: argparse.Namespace, settings: Config) -> int:
     lines, sound = Workbench(settings).record() if options.record else Workbench(settings).selftest()
     print("\n".join(lines))
     return 0 if sound else 1
+
+
+def _bench(options: argparse.Namespace, settings: Config) -> int:
+    from appliance.benchmark import command
+
+    return command.run(options, settings.engine)
 
 
 def _limits(options: argparse.Namespace) -> "DetectLimits":

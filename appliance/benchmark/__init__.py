@@ -1,1 +1,1 @@
-"""Speed and memory of a device, as ratios to its own model invocations."""
+"""Speed and memory of a device, beside what its models alone cost and beside its peers: `appliance bench`."""

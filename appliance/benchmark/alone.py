@@ -1,7 +1,7 @@
 """What a request cannot do without: the decoding of its pictures and the runs of its models, measured alone in this process."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from statistics import median
@@ -11,25 +11,26 @@ from PIL import Image
 
 from appliance.benchmark.material import Material
 from appliance.face.types import DetectLimits, Pixels
+from appliance.imaging.archive import four_pictures
 from appliance.imaging.decode import EncodedPicture
 from appliance.vision.detector import Detector
+from appliance.vision.embedder import Embedder
+from appliance.vision.engine import Aligner, FaceEngine
 from appliance.vision.landmarks import Landmarks
-from appliance.vision.runtime import Floats, Network
+from appliance.vision.liveness import LivenessCheck
+from appliance.vision.occlusion import OcclusionCheck
+from appliance.vision.runtime import Floats, Network, Runs
 from appliance.vision.store import ModelFile, ModelStore, Role
 
 THREADS = 1
 """Threads of a model, as the device's default."""
 
-ROUNDS = 40
-"""Repetitions of each measurement; the median counts."""
-
-
-MOST_PIXELS = 10**6
-"""Limit for the bench's own picture, which has 1280 x 720."""
+MOST_PIXELS, MOST_BYTES = 10**6, 2**23
+"""Limits for the bench's own pictures, which have 1280 x 720."""
 
 
 class CountedNetwork(Network):
-    """A network that knows how often it ran since it was loaded."""
+    """A network that knows how often it ran since it was loaded, or since `runs` was set to 0."""
 
     runs = -1  # loading warms up once
 
@@ -39,50 +40,90 @@ class CountedNetwork(Network):
         return super().run(pixels)
 
 
+Networks = Mapping[Role, Sequence[CountedNetwork]]
+Needed = Mapping[Role, Sequence[tuple[CountedNetwork, int]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """The networks that the device uses, and how often `/faces` runs each of them on the material's picture."""
+    """An engine of the files that the device uses, and the networks that each role's stage runs, with how often: for one
+    picture that is searched and its face embedded, and for four frames that are judged.
+    """
 
     material: Material
-    runs_of_faces: tuple[tuple[Network, int], ...]
-    embedder: Network
+    engine: FaceEngine
+    needed: Needed
 
     @classmethod
     def of(cls, material: Material, store: ModelStore, names: Iterable[str]) -> "Alone":
         """`names` are the model files that the device says it uses. Raises ModelError."""
-        files = [file for file in store.models if file.file in set(names)]
+        named = set(names)
+        files = [file for file in store.models if file.file in named]
         networks = {role: [_network(store, file) for file in files if file.role == role] for role in Role}
-        picture = EncodedPicture(material.picture, MOST_PIXELS)
-        landmarks = Landmarks(networks[Role.LANDMARKS][0])
-        for detection in Detector(networks[Role.DETECTOR]).detect(picture, DetectLimits()):
-            landmarks.locate(picture, detection)
-        counted = [network for group in networks.values() for network in group if network.runs > 0]
-        runs = tuple((network, network.runs) for network in counted)
-        return cls(material, runs, networks[Role.EMBEDDER][0])
+        engine = assembled(networks)
+        identify(engine, material)
+        needed = {role: _counted(networks[role]) for role in (Role.DETECTOR, Role.LANDMARKS, Role.EMBEDDER)}
+        judge(engine, material)
+        return cls(material, engine, {**needed, Role.LIVENESS: _counted(networks[Role.LIVENESS])})
 
-    def faces(self) -> float:
+    def models(self, role: Role, repetitions: int) -> float:
+        """Milliseconds of the model runs that a role's stage needs; each network's time is the median of `repetitions`."""
+        return 1e3 * sum(count * network.seconds(repetitions) for network, count in self.needed[role])
+
+    def faces(self, repetitions: int) -> float:
         """Milliseconds of one decode of the picture and of every model run that `/faces` needs for it."""
-        runs = sum(count * network.seconds(ROUNDS) for network, count in self.runs_of_faces)
-        return 1e3 * (decoding(self.material.picture) + runs)
+        models = self.models(Role.DETECTOR, repetitions) + self.models(Role.LANDMARKS, repetitions)
+        return decoding(self.material.picture, repetitions) + models
 
-    def similarity(self) -> float:
+    def similarity(self, repetitions: int) -> float:
         """Milliseconds of two decodes and two embeddings."""
-        return 2e3 * (decoding(self.material.aligned) + self.embedder.seconds(ROUNDS))
+        return 2 * (decoding(self.material.aligned, repetitions) + self.models(Role.EMBEDDER, repetitions))
 
 
-def decoding(picture: bytes) -> float:
-    """Median seconds in which Pillow turns the picture into RGB pixels."""
-    return _median_seconds(lambda: np.asarray(Image.open(BytesIO(picture)).convert("RGB")))
+def assembled(networks: Mapping[Role, Sequence[Runs]]) -> FaceEngine:
+    """An engine of these networks, one or more a role."""
+    return FaceEngine(
+        Detector(networks[Role.DETECTOR]),
+        Landmarks(networks[Role.LANDMARKS][0]),
+        Aligner(),
+        Embedder(networks[Role.EMBEDDER][0]),
+        OcclusionCheck(),
+        LivenessCheck(networks[Role.LIVENESS][0]),
+    )
+
+
+def identify(engine: FaceEngine, material: Material) -> None:
+    """Decodes the picture, finds its face, cuts it out and embeds it."""
+    for face in engine.align(EncodedPicture(material.picture, MOST_PIXELS), DetectLimits()):
+        engine.embed(face)
+
+
+def judge(engine: FaceEngine, material: Material) -> None:
+    """Decodes the four frames and judges whether they are live."""
+    engine.liveness([EncodedPicture(each, MOST_PIXELS) for each in four_pictures(material.sequence, MOST_BYTES)])
+
+
+def decoding(picture: bytes, repetitions: int) -> float:
+    """Median milliseconds in which Pillow turns the picture into RGB pixels."""
+    return _median_milliseconds(lambda: np.asarray(Image.open(BytesIO(picture)).convert("RGB")), repetitions)
 
 
 def _network(store: ModelStore, file: ModelFile) -> CountedNetwork:
     return CountedNetwork(file, store.content(file), THREADS)
 
 
-def _median_seconds(act: Callable[[], object]) -> float:
+def _counted(networks: Sequence[CountedNetwork]) -> list[tuple[CountedNetwork, int]]:
+    """Those that ran, with how often, which begins anew."""
+    counted = [(network, network.runs) for network in networks if network.runs > 0]
+    for network in networks:
+        network.runs = 0
+    return counted
+
+
+def _median_milliseconds(act: Callable[[], object], repetitions: int) -> float:
     times = []
-    for _ in range(ROUNDS):
+    for _ in range(repetitions):
         start = time.perf_counter()
         act()
         times.append(time.perf_counter() - start)
-    return median(times)
+    return 1e3 * median(times)

@@ -5,18 +5,24 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
+from typing import Any
 
 import cv2
 import numpy as np
+import tomlkit
 from rich.console import Console
 from rich.progress import track
 
+from appliance.benchmark.extent import Extent
+from appliance.benchmark.figures import percentile
 from appliance.benchmark.load import clients
 from appliance.benchmark.material import CANVAS
+from appliance.config import EngineSection
 from appliance.evaluation.device import Device
 from appliance.evaluation.own_device import OwnDevice, own_device
 from appliance.evaluation.pictures import flickering
@@ -26,76 +32,83 @@ FPS = 30
 FILM, PICTURES = "film.avi", 60
 """The replayed film, and how many frames it has."""
 
-AGES = 300
-"""Answers whose frame's age is taken."""
-
-CPU_SECONDS = 10.0
-"""How long processor time is counted."""
-
-ROUNDS, REQUESTS = 5, 60
-
 MOST_LOOP_CPU = 15.0
 """Percent of a core that the idle loop may take."""
 
 LEAST_FPS = 20.0
 """Frames a second that are read as fast as they come; fewer, and something is broken."""
 
-WARM_FRAMES = 2_000
-"""Frames after which memory is looked at for the first time."""
-
 MOST_GROWTH_MEGABYTES = 10.0
 
-
-def ages(folder: Path) -> list[Finding]:
-    """Age of the frame when `GET /faces` answers about it."""
-    with camera_device(folder) as device, Device(device.url) as client:
-        milliseconds = []
-        for number in track(range(AGES), "frame age", console=Console(stderr=True)):
-            answer = client.ask_once("GET", "/faces")
-            answer.expect("INF-00")
-            milliseconds.append(float(answer.headers["x-frame-age"]))
-            time.sleep(0.01 + number % 7 / 1000)  # not in step with the camera
-    return [
-        Finding("camera", "age of a frame at its answer, median", median(milliseconds), "ms"),
-        Finding("camera", "the same, 99th percentile", quantiles(milliseconds, n=100)[98], "ms"),
-    ]
+AS_SHIPPED = EngineSection()
 
 
-def loop_cost(folder: Path) -> list[Finding]:
-    """Processor time of a device that only keeps its ring fresh, beyond that of one without a camera."""
-    with camera_device(folder) as device:
-        with_camera = _cpu_percent(device)
-    with own_device("--config", str(without_camera(folder))) as device:
-        without = _cpu_percent(device)
-    cost = with_camera - without
-    return [Finding("camera", f"idle loop at {FPS}/s, of one core", cost, "%", at_most=MOST_LOOP_CPU)]
+@dataclass(frozen=True, slots=True)
+class Cameras:
+    """A folder with a film, how the engine of the devices before it is configured, and how much to measure."""
 
+    folder: Path
+    engine: EngineSection
+    extent: Extent
 
-def watched(folder: Path) -> list[Finding]:
-    """Time of a posted `/faces` while somebody listens to the events, over that while nobody does."""
-    alone, beside = [], []
-    with camera_device(folder) as device:
-        for _ in track(range(ROUNDS), "watched", console=Console(stderr=True)):
-            alone.append(_posted(device, folder))
-            with _listener(device.url):
-                beside.append(_posted(device, folder))
-    ratio = median(b / a for a, b in zip(alone, beside, strict=True))
-    return [
-        Finding("camera", "posted /faces, nobody watches", median(alone), "ms"),
-        Finding("camera", "posted /faces, somebody watches", median(beside), "ms"),
-        Finding("camera", "ratio", ratio),
-    ]
+    def measure(self) -> list[Finding]:
+        """All that is measured before the film."""
+        return [*self.ages(), *self.loop_cost(), *self.watched(), *self.memory()]
 
+    def ages(self) -> list[Finding]:
+        """Age of the frame when `GET /faces` answers about it."""
+        with self._device() as device, Device(device.url) as client:
+            milliseconds = []
+            for number in track(range(self.extent.ages), "frame age", console=Console(stderr=True)):
+                answer = client.ask_once("GET", "/faces")
+                answer.expect("INF-00")
+                milliseconds.append(float(answer.headers["x-frame-age"]))
+                time.sleep(0.01 + number % 7 / 1000)  # not in step with the camera
+        return [
+            Finding("camera", "age of a frame at its answer, median", median(milliseconds), "ms"),
+            Finding("camera", "the same, 99th percentile", percentile(milliseconds, 99), "ms"),
+        ]
 
-def memory(folder: Path, frames: int) -> list[Finding]:
-    """Resident memory after so many frames, beyond that after the first ones."""
-    with camera_device(folder, real_time=False) as device, Device(device.url) as client:
-        _wait_for(client, WARM_FRAMES)
-        before = resident_megabytes(device.process_id)
-        _wait_for(client, frames)
-        growth = resident_megabytes(device.process_id) - before
-    title = f"memory after {frames} frames, growth"
-    return [Finding("camera", title, growth, "MB", at_most=MOST_GROWTH_MEGABYTES)]
+    def loop_cost(self) -> list[Finding]:
+        """Processor time of a device that only keeps its ring fresh, beyond that of one without a camera."""
+        with self._device() as device:
+            with_camera = _cpu_percent(device, self.extent.processor_seconds)
+        with own_device("--config", str(without_camera(self.folder, self.engine))) as device:
+            without = _cpu_percent(device, self.extent.processor_seconds)
+        cost = with_camera - without
+        return [Finding("camera", f"idle loop at {FPS}/s, of one core", cost, "%", at_most=MOST_LOOP_CPU)]
+
+    def watched(self) -> list[Finding]:
+        """Time of a posted `/faces` while somebody listens to the events, over that while nobody does."""
+        alone, beside = [], []
+        with self._device() as device:
+            for _ in track(range(self.extent.rounds), "watched", console=Console(stderr=True)):
+                alone.append(self._posted(device))
+                with _listener(device.url):
+                    beside.append(self._posted(device))
+        ratio = median(b / a for a, b in zip(alone, beside, strict=True))
+        return [
+            Finding("camera", "posted /faces, nobody watches", median(alone), "ms"),
+            Finding("camera", "posted /faces, somebody watches", median(beside), "ms"),
+            Finding("camera", "ratio", ratio),
+        ]
+
+    def memory(self) -> list[Finding]:
+        """Resident memory after so many frames, beyond that after the first ones."""
+        with self._device(real_time=False) as device, Device(device.url) as client:
+            _wait_for(client, self.extent.warm_frames)
+            before = resident_megabytes(device.process_id)
+            _wait_for(client, self.extent.frames)
+            growth = resident_megabytes(device.process_id) - before
+        title = f"memory after {self.extent.frames} frames, growth"
+        return [Finding("camera", title, growth, "MB", at_most=MOST_GROWTH_MEGABYTES)]
+
+    def _device(self, *, real_time: bool = True) -> AbstractContextManager[OwnDevice]:
+        return camera_device(self.folder, self.engine, real_time=real_time)
+
+    def _posted(self, device: OwnDevice) -> float:
+        (load,) = clients(device.url, self.folder, "faces", self.extent.requests)
+        return median(load.milliseconds)
 
 
 def film(folder: Path, picture: bytes) -> None:
@@ -108,23 +121,17 @@ def film(folder: Path, picture: bytes) -> None:
     writer.release()
 
 
-def without_camera(folder: Path) -> Path:
+def without_camera(folder: Path, engine: EngineSection = AS_SHIPPED) -> Path:
     """A configuration of a device that answers posted pictures alone."""
-    path = folder / "without_camera.toml"
-    path.write_text('[camera]\ndriver = "none"\n', encoding="utf-8")
-    return path
+    return _configuration(folder / "without_camera.toml", engine, {"driver": "none"})
 
 
 @contextmanager
-def camera_device(folder: Path, *, real_time: bool = True) -> Iterator[OwnDevice]:
+def camera_device(folder: Path, engine: EngineSection = AS_SHIPPED, *, real_time: bool = True) -> Iterator[OwnDevice]:
     """A device before the film."""
-    path = folder / "camera.toml"
     width, height = CANVAS
-    path.write_text(
-        f'[camera]\ndriver = "replay"\nsource = "{folder / FILM}"\nfps = {FPS}\nwidth = {width}\nheight = {height}\n'
-        f"real_time = {str(real_time).lower()}\n",
-        encoding="utf-8",
-    )
+    section = {"driver": "replay", "source": str(folder / FILM), "fps": FPS, "width": width, "height": height}
+    path = _configuration(folder / "camera.toml", engine, {**section, "real_time": real_time})
     with own_device("--config", str(path)) as device:
         yield device
 
@@ -136,23 +143,24 @@ def resident_megabytes(process_id: int) -> float:
     return int(line.split()[1]) * 1024 / 1e6
 
 
-def _cpu_percent(device: OwnDevice) -> float:
+def _configuration(path: Path, engine: EngineSection, camera: Mapping[str, Any]) -> Path:
+    sections = {"engine": engine.model_dump(mode="json", exclude_none=True), "camera": camera}
+    path.write_text(tomlkit.dumps(sections), encoding="utf-8")
+    return path
+
+
+def _cpu_percent(device: OwnDevice, seconds: float) -> float:
     """Of one core, while nobody asks."""
     time.sleep(2)
     before = _cpu_seconds(device.process_id)
-    time.sleep(CPU_SECONDS)
-    return 100 * (_cpu_seconds(device.process_id) - before) / CPU_SECONDS
+    time.sleep(seconds)
+    return 100 * (_cpu_seconds(device.process_id) - before) / seconds
 
 
 def _cpu_seconds(process_id: int) -> float:
     """User and system time of a process (proc(5), stat, fields 14 and 15)."""
     fields = Path(f"/proc/{process_id}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _posted(device: OwnDevice, folder: Path) -> float:
-    (load,) = clients(device.url, folder, "faces", REQUESTS)
-    return median(load.milliseconds)
 
 
 def _wait_for(client: Device, frames: int) -> None:

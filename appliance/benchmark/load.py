@@ -1,13 +1,16 @@
 """The load generator: one client in a process of its own, which posts a bounded number of requests and reports.
 
-`python -m appliance.benchmark.load URL FOLDER KIND REQUESTS START` prints one JSON object.
+`python -m appliance.benchmark.load URL FOLDER KIND REQUESTS` prints an empty line when it is up, begins at a line on its
+standard input, and prints one JSON object.
 """
 
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from http.client import HTTPException
 from itertools import cycle, islice
@@ -21,11 +24,8 @@ from appliance.evaluation.own_device import HOST
 MIXED = "mixed"
 """The kind that stands for a round of all kinds."""
 
-HEAD_START = 1.5
-"""Seconds that the clients get to come up before all of them begin at once."""
-
 TIME_LIMIT = 1800.0
-"""Seconds after which a client that is not done is ended."""
+"""Seconds after which clients that are not done are ended."""
 
 
 class LoadFailedError(Exception):
@@ -34,32 +34,40 @@ class LoadFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one client saw: when it began and ended (seconds of the system's monotonic clock), the server's own `total` time of
-    each answer in milliseconds, and how many answers were not what they should be.
+    """What one client saw: when it began and ended (seconds of the system's monotonic clock); of each answer the server's own
+    `total` time and the time from the request to its last byte, both in milliseconds; and how many answers were not what
+    they should be.
     """
 
     began: float
     ended: float
     milliseconds: list[float]
+    seen: list[float]
     errors: int
 
 
 def clients(url: str, folder: Path, kind: str, requests: int, count: int = 1) -> list[Load]:
-    """`count` clients, each a process, begin together and post `requests` requests each. Raises LoadFailedError."""
-    start = str(time.monotonic() + HEAD_START)
-    command = [sys.executable, "-m", "appliance.benchmark.load", url, str(folder), kind, str(requests), start]
+    """`count` clients, each a process, begin together when all are up, and post `requests` requests each.
+
+    Raises LoadFailedError.
+    """
+    command = [sys.executable, "-m", "appliance.benchmark.load", url, str(folder), kind, str(requests)]
     running = [
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)  # noqa: S603 (ourselves)
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 (ourselves)
         for _ in range(count)
     ]
+    limit = threading.Timer(TIME_LIMIT, _kill, [running])
+    limit.start()
     try:
-        outputs = [process.communicate(timeout=TIME_LIMIT)[0] for process in running]
-    except subprocess.TimeoutExpired as error:
-        raise LoadFailedError(f"a client was not done after {TIME_LIMIT:.0f} s") from error
-    finally:
+        outputs = _together(running)
         for process in running:
-            process.kill()
             process.wait()
+    except BrokenPipeError as error:
+        raise LoadFailedError("a client ended before it began") from error
+    finally:
+        limit.cancel()
+        limit.join()
+        _end(running)
     if any(process.returncode for process in running):
         raise LoadFailedError(f"clients ended with {[process.returncode for process in running]}")
     return [Load(**json.loads(output)) for output in outputs]
@@ -71,35 +79,65 @@ def throughput(loads: Sequence[Load]) -> float:
     return sum(len(load.milliseconds) for load in loads) / seconds
 
 
-def post(url: str, material: Material, kind: str, requests: int, start: float) -> Load:
-    """Posts one request after the other from `start` (monotonic seconds) on. Raises ValueError for another host than ours."""
+def post(url: str, material: Material, kind: str, requests: int) -> Load:
+    """Posts one request after the other. Raises ValueError for another host than ours."""
     if urlsplit(url).hostname != HOST:
         raise ValueError(f"load goes to {HOST} alone, not to {url}")
     questions = material.questions()
     milliseconds: list[float] = []
+    seen: list[float] = []
     errors = 0
     with Device(url) as device:
-        time.sleep(max(0.0, start - time.monotonic()))
         began = time.monotonic()
         for each in islice(_kinds(kind), requests):
             path, body, content_type = questions[each]
+            asked = time.perf_counter()
             try:
                 answer = device.ask_once("POST", path, body, content_type)
             except (OSError, HTTPException):
                 errors += 1
                 continue
+            seen.append(1e3 * (time.perf_counter() - asked))
             errors += not as_expected(each, answer)
             milliseconds.append(server_time(answer))
-        return Load(began, time.monotonic(), milliseconds, errors)
+        return Load(began, time.monotonic(), milliseconds, seen, errors)
 
 
-def server_time(answer: Answer) -> float:
-    """The `total` of Server-Timing (W3C Server Timing) in milliseconds, 0 without one."""
+def server_time(answer: Answer, stage: str = "total") -> float:
+    """A stage of Server-Timing (W3C Server Timing) in milliseconds, 0 without one."""
     for metric in answer.headers.get("server-timing", "").split(","):
         name, _, duration = metric.strip().partition(";dur=")
-        if name == "total":
+        if name == stage:
             return float(duration)
     return 0.0
+
+
+def _together(running: Sequence[subprocess.Popen[bytes]]) -> list[bytes]:
+    """What each prints when it is told to begin; they are told when all are up."""
+    pipes = [(process.stdin, process.stdout) for process in running]
+    for _, output in pipes:
+        assert output is not None
+        output.readline()
+    for told, _ in pipes:
+        assert told is not None
+        told.write(b"\n")
+        told.flush()
+    return [output.read() for _, output in pipes if output is not None]
+
+
+def _kill(running: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in running:
+        process.kill()
+
+
+def _end(running: Sequence[subprocess.Popen[bytes]]) -> None:
+    _kill(running)
+    for process in running:
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):  # what a client did not live to read
+                pipe.close()
 
 
 def _kinds(kind: str) -> Iterator[str]:
@@ -107,9 +145,12 @@ def _kinds(kind: str) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """URL FOLDER KIND REQUESTS START."""
-    url, folder, kind, requests, start = arguments
-    print(json.dumps(asdict(post(url, Material.read(Path(folder)), kind, int(requests), float(start)))))
+    """URL FOLDER KIND REQUESTS."""
+    url, folder, kind, requests = arguments
+    material = Material.read(Path(folder))
+    print(flush=True)
+    sys.stdin.readline()
+    print(json.dumps(asdict(post(url, material, kind, int(requests)))))
 
 
 if __name__ == "__main__":

@@ -28,18 +28,18 @@ def test_an_answer_without_times_took_none() -> None:
 
 
 def test_clients_that_ran_together_share_their_time() -> None:
-    first, second = Load(10.0, 12.0, [1.0] * 30, 0), Load(10.5, 13.0, [1.0] * 30, 0)
+    first, second = Load(10.0, 12.0, [1.0] * 30, [2.0] * 30, 0), Load(10.5, 13.0, [1.0] * 30, [2.0] * 30, 0)
     assert throughput([first, second]) == 20.0
 
 
 def test_load_stays_on_this_machine(material: Material) -> None:
     with pytest.raises(ValueError, match="alone"):
-        post("http://192.0.2.1:9297", material, "faces", 1, 0.0)
+        post("http://192.0.2.1:9297", material, "faces", 1)
 
 
 def test_a_device_that_is_not_there_is_an_error_a_request(material: Material) -> None:
-    load = post("http://127.0.0.1:1", material, "faces", 3, 0.0)
-    assert (load.errors, load.milliseconds) == (3, [])
+    load = post("http://127.0.0.1:1", material, "faces", 3)
+    assert (load.errors, load.milliseconds, load.seen) == (3, [], [])
 
 
 def test_material_survives_the_way_to_another_process(material: Material, tmp_path: Path) -> None:
@@ -55,3 +55,8 @@ def test_only_a_broken_picture_may_be_refused() -> None:
     assert as_expected("faces", answer("INF-00"))
     assert not as_expected("faces", answer("INF-04"))
     assert as_expected("broken", answer("INF-04"))
+
+
+def test_any_stage_can_be_read() -> None:
+    answered = Answer(200, {"server-timing": "landmarks;dur=9.5, total;dur=25.05"}, b"")
+    assert (server_time(answered, "landmarks"), server_time(answered, "embed")) == (9.5, 0.0)

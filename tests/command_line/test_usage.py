@@ -16,7 +16,17 @@ def test_version_and_help(run):
     assert run("--version").stdout.strip() == __version__
     shown = run("--help")
     assert shown.returncode == 0
-    for command in ("serve", "discover", "keys", "detect", "compare", "liveness", "evaluate", "selftest"):
+    for command in (
+        "serve",
+        "discover",
+        "keys",
+        "detect",
+        "compare",
+        "liveness",
+        "evaluate",
+        "selftest",
+        "bench",
+    ):
         assert re.search(rf"^ +{command} +\S", shown.stdout, re.MULTILINE), command
 
 
@@ -32,7 +42,10 @@ def test_version_and_help(run):
         "compare",
         "liveness",
         "evaluate",
+        "calibrate similarity",
+        "calibrate liveness",
         "selftest",
+        "bench",
     ],
 )
 def test_every_command_has_help(capsys, command):
@@ -58,6 +71,8 @@ def test_every_command_has_help(capsys, command):
         ("selftest", "--loud"),
         ("discover", "--timeout", "0"),
         ("discover", "--timeout", "nan"),
+        ("bench", "everything"),
+        ("bench", "--requests", "0"),
     ],
     ids=" ".join,
 )

@@ -47,3 +47,11 @@ def test_wheels_for_another_kind_of_machine_are_refused_at_once(root, tmp_path, 
     done = installing(root, "--download", str(tmp_path / "wheels"), *kind)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"install: {complaint}\n")
     assert not (tmp_path / "wheels").exists()
+
+
+def test_a_peer_that_nobody_knows_is_said(root):
+    done = subprocess.run(
+        ["sh", root / "scripts" / "peers", "nobody"], capture_output=True, text=True, timeout=60, check=False
+    )
+    complaint = "peers: there is no nobody; there are: dlib mediapipe onnxruntime litert human\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", complaint)

@@ -1,0 +1,75 @@
+"""The same weights under ONNX Runtime: this program's pipeline, with another runtime for its networks.
+
+Detector and landmarks are converted from the .tflite files (tf2onnx), embedder and liveness are the published ONNX files
+that the .tflite files are built from.
+"""
+
+import sys
+from pathlib import Path
+
+import appliance_models
+import cv2
+import onnxruntime
+
+from appliance import machine
+from appliance.benchmark.alone import assembled
+from appliance.benchmark.entrant import look
+from appliance.benchmark.protocol import serve
+from appliance.face.types import Pixels
+from appliance.vision import selftest
+from appliance.vision.engine import FaceEngine
+from appliance.vision.runtime import Floats, Runs
+from appliance.vision.store import ModelFile, ModelStore, Role
+
+FOLDER = Path("onnx")
+"""Where scripts/peers puts the networks, in the peer's folder."""
+
+PRECISION = "float16"
+"""Of the files whose places the networks take."""
+
+PUBLISHED = {Role.EMBEDDER: "fr_feature.onnx", Role.LIVENESS: "fr_liveness.onnx"}
+
+
+class OnnxNetwork:
+    """A network as the program's parts see it: RGB pixels in, arrays out."""
+
+    def __init__(self, file: ModelFile, path: Path) -> None:
+        self.file = file
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        (self._input,) = (node.name for node in self._session.get_inputs())
+
+    def run(self, pixels: Pixels) -> list[Floats]:
+        """The outputs without their batch axis. The input has its channels first."""
+        size, mean = (self.file.width, self.file.height), (self.file.mean,) * 3
+        tensor = cv2.dnn.blobFromImage(pixels, 1 / self.file.scale, size, mean, swapRB=self.file.colour == "BGR")
+        return [output[0] for output in self._session.run(None, {self._input: tensor})]
+
+
+def engine() -> FaceEngine:
+    """An engine of the float networks."""
+    networks: dict[Role, list[Runs]] = {role: [] for role in Role}
+    for file in ModelStore.open(appliance_models.FOLDER).models:
+        if file.precision != PRECISION:
+            continue
+        name = PUBLISHED.get(file.role, Path(file.file).with_suffix(".onnx").name)
+        networks[file.role].append(OnnxNetwork(file, FOLDER / name))
+    return assembled(networks)
+
+
+def main() -> int:
+    """The exit status: 0 at the end of standard input, 1 when the answers are not those of the .tflite files."""
+    peer = engine()
+    portrait = machine.portrait(appliance_models.FOLDER)
+    recorded = selftest.read(appliance_models.FOLDER / machine.SELFTEST)
+    wrong = selftest.complaints(peer, portrait, recorded, dict.fromkeys(Role, PRECISION))
+    if wrong:
+        print("; ".join(f"{role}: {text}" for role, text in wrong.items()), file=sys.stderr)
+        return 1
+    serve(f"same weights, ONNX Runtime {onnxruntime.__version__}", lambda pixels: look(peer, pixels))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The parts of the bench that ask a device, on little."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.benchmark import endpoints, memory, scaling
+from appliance.benchmark.bench import PORTRAIT, Bench
+from appliance.benchmark.extent import QUICK
+from appliance.benchmark.load import LoadFailedError, clients
+from appliance.config import EngineSection
+from appliance.evaluation.own_device import OwnDevice, own_device
+from appliance.vision.store import Role
+
+ENGINE = EngineSection(detector="float16", embedder="float16", liveness="float16")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench.prepared(tmp_path_factory.mktemp("bench"), ENGINE, PORTRAIT, QUICK, PORTRAIT.parent)
+
+
+@pytest.fixture(scope="module")
+def own(bench: Bench) -> Iterator[OwnDevice]:
+    with own_device("--config", str(bench.config)) as device:
+        yield device
+
+
+def test_what_models_cost_alone(bench: Bench) -> None:
+    alone = bench.alone()
+    counts = {role: sum(count for _, count in alone.needed[role]) for role in Role}
+    # a picture and its mirror image to find the points; two crops and a mirrored one of each of four frames
+    assert counts == {Role.DETECTOR: 1, Role.LANDMARKS: 2, Role.EMBEDDER: 1, Role.LIVENESS: 12}
+    assert 0 < alone.models(Role.DETECTOR, 3) < alone.faces(3)
+    assert 0 < alone.models(Role.EMBEDDER, 3) * 2 < alone.similarity(3) * 3
+
+
+def test_the_device_has_the_engine_that_is_wanted(bench: Bench) -> None:
+    assert {model["precision"] for model in bench.version["models"]} == {"float16"}
+
+
+def test_clients_begin_together_and_are_counted(bench: Bench, own: OwnDevice) -> None:
+    loads = clients(own.url, bench.folder, "similarity", 3, 2)
+    assert [(len(load.milliseconds), len(load.seen), load.errors) for load in loads] == [(3, 3, 0)] * 2
+    assert max(load.began for load in loads) < min(load.ended for load in loads)
+    assert all(b > a > 0 for load in loads for a, b in zip(load.milliseconds, load.seen, strict=True))
+
+
+def test_clients_that_cannot_begin_are_said(bench: Bench, own: OwnDevice, tmp_path: Path) -> None:
+    with pytest.raises(LoadFailedError, match="client"):
+        clients(own.url, tmp_path / "nothing", "faces", 1, 2)
+
+
+def test_every_endpoint_is_tried(bench: Bench, own: OwnDevice) -> None:
+    trials = endpoints.try_out(bench, own.url, "liveness")
+    assert list(trials) == [1, 2]
+    assert [trial.errors for trial in trials.values()] == [[0], [0]]
+    assert [len(trial.seen) for trial in trials.values()] == [1, 2]
+
+
+def test_scaling_finds_every_face_and_draws_every_curve(bench: Bench) -> None:
+    measured = scaling.measure(bench)
+    told = {(each.question, each.measure): each for each in measured.findings}
+    assert told["faces in the picture", "faces not found"].value == 0
+    assert told["faces in the picture", "/faces, 6"].value > told["faces in the picture", "/faces, 1"].value
+    assert told["crowds", "pictures"].value == 1
+    assert [len(curve.lines) for curve in measured.curves] == [1, 2, 1, 1]
+
+
+def test_memory_is_level_enough(bench: Bench) -> None:
+    told = {each.measure: each.value for each in memory.measure(bench).findings}
+    assert told["errors"] == 0
+    assert 50 < told["idle"] < 2000
+    assert told["growth"] == pytest.approx(told["after 20 mixed requests"] - told["idle"])
