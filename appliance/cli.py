@@ -146,6 +146,7 @@ def _serve(options: argparse.Namespace, settings: Config) -> int:
         print(config.commented(settings), end="")
         return 0
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # engines are the parallelism; a pool of its own costs 20 MB
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")  # likewise; of a camera's loop, waking a pool is a sixth
     os.environ.setdefault(
         "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2"
     )  # seconds; a silent camera is noticed sooner than in 10

@@ -108,7 +108,7 @@ class Replay:
     def _open_video(self, path: Path) -> None:
         if path.is_dir() or not path.exists():
             raise NoCameraError(f"{path} is no picture, folder of pictures or video")
-        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         self._capture = capture
         if not capture.isOpened():
             raise NoCameraError(f"{path} is no video that can be read")
@@ -116,8 +116,9 @@ class Replay:
         self._frames = self._scenes(capture, path)
 
     def _scenes(self, capture: cv2.VideoCapture, path: Path) -> Iterator[Pixels]:
+        pixels = None  # each frame is decoded into the memory of the one before: fresh memory costs as much as decoding
         while True:
-            read, pixels = capture.read()
+            read, pixels = capture.read(pixels)
             if not read:
                 capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
                 read, pixels = capture.read()

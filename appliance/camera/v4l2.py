@@ -10,6 +10,7 @@ import numpy as np
 
 from appliance.camera.orientation import Orientation, rgb
 from appliance.camera.source import CameraError, CameraFrame, NoCameraError, taken
+from appliance.face.types import Pixels
 
 QUERYCAP = 0x80685600
 """VIDIOC_QUERYCAP, _IOR('V', 0, struct v4l2_capability) (linux/videodev2.h)."""
@@ -44,6 +45,7 @@ class V4l2Camera:
         self._device, self._size, self._fps = device, (width, height), fps
         self._orientation, self._properties = orientation, properties
         self._capture: cv2.VideoCapture | None = None
+        self._bgr: Pixels | None = None  # a frame is decoded into the memory of the one before
         self.description = f"v4l2 {device or ''}".strip()
 
     def open(self) -> None:
@@ -71,10 +73,11 @@ class V4l2Camera:
         if not self._capture.grab():
             raise CameraError(f"{self.description} stopped giving frames")
         captured = taken(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3)  # of the kernel, its monotonic clock
-        decoded, pixels = self._capture.retrieve()
+        decoded, pixels = self._capture.retrieve(self._bgr)
         if not decoded:
             return None  # a damaged JPEG; the next frame will do
-        return CameraFrame(self._orientation.applied(rgb(np.asarray(pixels, np.uint8))), captured)
+        self._bgr = np.asarray(pixels, np.uint8)
+        return CameraFrame(self._orientation.applied(rgb(self._bgr)), captured)
 
     def close(self) -> None:
         """Lets go of the camera."""
