@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -43,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format="%(levelname)-7s %(name)s: %(message)s",
     )
     audit.log.setLevel(logging.INFO)  # whatever log.level is
+    if options.command != "serve":  # it has its own way to end
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda number, _: sys.exit(128 + number))  # so that nothing temporary is left behind
     run: Callable[[argparse.Namespace, Config], int] = options.run
     try:
         status = run(options, settings)

@@ -27,22 +27,26 @@ class InProcess:
 
     def __init__(self, settings: Config, workers: int) -> None:
         self._calibration = CalibrationStore(state.folder(settings.state.folder) / calibration_file.FILE)
-        thresholds = self._calibration.thresholds
-        self._choice, first = machine.first_engine(settings.engine, thresholds)
-        rest = [loading.build(self._choice, settings.engine.threads, thresholds=thresholds) for _ in range(workers - 1)]
+        decided = self._calibration.thresholds()  # of now, for as long as this goes on
+        self._choice, first = machine.first_engine(settings.engine, lambda: decided)
+        rest = [
+            loading.build(self._choice, settings.engine.threads, thresholds=lambda: decided) for _ in range(workers - 1)
+        ]
         self._engines = EnginePool(workers, PATIENCE)
         self._engines.fill([first, *rest])
-        self._max_body = settings.server.max_body_mib * 2**20
-        self._intake = Intake(self._max_body, int(settings.server.max_megapixels * 1e6))
-
-    def facts(self) -> Mapping[str, Any]:
-        """Versions, runtime, models and operating points, as /version names them."""
-        return {
+        self._facts = {
             "sdk_version": __version__,
             "runtime": {"name": RUNTIME, "version": RUNTIME_VERSION},
             "models": machine.models_of(self._choice),
             "calibration": machine.points_of(self._choice, self._calibration),
+            "limits": settings.server.model_dump(include={"max_megapixels", "max_body_mib"}),
         }
+        self._max_body = settings.server.max_body_mib * 2**20
+        self._intake = Intake(self._max_body, int(settings.server.max_megapixels * 1e6))
+
+    def facts(self) -> Mapping[str, Any]:
+        """Versions, runtime, models and operating points, as /version names them; and the bounds on what is taken."""
+        return self._facts
 
     def faces(self, picture: bytes, **query: int) -> list[FoundFace]:
         """As `POST /faces`. Raises UnexpectedAnswerError."""
@@ -73,6 +77,7 @@ class InProcess:
     def liveness(self, frames: Sequence[bytes], suffix: str = ".jpg") -> float | None:
         """As `POST /liveness/multiframe`. Raises UnexpectedAnswerError."""
         try:
+            self._bound(sum(len(frame) for frame in frames))  # one body
             with self._engines.lease() as engine:
                 return engine.liveness([self._picture(frame) for frame in frames]).confidence
         except Fault as fault:
@@ -81,9 +86,12 @@ class InProcess:
             raise _unexpected(fault) from fault
 
     def _picture(self, content: bytes) -> EncodedPicture:
-        if len(content) > self._max_body:
-            raise Fault(ResultCode.INVALID_BODY, f"{len(content)} bytes, the bound is {self._max_body}")
+        self._bound(len(content))
         return self._intake.picture(content)
+
+    def _bound(self, size: int) -> None:
+        if size > self._max_body:
+            raise Fault(ResultCode.INVALID_BODY, f"{size} bytes, the bound is {self._max_body}")
 
 
 def _limits(query: Mapping[str, int]) -> DetectLimits:

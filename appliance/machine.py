@@ -113,7 +113,11 @@ class Machine:
         self._keys = KeyStore(self._state / keys.FILE)
         self._calibration = CalibrationStore(self._state / calibration_file.FILE)
         health = self._health = Health(
-            camera_state, self._model_faults, self._keys.problem, lambda: state.full(self._state)
+            camera_state,
+            self._model_faults,
+            self._keys.problem,
+            lambda: state.full(self._state),
+            points=self._calibration.problem,
         )
         usable = self._camera or NoCamera()
         streams = Streams(

@@ -22,10 +22,14 @@ class Health:
         keys: Callable[[], str | None],
         full: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        points: Callable[[], str | None] = lambda: None,
     ) -> None:
         """`camera` is None for a device without one; `models` gives what is wrong with each, and is empty while they load;
-        `keys` gives what is wrong with them, and `full` says whether the disk is.
+        `keys` gives what is wrong with them, `points` what is wrong with the operating points, and `full` says whether the
+        disk is.
         """
+        self._points = points
         self._camera, self._models, self._keys, self._full, self._clock = camera, models, keys, full, clock
         self._started = clock()
 
@@ -40,7 +44,13 @@ class Health:
     def report(self) -> dict[str, Any]:
         """The body of `/healthz`; `status` is "ok", "starting" or "fault"."""
         camera = self._camera() if self._camera else None
-        reasons = [*self._about_models(), *self._about_keys(), *self._about_disk(), *_about_camera(camera)]
+        reasons = [
+            *self._about_models(),
+            *self._about_keys(),
+            *self._about_points(),
+            *self._about_disk(),
+            *_about_camera(camera),
+        ]
         starting = {"loading", Trouble.STARTING.value}
         status = "ok" if not reasons else "starting" if all(r["state"] in starting for r in reasons) else "fault"
         return {
@@ -68,6 +78,13 @@ class Health:
         if self._keys() is None:
             return []
         return [_reason("keys", "keys_damaged", "The file of keys cannot be read: no key is accepted.")]
+
+    def _about_points(self) -> list[dict[str, str]]:
+        if self._points() is None:
+            return []
+        return [
+            _reason("calibration", "calibration_damaged", "The file of operating points cannot be read: see the log.")
+        ]
 
     def _about_disk(self) -> list[dict[str, str]]:
         if not self._full():

@@ -11,6 +11,9 @@ from appliance.evaluation.measures import RULE_OF_THREE, Reals
 FEWEST_SEQUENCES = 20
 """Of real people: with fewer, 5 % of them is less than one."""
 
+BEFORE_LOWERING = frozenset({"print", "replay"})
+"""Species of attack of which FEWEST_SEQUENCES must have been tried here before the threshold goes below the shipped one."""
+
 LOWEST, HIGHEST = -8.0, 8.0
 """Where the liveness network's log odds end."""
 
@@ -39,8 +42,10 @@ def allowed(share: float, total: int) -> int:
 
 
 def lowest_odds(attacks: Mapping[str, Reals], apcer: float) -> float:
-    """The least log odds at which no species (N log odds each) is accepted in more than the share `apcer`."""
-    refused = [float(np.sort(odds)[::-1][allowed(apcer, odds.size)]) for odds in attacks.values()]
+    """The least log odds at which no species (N log odds each) is accepted in more than the share `apcer`. What lies below
+    LOWEST was refused for another reason than its odds, and counts as LOWEST.
+    """
+    refused = [float(np.sort(odds)[::-1][allowed(apcer, odds.size)].clip(LOWEST)) for odds in attacks.values()]
     return float(np.nextafter(max(refused, default=LOWEST), np.inf))
 
 
@@ -59,7 +64,7 @@ def odds(
 ) -> float:
     """The log odds from which somebody is taken for alive.
 
-    Every species keeps its APCER: as it was `tried` here, else as it was `shipped`. Where that leaves room below what
+    Every species keeps its APCER, as it was `tried` here and as it was `shipped`. Where that leaves room below what
     keeps the BPCER, the threshold lies midway when attacks were tried; otherwise as near as can be to the shipped `point`,
     because the highest that keeps the BPCER of a few people turns more of others away. It is below that point only
     when it is `lowerable`: a door that turns people away is less of a harm than one that nobody has attacked yet.
@@ -70,12 +75,12 @@ def odds(
             f"{real.size} sequences of real people, {FEWEST_SEQUENCES} are needed: "
             "`appliance calibrate liveness` with people before the camera"
         )
-    low, high = lowest_odds({**shipped, **tried}, apcer), highest_odds(real, bpcer)
+    low, high = max(lowest_odds(each, apcer) for each in (shipped, tried)), highest_odds(real, bpcer)
     wished = (low + high) / 2 if tried else point
-    least = low if lowerable(shipped, tried) else max(low, point)
+    least = low if lowerable(tried) else max(low, point)
     return float(np.clip(max(least, min(wished, high)), LOWEST, HIGHEST))
 
 
-def lowerable(shipped: Mapping[str, Reals], tried: Mapping[str, Reals]) -> bool:
-    """Whether attacks were tried here, of every species at least that is shipped."""
-    return bool(tried) and set(shipped) <= set(tried)
+def lowerable(tried: Mapping[str, Reals]) -> bool:
+    """Whether enough attacks were tried here, of each of BEFORE_LOWERING."""
+    return {name for name, odds in tried.items() if odds.size >= FEWEST_SEQUENCES} >= BEFORE_LOWERING

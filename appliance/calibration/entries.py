@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -80,6 +80,13 @@ class Calibration(_Facts):
 
     similarity: tuple[SimilarityEntry, ...] = ()
     liveness: tuple[LivenessEntry, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_entry_a_model(self) -> Self:
+        models = [entry.model for entry in (*self.similarity, *self.liveness)]
+        if len(set(models)) < len(models):
+            raise ValueError("two entries of one model")
+        return self
 
     def of(self, kind: Kind) -> tuple[Entry, ...]:
         """The entries of one kind."""

@@ -60,10 +60,13 @@ class CalibrationStore:
         self._lock = threading.Lock()
         self._watch = state.Watch(path, clock)
         self._told: frozenset[str] = frozenset()
+        self._calibration = Calibration()
         self._take()
 
     def thresholds(self) -> Mapping[str, float]:
-        """The operating points by the sha256 of their model. What is given never changes; nothing when the file is damaged."""
+        """The operating points by the sha256 of their model. What is given never changes. Of a file that is
+        damaged they are those before it was, as far as this process knows.
+        """
         self.refresh()
         return self._thresholds
 
@@ -77,15 +80,21 @@ class CalibrationStore:
 
     def facts(self, kind: Kind, model: str, shipped: Mapping[str, Any]) -> dict[str, Any]:
         """What is in use for a model (its sha256): the device's own operating point, or `shipped` with the reason why the
-        device's is ignored: it is of another model ("stale") or cannot be read ("damaged").
+        device's is ignored: it is of another model ("stale") or its file cannot be read ("damaged"; what was read before goes
+        on being used).
         """
         self.refresh()
         entries = self._calibration.of(kind)
         for entry in entries:
             if entry.model == model:
-                return {"source": "device", "ignored": None, **record(entry)}
+                return {"source": "device", "ignored": "damaged" if self._problem else None, **record(entry)}
         ignored = "damaged" if self._problem else "stale" if entries else None
         return {"source": "shipped", "ignored": ignored, "model": model, **shipped}
+
+    def problem(self) -> str | None:
+        """Why the file cannot be read; None when it can, or is not there."""
+        self.refresh()
+        return self._problem
 
     def warn_of_stale(self, kind: Kind, model: str) -> None:
         """One line in the log, the first time, when there are operating points of a kind and none is of this model."""
@@ -99,8 +108,9 @@ class CalibrationStore:
         try:
             self._calibration, self._problem = read(self._path), None
         except CalibrationError as error:
-            self._calibration, self._problem = Calibration(), str(error)
-            log.error("the shipped operating points are used: %s", error)
+            self._problem = str(error)
+            kept = "those of before" if any(self._calibration.of(kind) for kind in Kind) else "the shipped ones"
+            log.error("of the operating points %s are used: %s", kept, error)
         self._thresholds = MappingProxyType(self._calibration.thresholds())
 
     def _tell(self, before: Calibration) -> None:

@@ -57,10 +57,20 @@ def add(path: Path, model: str, shown: str, odds: tuple[float, ...]) -> Rounds:
     """Keeps a further round, and returns all. Raises CalibrationError, OSError."""
     with state.held(path):
         rounds = read(path, model).with_round(shown, odds)
-        state.write_atomically(path, rounds.model_dump_json().encode() + b"\n", 0o600)
+        _write(path, rounds)
     return rounds
+
+
+def put(path: Path, rounds: Rounds) -> None:
+    """Keeps these rounds in the place of all others. Raises OSError."""
+    with state.held(path):
+        _write(path, rounds)
 
 
 def forget(path: Path) -> None:
     """Drops all rounds. Raises OSError."""
     path.unlink(missing_ok=True)
+
+
+def _write(path: Path, rounds: Rounds) -> None:
+    state.write_atomically(path, rounds.model_dump_json().encode() + b"\n", 0o600)

@@ -50,7 +50,7 @@ def liveness(options: argparse.Namespace, settings: Config) -> int:
         if options.reset:
             rounds.forget(folder / rounds.FILE)
             return _reset(folder / file.FILE, Kind.LIVENESS)
-        file.read(folder / file.FILE)  # a damaged one is said before anybody stands before the camera
+        before = file.read(folder / file.FILE)  # a damaged one is said before anybody stands before the camera
         door = Door(options.device or f"http://127.0.0.1:{settings.server.port}", options.key)
         in_use = door.in_use()
         so_far = rounds.read(folder / rounds.FILE, in_use.model)
@@ -62,17 +62,18 @@ def liveness(options: argparse.Namespace, settings: Config) -> int:
         attacks = Statistics.read(machine.model_folder(settings.engine)).attacks.get(in_use.model)
         found = liveness_calibrator.chosen(in_use, judged, attacks, options.bpcer, options.apcer)
         status = _keep(options, folder / file.FILE, found)
-        return status if options.dry_run else _told(door, found, folder)
+        if options.dry_run:
+            return status
+        if liveness_calibrator.taken(door, found.entries[0]):
+            return _said(f"{door.url} has taken it")
+        file.keep(folder / file.FILE, Kind.LIVENESS, before.liveness)
+        rounds.put(folder / rounds.FILE, so_far)
+        raise CalibrationError(
+            f"{door.url} does not take it, so nothing is kept: its state is not in {folder} (state.folder, STATE_DIRECTORY); "
+            "run this on that device"
+        )
 
     return _answered(run)
-
-
-def _told(door: Door, found: Outcome, folder: Path) -> int:
-    """The exit status: whoever asks one device and keeps the answer in another's folder should know."""
-    if liveness_calibrator.taken(door, found.entries[0]):
-        return _said(f"{door.url} has taken it")
-    print(f"{door.url} does not take it: is its state in {folder}? state.folder, STATE_DIRECTORY", file=sys.stderr)
-    return 1
 
 
 def _with_round(

@@ -108,13 +108,13 @@ def chosen(in_use: InUse, rounds: Rounds, shipped: Attacks | None, bpcer: float,
         basis=Basis.CAMERA,
         date=now(),
     )
-    notes = tuple(_notes(entry, real, tried, lowerable=choice.lowerable(known, tried)))
+    notes = tuple(_notes(entry, real, tried, lowerable=choice.lowerable(tried)))
     return Outcome(Kind.LIVENESS, (Point(in_use.file, in_use.threshold, entry),), notes)
 
 
 def _rates(threshold: float, real: Reals, shipped: dict[str, Reals], tried: dict[str, Reals]) -> dict[str, Measured]:
-    untried = {f"apcer {name} (bundled)": odds for name, odds in shipped.items() if name not in tried}
-    attacks = {**{f"apcer {name}": odds for name, odds in tried.items()}, **untried}
+    bundled = {f"apcer {name} (bundled)": odds for name, odds in shipped.items()}
+    attacks = {**{f"apcer {name}": odds for name, odds in tried.items()}, **bundled}
     errors = {name: measured(rate(odds >= threshold)) for name, odds in attacks.items()}
     return {"bpcer": measured(bona_fide_classification_error(real, threshold)), **errors}
 
@@ -124,13 +124,13 @@ def _notes(entry: LivenessEntry, real: Reals, tried: dict[str, Reals], *, lowera
     if refused.value > wanted and entry.threshold == SHIPPED_ODDS and not lowerable:
         yield (
             f"the shipped threshold turns {100 * refused.value:.3g} % of real people away instead of {100 * wanted:g} %; it is "
-            "lowered only when prints and replays were tried at this camera"
+            f"lowered only when {choice.FEWEST_SEQUENCES} sequences of prints and of replays each were tried at this camera"
         )
     elif refused.value > wanted:
         yield f"keeping the APCER costs a BPCER of {100 * refused.value:.3g} % instead of {100 * wanted:g} %"
     fewest = ceil(RULE_OF_THREE / wanted)
     if real.size < fewest:
-        yield f"from {fewest} sequences of real people on the BPCER can be borne out: the same command again adds a round"
+        yield f"from {fewest} sequences of as many people on the BPCER can be borne out: the same command again adds a round"
     if not tried:
         yield (
             "no attack was tried here: what gets through at this camera is not known; "

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-IDENTITY = ("sdk_version", "runtime", "models", "calibration")
+IDENTITY = ("sdk_version", "runtime", "models", "calibration", "limits")
 """Of the facts of a face engine, those on which its answers depend."""
 
 

@@ -47,7 +47,7 @@ def write_page(
 
     `record` is what `--json` writes.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(0o700, parents=True, exist_ok=True)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters |= {"value": value_text, "interval": interval_text, "wanted": wanted_text}
     content = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
@@ -57,5 +57,6 @@ def write_page(
         judged=any(finding.judged for finding in findings),
     )
     path = folder / "index.html"
+    path.touch(0o600)  # it shows faces
     path.write_text(content, encoding="utf-8")
     return path

@@ -180,7 +180,7 @@ class FaceEngine:
         aligned = [self._aligned(picture, [face])[0] for picture, face in zip(pictures, faces, strict=True)]
         embeddings = [self.embed(face) for face in aligned]
         thresholds = self._thresholds()
-        one_person = all(self._similarity(a, b, thresholds) >= 0.5 for a, b in combinations(embeddings, 2))
+        one_person = all(self._similarity(a, b, SHIPPED) >= 0.5 for a, b in combinations(embeddings, 2))
         scenes = [_scene(picture, face) for picture, face in zip(pictures, faces, strict=True)]
         covered = sum(self._covered(scene) for scene in scenes) > len(scenes) / 2
         with stage("liveness"), failing_as(ResultCode.LIVENESS):

@@ -77,10 +77,19 @@ def test_the_highest_odds_refuse_as_many_real_people_as_may_be():
 
 def test_without_own_attacks_of_every_shipped_species_they_are_not_lowered():
     shipped = {"print": np.array([-5.0]), "replay": np.array([-6.0])}
-    for tried in ({}, {"print": np.array([-7.0])}, {"mask": np.array([-7.0])}):
+    many = np.full(choice.FEWEST_SEQUENCES, -7.0)
+    few = {"print": many, "replay": many[1:]}
+    for tried in ({}, {"print": many}, {"mask": many}, few):
         assert choice.odds(REAL, shipped, tried, 0.05, 0.05) == 0
-    assert choice.odds(REAL, shipped, {"print": np.array([-5.0]), "replay": np.array([-7.0])}, 0.05, 0.05) < -1
-    assert choice.odds(REAL, {}, {}, 0.05, 0.05) == 0
+        assert choice.odds(REAL, {}, tried, 0.05, 0.05) == 0
+    enough = {"print": many, "replay": many}
+    assert choice.odds(REAL + 4, shipped, enough, 0.05, 0.05) == pytest.approx((-5 + 3) / 2)
+
+
+def test_what_was_refused_for_another_reason_than_its_odds_does_not_lower_them():
+    refused = np.full(choice.FEWEST_SEQUENCES, -15.0)
+    threshold = choice.odds(REAL + 5, {}, {"print": refused, "replay": refused}, 0.05, 0.05)
+    assert threshold == pytest.approx((choice.LOWEST + 4) / 2)
 
 
 def test_nor_raised_above_the_shipped_point_which_others_pass_as_well():
@@ -94,17 +103,17 @@ def test_and_never_below_the_shipped_attacks():
 
 
 def test_with_own_attacks_they_lie_midway_where_both_rates_can_be_kept():
-    assert choice.odds(REAL, {}, {"print": np.array([-5.0])}, 0.05, 0.05) == pytest.approx(-3)
+    assert choice.odds(REAL + 9, {}, {"print": np.array([-5.0])}, 0.05, 0.05) == pytest.approx(1.5)
 
 
 def test_and_keep_the_attacks_out_where_not():
     assert choice.odds(REAL, {}, {"print": np.array([0.5])}, 0.05, 0.05) == pytest.approx(0.5)
 
 
-def test_a_species_that_was_tried_counts_as_it_is_here_and_another_as_it_was_shipped():
+def test_a_species_counts_as_it_is_here_and_as_it_was_shipped():
     shipped = {"print": np.array([4.0]), "replay": np.array([-3.0])}
-    assert choice.odds(REAL + 3, shipped, {"print": np.array([-7.0])}, 0.05, 0.05) == 0
-    assert choice.odds(REAL + 9, shipped, {"print": np.array([-7.0])}, 0.05, 0.05) == pytest.approx(2.5)
+    assert choice.odds(REAL + 3, shipped, {"print": np.array([-7.0])}, 0.05, 0.05) == pytest.approx(4)
+    assert choice.odds(REAL + 9, shipped, {"print": np.array([-7.0])}, 0.05, 0.05) == pytest.approx(6)
     assert choice.odds(REAL, shipped, {"mask": np.array([-7.0])}, 0.05, 0.05) == pytest.approx(4)
 
 
@@ -122,12 +131,8 @@ def test_whatever_is_chosen_keeps_every_apcer_and_the_bpcer_where_it_can(real, p
         assert choice.LOWEST <= threshold <= choice.HIGHEST
         if threshold < choice.HIGHEST:
             assert all(np.mean(odds >= threshold) <= apcer + 1e-9 for odds in attacks.values())
-        if not choice.lowerable(shipped, tried):
+        if not choice.lowerable(tried):
             assert threshold >= 0
         both = choice.lowest_odds(attacks, apcer) <= choice.highest_odds(real, bpcer)
-        if (
-            both
-            and threshold > choice.LOWEST
-            and (choice.lowerable(shipped, tried) or choice.highest_odds(real, bpcer) >= 0)
-        ):
+        if both and threshold > choice.LOWEST and (choice.lowerable(tried) or choice.highest_odds(real, bpcer) >= 0):
             assert np.mean(real < threshold) <= bpcer + 1e-9

@@ -28,7 +28,9 @@ path = Path(sys.argv[1])
 (entry,) = file.read(path).similarity
 print("writing", flush=True)
 for number in range(10**6):
-    file.keep(path, Kind.SIMILARITY, (entry.model_copy(update={"threshold": number % 1000 / 2000}),) * (1 + number % 50))
+    models = [f"{index:064x}" for index in range(1 + number % 50)]
+    entries = (entry.model_copy(update={"model": model, "threshold": number % 1000 / 2000}) for model in models)
+    file.keep(path, Kind.SIMILARITY, tuple(entries))
 """
 
 
@@ -74,6 +76,19 @@ def test_whatever_stands_in_it_is_an_operating_point_or_damage(tmp_path_factory,
     damaged = store.facts(Kind.SIMILARITY, "a" * 64, SHIPPED)["ignored"]
     assert store.thresholds() == {}
     assert damaged == "damaged" or file.read(path) == Calibration()
+
+
+def test_two_entries_of_one_model_are_damage(path, similarity_entry, liveness_entry):
+    once = json.loads(Calibration(similarity=(similarity_entry(),), liveness=(liveness_entry(),)).model_dump_json())
+    path.parent.mkdir()
+    for kind in ("similarity", "liveness"):
+        path.write_text(json.dumps({kind: once[kind] * 2}), "utf-8")
+        with pytest.raises(CalibrationError, match="two entries of one model"):
+            file.read(path)
+    once["liveness"][0]["model"] = once["similarity"][0]["model"]
+    path.write_text(json.dumps(once), "utf-8")
+    with pytest.raises(CalibrationError, match="two entries of one model"):
+        file.read(path)
 
 
 @pytest.mark.parametrize("threshold", [1.0, -1.0, 7, "x", None, float("nan"), float("inf")])
@@ -138,16 +153,20 @@ def test_that_of_another_model_is_warned_of_once(path, similarity_entry, caplog)
     assert line == "the similarity calibration is of another model and not used: `appliance calibrate similarity`"
 
 
-def test_a_damaged_one_means_the_shipped_and_is_said(path, similarity_entry, caplog):
+def test_of_one_that_is_damaged_what_was_read_before_is_used_and_it_is_said(path, similarity_entry, caplog):
     clock = Clock()
     file.keep(path, Kind.SIMILARITY, (similarity_entry(),))
     store = CalibrationStore(path, clock)
     path.write_bytes(path.read_bytes()[:-20])
     clock.look()
-    assert store.thresholds() == {}
+    assert store.thresholds() == {"a" * 64: 0.4}
     assert store.facts(Kind.SIMILARITY, "a" * 64, SHIPPED)["ignored"] == "damaged"
-    (line,) = caplog.messages
-    assert line.startswith("the shipped operating points are used: ")
+    assert "is damaged" in store.problem()
+    assert CalibrationStore(path).thresholds() == {}
+    assert [line.partition(": ")[0] for line in caplog.messages] == [
+        "of the operating points those of before are used",
+        "of the operating points the shipped ones are used",
+    ]
     file.forget(path, Kind.SIMILARITY)
     clock.look()
     assert store.facts(Kind.SIMILARITY, "a" * 64, SHIPPED)["ignored"] is None

@@ -12,6 +12,7 @@ const ADVICE = {
   wrong_size: "Set camera.width and camera.height to a size that this camera has.",
   unusable: "Run “appliance selftest” on the device, then install it again.",
   keys_damaged: "Put keys.json back from a backup, or remove it and make new keys.",
+  calibration_damaged: "Put calibration.json back from a backup, or run “appliance calibrate … --reset” and calibrate again.",
   none: "It answers about posted photos all the same. To use a camera, set camera.driver in the configuration.",
 };
 const FINE = { state: "ok", text: "Everything works.", advice: "Camera and models do what they should." };
