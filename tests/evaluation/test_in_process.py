@@ -49,7 +49,7 @@ def pictures(portrait: bytes, hopper: bytes) -> list[bytes]:
 
 def test_they_are_the_same_models(here: InProcess, there: Device) -> None:
     own = dict(here.facts())
-    assert own.pop("limits") == {"max_megapixels": 40, "max_body_mib": 8}
+    assert set(own.pop("limits")) == {"max_megapixels", "max_body_mib"}
     assert own.items() <= there.facts().items()
 
 
