@@ -46,7 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     audit.log.setLevel(logging.INFO)  # whatever log.level is
     if options.command != "serve":  # it has its own way to end
         for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda number, _: sys.exit(128 + number))  # so that nothing temporary is left behind
+            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+                signal.signal(
+                    number, lambda number, _: sys.exit(128 + number)
+                )  # so that nothing temporary is left behind
     run: Callable[[argparse.Namespace, Config], int] = options.run
     try:
         status = run(options, settings)
