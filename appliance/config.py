@@ -193,8 +193,142 @@ class LanSection(Section):
     )
 
 
+class GallerySection(Section):
+    """Who is known to this device."""
+
+    enabled: bool = Field(default=True, description="false: nobody is enrolled or recognised here.")
+    key_file: Annotated[Path, Field(strict=False)] | None = Field(
+        default=None,
+        description="The site key that seals it, apart from the state folder; unset: systemd's credential gallery-key, "
+        "else ~/.config/face-appliance/gallery.key, made when there is no gallery yet.",
+    )
+    pictures: bool = Field(
+        default=False,
+        description="true: the aligned picture of each template is kept, too, sealed, so that people can be enrolled anew "
+        "for another embedder.",
+    )
+    most_templates: int = Field(default=5, ge=1, le=32, description="Templates of a person, at most.")
+    min_quality: float = Field(
+        default=0.6, ge=0, le=1, description="Least quality of a picture that somebody is enrolled with, 0..1."
+    )
+    fpir: float = Field(
+        default=0.01,
+        ge=1e-4,
+        le=0.1,
+        description="Share of strangers that may be taken for somebody in the gallery; its size is taken into account.",
+    )
+    margin: float = Field(
+        default=0.05,
+        ge=0,
+        le=0.5,
+        description="Cosine by which the best person must be ahead of the second for an answer that is not ambiguous.",
+    )
+    erase_expired_after_days: int | None = Field(
+        default=None, ge=0, le=36_500, description="People are erased so long after their valid_until; unset: never."
+    )
+    erase_templates_after_days: int | None = Field(
+        default=None, ge=1, le=36_500, description="Templates are erased at this age; unset: never."
+    )
+
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
+GroupName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
+Answer = Literal["deny", "grant"]
+
+
+class ScheduleSection(Section):
+    """When some groups may pass, in local time; an end before the begin is on the next day."""
+
+    groups: Annotated[tuple[GroupName, ...], Field(strict=False, min_length=1)]
+    days: Annotated[tuple[Day, ...], Field(strict=False, min_length=1)] = (
+        "mon", "tue", "wed", "thu", "fri", "sat", "sun",
+    )  # fmt: skip
+    begin: TimeOfDay = "00:00"
+    end: TimeOfDay = "24:00"
+
+
+class DoorSection(Section):
+    """Who may pass, and when: POST /access/decide."""
+
+    enabled: bool = Field(default=True, description="false: no decision is made here (INF-25, 406).")
+    schedules: Annotated[tuple[ScheduleSection, ...], Field(strict=False)] = Field(
+        default=(),
+        description='Such as {groups = ["staff"], days = ["mon", "tue"], begin = "07:00", end = "19:00"}; none: everybody '
+        "who is known may pass at any time.",
+    )
+    min_quality: float = Field(
+        default=0.4, ge=0, le=1, description="Least quality of the face in the frames that decide, 0..1."
+    )
+    passback_s: int = Field(
+        default=0,
+        ge=0,
+        le=86_400,
+        description="Seconds in which the same person is not let through again in the same direction; 0: no limit.",
+    )
+    passback_strict: bool = Field(
+        default=False,
+        description="true: whoever is in must go out before they may come in again, and the other way round.",
+    )
+    clock: Literal["synchronised", "plausible"] = Field(
+        default="synchronised",
+        description='What is asked of the clock when a schedule, a validity or anti-passback depends on it: "plausible" '
+        "is enough on a device with a clock of its own (RTC) and no time service.",
+    )
+    without_liveness: Answer = Field(
+        default="deny", description='When liveness.mode is "single"; "grant" lets a photograph open the door.'
+    )
+    without_clock: Answer = Field(
+        default="deny", description="When the clock is not as `clock` asks, and time matters."
+    )
+    without_record: Answer = Field(
+        default="deny", description="When the decision cannot be recorded: the disk is full."
+    )
+    record_days: int = Field(default=90, ge=1, le=3650, description="Days that the record of decisions is kept.")
+
+
+class RelaySection(Section):
+    """A relay on the device's own pins; it opens for granted decisions."""
+
+    pin: int | None = Field(default=None, ge=0, le=53, description="GPIO (BCM) number; unset: no relay.")
+    active_high: bool = Field(default=True, description="Whether the relay is on when the pin is high.")
+    pulse_s: float = Field(default=3.0, ge=0.1, le=30, description="How long it is on.")
+
+
+class WebhookSection(Section):
+    """Decisions, posted to another system and signed."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = Field(
+        default=None, description="Where to; unset: nowhere."
+    )
+    secret_file: Annotated[Path, Field(strict=False)] | None = Field(
+        default=None, description="Its secret (Standard Webhooks, whsec_…); unset: systemd's credential webhook-secret."
+    )
+    timeout_s: float = Field(default=5, gt=0, le=60, description="Longest wait for its answer.")
+    give_up_s: float = Field(default=600, ge=0, le=86_400, description="How long it is tried again.")
+    waiting: int = Field(
+        default=256, ge=1, le=10_000, description="Decisions that may wait; then the oldest is dropped."
+    )
+
+
+class MqttSection(Section):
+    """Decisions and health, published to an MQTT broker."""
+
+    host: HostName | None = Field(default=None, description="The broker; unset: none.")
+    port: int = Field(default=1883, ge=1, le=65535, description="Usually 1883, with TLS 8883.")
+    tls: bool = Field(default=False, description="true: by TLS, with a certificate that the system trusts.")
+    username: str | None = Field(default=None, description="Unset: without a name.")
+    password_file: Annotated[Path, Field(strict=False)] | None = Field(
+        default=None, description="Unset: systemd's credential mqtt-password, if there is one."
+    )
+    prefix: Annotated[str, Field(pattern=r"^[^#+\x00]{1,64}$")] = Field(
+        default="face-appliance", description="Topics begin with it; the device's id follows."
+    )
+    home_assistant: bool = Field(default=True, description="Announced to Home Assistant (MQTT discovery).")
+
+
 class StateSection(Section):
-    """What must outlive the program: keys, operating points, and the configuration of the last start."""
+    """What must outlive the program: keys, operating points, people, decisions, and the configuration of the last start."""
 
     folder: Annotated[Path, Field(strict=False)] | None = Field(
         default=None, description="Unset: $STATE_DIRECTORY, which systemd sets, else ~/.local/state/face-appliance."
@@ -219,6 +353,11 @@ class Config(Section):
     live: LiveSection = LiveSection()
     access: AccessSection = AccessSection()
     lan: LanSection = LanSection()
+    gallery: GallerySection = GallerySection()
+    door: DoorSection = DoorSection()
+    relay: RelaySection = RelaySection()
+    webhook: WebhookSection = WebhookSection()
+    mqtt: MqttSection = MqttSection()
     state: StateSection = StateSection()
     log: LogSection = LogSection()
 
@@ -256,13 +395,23 @@ def commented(config: Config) -> str:
             if value is None:
                 table.add(tomlkit.comment(f"{key} ="))
             else:
-                table.add(
-                    key, list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
-                )
+                table.add(key, _plain(value))
         table.add(tomlkit.nl())
         document.add(tomlkit.comment((section_field.annotation.__doc__ or "").strip()))
         document.add(name, table)
     return tomlkit.dumps(document).strip() + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """A value as TOML has it."""
+    match value:
+        case Path():
+            return str(value)
+        case Section():
+            return {key: _plain(each) for key, each in value if each is not None}
+        case tuple():
+            return [_plain(each) for each in value]
+    return value
 
 
 def _mistakes(error: ValidationError) -> Iterator[str]:

@@ -1,0 +1,34 @@
+"""A decision for a door: what it says, and to which frames and which question it is bound."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from appliance.access_control.situation import Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`id` (32 hexadecimal digits) is its own, `device` that of the device, `nonce` the question's. `person` is the id of
+    whoever was identified, granted or not; None when nobody was. `reason` names the rule that decided. `frames` are the times
+    the four frames were taken, `issued` and `expires` those between which it holds (UTC, milliseconds).
+    """
+
+    id: str
+    device: str
+    nonce: str
+    direction: Direction
+    granted: bool
+    reason: str
+    person: str | None
+    frames: tuple[datetime, ...]
+    issued: datetime
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A decision as it is handed out: `token` is a JWS in compact form (RFC 7515, EdDSA of RFC 8037); what it says in words."""
+
+    decision: Decision
+    token: str
+    text: str
