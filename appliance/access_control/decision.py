@@ -1,9 +1,12 @@
 """A decision for a door: what it says, and to which frames and which question it is bound."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from appliance.access_control.situation import Direction
+
+LIFE = timedelta(seconds=2)
+"""How long a decision holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,11 @@ class Decision:
     frames: tuple[datetime, ...]
     issued: datetime
     expires: datetime
+
+    @property
+    def result(self) -> str:
+        """What it comes to, in a word."""
+        return "granted" if self.granted else "denied"
 
 
 @dataclass(frozen=True, slots=True)
