@@ -1,12 +1,13 @@
 """What can be configured, and the TOML that sets it."""
 
+import re
 import tomllib
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 Auto = Literal["auto"]
 Precision = Literal["auto", "int8", "float16"]
@@ -23,6 +24,26 @@ class Section(BaseModel):
     """A table of the file: nothing unknown, nothing of a wrong type, nothing changed later."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+def _time_of_day(value: object) -> str:
+    """A time of a wall clock; midnight at a day's end is 24:00."""
+    if isinstance(value, str) and re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00", value):
+        return value
+    raise ValueError('a time of day stands in quotes, from "00:00" to "24:00"')
+
+
+def _not_empty(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Unlike min_length, it does not complain of values that are wrong by themselves."""
+    if not values:
+        raise ValueError("at least one")
+    return values
+
+
+def _before_midnight(value: str) -> str:
+    if value == "24:00":
+        raise ValueError('a day that begins at its end: say "00:00" and the next day')
+    return value
 
 
 def _fits_a_label(name: str) -> str:
@@ -232,19 +253,19 @@ class GallerySection(Section):
 
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
 GroupName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 Answer = Literal["deny", "grant"]
+TimeOfDay = Annotated[str, BeforeValidator(_time_of_day)]
 
 
 class ScheduleSection(Section):
-    """When some groups may pass, in local time; an end before the begin is on the next day."""
+    """When some groups may pass, in local time; an end at or before the begin is on the next day."""
 
-    groups: Annotated[tuple[GroupName, ...], Field(strict=False, min_length=1)]
-    days: Annotated[tuple[Day, ...], Field(strict=False, min_length=1)] = (
+    groups: Annotated[tuple[GroupName, ...], Field(strict=False), AfterValidator(_not_empty)]
+    days: Annotated[tuple[Day, ...], Field(strict=False), AfterValidator(_not_empty)] = (
         "mon", "tue", "wed", "thu", "fri", "sat", "sun",
     )  # fmt: skip
-    begin: TimeOfDay = "00:00"
+    begin: Annotated[TimeOfDay, AfterValidator(_before_midnight)] = "00:00"
     end: TimeOfDay = "24:00"
 
 
@@ -254,8 +275,9 @@ class DoorSection(Section):
     enabled: bool = Field(default=True, description="false: no decision is made here (INF-25, 406).")
     schedules: Annotated[tuple[ScheduleSection, ...], Field(strict=False)] = Field(
         default=(),
-        description='Such as {groups = ["staff"], days = ["mon", "tue"], begin = "07:00", end = "19:00"}; none: everybody '
-        "who is known may pass at any time.",
+        description='Such as {groups = ["staff"], days = ["mon", "tue"], begin = "07:00", end = "19:00"}, in local time; '
+        "one of them is enough, an end at or before the begin is on the next day; none: everybody who is known may pass at any "
+        "time.",
     )
     min_quality: float = Field(
         default=0.4, ge=0, le=1, description="Least quality of the face in the frames that decide, 0..1."
@@ -264,27 +286,33 @@ class DoorSection(Section):
         default=0,
         ge=0,
         le=86_400,
-        description="Seconds in which the same person is not let through again in the same direction; 0: no limit.",
+        description="Anti-passback: seconds in which the same person is not let through again in the same direction; 0: none.",
     )
     passback_strict: bool = Field(
         default=False,
-        description="true: whoever is in must go out before they may come in again, and the other way round.",
+        description="true: whoever came in must go out before they may come in again, and the other way round; who has never "
+        "passed may do either.",
     )
     clock: Literal["synchronised", "plausible"] = Field(
         default="synchronised",
-        description='What is asked of the clock when a schedule, a validity or anti-passback depends on it: "plausible" '
-        "is enough on a device with a clock of its own (RTC) and no time service.",
+        description='What is asked of the clock where a schedule, a validity or passback_s depends on it: "synchronised" by a '
+        'time service since the last start; "plausible", not certainly wrong, is for a device with a clock of its own (RTC, '
+        "battery) and no network.",
     )
     without_liveness: Answer = Field(
         default="deny", description='When liveness.mode is "single"; "grant" lets a photograph open the door.'
     )
     without_clock: Answer = Field(
-        default="deny", description="When the clock is not as `clock` asks, and time matters."
+        default="deny",
+        description='When the clock is not as `clock` asks, and time matters: "grant" goes by a plausible one all the same, '
+        "and by none while it is certainly wrong: no validity, no schedule, no passback_s then.",
     )
     without_record: Answer = Field(
-        default="deny", description="When the decision cannot be recorded: the disk is full."
+        default="deny", description="When the decision cannot be recorded: the disk is full or read-only."
     )
-    record_days: int = Field(default=90, ge=1, le=3650, description="Days that the record of decisions is kept.")
+    record_days: int = Field(
+        default=90, ge=1, le=3650, description="Days that the record of decisions is kept, a day more at most."
+    )
 
 
 class RelaySection(Section):

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import appliance_models
 
 from appliance import __version__, audit, identity, keys, memory, state
+from appliance.access_control.rules import Rules
+from appliance.access_control.schedule import Schedule
+from appliance.access_control.situation import ClockState
 from appliance.api.access import Access
 from appliance.api.app import API_VERSION, FaceApi
 from appliance.api.attempts import Attempts
@@ -35,7 +38,7 @@ from appliance.camera.picamera import PiCamera
 from appliance.camera.replay import DEMONSTRATION, Replay
 from appliance.camera.source import FrameSource, Ring
 from appliance.camera.v4l2 import V4l2Camera
-from appliance.config import CameraSection, Config, ConfigError, EngineSection
+from appliance.config import CameraSection, Config, ConfigError, DoorSection, EngineSection
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.decode import EncodedPicture
 from appliance.keys import KeyStore
@@ -397,6 +400,20 @@ def portrait(folder: Path) -> EncodedPicture:
         return EncodedPicture((folder / PORTRAIT).read_bytes(), max_pixels=2**20)
     except (OSError, Fault) as error:
         raise ModelError(f"{PORTRAIT}: {error}") from error
+
+
+def door_rules(section: DoorSection) -> Rules:
+    """The policy that is configured."""
+    return Rules(
+        schedules=tuple(Schedule.of(each.groups, each.days, each.begin, each.end) for each in section.schedules),
+        min_quality=section.min_quality,
+        passback_s=section.passback_s,
+        passback_strict=section.passback_strict,
+        clock=ClockState(section.clock),
+        without_liveness=section.without_liveness == "grant",
+        without_clock=section.without_clock == "grant",
+        without_record=section.without_record == "grant",
+    )
 
 
 def model_folder(section: EngineSection) -> Path:

@@ -33,11 +33,12 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What the four frames show of the one face that is in all of them: whether it is alive (0..1, 0.5 is the operating point)
-    and one person's throughout, what its picture is worth (0..1) and what spoils it, and what the gallery says.
+    """What the four frames show of the one face that is in all of them: whether it is alive (0..1, 0.5 is the operating point;
+    None where `liveness.mode` is "single", so that nobody has looked) and one person's throughout, what its picture is worth
+    (0..1) and what spoils it, and what the gallery says.
     """
 
-    liveness: float
+    liveness: float | None
     one_person: bool
     quality: float
     weakest: str

@@ -7,10 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance import config
+from appliance import config, machine
+from appliance.access_control.rules import Rules
+from appliance.access_control.schedule import Schedule
+from appliance.access_control.situation import ClockState
 from appliance.config import Config, ConfigError
 
 SECTIONS = Config.model_fields
+
+schedules = st.fixed_dictionaries(
+    {"groups": st.lists(st.sampled_from(["staff", "cleaners"]), min_size=1).map(tuple)},
+    optional={
+        "days": st.lists(st.sampled_from(["mon", "sun"]), min_size=1).map(tuple),
+        "begin": st.times().map("{:%H:%M}".format),
+        "end": st.times().map("{:%H:%M}".format) | st.just("24:00"),
+    },
+)
 
 configs = st.fixed_dictionaries(
     {},
@@ -68,6 +80,7 @@ configs = st.fixed_dictionaries(
                 "expires": st.dates(),
             },
         ),
+        "door": st.fixed_dictionaries({}, optional={"schedules": st.lists(schedules, max_size=2).map(tuple)}),
         "lan": st.fixed_dictionaries(
             {},
             optional={
@@ -259,6 +272,41 @@ def test_a_value_of_the_wrong_type_or_out_of_range_is_refused(written, section, 
 def test_what_is_no_name_and_no_origin_is_refused(written, key, value):
     told = mistakes(written(f'[access]\n{key} = ["{value}"]\n'))
     assert [line.split(": ")[0] for line in told] == [f"access.{key}.0"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "line"),
+    [
+        ('days = ["mon"]', "groups: Field required"),
+        ("groups = []", "groups: Value error, at least one"),
+        ('groups = ["st aff"]', "groups.0: String should match pattern"),
+        ('groups = "staff"', "groups: Input should be a valid tuple"),
+        ('groups = ["staff"], days = []', "days: Value error, at least one"),
+        ('groups = ["staff"], days = ["mon", "someday"]', "days.1: Input should be 'mon', 'tue'"),
+        ('groups = ["staff"], begin = "24:00"', "begin: Value error, a day that begins at its end"),
+        ('groups = ["staff"], begin = 07:00:00', "begin: Value error, a time of day stands in quotes"),
+        ('groups = ["staff"], end = "7:00"', "end: Value error, a time of day stands in quotes"),
+        ('groups = ["staff"], end = "24:01"', "end: Value error, a time of day stands in quotes"),
+        ('groups = ["staff"], until = "24:00"', "until: unknown key"),
+    ],
+)
+def test_a_wrong_schedule_is_named_by_its_number_and_its_key(written, schedule, line):
+    (told,) = mistakes(written(f'[door]\nschedules = [{{groups = ["guests"]}}, {{{schedule}}}]\n'))
+    assert told.startswith(f"door.schedules.1.{line}")
+    assert told.count("schedules") == 1
+
+
+def test_schedules_become_the_policy_s(written):
+    text = '[door]\nschedules = [{groups = ["staff"], days = ["sun", "mon"], begin = "22:00", end = "00:00"}]\n'
+    settings = config.load(written(text + 'without_clock = "grant"\nclock = "plausible"\n'), {})
+    (schedule,) = machine.door_rules(settings.door).schedules
+    assert schedule == Schedule(("staff",), ("mon", "sun"), 22 * 60, 0)
+    relaxed = Rules((schedule,), clock=ClockState.PLAUSIBLE, without_clock=True)
+    assert machine.door_rules(settings.door) == relaxed
+
+
+def test_the_default_policy_is_that_of_the_default_configuration():
+    assert machine.door_rules(Config().door) == Rules()
 
 
 @pytest.mark.parametrize("section", SECTIONS)
