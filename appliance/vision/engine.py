@@ -109,6 +109,18 @@ class Missing:
         return Fault(self.fault.code, self.fault.detail)
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What four pictures show of one face: whether it is alive, whether every two of its embeddings are one person's at the
+    shipped operating point, and, picture by picture, the embeddings and what the picture is worth.
+    """
+
+    liveness: Liveness
+    one_person: bool
+    embeddings: tuple[Embedding, ...]
+    qualities: tuple[Quality, ...]
+
+
 class FaceEngine:
     """Answers the API's questions about pictures. Owns its parts; not thread-safe."""
 
@@ -177,10 +189,31 @@ class FaceEngine:
         """Whether these faces, one in each of four pictures, are one live person. Raises Fault INF-19 and those of the steps
         on the way.
         """
-        aligned = [self._aligned(picture, [face])[0] for picture, face in zip(pictures, faces, strict=True)]
+        embeddings = [self.embed(face) for face in self._aligned_each(pictures, faces)]
+        return self._judged(pictures, faces, one_person=self._one_person(embeddings))
+
+    def examine(self, pictures: Sequence[Picture], faces: Sequence[Face]) -> Examined:
+        """All that there is to know of these faces, one in each of four pictures, in time order: the verdict of `liveness_of`,
+        and what it rests on. Raises Fault INF-19 and those of the steps on the way.
+        """
+        aligned = self._aligned_each(pictures, faces)
         embeddings = [self.embed(face) for face in aligned]
+        one_person = self._one_person(embeddings)
+        return Examined(
+            self._judged(pictures, faces, one_person=one_person),
+            one_person,
+            tuple(embeddings),
+            tuple(quality.judge(face, cut_out) for face, cut_out in zip(faces, aligned, strict=True)),
+        )
+
+    def _aligned_each(self, pictures: Sequence[Picture], faces: Sequence[Face]) -> list[AlignedFace]:
+        return [self._aligned(picture, [face])[0] for picture, face in zip(pictures, faces, strict=True)]
+
+    def _one_person(self, embeddings: Sequence[Embedding]) -> bool:
+        return all(self._similarity(a, b, SHIPPED) >= 0.5 for a, b in combinations(embeddings, 2))
+
+    def _judged(self, pictures: Sequence[Picture], faces: Sequence[Face], *, one_person: bool) -> Liveness:
         thresholds = self._thresholds()
-        one_person = all(self._similarity(a, b, SHIPPED) >= 0.5 for a, b in combinations(embeddings, 2))
         scenes = [_scene(picture, face) for picture, face in zip(pictures, faces, strict=True)]
         covered = sum(self._covered(scene) for scene in scenes) > len(scenes) / 2
         with stage("liveness"), failing_as(ResultCode.LIVENESS):
