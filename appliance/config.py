@@ -13,7 +13,16 @@ Auto = Literal["auto"]
 Precision = Literal["auto", "int8", "float16"]
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")]
 Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.\[\]:-]+$")]
-RestrictablePath = Literal["/faces", "/alignedfaces", "/similarity", "/liveness/multiframe"]
+RestrictablePath = Literal[
+    "/faces",
+    "/alignedfaces",
+    "/similarity",
+    "/liveness/multiframe",
+    "/compare",
+    "/feature/floats",
+    "/facefeatures",
+    "/identify",
+]
 
 
 class ConfigError(Exception):
@@ -195,7 +204,7 @@ class AccessSection(Section):
         default=(), description='Origins whose pages may ask (CORS), such as "https://door.example"; each needs a key.'
     )
     restricted: Annotated[tuple[RestrictablePath, ...], Field(strict=False)] = Field(
-        default=(), description="Documented paths that are switched off (INF-25, 406)."
+        default=(), description="Paths that answer about faces and are switched off (INF-25, 406)."
     )
     expires: date | None = Field(
         default=None, description="Last day on which the API answers (INF-26, 406, after it); unset: for ever."

@@ -1,10 +1,10 @@
 """The contract's result codes, and the one exception that carries them from where something goes wrong to the answer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from http import HTTPStatus
-from typing import Self
+from typing import Any, Self
 
 
 class ResultCode(Enum):
@@ -72,6 +72,25 @@ class Fault(Exception):
         self.detail = detail
         self.status = code.status if status is None else int(status)
         self.retry_after = retry_after
+
+
+class Refusal(Fault):
+    """A Fault whose answer says why, as those of this device's own endpoints do: `reason` is a word for programs, `text` a line
+    for people, `facts` (JSON) what else belongs to it. The documented endpoints never raise one.
+    """
+
+    def __init__(
+        self,
+        code: ResultCode,
+        reason: str,
+        text: str,
+        *,
+        status: int | None = None,
+        retry_after: int | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(code, reason, status=status, retry_after=retry_after)
+        self.reason, self.text, self.facts = reason, text, facts or {}
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from appliance.api.access import Access
 from appliance.api.app import API_VERSION, FaceApi
 from appliance.api.attempts import Attempts
 from appliance.api.documented import Documented
+from appliance.api.features import Features
 from appliance.api.health import Health
 from appliance.api.intake import Intake
 from appliance.api.live import Live, NoCamera
@@ -145,6 +146,7 @@ class Machine:
         access = Access(self._keys, Attempts(), everyone=config.access.open, loopback=config.access.loopback)
         app = FaceApi(
             Documented(self._engines, intake, self._facts),
+            Features(self._engines, intake),
             Live(self._engines, usable, self._ring),
             streams,
             health,

@@ -20,6 +20,7 @@ from appliance.api.access import Access
 from appliance.api.app import FaceApi
 from appliance.api.attempts import Attempts
 from appliance.api.documented import Documented
+from appliance.api.features import Features
 from appliance.api.health import Health
 from appliance.api.intake import Intake
 from appliance.api.live import Live, NoCamera
@@ -97,9 +98,11 @@ class Device:
         )
         metrics = Metrics(state, {"stream_viewers": ("Viewers.", lambda: streams.viewers.taken)})
         access = Access(store, attempts or Attempts(), everyone=False, loopback=loopback)
+        intake = Intake(max_body, max_pixels)
         http = HttpServer(
             api := FaceApi(
-                Documented(engines, Intake(max_body, max_pixels), dict),
+                Documented(engines, intake, dict),
+                Features(engines, intake),
                 Live(engines, usable, self.ring),
                 streams,
                 health,

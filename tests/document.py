@@ -35,9 +35,10 @@ MESSAGES = {
     "INF-26": "API Server has expired",
 }
 
-PICTURE_PATHS = ("/faces", "/alignedfaces")
-FORM_PATHS = ("/similarity/v2", "/similarity", "/liveness/multiframe")
+PICTURE_PATHS = ("/faces", "/alignedfaces", "/facefeatures")
+FORM_PATHS = ("/similarity/v2", "/similarity", "/liveness/multiframe", "/compare")
 POST_PATHS = (*PICTURE_PATHS, *FORM_PATHS)
+"""Those of the document, and ours that take the same bodies."""
 
 RAW_BYTES = 112 * 112 * 3
 

@@ -9,8 +9,8 @@ from typing import Any
 import bottle
 import numpy as np
 
-from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, Face
-from appliance.faults import Fault, ResultCode
+from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, Embedding, Face
+from appliance.faults import Fault, Refusal, ResultCode
 from appliance.vision.quality import Quality
 
 DIGITS = 5
@@ -36,8 +36,9 @@ def message(code: ResultCode) -> dict[str, str]:
 
 
 def failure(fault: Fault) -> bottle.HTTPResponse:
-    """The answer to a request that failed: `return_msg` and nothing else."""
-    response = answer({}, fault.code, fault.status)
+    """The answer to a request that failed: `return_msg`, and of a Refusal why; nothing else."""
+    why = {"reason": fault.reason, "text": fault.text, **fault.facts} if isinstance(fault, Refusal) else {}
+    response = answer(why, fault.code, fault.status)
     if fault.retry_after is not None:
         response.set_header("Retry-After", str(fault.retry_after))
     if fault.status == 401:
@@ -81,6 +82,11 @@ def aligned_faces(found: Sequence[AlignedFace]) -> dict[str, Any]:
             for each in found
         ],
     }
+
+
+def feature(found: Embedding) -> dict[str, Any]:
+    """An embedding: little-endian float32, in base64."""
+    return {"feature_size": len(found), "feature_data": b64encode(found.astype("<f4").tobytes()).decode("ascii")}
 
 
 def box(found: Box) -> dict[str, float]:

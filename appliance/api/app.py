@@ -14,6 +14,7 @@ from appliance.api import answers
 from appliance.api.access import ADMIN, ANY_KEY, ANYONE, LIVE, NAME, NO_NAME, RECOGNISE, Access
 from appliance.api.cookie import KeyCookie
 from appliance.api.documented import Documented
+from appliance.api.features import Features
 from appliance.api.health import Health
 from appliance.api.live import Live
 from appliance.api.metrics import Metrics
@@ -22,6 +23,7 @@ from appliance.api.page import Page
 from appliance.api.restrictions import Restrictions
 from appliance.api.streams import Streams
 from appliance.faults import Fault, ResultCode
+from appliance.keys import Scope
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,9 @@ QUIET = {"/healthz", "/metrics"}
 CODE = "appliance.code"
 """The request's result code, on its way to the metrics."""
 
+_PERSONAL = re.compile(r"(/people/).+", re.IGNORECASE | re.DOTALL)
+"""A path that names somebody, or is nearly one."""
+
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """A request id that a client may choose itself."""
 
@@ -47,6 +52,7 @@ class FaceApi:
     def __init__(
         self,
         documented: Documented,
+        features: Features,
         live: Live,
         streams: Streams,
         health: Health,
@@ -62,14 +68,17 @@ class FaceApi:
         self._app.config["catchall"] = False
         self._app.default_error_handler = _http_error
         self._app.add_hook("before_request", self._admit)
-        self._needed = {}
+        self._needed: dict[tuple[str, str], frozenset[Scope]] = {}
         cookie = KeyCookie(access)
-        for method, path, needed, handler in (
+        for method, rule, needed, handler in (
             ("POST", "/faces", RECOGNISE, documented.faces),
             ("POST", "/alignedfaces", RECOGNISE, documented.aligned_faces),
             ("POST", "/similarity/v2", RECOGNISE, documented.similarity),
             ("POST", "/similarity", RECOGNISE, documented.similarity),
             ("POST", "/liveness/multiframe", RECOGNISE, documented.liveness),
+            ("POST", "/compare", RECOGNISE, features.compare),
+            ("POST", "/feature/floats", RECOGNISE, features.floats),
+            ("POST", "/facefeatures", RECOGNISE, features.face_features),
             ("GET", "/version", ANY_KEY, documented.version),
             ("GET", "/faces", LIVE, live.faces),
             ("GET", "/alignedfaces", LIVE, live.aligned_faces),
@@ -85,8 +94,8 @@ class FaceApi:
             ("POST", "/key", LIVE, cookie.remember),
             ("DELETE", "/key", ANYONE, cookie.forget),
         ):
-            self._needed[method, path] = needed
-            self._app.route(path, method, self._guarded(path, handler))
+            self._needed[method, rule] = needed
+            self._app.route(rule, method, self._guarded(rule, handler))
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serves one request. Adds what every answer carries: versions, `X-Request-Id` and `Server-Timing`."""
@@ -104,7 +113,7 @@ class FaceApi:
                 log.log(
                     logging.DEBUG if environ["PATH_INFO"] in QUIET else logging.INFO,
                     "%s %s %s %.1f ms id=%s from=%s key=%s",
-                    environ["REQUEST_METHOD"], environ["PATH_INFO"].encode("unicode_escape").decode(), status[:3],
+                    environ["REQUEST_METHOD"], shown(environ["PATH_INFO"]), status[:3],
                     total * 1e3, request_id, environ["REMOTE_ADDR"], environ.get(NAME, NO_NAME),
                 )  # fmt: skip
                 own = [*own_headers(request_id), *self._origins.headers(environ), ("Server-Timing", timing)]
@@ -126,26 +135,33 @@ class FaceApi:
         self._metrics.answered(method, route.rule if route else "other", status, code, seconds, stage_seconds)
 
     def _admit(self) -> None:
-        """Before the route is looked for, so that without a key nobody learns what there is."""
+        """Before bottle looks for the route, so that without a key nobody learns what there is."""
         environ = bottle.request.environ
-        method = environ["REQUEST_METHOD"].replace("HEAD", "GET")
         try:
             self._origins.check(environ)
             if not self._origins.preflight(environ):
-                self._access.admit(environ, self._needed.get((method, environ["PATH_INFO"]), ANY_KEY))
+                self._access.admit(environ, self._scopes(environ))
                 return
         except Fault as fault:
             raise _refused(fault) from fault
         environ[CODE] = ResultCode.OK.text
         raise answers.answer({}, headers=ALLOWED)
 
-    def _guarded(self, path: str, handler: Callable[[], bottle.HTTPResponse]) -> Callable[[], bottle.HTTPResponse]:
-        path = path.removesuffix("/v2")
+    def _scopes(self, environ: dict[str, Any]) -> frozenset[Scope]:
+        """What a request needs. Bottle's own router says which route it will take, so that the two never differ."""
+        try:
+            route, _ = self._app.router.match(environ)
+        except bottle.HTTPError:  # 404 or 405
+            return ANY_KEY
+        return self._needed[route.method, route.rule]
 
-        def guarded() -> bottle.HTTPResponse:
+    def _guarded(self, rule: str, handler: Callable[..., bottle.HTTPResponse]) -> Callable[..., bottle.HTTPResponse]:
+        rule = rule.removesuffix("/v2")
+
+        def guarded(**places: str) -> bottle.HTTPResponse:
             try:
-                self._restrictions.check(path)
-                return handler()
+                self._restrictions.check(rule)
+                return handler(**places)
             except Fault as fault:
                 return _refused(fault)
 
@@ -155,6 +171,11 @@ class FaceApi:
 def own_headers(request_id: str) -> list[tuple[str, str]]:
     """What every answer carries, whoever makes it."""
     return [*VERSION_HEADERS.items(), ("X-Request-Id", request_id)]
+
+
+def shown(path: str) -> str:
+    """A path as the log has it: harmless, and without somebody's id."""
+    return _PERSONAL.sub(r"\1-", path).encode("unicode_escape").decode()
 
 
 def _refused(fault: Fault) -> bottle.HTTPResponse:

@@ -37,14 +37,15 @@ class Documented:
 
     def similarity(self) -> bottle.HTTPResponse:
         """`POST /similarity/v2` and `POST /similarity`"""
-        a, b = (self.intake.aligned_face(part) for part in self._parts("image_a", "image_b"))
+        parts = self.intake.form(bottle.request.environ, "image_a", "image_b")
+        a, b = (self.intake.aligned_face(part) for part in parts)
         with self.engines.lease() as engine:
             similarity = engine.compare(a, b)
         return answers.answer({"similarity": similarity})
 
     def liveness(self) -> bottle.HTTPResponse:
         """`POST /liveness/multiframe`"""
-        (archive,) = self._parts("images")
+        (archive,) = self.intake.form(bottle.request.environ, "images")
         with self.engines.lease() as engine:
             verdict = engine.liveness(self.intake.four_pictures(archive))
         return answers.answer({"confidence": verdict.confidence})
@@ -52,8 +53,3 @@ class Documented:
     def version(self) -> bottle.HTTPResponse:
         """`GET /version`"""
         return answers.answer(self.facts())
-
-    def _parts(self, *names: str) -> list[bytes]:
-        content = self.intake.body(bottle.request.environ)
-        # bottle's own content_type is in lower case, and a boundary is not
-        return intake.parts(content, bottle.request.environ.get("CONTENT_TYPE", ""), names)

@@ -40,6 +40,10 @@ class Intake:
             raise Fault(ResultCode.NO_IMAGE, "empty body")
         return content
 
+    def form(self, environ: Mapping[str, Any], *names: str) -> list[bytes]:
+        """The named parts of a multipart body. Raises Fault INF-01, INF-03."""
+        return parts(self.body(environ), environ.get("CONTENT_TYPE", ""), names)
+
     def picture(self, content: bytes) -> EncodedPicture:
         """A posted picture. Raises Fault INF-04."""
         return EncodedPicture(content, self.max_pixels)

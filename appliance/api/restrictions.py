@@ -6,13 +6,16 @@ from datetime import date
 
 from appliance.faults import Fault, ResultCode
 
-DOCUMENTED = {"/faces", "/alignedfaces", "/similarity", "/liveness/multiframe"}
-"""What can be switched off, and expires; health, metrics and the page that shows them go on."""
+RECOGNISING = {
+    *("/faces", "/alignedfaces", "/similarity", "/liveness/multiframe"),
+    *("/compare", "/feature/floats", "/facefeatures", "/identify"),
+}
+"""What expires; health, metrics and the page that shows them go on, and so does the care of the people who are known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restrictions:
-    """Of the documented paths, whoever asks."""
+    """Of paths, whoever asks."""
 
     paths: Collection[str]
     expires: date | None
@@ -20,7 +23,7 @@ class Restrictions:
 
     def check(self, path: str) -> None:
         """Raises Fault INF-26 after the expiry date, INF-25 on a path that is switched off."""
-        if path in DOCUMENTED and self.expires is not None and self.today() > self.expires:
+        if path in RECOGNISING and self.expires is not None and self.today() > self.expires:
             raise Fault(ResultCode.EXPIRED, f"since {self.expires}")
         if path in self.paths:
             raise Fault(ResultCode.RESTRICTED, f"{path} is switched off")

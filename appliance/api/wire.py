@@ -19,7 +19,7 @@ from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error, RequestEntityTooLarge
 
 from appliance.api import answers, proxy
-from appliance.api.app import own_headers
+from appliance.api.app import own_headers, shown
 from appliance.faults import Fault, ResultCode
 
 log = logging.getLogger(__name__)
@@ -183,6 +183,7 @@ class Task(WSGITask):
 
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
+        self.request.path = shown(self.request.path)  # from here on it is for waitress's log, when the client has left
         # not of self, which keeps environ: a circle would keep the body until Python looks for circles
         environ["appliance.unsent"] = self.channel.unsent
         environ["wsgi.url_scheme"] = self.channel.scheme

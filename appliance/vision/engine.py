@@ -175,6 +175,13 @@ class FaceEngine:
         with stage("embed"), failing_as(ResultCode.EXTRACT):
             return self._embedder.embed(face)
 
+    def feature(self, face: AlignedFace) -> Embedding:
+        """The same, to be handed out or kept: never one that is not finite. Raises Fault INF-12."""
+        embedding = self.embed(face)
+        if not np.isfinite(embedding).all():
+            raise Fault(ResultCode.EXTRACT, "the embedding is not finite")
+        return embedding
+
     def compare(self, a: AlignedFace, b: AlignedFace) -> float:
         """How alike two aligned faces are, 0..1. Raises Fault INF-12, 18."""
         return self._similarity(self.embed(a), self.embed(b), self._thresholds())

@@ -22,7 +22,17 @@ PAGE = {("GET", "/"), ("GET", "/app.js"), ("GET", "/style.css"), ("POST", "/key"
 ANY_KEY = {("GET", "/healthz"), ("GET", "/version"), ("GET", "/nothing-here"), ("PUT", "/faces"), ("OPTIONS", "/faces")}
 SCOPES = {
     Scope.RECOGNISE: {
-        ("POST", path) for path in ("/faces", "/alignedfaces", "/similarity/v2", "/similarity", "/liveness/multiframe")
+        ("POST", path)
+        for path in (
+            "/faces",
+            "/alignedfaces",
+            "/similarity/v2",
+            "/similarity",
+            "/liveness/multiframe",
+            "/compare",
+            "/feature/floats",
+            "/facefeatures",
+        )
     },
     Scope.LIVE: {
         ("GET", path)
@@ -161,6 +171,14 @@ def test_no_spelling_of_a_path_goes_round_the_key(guarded: Guarded, path: str) -
         with guarded.device.elsewhere.wire() as wire:
             wire.send(request(method, path, b"x" if method == "POST" else None, {"Connection": "close"}))
             assert wire.rest().startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("method", ["get", "Get", "GeT"])
+def test_no_spelling_of_a_method_goes_round_the_scope(guarded: Guarded, method: str) -> None:
+    headers = {**sent("X-API-Key", guarded.tokens[Scope.LIVE]), "Connection": "close"}
+    with guarded.device.elsewhere.wire() as wire:
+        wire.send(request(method, "/metrics", None, headers))
+        assert not wire.rest().startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(

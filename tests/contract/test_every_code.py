@@ -250,6 +250,12 @@ def test_a_cause_gives_its_code(lab: Lab, code: str, cause: str, status: int, as
     assert ("Retry-After" in answer.headers) == (code == "INF-08")
 
 
+def test_an_embedding_that_is_not_finite_is_never_handed_out(lab: Lab) -> None:
+    with lab.of(embedder=Void(lab.parts["embedder"])) as client:
+        assert_refusal(client.post("/facefeatures", lab.portrait), 500, "INF-12")
+        assert_refusal(client.post("/feature/floats", bytes(RAW_BYTES)), 500, "INF-12")
+
+
 def test_every_code_but_that_of_the_shutdown_has_a_cause() -> None:
     """INF-15 is for the log alone: when it arises no client is left."""
     assert {code for code, *_ in CASES} == set(MESSAGES) - {"INF-15"}

@@ -10,7 +10,7 @@ FACE = bytes(range(256)) * (RAW_BYTES // 256)
 PAIR = {"image_a": FACE, "image_b": FACE}
 
 NAMES = {"/similarity/v2": ("image_a", "image_b"), "/similarity": ("image_a", "image_b")}
-NAMES["/liveness/multiframe"] = ("images",)
+NAMES |= {"/liveness/multiframe": ("images",), "/compare": ("image_a", "image_b")}
 
 
 def similarity(device: Client, body: bytes, headers: dict[str, str]) -> float:

@@ -10,7 +10,7 @@ from document import POST_PATHS, assert_refusal
 
 LAST_DAY = date(2030, 12, 31)
 
-RESTRICTABLE = ("/faces", "/alignedfaces", "/similarity", "/liveness/multiframe")
+RESTRICTABLE = ("/faces", "/alignedfaces", "/similarity", "/liveness/multiframe", "/compare", "/facefeatures")
 
 
 def asked(client: Client, path: str) -> int:
