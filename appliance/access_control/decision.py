@@ -35,8 +35,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A decision as it is handed out: `token` is a JWS in compact form (RFC 7515, EdDSA of RFC 8037); what it says in words."""
+    """A decision as it is handed out: `token` is a JWS in compact form (RFC 7515, EdDSA of RFC 8037); what it says in words;
+    and what its person is called, if it has one: for those who may know, never for a log.
+    """
 
     decision: Decision
     token: str
     text: str
+    name: str | None
