@@ -88,9 +88,7 @@ class FaceApi:
             ("GET", "/events", LIVE, streams.events),
             ("GET", "/healthz", ANY_KEY, health.healthz),
             ("GET", "/metrics", ADMIN, metrics.metrics),
-            ("GET", "/", ANYONE, page.index),
-            ("GET", "/app.js", ANYONE, page.script),
-            ("GET", "/style.css", ANYONE, page.style),
+            *(("GET", path, ANYONE, handler) for path, handler in page.routes()),
             ("POST", "/key", LIVE, cookie.remember),
             ("DELETE", "/key", ANYONE, cookie.forget),
         ):

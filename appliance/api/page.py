@@ -1,11 +1,16 @@
-"""The live page: three files that are read once."""
+"""The pages for people: files that are read once."""
 
 import mimetypes
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import bottle
 
 WEB = Path(__file__).parent / "web"
+
+PAGES = {"index.html": "/", "door.html": "/door"}
+"""Where the live page is, and the one of people and the door."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -15,22 +20,14 @@ POLICY = (
 
 
 class Page:
-    """The files of the live page."""
+    """The files of both pages."""
 
     def __init__(self) -> None:
-        self._files = {name: (WEB / name).read_bytes() for name in ("index.html", "app.js", "style.css")}
+        self._files = {each.name: each.read_bytes() for each in sorted(WEB.iterdir())}
 
-    def index(self) -> bottle.HTTPResponse:
-        """`GET /`"""
-        return self._file("index.html")
-
-    def script(self) -> bottle.HTTPResponse:
-        """`GET /app.js`"""
-        return self._file("app.js")
-
-    def style(self) -> bottle.HTTPResponse:
-        """`GET /style.css`"""
-        return self._file("style.css")
+    def routes(self) -> list[tuple[str, Callable[[], bottle.HTTPResponse]]]:
+        """Every path that a page is made of, and its handler: `GET /`, `GET /door`, and each script and style by its name."""
+        return [(PAGES.get(name, f"/{name}"), partial(self._file, name)) for name in self._files]
 
     def _file(self, name: str) -> bottle.HTTPResponse:
         headers = {

@@ -16,9 +16,10 @@ from document import assert_refusal, assert_signed
 from appliance import keys
 from appliance.api import access
 from appliance.api.attempts import BURST, REFILL_SECONDS, Attempts
+from appliance.api.page import Page
 from appliance.keys import KeyStore, Scope
 
-PAGE = {("GET", "/"), ("GET", "/app.js"), ("GET", "/style.css"), ("POST", "/key"), ("DELETE", "/key")}
+PAGE = {*(("GET", path) for path, _ in Page().routes()), ("POST", "/key"), ("DELETE", "/key")}
 ANY_KEY = {("GET", "/healthz"), ("GET", "/version"), ("GET", "/nothing-here"), ("PUT", "/faces"), ("OPTIONS", "/faces")}
 SCOPES = {
     Scope.RECOGNISE: {

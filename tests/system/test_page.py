@@ -196,12 +196,15 @@ def test_what_is_told_of_a_face(visit: Visit, watched: Client) -> None:
             expect(page.locator("#facts")).to_contain_text(said)
 
 
+POINTS = "async (points) => (await import('/facts.js')).operatingPoints(points)"
+
+
 def test_operating_points_are_told_in_words(visit: Visit, watched: Client) -> None:
     own = {"source": "device", "ignored": None, "date": "2026-11-26T23:59:59Z", "wanted": {"fmr": 0.001}}
     shipped = {"source": "shipped", "ignored": None, "date": None, "wanted": {}}
     with visit(watched) as page:
         words = [
-            page.evaluate("operatingPoints", {"similarity": similarity, "liveness": liveness})
+            page.evaluate(POINTS, {"similarity": similarity, "liveness": liveness})
             for similarity, liveness in ((shipped, shipped), (own, shipped), (own, {**shipped, "ignored": "stale"}))
         ]
     assert words == [

@@ -1,0 +1,206 @@
+/* The live page's try-out of the endpoints: each returns what is to be shown of a panel's files. */
+
+import { $, LIVE_FROM, announce, copy, counted, drawn, make, meter, save, wait } from "./elements.js";
+import { HINTS } from "./advice.js";
+import { ask, keyed } from "./key.js";
+import { drawFaces, scaling } from "./marks.js";
+import { zip } from "./zip.js";
+
+const SAME_FROM = 0.5;
+
+const ENDPOINTS = { faces: tryFaces, alignedfaces: tryAlignedFaces, similarity: trySimilarity, liveness: tryLiveness };
+const post = (path, body) => ask(path, { method: "POST", body });
+
+async function tryFaces([photo], query) {
+  const answer = await post(`/faces${query}`, photo);
+  const faces = (answer.body.faces ?? []).map((face, index) => ({ ...face, id: index + 1, title: `${index + 1}` }));
+  return { answer, words: counted(faces.length), shown: [await framed(photo, faces)], curl: curlRaw(`/faces${query}`, photo) };
+}
+
+async function tryAlignedFaces([photo], query) {
+  const answer = await post(`/alignedfaces${query}`, photo);
+  const found = answer.body.aligned_faces ?? [];
+  const faces = found.map(({ box }, index) => ({ box, id: index + 1, title: `${index + 1}` }));
+  const crops = make("div", { className: "crops" }, ...found.map((face, index) => crop(face, `Face ${index + 1}`)));
+  return { answer, words: counted(found.length), shown: [await framed(photo, faces), crops], curl: curlRaw(`/alignedfaces${query}`, photo) };
+}
+
+async function trySimilarity(photos) {
+  const path = "/alignedfaces?detectcount=1";
+  const names = ["image_a", "image_b"], form = new FormData(), crops = make("div", { className: "crops" });
+  const extract = `grep -o '"image_data":"[^"]*' | cut -d'"' -f4 | base64 -d`;
+  const lines = photos.map((photo, index) => `${curlRaw(path, photo)} |\n  ${extract} > ${names[index]}.rgb`);
+  lines.push(`${curl()} ${quoted(`${location.origin}/similarity/v2`)} -F image_a=@image_a.rgb -F image_b=@image_b.rgb`);
+  const result = { shown: [crops], curl: lines.join("\n") };
+  for (const [index, photo] of photos.entries()) {
+    const answer = await post(path, photo);
+    const [face] = answer.body.aligned_faces ?? [];
+    if (!face) return { ...result, answer, failed: true, words: `Photo ${"AB"[index]}${answer.ok ? " shows no face." : ":"}` };
+    crops.append(crop(face, `Photo ${"AB"[index]}`));
+    form.append(names[index], new Blob([bytesOf(face.image_data)]), `${names[index]}.rgb`);
+  }
+  const answer = await post("/similarity/v2", form);
+  const { similarity = 0 } = answer.body;
+  if (answer.ok) crops.append(gauge(similarity, SAME_FROM, "Similarity"));
+  const words = `${similarity >= SAME_FROM ? "The same person" : "Different people"}: ${similarity.toFixed(3)} (the same from ${SAME_FROM}).`;
+  return { ...result, answer, words };
+}
+
+async function tryLiveness(files) {
+  const zipped = files.length > 1 ? await zip(files) : files[0];
+  const form = new FormData();
+  form.append("images", zipped, zipped.name);
+  const answer = await post("/liveness/multiframe", form);
+  const { confidence = 0 } = answer.body;
+  const frames = files.length > 1 ? await Promise.all(files.map((file) => framed(file, []))) : [];
+  const shown = [make("div", { className: "frames" }, ...frames)];
+  if (answer.ok) shown.push(gauge(confidence, LIVE_FROM, "Confidence"));
+  if (files.length > 1) shown.push(make("button", { type: "button", onclick: () => save(zipped) }, `Save ${zipped.name}`));
+  const line = `${curl()} ${quoted(`${location.origin}/liveness/multiframe`)} -F ${quoted(`images=@${formFile(zipped.name)}`)}`;
+  return { answer, shown, curl: line, words: `${confidence >= LIVE_FROM ? "Live" : "Not live"}: ${confidence.toFixed(3)} (live from ${LIVE_FROM}).` };
+}
+
+/* A photo with its faces; nothing when the browser cannot show it. */
+async function framed(photo, faces) {
+  const image = make("img", { alt: photo.name, src: URL.createObjectURL(photo) });
+  try { await image.decode(); } catch { return ""; }
+  const svg = drawn("svg", { class: "overlay", "aria-hidden": "true" });
+  const { naturalWidth: width, naturalHeight: height } = image;
+  scaling.observe(svg);
+  requestAnimationFrame(() => drawFaces(svg, width, height, faces)); // when it has a size
+  return make("figure", { className: "photo" }, image, svg);
+}
+
+function bytesOf(base64) {
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+}
+
+function crop({ image_width: width, image_height: height, image_data: data }, label) {
+  const canvas = make("canvas", { width, height, role: "img", ariaLabel: label });
+  const context = canvas.getContext("2d"), image = context.createImageData(width, height);
+  bytesOf(data).forEach((value, i) => { image.data[i + Math.floor(i / 3)] = value; });
+  for (let i = 3; i < image.data.length; i += 4) image.data[i] = 255;
+  context.putImageData(image, 0, 0);
+  return make("figure", {}, canvas, make("figcaption", {}, label));
+}
+
+function gauge(share, threshold, label) {
+  const figure = make("b", { className: "figures" }, share.toFixed(3));
+  return make("div", { className: "gauge" }, make("span", {}, label), meter(share, threshold, label), figure);
+}
+
+/* ---- Panels ---- */
+
+/* Makes a panel work. */
+export function setUpPanel(panel) {
+  const inputs = [...panel.querySelectorAll("input[type=file]")];
+  const state = { panel, inputs, files: [], turn: 0 };
+  inputs.forEach((input, slot) => {
+    const drop = input.closest(".drop");
+    input.onchange = () => { take(state, slot, [...input.files]); input.value = ""; };
+    drop.ondragover = () => drop.classList.add("over");
+    drop.ondragleave = () => drop.classList.remove("over");
+    drop.ondrop = ({ dataTransfer }) => { drop.classList.remove("over"); take(state, slot, [...dataTransfer.files]); };
+  });
+  panel.querySelectorAll("input[name]").forEach((input) => { input.onchange = () => run(state); });
+  panel.querySelector(".from-camera").onclick = async () => {
+    try {
+      take(state, inputs.length - 1, await cameraFrames(inputs[0].multiple ? 4 : 1));
+    } catch (error) {
+      present(panel, { failed: true, words: `The camera gave no picture (${error.message}).`, shown: [] });
+    }
+  };
+}
+
+function take(state, slot, files) {
+  if (!files.length) return;
+  if (state.inputs[0].multiple) state.files = files.sort(byName);
+  else files.slice(0, state.inputs.length - slot).forEach((file, index) => { state.files[slot + index] = file; });
+  state.inputs.forEach((input, index) => {
+    const name = input.multiple ? state.files.map((file) => file.name).join(", ") : state.files[index]?.name;
+    if (name) input.closest(".drop").querySelector("span").textContent = name;
+  });
+  run(state);
+}
+
+const byName = (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true });
+
+async function cameraFrames(count) {
+  const frames = [];
+  for (let number = 1; number <= count; number++) {
+    const response = await fetch("/camera/frame.jpg", { cache: "no-store" });
+    if (!response.ok) throw new Error(response.statusText);
+    frames.push(new File([await response.blob()], count > 1 ? `${number}.jpg` : "frame.jpg", { type: "image/jpeg" }));
+    if (number < count) await wait(350);
+  }
+  return frames;
+}
+
+async function run(state) {
+  if (state.inputs.some((_, slot) => !state.files[slot])) return;
+  const turn = ++state.turn;
+  const { panel } = state;
+  panel.setAttribute("aria-busy", "true");
+  const filled = [...panel.querySelectorAll("input[name]")].filter(({ value }) => value);
+  const options = filled.map(({ name, value }) => [name, value]);
+  const query = options.length ? `?${new URLSearchParams(options)}` : "";
+  let result;
+  try {
+    result = await ENDPOINTS[panel.dataset.endpoint]([...state.files], query);
+  } catch (error) {
+    result = { failed: true, words: `The device did not answer (${error.message}).`, shown: [] };
+  }
+  if (turn !== state.turn) return;
+  panel.removeAttribute("aria-busy");
+  present(panel, result);
+}
+
+function present(panel, { answer, words, shown, curl, failed = false }) {
+  panel.querySelectorAll(".photo img").forEach(({ src }) => URL.revokeObjectURL(src));
+  panel.querySelector(".answer")?.remove();
+  const view = $("answer").content.cloneNode(true);
+  const part = (selector) => view.querySelector(selector);
+  const { return_code: code, return_msg: message } = answer?.body.return_msg ?? {};
+  const refused = answer && code !== "INF-00";
+  const reason = `${code} ${message} ${HINTS[code] ?? "A fault of the device: its log says more."}`;
+  part(".outcome").textContent = refused ? [failed ? words : "", reason].join(" ").trim() : words;
+  part(".outcome").classList.toggle("bad", failed || Boolean(refused));
+  part(".shown").append(...shown);
+  part(".curl").hidden = !curl;
+  part(".curl pre").textContent = curl ?? "";
+  part(".copy").onclick = ({ currentTarget }) => copy(currentTarget);
+  part("details").hidden = !answer;
+  if (answer) {
+    part(".timing").textContent = timing(answer);
+    part(".json").textContent = legible(answer.body);
+  }
+  panel.append(view);
+  announce(panel.querySelector(".outcome").textContent);
+}
+
+function timing({ status, stages, took }) {
+  const inside = stages.filter(([, name]) => name !== "total").map(([, name, ms]) => `${name} ${Number(ms).toFixed(1)}`).join(", ");
+  const total = stages.find(([, name]) => name === "total")?.[2];
+  return `HTTP ${status} · ${Number(total).toFixed(1)} ms in the device (${inside}) · ${Math.round(took)} ms in all`;
+}
+
+/* JSON with long arrays and texts shortened, and small objects on one line. */
+function legible(value) {
+  const text = JSON.stringify(shortened(value), null, 2);
+  return text.replace(/\{\n[^{}[\]]*\}/g, (object) => (object.length < 160 ? object.replace(/\n\s*/g, " ") : object));
+}
+
+function shortened(value) {
+  if (typeof value === "string") return value.length > 80 ? `${value.slice(0, 32)}… ${value.length.toLocaleString("en")} characters` : value;
+  if (Array.isArray(value) && value.length > 4) return [...value.slice(0, 2).map(shortened), `… ${value.length - 2} more`];
+  if (Array.isArray(value)) return value.map(shortened);
+  if (!value || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, shortened(each)]));
+}
+
+/* Whoever asks from elsewhere needs a key there, too. */
+const curl = () => (keyed() ? 'curl -s -H "X-API-Key: $KEY" -X POST' : "curl -s -X POST");
+const curlRaw = (path, file) => `${curl()} ${quoted(location.origin + path)} --data-binary ${quoted(`@${file.name}`)}`;
+const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+/* In -F, curl itself gives a meaning to some characters of a file's name. */
+const formFile = (name) => (/^[\w.-]+$/.test(name) ? name : `"${name.replace(/["\\]/g, "\\$&")}"`);
