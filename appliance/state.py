@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 NAME = "face-appliance"
 
@@ -40,11 +41,18 @@ def write_atomically(path: Path, content: bytes, mode: int) -> None:
 
     The file belongs to the folder's owner when root writes it. Raises OSError.
     """
+    with replacing(path, mode) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path, mode: int) -> Iterator[BinaryIO]:
+    """The same for what is written piece by piece: the new file is there when the block has ended, and not when it raised."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fchmod(descriptor, mode)
             if os.geteuid() == 0:
@@ -52,10 +60,29 @@ def write_atomically(path: Path, content: bytes, mode: int) -> None:
                 os.fchown(descriptor, owner.st_uid, owner.st_gid)
             os.fsync(descriptor)
         Path(temporary).replace(path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    finally:
+        Path(temporary).unlink(missing_ok=True)  # it has another name by now, unless something went wrong
     _sync(path.parent)
+
+
+@contextmanager
+def as_owner(directory: Path) -> Iterator[None]:
+    """What root does here is done with the rights of the folder's owner, so that whatever comes to be in it is theirs. Holds
+    for all threads; changes nothing for anybody else than root, and where there is no folder yet.
+    """
+    if os.geteuid() != 0 or not directory.is_dir():
+        yield
+        return
+    owner, groups = directory.stat(), os.getgroups()
+    os.setgroups([owner.st_gid])
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(os.getgid())
+        os.setgroups(groups)
 
 
 @contextmanager
