@@ -59,9 +59,14 @@ def replacing(path: Path, mode: int) -> Iterator[BinaryIO]:
                 owner = path.parent.stat()
                 os.fchown(descriptor, owner.st_uid, owner.st_gid)
             os.fsync(descriptor)
-        Path(temporary).replace(path)
+        move(Path(temporary), path)
     finally:
         Path(temporary).unlink(missing_ok=True)  # it has another name by now, unless something went wrong
+
+
+def move(file: Path, path: Path) -> None:
+    """Gives a file another name in its folder, for good: whoever has that name now has it no more. Raises OSError."""
+    file.replace(path)
     _sync(path.parent)
 
 

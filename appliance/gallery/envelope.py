@@ -78,22 +78,32 @@ def sealed(content: Iterable[bytes], passphrase: str, cost: Cost = SHIPPED_COST)
     yield keys.stream.encrypt(_NONCE.pack(number, True), bytes(waiting), None)
 
 
-def opened(file: BinaryIO, passphrase: str) -> Iterator[bytes]:
-    """What was sealed, a chunk at a time, each as soon as it is known to be genuine. Raises ArchiveError; until this has ended
-    without one, nothing may be done with what came out.
-    """
-    stream = _keys_of(file, passphrase).stream
-    number, piece = 0, file.read(CHUNK + _TAG_BYTES)
-    while piece:
-        following = file.read(CHUNK + _TAG_BYTES)
-        try:
-            content = stream.decrypt(_NONCE.pack(number, not following), piece, None)
-        except InvalidTag as error:
-            raise ArchiveError(f"the archive is damaged or cut off (in its part {number + 1})") from error
-        yield content
-        number, piece = number + 1, following
-    if not number:
-        raise ArchiveError("the archive is cut off: there is nothing in it")
+class Opened:
+    """A file whose passphrase is known: its content can be read again and again."""
+
+    def __init__(self, file: BinaryIO, passphrase: str) -> None:
+        """`file` can be sought in, and stands at the header. Raises ArchiveError when it is no archive, or the passphrase is
+        wrong.
+        """
+        self._file, self._stream = file, _keys_of(file, passphrase).stream
+        self._begin = file.tell()
+
+    def content(self) -> Iterator[bytes]:
+        """What was sealed, a chunk at a time, each as soon as it is known to be genuine. Raises ArchiveError; until this has
+        ended without one, the whole is not.
+        """
+        self._file.seek(self._begin)
+        number, piece = 0, self._file.read(CHUNK + _TAG_BYTES)
+        while piece:
+            following = self._file.read(CHUNK + _TAG_BYTES)
+            try:
+                content = self._stream.decrypt(_NONCE.pack(number, not following), piece, None)
+            except InvalidTag as error:
+                raise ArchiveError(f"the archive is damaged or cut off (in its part {number + 1})") from error
+            yield content
+            number, piece = number + 1, following
+        if not number:
+            raise ArchiveError("the archive is cut off: there is nothing in it")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.gallery import envelope
-from appliance.gallery.envelope import CHUNK, MAGIC, ArchiveError, Cost
+from appliance.gallery.envelope import CHUNK, MAGIC, ArchiveError, Cost, Opened
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
@@ -24,7 +24,7 @@ def sealed(content, passphrase=PASSPHRASE, cost=CHEAP):
 
 
 def opened(archive, passphrase=PASSPHRASE):
-    return b"".join(envelope.opened(io.BytesIO(archive), passphrase))
+    return b"".join(Opened(io.BytesIO(archive), passphrase).content())
 
 
 def refusal(archive, passphrase=PASSPHRASE):
@@ -152,3 +152,11 @@ def test_a_short_passphrase_seals_nothing(passphrase):
 def test_accents_may_be_put_together_either_way():
     composed, apart = "schl\u00fcssel genug", "schlu\u0308ssel genug"
     assert opened(sealed(b"content", composed), apart) == b"content"
+
+
+def test_it_can_be_read_twice_and_stands_anywhere_in_a_file():
+    file = io.BytesIO(b"before" + THREE)
+    file.seek(6)
+    twice = Opened(file, PASSPHRASE)
+    assert next(twice.content()) == b"a" * CHUNK
+    assert b"".join(twice.content()) == b"".join(twice.content()) == b"a" * CHUNK + b"b" * CHUNK + b"c" * 10

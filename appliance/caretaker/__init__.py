@@ -1,0 +1,1 @@
+"""Who looks after the people of a device from its command line: `appliance people`."""

@@ -1,0 +1,93 @@
+"""People into an archive, and out of one: all of it, or nothing."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from appliance import __version__, state
+from appliance.caretaker import place
+from appliance.config import Config
+from appliance.gallery import archive, envelope
+from appliance.gallery.archive import Count, Label
+from appliance.gallery.dossier import Dossier, Merged, OnConflict
+from appliance.gallery.envelope import ArchiveError, Opened
+from appliance.gallery.gallery import Gallery
+from appliance.gallery.people import GalleryDamagedError, NoKeyError
+
+PRIVATE = 0o600
+
+
+def write(settings: Config, file: Path, passphrase: str, people: Sequence[str] | None) -> Count:
+    """Puts people, by their ids, or everybody (None) into a new archive. Raises GalleryError, OSError; GalleryDamagedError
+    when something could not be read, and then the archive holds the rest.
+    """
+    if not file.parent.is_dir():
+        raise ArchiveError(f"{file.parent}: there is no such folder")
+    with state.replacing(file, PRIVATE) as written, place.opened(settings) as gallery:
+        tally = _Tally(gallery, people)
+        label = Label(people is None, datetime.now(UTC), __version__, gallery.embedder())
+        for piece in envelope.sealed(archive.packed(label, tally.dossiers()), passphrase):
+            written.write(piece)
+        problem = gallery.problem()
+    if isinstance(problem, GalleryDamagedError) or tally.lost:
+        raise GalleryDamagedError(
+            f"{file} holds what can still be read: {tally.count.people} people, {tally.count.templates} templates; "
+            f"{problem or f'{tally.lost} templates are lost, or were erased meanwhile'}"
+        )
+    return tally.count
+
+
+def restore(settings: Config, file: Path, passphrase: str) -> tuple[Label, Count]:
+    """Puts the people of a backup in the place of all who are here, be it that their gallery is damaged or its key is lost.
+    Raises GalleryError, OSError; nothing is different then.
+    """
+    with _read(file, passphrase) as (opened, label, count):
+        if not label.whole:
+            raise ArchiveError(
+                f"this is an export of {count.people} people, not a backup: `appliance people import` takes them in beside "
+                "those who are here"
+            )
+        try:
+            with place.opened(settings) as gallery:
+                gallery.replace(_people(opened))
+        except (GalleryDamagedError, NoKeyError):
+            place.begun_anew(settings, _people(opened))
+    return label, count
+
+
+def merge(settings: Config, file: Path, passphrase: str, on_conflict: OnConflict) -> Merged:
+    """Takes the people of an archive in beside those who are here. Raises GalleryError, OSError."""
+    with _read(file, passphrase) as (opened, _, _), place.opened(settings) as gallery:
+        return gallery.merge(_people(opened), on_conflict)
+
+
+@contextmanager
+def _read(file: Path, passphrase: str) -> Iterator[tuple[Opened, Label, Count]]:
+    """An archive that was read to its end, so that nothing about it is a surprise any more."""
+    with file.open("rb") as source:
+        opened = Opened(source, passphrase)
+        label, people = archive.unpacked(opened.content())
+        yield opened, label, archive.counted(people)
+
+
+def _people(opened: Opened) -> Iterable[Dossier]:
+    return archive.unpacked(opened.content())[1]
+
+
+class _Tally:
+    """People on their way out, counted; `lost` are templates that were there and could not be read."""
+
+    def __init__(self, gallery: Gallery, people: Sequence[str] | None) -> None:
+        self._gallery = gallery
+        self._known = {known.person.id: len(known.templates) for known in gallery.people()}
+        self._wanted = None if people is None else {gallery.person(each).person.id for each in people}
+        self.count, self.lost = Count(0, 0), 0
+
+    def dossiers(self) -> Iterator[Dossier]:
+        for dossier in self._gallery.dump():
+            if self._wanted is None or dossier.person.id in self._wanted:
+                templates = len(dossier.templates)
+                self.count = Count(self.count.people + 1, self.count.templates + templates)
+                self.lost += self._known[dossier.person.id] - templates
+                yield dossier

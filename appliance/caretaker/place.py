@@ -1,0 +1,49 @@
+"""The gallery of this device, as the command line opens it: beside the running service, or without it."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from appliance import state
+from appliance.config import Config
+from appliance.gallery import replacement, site_key
+from appliance.gallery.dossier import Dossier
+from appliance.gallery.gallery import Gallery
+
+FILE = "gallery.db"
+"""In the state folder."""
+
+
+@contextmanager
+def opened(settings: Config) -> Iterator[Gallery]:
+    """The gallery, within: what root does there is done as the owner of the state folder. Raises GalleryError."""
+    section, folder = settings.gallery, state.folder(settings.state.folder)
+    key = site_key.obtain(_key_file(section.key_file, folder), folder / FILE)
+    with state.as_owner(folder):
+        gallery = Gallery.open(
+            folder / FILE, key, keep_pictures=section.pictures, most_templates=section.most_templates
+        )
+        try:
+            yield gallery
+        finally:
+            gallery.close()
+
+
+def begun_anew(settings: Config, dossiers: Iterable[Dossier]) -> int:
+    """Puts a gallery of these people in the place of one that is of no use any more, with a new key when there is none. How many
+    they are. Raises GalleryError, OSError.
+    """
+    folder = state.folder(settings.state.folder)
+    path = _key_file(settings.gallery.key_file, folder)
+    key = site_key.read(path) if path.exists() else site_key.make(path)
+    with state.as_owner(folder):
+        return replacement.put_in_place(folder / FILE, key, dossiers)
+
+
+def _key_file(configured: Path | None, folder: Path) -> Path:
+    """To be found and read with root's own rights. Where a service works in the folder, it finds no key of root's home."""
+    path = site_key.find(configured)
+    if configured or path.exists() or os.geteuid() != 0:
+        return path
+    return site_key.SYSTEM_FILE if folder.is_dir() and folder.stat().st_uid != 0 else path
