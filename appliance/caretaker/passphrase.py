@@ -45,7 +45,9 @@ def _kept(file: Path | None) -> str | None:
 
 def _asked(question: str) -> str:
     if not sys.stdin.isatty():
-        raise ArchiveError(f"there is nobody to ask for the passphrase: --passphrase-file FILE, or the credential {CREDENTIAL}")
+        raise ArchiveError(
+            f"there is nobody to ask for the passphrase: --passphrase-file FILE, or the credential {CREDENTIAL}"
+        )
     try:
         return getpass.getpass(question)
     except EOFError as error:

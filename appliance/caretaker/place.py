@@ -9,10 +9,7 @@ from appliance import state
 from appliance.config import Config
 from appliance.gallery import replacement, site_key
 from appliance.gallery.dossier import Dossier
-from appliance.gallery.gallery import Gallery
-
-FILE = "gallery.db"
-"""In the state folder."""
+from appliance.gallery.gallery import FILE, Gallery
 
 
 @contextmanager
@@ -31,8 +28,8 @@ def opened(settings: Config) -> Iterator[Gallery]:
 
 
 def begun_anew(settings: Config, dossiers: Iterable[Dossier]) -> int:
-    """Puts a gallery of these people in the place of one that is of no use any more, with a new key when there is none. How many
-    they are. Raises GalleryError, OSError.
+    """Puts a gallery of these people in the place of one that is of no use any more, with a new key when there is none; how
+    many they are. Raises GalleryError, OSError.
     """
     folder = state.folder(settings.state.folder)
     path = _key_file(settings.gallery.key_file, folder)

@@ -23,6 +23,9 @@ from appliance.gallery.site_key import SiteKey
 from appliance.gallery.snapshot import known
 from appliance.gallery.storage import Storage
 
+FILE = "gallery.db"
+"""Of a device, in its state folder."""
+
 
 class Gallery:
     """People and their templates. Thread-safe, and safe beside other processes that change the same one: `refresh` takes over

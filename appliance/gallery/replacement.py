@@ -14,8 +14,8 @@ _LOGS = ("-wal", "-shm")
 
 
 def put_in_place(path: Path, key: SiteKey, dossiers: Iterable[Dossier]) -> int:
-    """Makes a gallery of these people beside the one at `path`, and puts it there once it is whole; how many they are. A running
-    device takes over by itself. Raises GalleryError's classes, and nothing is different then.
+    """Makes a gallery of these people beside the one at `path`, and puts it there once it is whole; how many they are. A
+    running device takes over by itself. Raises GalleryError's classes, and nothing is different then.
     """
     new = path.with_name(f".{path.name}.restored")
     with storage_errors.translated(path):

@@ -60,6 +60,8 @@ def read(path: Path) -> SiteKey:
         raise NoKeyError(f"{path}: the site key cannot be read: {error.strerror}") from error
     if stat.S_IMODE(mode) & _forbidden(path):
         raise NoKeyError(f"{path}: others can read the site key: `chmod 600 {path}`")
+    if not content.strip():  # what the unit puts there when there is none
+        raise NoKeyError(f"there is no site key: put it back as {SYSTEM_FILE}, and restart the device")
     if not _TEXT.fullmatch(content):
         raise NoKeyError(
             f"{path} is not a site key: it has 64 hexadecimal digits and a newline; put the right one there"

@@ -4,14 +4,11 @@ import io
 import struct
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.gallery import envelope
 from appliance.gallery.envelope import CHUNK, MAGIC, ArchiveError, Cost, Opened
-
-settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("repeatable")
 
 PASSPHRASE = "correct horse battery"
 CHEAP = Cost(1, 1, 1)

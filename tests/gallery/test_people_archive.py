@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.gallery import archive, copies
@@ -16,9 +16,6 @@ from appliance.gallery.copies import MalformedError
 from appliance.gallery.dossier import Copied, Dossier
 from appliance.gallery.envelope import ArchiveError
 from appliance.gallery.people import GROUP, PERSON_ID, Person, Source, Template
-
-settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("repeatable")
 
 LABEL = Label(True, datetime(2026, 11, 26, 8, tzinfo=UTC), "0.1.0", "ab" * 32)
 
@@ -46,7 +43,9 @@ people = st.builds(
 def copied(draw):
     picture = draw(st.none() | st.binary(max_size=50))
     model = draw(st.binary(min_size=32, max_size=32)).hex()
-    template = Template(0, model, draw(st.floats(0, 1)), draw(st.sampled_from(Source)), draw(times), picture is not None)
+    template = Template(
+        0, model, draw(st.floats(0, 1)), draw(st.sampled_from(Source)), draw(times), picture is not None
+    )
     return Copied(template, embedding(draw(st.integers(0, 2**32))), picture)
 
 

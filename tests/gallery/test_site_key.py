@@ -57,7 +57,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path, mode):
         site_key.read(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"ab" * 31, b"ab" * 33, b"AB" * 32, b"ab" * 32 + b"\n\n", b"\0" * 32])
+@pytest.mark.parametrize("content", [b"ab" * 31, b"ab" * 33, b"AB" * 32, b"ab" * 32 + b"\n\n", b"\0" * 32])
 def test_what_is_not_a_key_is_refused_and_not_shown(tmp_path, content):
     path = tmp_path / "gallery.key"
     path.write_bytes(content)
@@ -114,3 +114,12 @@ def test_where_no_key_can_be_made_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(NoKeyError, match="no site key can be made there"):
         site_key.make(tmp_path / "file" / "gallery.key")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n"])
+def test_what_stands_in_for_a_missing_credential_is_no_key(tmp_path, content):
+    path = tmp_path / site_key.CREDENTIAL
+    path.write_bytes(content)
+    path.chmod(0o400)
+    with pytest.raises(NoKeyError, match=f"put it back as {site_key.SYSTEM_FILE}"):
+        site_key.read(path)

@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+from appliance.gallery import site_key
+
 UNITS = ("face-appliance", "face-appliance-tls")
 
 LARGEST_EXPOSURE = 1.9
@@ -73,3 +75,9 @@ def test_the_front_reaches_the_key_only_as_a_credential(root):
     front = (root / "systemd" / "stunnel.conf").read_text("utf-8")
     assert "LoadCredential=key.pem:/etc/face-appliance/tls/key.pem" in unit
     assert re.search(r"^key = (.*)$", front, re.MULTILINE)[1] == "/run/credentials/face-appliance-tls.service/key.pem"
+
+
+def test_the_site_key_is_a_credential_whose_absence_stops_nothing(root):
+    lines = (root / "systemd" / "face-appliance.service").read_text("utf-8").splitlines()
+    assert f"LoadCredential={site_key.CREDENTIAL}:{site_key.SYSTEM_FILE}" in lines
+    assert rf"SetCredential={site_key.CREDENTIAL}:\n" in lines
