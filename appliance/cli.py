@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance import __version__, audit, config, keys, state
+from appliance.access_control.options import add_explain, add_list, add_verify
 from appliance.benchmark.options import add_bench
 from appliance.calibrator.options import add_liveness, add_similarity
 from appliance.config import Config, ConfigError
@@ -134,8 +135,14 @@ def _parser() -> argparse.ArgumentParser:
     selftest.add_argument("--record", action="store_true", help=argparse.SUPPRESS)
     add_evaluate(command("evaluate", _evaluate, "Measure accuracy on labelled pictures."), positive)
     add_bench(command("bench", _bench, "Measure speed, start and memory here."), positive)
-    _add_calibrate(commands, command)
+    _add_rooms(commands, command, positive)
     return parser
+
+
+def _add_rooms(commands: Any, command: Callable[..., argparse.ArgumentParser], positive: Callable[[str], int]) -> None:
+    """The commands that have acts of their own."""
+    _add_calibrate(commands, command)
+    _add_door(commands, command, positive)
 
 
 def _add_calibrate(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -146,6 +153,18 @@ def _add_calibrate(commands: Any, command: Callable[..., argparse.ArgumentParser
     add_similarity(command("similarity", _calibrate_similarity, summary, group))
     summary = "From when on somebody before this device's camera is alive."
     add_liveness(command("liveness", _calibrate_liveness, summary, group))
+
+
+def _add_door(commands: Any, command: Callable[..., argparse.ArgumentParser], positive: Callable[[str], int]) -> None:
+    summary = "Who may pass: what the configured rules say."
+    acts = commands.add_parser("policy", help=summary, description=summary)
+    group = acts.add_subparsers(dest="act", required=True, metavar="ACT")
+    add_explain(command("explain", _explain_policy, "Which rule decides: a dry run that changes nothing.", group))
+    summary = "The record of decisions."
+    acts = commands.add_parser("decisions", help=summary, description=summary)
+    group = acts.add_subparsers(dest="act", required=True, metavar="ACT")
+    add_list(command("list", _list_decisions, "The newest entries, newest first.", group), positive)
+    add_verify(command("verify", _verify_decisions, "Whether it is whole; exit status 1 when it is not.", group))
 
 
 def _serve(options: argparse.Namespace, settings: Config) -> int:
@@ -299,6 +318,24 @@ def _calibrate_liveness(options: argparse.Namespace, settings: Config) -> int:
     from appliance.calibrator import commands
 
     return commands.liveness(options, settings)
+
+
+def _explain_policy(options: argparse.Namespace, settings: Config) -> int:
+    from appliance.caretaker import policy
+
+    return policy.explain(options, settings)
+
+
+def _list_decisions(options: argparse.Namespace, settings: Config) -> int:
+    from appliance.caretaker import decisions
+
+    return decisions.listing(options, settings)
+
+
+def _verify_decisions(options: argparse.Namespace, settings: Config) -> int:
+    from appliance.caretaker import decisions
+
+    return decisions.verification(options, settings)
 
 
 def _evaluate(options: argparse.Namespace, settings: Config) -> int:

@@ -102,8 +102,8 @@ class _Walk:
     def _out_of_place(self, entry: Entry) -> str | None:
         expected = self._sequence + 1
         if self._first and entry.sequence != expected:
-            missing = f"{expected}" if entry.sequence == expected + 1 else f"{expected} to {entry.sequence - 1}"
-            return f"{missing} missing before it" if entry.sequence > expected else "it does not belong here"
+            missing = entry.sequence > expected
+            return f"{_span(expected, entry.sequence - 1)} missing before it" if missing else "it does not belong here"
         if (self._first or entry.sequence == 1) and entry.previous != self._hash:
             return "it does not follow the entry before it"
         anchor = self._anchor
@@ -120,12 +120,14 @@ class _Walk:
 
     def _missing(self) -> str | None:
         if self._anchor and self._anchor.sequence > self._sequence:
-            return (
-                f"{self._sequence + 1} to {self._anchor.sequence} missing at the end: the anchor names the last of them"
-            )
+            return f"{_span(self._sequence + 1, self._anchor.sequence)} missing at the end, by the anchor"
         if self._first > self._expired + 1:
-            return f"{self._expired + 1} to {self._first - 1} missing at the beginning: they had not expired"
+            return f"{_span(self._expired + 1, self._first - 1)} missing at the beginning, and had not expired"
         return None
+
+
+def _span(first: int, last: int) -> str:
+    return f"{first}" if first == last else f"{first} to {last}"
 
 
 def _misfiled(segment: Segment, number: int, entry: Entry) -> str | None:

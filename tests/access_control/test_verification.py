@@ -126,7 +126,7 @@ def test_a_file_that_is_missing_in_the_middle_is_found(written):
 def test_a_file_that_is_missing_at_the_beginning_is_found(written):
     for segment in segments(written)[:2]:
         segment.path.unlink()
-    assert verify(written).problem == "1 to 6 missing at the beginning: they had not expired"
+    assert verify(written).problem == "1 to 6 missing at the beginning, and had not expired"
 
 
 def test_more_than_what_expired_may_not_be_missing(written):
@@ -134,7 +134,7 @@ def test_more_than_what_expired_may_not_be_missing(written):
     assert verify(written).first == 4
     assert verify(written).sound
     segments(written)[0].path.unlink()
-    assert verify(written).problem == "4 to 6 missing at the beginning: they had not expired"
+    assert verify(written).problem == "4 to 6 missing at the beginning, and had not expired"
 
 
 def test_an_end_that_was_cut_off_is_found_by_an_anchor_alone(written):
@@ -142,7 +142,7 @@ def test_an_end_that_was_cut_off_is_found_by_an_anchor_alone(written):
     last = segments(written)[-1]
     last.path.write_bytes(b"".join(lines(last)[:-1]))
     assert verify(written).sound
-    assert verify(written, anchor).problem == "12 to 12 missing at the end: the anchor names the last of them"
+    assert verify(written, anchor).problem == "12 missing at the end, by the anchor"
     last.path.unlink()
     assert verify(written).sound
     assert not verify(written, anchor).sound
@@ -153,7 +153,7 @@ def test_all_of_it_gone_is_found_by_an_anchor(written):
     for segment in segments(written):
         segment.path.unlink()
     assert verify(written).sound
-    assert verify(written, anchor).problem == "1 to 12 missing at the end: the anchor names the last of them"
+    assert verify(written, anchor).problem == "1 to 12 missing at the end, by the anchor"
 
 
 def test_a_record_that_was_written_anew_is_found_by_an_anchor(written, tmp_path):
