@@ -1,1 +1,1 @@
-"""Who looks after the people of a device from its command line: `appliance people`."""
+"""Who looks after a device from its command line: its people, the policy of its door, the record of decisions."""

@@ -106,7 +106,7 @@ def test_where_nothing_is_recorded_nothing_is_made(run, tmp_path):
     assert not (tmp_path / "state").exists()
 
 
-@pytest.mark.parametrize("arguments", [["verify", "--anchor", "3"], ["list", "--count", "0"], [], ["forget"]])
+@pytest.mark.parametrize("arguments", [["verify", "--anchor", "3"], ["list", "--count", "0"], []])
 def test_wrong_usage_is_told(run, arguments):
     done = run("decisions", *arguments)
     assert (done.returncode, done.stdout) == (2, "")

@@ -1,5 +1,6 @@
 """`appliance policy explain`: what each rule says of who might come, and which decided."""
 
+import argparse
 import json
 from datetime import UTC, date, datetime, timedelta
 
@@ -10,6 +11,8 @@ from appliance.access_control.policy import RULES
 from appliance.access_control.record import Record
 from appliance.access_control.ruling import Reason
 from appliance.access_control.situation import ClockState, Direction
+from appliance.caretaker import policy
+from appliance.config import load
 from appliance.gallery import site_key
 from appliance.gallery.gallery import FILE, Gallery
 from appliance.gallery.matching import Outcome
@@ -54,14 +57,21 @@ def ada(tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def explained(run):
-    """What a dry run says, as JSON."""
+def parsed(*arguments):
+    parser = argparse.ArgumentParser()
+    options.add_explain(parser)
+    return parser.parse_args(arguments)
 
-    def explain(config, *arguments):
-        done = run("policy", "explain", "--config", config, "--json", *arguments)
-        assert (done.returncode, done.stderr) == (0, "")
-        return json.loads(done.stdout)
+
+@pytest.fixture
+def explained(capsys):
+    """What a dry run says, as JSON, without the start of a process each time."""
+
+    def explain(path, *arguments):
+        assert policy.explain(parsed("--json", *arguments), load(path, {})) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        return json.loads(out)
 
     return explain
 
@@ -188,10 +198,11 @@ def test_without_a_time_it_is_now_by_this_clock(explained, tmp_path):
         ["--valid-from", "soon"],
     ],
 )
-def test_what_cannot_be_supposed_is_wrong_usage(run, arguments):
-    done = run("policy", "explain", *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[-1].startswith("appliance policy explain: error: ")
+def test_what_cannot_be_supposed_is_wrong_usage(capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        parsed(*arguments)
+    assert caught.value.code == 2
+    assert "error: " in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_words_are_those_of_the_rules():
