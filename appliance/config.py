@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -23,6 +24,9 @@ RestrictablePath = Literal[
     "/facefeatures",
     "/identify",
 ]
+
+NOT_SHOWN = ("webhook.url", "webhook.secret_file", "mqtt.password_file")
+"""Whose mistakes may be secrets that stand in the wrong place."""
 
 
 class ConfigError(Exception):
@@ -325,40 +329,89 @@ class DoorSection(Section):
 
 
 class RelaySection(Section):
-    """A relay on the device's own pins; it opens for granted decisions."""
+    """A relay on the device's own pins, on for a moment for each decision that grants."""
 
     pin: int | None = Field(default=None, ge=0, le=53, description="GPIO (BCM) number; unset: no relay.")
-    active_high: bool = Field(default=True, description="Whether the relay is on when the pin is high.")
-    pulse_s: float = Field(default=3.0, ge=0.1, le=30, description="How long it is on.")
+    active_high: bool = Field(default=True, description="false: the relay is on when the pin is low.")
+    pulse_s: float = Field(
+        default=3.0, ge=0.1, le=30, description="How long it is on; another decision meanwhile begins it anew."
+    )
+
+
+def _is_a_path(path: Path) -> Path:
+    """A secret that stands where its file should be named would be printed and logged like any path."""
+    if path.name.startswith("whsec_"):
+        raise ValueError("the name of a file that has the secret, not the secret")
+    return path
+
+
+def _can_be_asked_for(host: str) -> str:
+    """The name service takes it (RFC 1035: labels of 1 to 63 bytes)."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError("no host has such a name") from None
+    return host
+
+
+def _can_be_posted_to(url: str) -> str:
+    """It has a host and a port, and nothing that the log or a redirect could give away."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if not parts.hostname or port == 0:
+        raise ValueError("it needs a host, and a port of 1 to 65535 if any")
+    if parts.username is not None or parts.fragment:
+        raise ValueError("a user name, a password or a fragment (#) has no place in it")
+    _can_be_asked_for(parts.hostname)
+    return url
 
 
 class WebhookSection(Section):
-    """Decisions, posted to another system and signed."""
+    """Decisions, posted to another system and signed (Standard Webhooks)."""
 
-    url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = Field(
+    url: Annotated[str, Field(pattern=r"^https?://[!-~]+$"), AfterValidator(_can_be_posted_to)] | None = Field(
         default=None, description="Where to; unset: nowhere."
     )
-    secret_file: Annotated[Path, Field(strict=False)] | None = Field(
-        default=None, description="Its secret (Standard Webhooks, whsec_…); unset: systemd's credential webhook-secret."
+    secret_file: Annotated[Path, Field(strict=False), AfterValidator(_is_a_path)] | None = Field(
+        default=None,
+        description="Its secret, whsec_ and base64, which nobody else may read; unset: systemd's credential webhook-secret.",
     )
-    timeout_s: float = Field(default=5, gt=0, le=60, description="Longest wait for its answer.")
-    give_up_s: float = Field(default=600, ge=0, le=86_400, description="How long it is tried again.")
+    ca_file: Annotated[Path, Field(strict=False)] | None = Field(
+        default=None, description="Certificates (PEM) that are trusted instead of the system's."
+    )
+    timeout_s: float = Field(
+        default=5, ge=0.1, le=60, description="Longest wait for an answer, from the first byte to it."
+    )
+    give_up_s: float = Field(
+        default=600, ge=0, le=86_400, description="How long a decision is posted again, if need be; 0: once."
+    )
     waiting: int = Field(
         default=256, ge=1, le=10_000, description="Decisions that may wait; then the oldest is dropped."
     )
 
 
 class MqttSection(Section):
-    """Decisions and health, published to an MQTT broker."""
+    """Decisions and health, published to an MQTT 5 broker."""
 
-    host: HostName | None = Field(default=None, description="The broker; unset: none.")
-    port: int = Field(default=1883, ge=1, le=65535, description="Usually 1883, with TLS 8883.")
-    tls: bool = Field(default=False, description="true: by TLS, with a certificate that the system trusts.")
-    username: str | None = Field(default=None, description="Unset: without a name.")
-    password_file: Annotated[Path, Field(strict=False)] | None = Field(
-        default=None, description="Unset: systemd's credential mqtt-password, if there is one."
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]+$"), AfterValidator(_can_be_asked_for)] | None = Field(
+        default=None, description="The broker; unset: none."
     )
-    prefix: Annotated[str, Field(pattern=r"^[^#+\x00]{1,64}$")] = Field(
+    port: int = Field(default=1883, ge=1, le=65535, description="Usually 1883, with TLS 8883.")
+    tls: bool = Field(default=False, description="true: by TLS.")
+    ca_file: Annotated[Path, Field(strict=False)] | None = Field(
+        default=None, description="Certificates (PEM) that are trusted instead of the system's."
+    )
+    username: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]+$")] | None = Field(
+        default=None, description="Unset: without a name."
+    )
+    password_file: Annotated[Path, Field(strict=False)] | None = Field(
+        default=None,
+        description="Its password, which nobody else may read; unset: systemd's credential mqtt-password, if there is one.",
+    )
+    prefix: Annotated[str, Field(pattern=r"^[^$#+\x00][^#+\x00]{0,63}$")] = Field(
         default="face-appliance", description="Topics begin with it; the device's id follows."
     )
     home_assistant: bool = Field(default=True, description="Announced to Home Assistant (MQTT discovery).")
@@ -458,6 +511,7 @@ def _mistakes(error: ValidationError) -> Iterator[str]:
         location = [str(part) for part in mistake["loc"]]
         field = ".".join(location[:2]) if len(location) > 2 and not location[2].isdigit() else ".".join(location)
         reason = "unknown key" if mistake["type"] == "extra_forbidden" else mistake["msg"]
-        reasons.setdefault(field, []).append(f"{reason} (got {mistake['input']!r})" if len(location) > 1 else reason)
+        shown = len(location) > 1 and field not in NOT_SHOWN
+        reasons.setdefault(field, []).append(f"{reason} (got {mistake['input']!r})" if shown else reason)
     for field, found in reasons.items():
         yield f"{field}: {' or '.join(dict.fromkeys(found))}"

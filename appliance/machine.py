@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -45,6 +45,8 @@ from appliance.imaging.decode import EncodedPicture
 from appliance.keys import KeyStore
 from appliance.observation.events import Broadcast
 from appliance.observation.observer import Observer
+from appliance.outputs.output import Output
+from appliance.outputs.outputs import Outputs
 from appliance.supervision import ServiceManager, Supervisor, Watchdog
 from appliance.vision import loading, selftest
 from appliance.vision.engine import EnginePool, FaceEngine
@@ -72,6 +74,9 @@ LOAN_SECONDS = 120.0
 
 CAMERA_STOP_SECONDS = 0.5
 """How long the camera may take to close at the stop; the process ends without it otherwise."""
+
+OUTPUTS_STOP_SECONDS = 1.0
+"""How long the ways out may take to end: the relay is off at once, MQTT says goodbye in 0.3 s."""
 
 GOODBYE_SECONDS = 1.0
 """How long the LAN may take to hear that the device is gone; three packets within 0.3 s do it."""
@@ -122,6 +127,7 @@ class Machine:
             self._keys.problem,
             lambda: state.full(self._state),
             points=self._calibration.problem,
+            outputs=lambda: self._outputs.problems(),
         )
         usable = self._camera or NoCamera()
         streams = Streams(
@@ -142,6 +148,7 @@ class Machine:
                 "stream_viewers": ("Open picture streams.", lambda: streams.viewers.taken),
                 "event_listeners": ("Open event streams.", lambda: streams.listeners.taken),
             },
+            lambda: self._outputs.tallies(),
         )
         access = Access(self._keys, Attempts(), everyone=config.access.open, loopback=config.access.loopback)
         app = FaceApi(
@@ -174,11 +181,14 @@ class Machine:
                 f"server.host {error} lets others in and there is no key: `appliance keys add NAME`, or access.open = true"
             ) from error
         self._lan = self._advertisement()
+        device_id = identity.device_id(self._state)
+        self._outputs = Outputs(outputs(config, device_id, health.report))
         self._pulse = Pulse(self._http.addresses[0], self._http.port)
         self._watchdog = Watchdog(self._manager, [self._pulse.trouble, self._hanging_engine, self._blind_camera])
 
     def run(self) -> int:
         """Works until a signal or a dead worker ends it; returns the exit status."""
+        self._outputs.start(self._supervisor.start)  # first: a relay that a killed process left on goes off
         self._supervisor.start("http", self._http.run)
         log.info("listening on http://%s:%d, models are loading", self._config.server.host, self._http.port)
         if self._config.server.front_port is not None:
@@ -201,6 +211,7 @@ class Machine:
         self._ring.close()
         self._observer.stop()
         self._http.stop()
+        self._outputs.stop(OUTPUTS_STOP_SECONDS)
         if self._camera:
             self._camera.stop(CAMERA_STOP_SECONDS)
         if announcing:
@@ -330,6 +341,35 @@ def shipped_point(kind: Kind, file: ModelFile) -> Mapping[str, Any]:
     assert point is not None
     known = {"wanted": {"fmr": point.fmr}, "counts": {"impostor_pairs": point.impostor_pairs}}
     return {"threshold": point.cosine, **unknown, **known}
+
+
+def outputs(config: Config, device_id: str, health: Callable[[], Mapping[str, Any]]) -> Iterator[Output]:
+    """The ways out that are configured; of the others nothing is loaded. Call before there are other threads."""
+    relay, webhook, mqtt = config.relay, config.webhook, config.mqtt
+    if relay.pin is not None:
+        from appliance.outputs.relay import Relay
+
+        yield Relay(relay.pin, active_high=relay.active_high, pulse_s=relay.pulse_s)
+    if webhook.url is not None:
+        from appliance.outputs.webhook import Webhook
+
+        yield Webhook(
+            webhook.url,
+            secret_file=webhook.secret_file,
+            authority=webhook.ca_file,
+            timeout_s=webhook.timeout_s,
+            give_up_s=webhook.give_up_s,
+            most_waiting=webhook.waiting,
+        )
+    if mqtt.host is not None:
+        from appliance.outputs.mqtt import Broker
+        from appliance.outputs.publisher import Publisher
+
+        broker = Broker(mqtt.host, mqtt.port, mqtt.tls, mqtt.ca_file, mqtt.username)
+        name = config.lan.name or f"Face Appliance {device_id[:6]}"
+        introduction = {"name": name, "model": identity.board(), "version": __version__}
+        told = introduction if mqtt.home_assistant else None
+        yield Publisher(broker, mqtt.password_file, mqtt.prefix, device_id, health, told)
 
 
 def camera_loop(section: CameraSection, ring: Ring, *, demonstrate: bool) -> CameraLoop | None:

@@ -1,8 +1,8 @@
 """How the device is, for people, for monitors and for the live page."""
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import bottle
 
@@ -10,6 +10,19 @@ from appliance.api import answers
 from appliance.camera.condition import Trouble
 from appliance.camera.loop import CameraState
 from appliance.faults import Fault, ResultCode
+
+
+class Problem(Protocol):
+    """What is wrong with a part, in constant words: its name, a word for programs, a sentence for people."""
+
+    @property
+    def part(self) -> str: ...
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
 
 
 class Health:
@@ -24,12 +37,13 @@ class Health:
         clock: Callable[[], float] = time.monotonic,
         *,
         points: Callable[[], str | None] = lambda: None,
+        outputs: Callable[[], Sequence[Problem]] = tuple,
     ) -> None:
         """`camera` is None for a device without one; `models` gives what is wrong with each, and is empty while they load;
-        `keys` gives what is wrong with them, `points` what is wrong with the operating points, and `full` says whether the
-        disk is.
+        `keys` gives what is wrong with them, `points` what is wrong with the operating points, `outputs` what is wrong
+        with the ways out, and `full` says whether the disk is.
         """
-        self._points = points
+        self._points, self._outputs = points, outputs
         self._camera, self._models, self._keys, self._full, self._clock = camera, models, keys, full, clock
         self._started = clock()
 
@@ -50,6 +64,7 @@ class Health:
             *self._about_points(),
             *self._about_disk(),
             *_about_camera(camera),
+            *(_reason(problem.part, problem.state, problem.text) for problem in self._outputs()),
         ]
         starting = {"loading", Trouble.STARTING.value}
         status = "ok" if not reasons else "starting" if all(r["state"] in starting for r in reasons) else "fault"

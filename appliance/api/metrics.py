@@ -1,6 +1,7 @@
 """Figures for Prometheus."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
 import bottle
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
@@ -15,6 +16,19 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10
 """Bounds of the histograms: a stage takes from 1 ms here to some 100 ms on a small board, a queued request at most 10 s."""
 
 
+class Tally(Protocol):
+    """What became of the decisions that were to go out one way."""
+
+    @property
+    def delivered(self) -> int: ...
+
+    @property
+    def dropped(self) -> int: ...
+
+    @property
+    def waiting(self) -> int: ...
+
+
 class Metrics:
     """Counts requests, and shows the state of the parts when it is asked."""
 
@@ -22,8 +36,9 @@ class Metrics:
         self,
         camera: Callable[[], CameraState] | None,
         gauges: Mapping[str, tuple[str, Callable[[], float]]],
+        outputs: Callable[[], Mapping[str, Tally]] = dict,
     ) -> None:
-        """`gauges`: name -> what it says, and its value now."""
+        """`gauges`: name -> what it says, and its value now; `outputs`: by name what became of the decisions."""
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "appliance_requests", "Requests.", ("method", "endpoint", "status", "code"), registry=self._registry
@@ -39,7 +54,7 @@ class Metrics:
             registry=self._registry,
         )
         ProcessCollector(registry=self._registry)
-        self._registry.register(_Now(camera, gauges))
+        self._registry.register(_Now(camera, gauges, outputs))
 
     def answered(
         self, method: str, endpoint: str, status: str, code: str, seconds: float, stages: Mapping[str, float]
@@ -67,14 +82,29 @@ class _Now(Collector):
         self,
         camera: Callable[[], CameraState] | None,
         gauges: Mapping[str, tuple[str, Callable[[], float]]],
+        outputs: Callable[[], Mapping[str, Tally]],
     ) -> None:
-        self._camera, self._gauges = camera, gauges
+        self._camera, self._gauges, self._outputs = camera, gauges, outputs
 
     def collect(self) -> Iterable[Metric]:
         for name, (text, value) in self._gauges.items():
             yield GaugeMetricFamily(f"appliance_{name}", text, value())
         if self._camera is not None:
             yield from _camera_metrics(self._camera())
+        yield from _output_metrics(self._outputs())
+
+
+def _output_metrics(tallies: Mapping[str, Tally]) -> Iterable[Metric]:
+    delivered = CounterMetricFamily("appliance_output_delivered", "Decisions handed over.", labels=("output",))
+    dropped = CounterMetricFamily(
+        "appliance_output_dropped", "Decisions given up: too late, too many.", labels=("output",)
+    )
+    waiting = GaugeMetricFamily("appliance_output_waiting", "Decisions to be handed over.", labels=("output",))
+    for name, tally in tallies.items():
+        delivered.add_metric((name,), tally.delivered)
+        dropped.add_metric((name,), tally.dropped)
+        waiting.add_metric((name,), tally.waiting)
+    return (delivered, dropped, waiting)
 
 
 def _camera_metrics(state: CameraState) -> Iterable[Metric]:

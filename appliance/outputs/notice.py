@@ -12,7 +12,7 @@ def of(signed: Signed) -> dict[str, Any]:
     return {
         "id": decision.id,
         "device": decision.device,
-        "result": "granted" if decision.granted else "denied",
+        "result": decision.result,
         "reason": decision.reason,
         "person": decision.person,
         "direction": decision.direction.value,

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 from appliance.access_control.decision import Signed
 from appliance.outputs.output import Output, Problem, Tally
@@ -11,7 +11,7 @@ from appliance.outputs.output import Output, Problem, Tally
 class Outputs:
     """Tells each output of each decision; none of them keeps the caller or another output waiting."""
 
-    def __init__(self, outputs: Sequence[Output] = ()) -> None:
+    def __init__(self, outputs: Iterable[Output] = ()) -> None:
         self._outputs = tuple(outputs)
         self._threads: list[threading.Thread] = []
 

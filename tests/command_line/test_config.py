@@ -246,6 +246,23 @@ def test_a_mistake_says_what_was_found(written, text, line):
         ("access", "loopback", "0"),
         ("access", "origins", '"https://door.example"'),
         ("server", "front_port", "65536"),
+        ("relay", "pin", "54"),
+        ("relay", "pin", '"GPIO17"'),
+        ("relay", "pulse_s", "0"),
+        ("webhook", "url", '"ftp://door.example"'),
+        ("webhook", "url", '"https://"'),
+        ("webhook", "url", '"https://door.example:70000/"'),
+        ("webhook", "url", '"https://a..b/"'),
+        ("webhook", "url", '"https://door.example/a b"'),
+        ("webhook", "url", '"https://door.example/#x"'),
+        ("webhook", "timeout_s", "0"),
+        ("webhook", "waiting", "0"),
+        ("mqtt", "host", '"mqtt://broker"'),
+        ("mqtt", "host", '"a..b"'),
+        ("mqtt", "port", "0"),
+        ("mqtt", "username", '""'),
+        ("mqtt", "prefix", '"doors/#"'),
+        ("mqtt", "prefix", '"$SYS"'),
         ("state", "folder", "3"),
         ("log", "level", '"INFO"'),
     ],
@@ -272,6 +289,21 @@ def test_a_value_of_the_wrong_type_or_out_of_range_is_refused(written, section, 
 def test_what_is_no_name_and_no_origin_is_refused(written, key, value):
     told = mistakes(written(f'[access]\n{key} = ["{value}"]\n'))
     assert [line.split(": ")[0] for line in told] == [f"access.{key}.0"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("webhook.url", "https://door:hunter2@door.example/"),
+        ("webhook.url", "https://door.example:hunter2/"),
+        ("webhook.secret_file", "whsec_hunter2"),
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_repeated(written, key, value):
+    section, _, name = key.partition(".")
+    (told,) = mistakes(written(f'[{section}]\n{name} = "{value}"\n'))
+    assert told.startswith(f"{key}: Value error, ")
+    assert "hunter2" not in told
 
 
 @pytest.mark.parametrize(
