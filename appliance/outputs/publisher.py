@@ -97,7 +97,8 @@ class Publisher:
         """One connection, from its begin to its end."""
         try:
             will = f"{self._base}/status"
-            connection = Connection(self._broker, self._password(), f"face-appliance-{self._device}", will)
+            password = secret.read(self._password_file, CREDENTIAL)
+            connection = Connection(self._broker, password, f"face-appliance-{self._device}", will)
             try:
                 connection.open(lambda: self._waiting.closed)
                 self._connected()
@@ -150,12 +151,6 @@ class Publisher:
     def _condition(self) -> bytes:
         report = self._health()
         return _json({"status": report["status"], "reasons": report["reasons"]})
-
-    def _password(self) -> str | None:
-        """Raises SecretError; None when nothing says where one is."""
-        if self._password_file is None and not secret.is_there(CREDENTIAL):
-            return None
-        return secret.read(self._password_file, CREDENTIAL)
 
     def _connected(self) -> None:
         log.info("mqtt: connected to %s:%d", self._broker.host, self._broker.port)

@@ -11,36 +11,38 @@ class SecretError(Exception):
     """There is no usable secret; the text says why and what to do, and has nothing of its content."""
 
 
-def read(configured: Path | None, credential: str) -> str:
-    """The one line of `configured`, or when that is None of `$CREDENTIALS_DIRECTORY/credential` (systemd.exec(5)).
+def read(configured: Path | None, credential: str) -> str | None:
+    """The one line of `configured`, or when that is None of `$CREDENTIALS_DIRECTORY/credential` (systemd.exec(5)); None when
+    nothing is configured and that is not there, or blank: the unit's stand-in for a file that is missing.
 
-    Raises SecretError: it is not there, or others can read it.
+    Raises SecretError: it cannot be read, others can read it, or it has not one line.
     """
     path = configured or _credential(credential)
+    if path is None:
+        return None
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(MOST_BYTES + 1)
+    except FileNotFoundError as error:
+        if configured is None:
+            return None
+        raise SecretError(f"{path}: {error.strerror}") from error
     except OSError as error:
         raise SecretError(f"{path}: {error.strerror}") from error
     if mode & 0o007:
         raise SecretError(f"{path} can be read by everybody: chmod o= {path}")
     try:
         text = content.decode("utf-8").strip()
-    except UnicodeDecodeError:
-        text = ""
+    except UnicodeDecodeError as error:
+        raise SecretError(f"{path} is no text") from error
+    if configured is None and not text:
+        return None
     if not text or len(content) > MOST_BYTES or "\n" in text:
         raise SecretError(f"{path} has not one line")
     return text
 
 
-def is_there(credential: str) -> bool:
-    """Whether systemd has handed this credential over."""
-    return "CREDENTIALS_DIRECTORY" in os.environ and _credential(credential).exists()
-
-
-def _credential(name: str) -> Path:
+def _credential(name: str) -> Path | None:
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if folder is None:
-        raise SecretError(f"no file is configured, and systemd has no credential {name}")
-    return Path(folder) / name
+    return None if folder is None else Path(folder) / name

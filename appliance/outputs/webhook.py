@@ -111,10 +111,13 @@ class Webhook:
         return None
 
     def _posted(self, told: Told) -> Reply:
+        found = secret.read(self._secret_file, CREDENTIAL)
+        if found is None:
+            raise SecretError(f"no webhook.secret_file is configured, and systemd has no credential {CREDENTIAL}")
         try:
-            key = standard_webhooks.key(secret.read(self._secret_file, CREDENTIAL))
+            key = standard_webhooks.key(found)
         except ValueError as error:
-            raise SecretError(str(error)) from error
+            raise SecretError(str(error)) from None
         facts = notice.of(told.signed)
         document = {"type": "access.decision", "timestamp": facts["issued"], "data": facts}
         body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

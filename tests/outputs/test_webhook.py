@@ -262,6 +262,19 @@ def test_the_secret_may_be_a_credential_of_systemd(webhook, secret_file, tmp_pat
         assert delivered(output, 1)
 
 
+@pytest.mark.parametrize("content", [None, "\n"])
+def test_without_a_credential_nothing_leaves(webhook, tmp_path, monkeypatch, content):
+    if content:
+        (tmp_path / "webhook-secret").write_text(content, "ascii")
+        (tmp_path / "webhook-secret").chmod(0o440)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    with Receiver() as receiver, running(webhook(receiver.url, secret_file=None, give_up_s=0)) as output:
+        output.tell(signed())
+        assert dropped(output, 1)
+        assert output.problem().state == "webhook_no_secret"
+        assert receiver.requests == []
+
+
 @pytest.mark.parametrize("content", [None, b"", b"not a secret", b"whsec_x\nwhsec_y", b"\xff\xfe", b"x" * 5000])
 def test_without_a_usable_secret_nothing_leaves(webhook, secret_file, content):
     if content is None:

@@ -81,3 +81,10 @@ def test_the_site_key_is_a_credential_whose_absence_stops_nothing(root):
     lines = (root / "systemd" / "face-appliance.service").read_text("utf-8").splitlines()
     assert f"LoadCredential={site_key.CREDENTIAL}:{site_key.SYSTEM_FILE}" in lines
     assert rf"SetCredential={site_key.CREDENTIAL}:\n" in lines
+
+
+@pytest.mark.parametrize("name", ["webhook-secret", "mqtt-password"])
+def test_the_secrets_of_the_outputs_are_credentials_whose_absence_stops_nothing(root, name):
+    lines = (root / "systemd" / "face-appliance.service").read_text("utf-8").splitlines()
+    assert f"LoadCredential={name}:/etc/face-appliance/{name}" in lines
+    assert rf"SetCredential={name}:\n" in lines
