@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import appliance_models
 
-from appliance import __version__, audit, identity, keys, memory, state
+from appliance import __version__, audit, doorway, identity, keys, memory, state
+from appliance.access_control.clock import Clock
 from appliance.access_control.rules import Rules
 from appliance.access_control.schedule import Schedule
 from appliance.access_control.situation import ClockState
@@ -40,7 +41,9 @@ from appliance.camera.replay import DEMONSTRATION, Replay
 from appliance.camera.source import FrameSource, Ring
 from appliance.camera.v4l2 import V4l2Camera
 from appliance.config import CameraSection, Config, ConfigError, DoorSection, EngineSection
+from appliance.doorway import Doorway
 from appliance.faults import Fault, ResultCode
+from appliance.gallery.threshold import Point
 from appliance.imaging.decode import EncodedPicture
 from appliance.keys import KeyStore
 from appliance.observation.events import Broadcast
@@ -110,7 +113,11 @@ class Machine:
         max_body = config.server.max_body_mib * 2**20
         intake = Intake(max_body, int(config.server.max_megapixels * 1e6))
         multi = config.liveness.mode == "multi"
-        restricted = {*config.access.restricted, *([] if multi else ["/liveness/multiframe"])}
+        restricted = {
+            *config.access.restricted,
+            *([] if multi else ["/liveness/multiframe"]),
+            *([] if config.gallery.enabled else doorway.RULES),
+        }
         self._ring = Ring()
         self._camera = camera_loop(config.camera, self._ring, demonstrate=demonstrate)
         camera_state = self._camera.state if self._camera else None
@@ -121,6 +128,23 @@ class Machine:
         self._state = state.folder(config.state.folder)
         self._keys = KeyStore(self._state / keys.FILE)
         self._calibration = CalibrationStore(self._state / calibration_file.FILE)
+        usable = self._camera or NoCamera()
+        live = Live(self._engines, usable, self._ring)
+        self._clock = Clock()
+        self._doorway = Doorway(
+            config.gallery,
+            self._state,
+            self._engines,
+            lambda: self._choice,
+            model_folder(config.engine),
+            self._similarity_point,
+            intake,
+            live,
+            broadcast,
+            self._clock,
+            alive=multi,
+            good_enough=ClockState(config.door.clock),
+        )
         health = self._health = Health(
             camera_state,
             self._model_faults,
@@ -128,8 +152,8 @@ class Machine:
             lambda: state.full(self._state),
             points=self._calibration.problem,
             outputs=lambda: self._outputs.problems(),
+            gallery=self._doorway.register.problem,
         )
-        usable = self._camera or NoCamera()
         streams = Streams(
             usable,
             self._ring,
@@ -147,6 +171,7 @@ class Machine:
                 "engine_queue": ("Requests that wait for an engine.", lambda: self._engines.queue),
                 "stream_viewers": ("Open picture streams.", lambda: streams.viewers.taken),
                 "event_listeners": ("Open event streams.", lambda: streams.listeners.taken),
+                **self._doorway.gauges,
             },
             lambda: self._outputs.tallies(),
         )
@@ -154,7 +179,10 @@ class Machine:
         app = FaceApi(
             Documented(self._engines, intake, self._facts),
             Features(self._engines, intake),
-            Live(self._engines, usable, self._ring),
+            self._doorway.people,
+            self._doorway.enrol,
+            self._doorway.identify,
+            live,
             streams,
             health,
             metrics,
@@ -201,6 +229,8 @@ class Machine:
         if self._camera:
             self._supervisor.start("camera", self._camera.run)
             self._supervisor.start("observer", self._observer.run)
+        if self._config.gallery.enabled:
+            self._supervisor.start("gallery", self._doorway.run)
         if self._manager.watches:
             self._supervisor.start("pulse", self._pulse.run)
         status = self._supervisor.wait(self._tick, TICK_SECONDS)
@@ -212,6 +242,7 @@ class Machine:
         self._observer.stop()
         self._http.stop()
         self._outputs.stop(OUTPUTS_STOP_SECONDS)
+        self._doorway.stop()
         if self._camera:
             self._camera.stop(CAMERA_STOP_SECONDS)
         if announcing:
@@ -251,13 +282,21 @@ class Machine:
         while not (self._engines.quiet(ASIDE_SECONDS) or self._ring.closed):
             pass
 
+    def _similarity_point(self, file: ModelFile) -> Point:
+        """The operating point of an embedder: this device's own, or the shipped one."""
+        facts = self._calibration.facts(Kind.SIMILARITY, file.sha256, shipped_point(Kind.SIMILARITY, file))
+        assert file.operating_point is not None
+        return Point(facts["threshold"], facts["wanted"].get("fmr", file.operating_point.fmr))
+
     def _model_faults(self) -> Mapping[str, Fault | None]:
         return {str(role): chosen if isinstance(chosen, Fault) else None for role, chosen in self._choice.items()}
 
     def _load(self) -> None:
         section = self._config.engine
         thresholds = self._calibration.thresholds
-        choice, first = first_engine(section, thresholds)
+        if self._config.gallery.enabled:
+            self._doorway.open()  # before the models are chosen: it may have been made with one of them
+        choice, first = first_engine(section, thresholds, self._doorway.embedder())
         count = engine_count(section)
         others = (loading.build(choice, section.threads, thresholds=thresholds) for _ in range(count - 1))
         self._engines.fill([first, *others])
@@ -404,20 +443,34 @@ def camera_source(section: CameraSection, *, demonstrate: bool) -> FrameSource |
 
 
 def first_engine(
-    section: EngineSection, thresholds: Callable[[], Thresholds] = lambda: SHIPPED
+    section: EngineSection, thresholds: Callable[[], Thresholds] = lambda: SHIPPED, made_with: str | None = None
 ) -> tuple[Choice, FaceEngine]:
     """The models that serve on this device (verified, the fastest precision of each, proven on the bundled portrait), and
-    an engine of them. `thresholds` gives the device's own operating points.
+    an engine of them. `thresholds` gives the device's own operating points. `made_with` is the sha256 of the embedder of the
+    gallery's templates: "auto" takes that one, if it is there.
     """
     folder = model_folder(section)
-    precisions = {Role.DETECTOR: section.detector, Role.EMBEDDER: section.embedder, Role.LIVENESS: section.liveness}
     try:
-        choice = loading.choose(ModelStore.open(folder), precisions, section.threads)
+        store = ModelStore.open(folder)
+        precisions = {
+            Role.DETECTOR: section.detector,
+            Role.EMBEDDER: embedder_precision(section, store, made_with),
+            Role.LIVENESS: section.liveness,
+        }
+        choice = loading.choose(store, precisions, section.threads)
         recorded = selftest.read(folder / SELFTEST)
         return loading.proven(choice, portrait(folder), recorded, section.threads, thresholds)
     except ModelError as error:
         choice = loading.unusable(error)
         return choice, loading.build(choice, section.threads)
+
+
+def embedder_precision(section: EngineSection, store: ModelStore, made_with: str | None) -> str:
+    """The configured precision; instead of "auto" that of the embedder `made_with` (sha256), if it is there."""
+    if section.embedder != "auto":
+        return section.embedder
+    files = (file for file in store.models if file.role is Role.EMBEDDER and file.sha256 == made_with)
+    return next((file.precision for file in files), "auto")
 
 
 def models_of(choice: Choice) -> list[dict[str, str]]:

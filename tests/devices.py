@@ -13,9 +13,11 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import appliance_models
 from client import ELSEWHERE, HOST, Client, from_elsewhere
 from waitress.channel import HTTPChannel
 
+from appliance.access_control.clock import Clock
 from appliance.api.access import Access
 from appliance.api.app import FaceApi
 from appliance.api.attempts import Attempts
@@ -33,12 +35,16 @@ from appliance.api.streams import Snapshots, Streams
 from appliance.camera.condition import Inspector
 from appliance.camera.loop import CameraLoop
 from appliance.camera.source import FrameSource, Ring
+from appliance.config import GallerySection
+from appliance.doorway import Doorway
+from appliance.gallery.threshold import Point
 from appliance.keys import KeyStore
 from appliance.observation.events import Broadcast
 from appliance.observation.observer import Observer
 from appliance.vision import loading
 from appliance.vision.engine import EnginePool, FaceEngine
 from appliance.vision.loading import Choice
+from appliance.vision.store import ModelFile
 
 MAX_BODY = 8 * 2**20
 MAX_PIXELS = 40_000_000
@@ -48,6 +54,12 @@ DEADLINE = 30.0
 
 
 T = TypeVar("T")
+
+
+def shipped_point(file: ModelFile) -> Point:
+    """The operating point that an embedder comes with."""
+    assert file.operating_point is not None
+    return Point(file.operating_point.cosine, file.operating_point.fmr)
 
 
 class Device:
@@ -77,7 +89,13 @@ class Device:
         full: bool = False,
         hosts: Collection[str] = (),
         origins: Collection[str] = (),
+        gallery: Path | None = None,
+        section: GallerySection | None = None,
+        choice: Choice | None = None,
+        alive: bool = False,
+        clock: Clock | None = None,
     ) -> None:
+        """`gallery` is the folder that it and its key are kept in; `choice` are the models of the engines."""
         store = KeyStore(keys or Path("/nowhere/keys.json"))
         self.ring = Ring()
         self.camera = CameraLoop(source, self.ring, lambda: Inspector(*size)) if source else None
@@ -85,7 +103,27 @@ class Device:
         state = self.camera.state if self.camera else None
         broadcast = Broadcast()
         self.observer = Observer(self.ring, lambda: observing, broadcast, fps, liveness=True)
-        health = Health(state, lambda: {"detector": None}, store.problem, lambda: full)
+        intake = Intake(max_body, max_pixels)
+        live = Live(engines, usable, self.ring)
+        self.doorway = Doorway(
+            section or GallerySection(key_file=gallery and gallery / "site.key"),
+            gallery or Path("/nowhere"),
+            engines,
+            lambda: choice or {},
+            appliance_models.FOLDER,
+            shipped_point,
+            intake,
+            live,
+            broadcast,
+            clock or Clock(),
+            alive=alive,
+        )
+        self._has_gallery = gallery is not None
+        if self._has_gallery:
+            self.doorway.open()
+        health = Health(
+            state, lambda: {"detector": None}, store.problem, lambda: full, gallery=self.doorway.register.problem
+        )
         streams = Streams(
             usable,
             self.ring,
@@ -96,14 +134,17 @@ class Device:
             listeners=listeners,
             fps=fps,
         )
-        metrics = Metrics(state, {"stream_viewers": ("Viewers.", lambda: streams.viewers.taken)})
+        gauges = {"stream_viewers": ("Viewers.", lambda: streams.viewers.taken), **self.doorway.gauges}
+        metrics = Metrics(state, gauges)
         access = Access(store, attempts or Attempts(), everyone=False, loopback=loopback)
-        intake = Intake(max_body, max_pixels)
         http = HttpServer(
             api := FaceApi(
                 Documented(engines, intake, dict),
                 Features(engines, intake),
-                Live(engines, usable, self.ring),
+                self.doorway.people,
+                self.doorway.enrol,
+                self.doorway.identify,
+                live,
                 streams,
                 health,
                 metrics,
@@ -127,6 +168,7 @@ class Device:
         self.routes = [(route.method, route.rule) for route in api._app.routes]
         self._http = http
         work = [http.run, *([self.camera.run, self.observer.run] if self.camera else [])]
+        work += [self.doorway.run] if self._has_gallery else []
         self._threads = [threading.Thread(target=each, name=f"device {each.__qualname__}") for each in work]
 
     def __enter__(self) -> Self:
@@ -146,6 +188,7 @@ class Device:
         self.ring.close()
         self.observer.stop()
         self._http.stop()
+        self.doorway.stop()
         if self.camera:
             self.camera.stop(DEADLINE)
         for thread in self._threads:
@@ -192,8 +235,12 @@ class Child:
                 stdout=log,
                 stderr=log,
                 cwd=folder,
-                env={**os.environ, "STATE_DIRECTORY": str(self.state), **(environment or {})},
+                env={**os.environ, **self._folders(folder), **(environment or {})},
             )
+
+    def _folders(self, folder: Path) -> dict[str, str]:
+        """Nothing of a test is kept in the user's own folders."""
+        return {"STATE_DIRECTORY": str(self.state), "XDG_CONFIG_HOME": str(folder / "config")}
 
     def __enter__(self) -> Self:
         return self

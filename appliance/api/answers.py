@@ -9,7 +9,7 @@ from typing import Any
 import bottle
 import numpy as np
 
-from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, Embedding, Face
+from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, Embedding, Face, Pose
 from appliance.faults import Fault, Refusal, ResultCode
 from appliance.vision.quality import Quality
 
@@ -57,8 +57,13 @@ def face(found: Face) -> dict[str, Any]:
     return {
         "box": box(found.detection.box.squared()),
         "landmark": {"lm_points": [{"x": x, "y": y} for x, y in points]},
-        "pose": {name: round(angle, DIGITS) for name, angle in found.pose._asdict().items()},
+        "pose": pose(found.pose),
     }
+
+
+def pose(found: Pose) -> dict[str, float]:
+    """Which way a head looks, degrees."""
+    return {name: round(angle, DIGITS) for name, angle in found._asdict().items()}
 
 
 def quality(found: Quality) -> dict[str, Any]:

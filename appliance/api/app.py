@@ -14,12 +14,16 @@ from appliance.api import answers
 from appliance.api.access import ADMIN, ANY_KEY, ANYONE, LIVE, NAME, NO_NAME, RECOGNISE, Access
 from appliance.api.cookie import KeyCookie
 from appliance.api.documented import Documented
+from appliance.api.enrol import FROM_CAMERA, TEMPLATES, Enrol
 from appliance.api.features import Features
 from appliance.api.health import Health
+from appliance.api.identify import PATH as IDENTIFY
+from appliance.api.identify import Identify
 from appliance.api.live import Live
 from appliance.api.metrics import Metrics
 from appliance.api.origins import ALLOWED, Origins
 from appliance.api.page import Page
+from appliance.api.people import PEOPLE, PERSON, TEMPLATE, People
 from appliance.api.restrictions import Restrictions
 from appliance.api.streams import Streams
 from appliance.faults import Fault, ResultCode
@@ -46,6 +50,13 @@ _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """A request id that a client may choose itself."""
 
 
+Handler = Callable[..., bottle.HTTPResponse]
+"""Answers bottle's current request; takes what stands at the places of its rule."""
+
+Route = tuple[str, str, frozenset[Scope], Handler]
+"""Method, rule, what is needed, and who answers."""
+
+
 class FaceApi:
     """The WSGI application."""
 
@@ -53,6 +64,9 @@ class FaceApi:
         self,
         documented: Documented,
         features: Features,
+        people: People,
+        enrol: Enrol,
+        identify: Identify,
         live: Live,
         streams: Streams,
         health: Health,
@@ -70,7 +84,7 @@ class FaceApi:
         self._app.add_hook("before_request", self._admit)
         self._needed: dict[tuple[str, str], frozenset[Scope]] = {}
         cookie = KeyCookie(access)
-        for method, rule, needed, handler in (
+        routes: tuple[Route, ...] = (
             ("POST", "/faces", RECOGNISE, documented.faces),
             ("POST", "/alignedfaces", RECOGNISE, documented.aligned_faces),
             ("POST", "/similarity/v2", RECOGNISE, documented.similarity),
@@ -79,6 +93,16 @@ class FaceApi:
             ("POST", "/compare", RECOGNISE, features.compare),
             ("POST", "/feature/floats", RECOGNISE, features.floats),
             ("POST", "/facefeatures", RECOGNISE, features.face_features),
+            ("GET", PEOPLE, ADMIN, people.everybody),
+            ("POST", PEOPLE, ADMIN, people.add),
+            ("GET", PERSON, ADMIN, people.show),
+            ("PUT", PERSON, ADMIN, people.change),
+            ("DELETE", PERSON, ADMIN, people.erase),
+            ("POST", TEMPLATES, ADMIN, enrol.from_photograph),
+            ("POST", FROM_CAMERA, ADMIN, enrol.from_camera),
+            ("DELETE", TEMPLATE, ADMIN, people.forget),
+            ("POST", IDENTIFY, RECOGNISE, identify.photograph),
+            ("GET", IDENTIFY, LIVE, identify.camera),
             ("GET", "/version", ANY_KEY, documented.version),
             ("GET", "/faces", LIVE, live.faces),
             ("GET", "/alignedfaces", LIVE, live.aligned_faces),
@@ -91,7 +115,8 @@ class FaceApi:
             *(("GET", path, ANYONE, handler) for path, handler in page.routes()),
             ("POST", "/key", LIVE, cookie.remember),
             ("DELETE", "/key", ANYONE, cookie.forget),
-        ):
+        )
+        for method, rule, needed, handler in routes:
             self._needed[method, rule] = needed
             self._app.route(rule, method, self._guarded(rule, handler))
 
@@ -153,7 +178,7 @@ class FaceApi:
             return ANY_KEY
         return self._needed[route.method, route.rule]
 
-    def _guarded(self, rule: str, handler: Callable[..., bottle.HTTPResponse]) -> Callable[..., bottle.HTTPResponse]:
+    def _guarded(self, rule: str, handler: Handler) -> Handler:
         rule = rule.removesuffix("/v2")
 
         def guarded(**places: str) -> bottle.HTTPResponse:

@@ -7,9 +7,11 @@ from typing import Any, Protocol
 import bottle
 
 from appliance.api import answers
+from appliance.api.gallery_troubles import state_of
 from appliance.camera.condition import Trouble
 from appliance.camera.loop import CameraState
 from appliance.faults import Fault, ResultCode
+from appliance.gallery.people import GalleryError
 
 
 class Problem(Protocol):
@@ -38,12 +40,13 @@ class Health:
         *,
         points: Callable[[], str | None] = lambda: None,
         outputs: Callable[[], Sequence[Problem]] = tuple,
+        gallery: Callable[[], GalleryError | None] = lambda: None,
     ) -> None:
         """`camera` is None for a device without one; `models` gives what is wrong with each, and is empty while they load;
         `keys` gives what is wrong with them, `points` what is wrong with the operating points, `outputs` what is wrong
-        with the ways out, and `full` says whether the disk is.
+        with the ways out, `gallery` what is wrong with that, and `full` says whether the disk is.
         """
-        self._points, self._outputs = points, outputs
+        self._points, self._outputs, self._gallery = points, outputs, gallery
         self._camera, self._models, self._keys, self._full, self._clock = camera, models, keys, full, clock
         self._started = clock()
 
@@ -62,6 +65,7 @@ class Health:
             *self._about_models(),
             *self._about_keys(),
             *self._about_points(),
+            *self._about_gallery(),
             *self._about_disk(),
             *_about_camera(camera),
             *(_reason(problem.part, problem.state, problem.text) for problem in self._outputs()),
@@ -100,6 +104,10 @@ class Health:
         return [
             _reason("calibration", "calibration_damaged", "The file of operating points cannot be read: see the log.")
         ]
+
+    def _about_gallery(self) -> list[dict[str, str]]:
+        trouble = self._gallery()
+        return [_reason("gallery", *state_of(trouble))] if trouble else []
 
     def _about_disk(self) -> list[dict[str, str]]:
         if not self._full():

@@ -49,46 +49,51 @@ class Live:
         """`GET /faces`"""
         limits = intake.detect_limits(bottle.request.query)
         with self.engines.lease() as engine:
-            frame = self._newest()
+            frame = self.newest()
             found = engine.detect(frame, limits)
-        return self._answer(answers.faces(found), frame)
+        return self.answer(answers.faces(found), frame)
 
     def aligned_faces(self) -> bottle.HTTPResponse:
         """`GET /alignedfaces`"""
         limits = intake.detect_limits(bottle.request.query)
         with self.engines.lease() as engine:
-            frame = self._newest()
+            frame = self.newest()
             found = engine.align(frame, limits)
-        return self._answer(answers.aligned_faces(found), frame)
+        return self.answer(answers.aligned_faces(found), frame)
 
     def liveness(self) -> bottle.HTTPResponse:
         """`GET /liveness/multiframe`: of four frames, the last of them the newest, and one face that is in all of them."""
-        self._spaced(PATIENCE_SECONDS)  # a camera that has just started; these may be old when an engine is free
+        self.spaced(PATIENCE_SECONDS)  # a camera that has just started; these may be old when an engine is free
         with self.engines.lease() as engine:
-            frames = self._spaced(0)
+            frames = self.spaced(0)
             faces = followed([engine.detect(frame, DetectLimits()) for frame in frames])
             if faces is None:
                 raise Fault(ResultCode.NO_FACE, "no face is in all four frames")
             verdict = engine.liveness_of(frames, faces)
-        response = self._answer({"confidence": verdict.confidence}, frames[-1])
+        response = self.answer({"confidence": verdict.confidence}, frames[-1])
         response.set_header("X-Liveness-Odds", f"{verdict.odds:.4f}")
         return response
 
-    def _spaced(self, patience: float) -> list[CameraFrame]:
-        self.camera.usable()
-        frames = self.ring.spaced(FRAMES, GAP_SECONDS, patience)
-        if not frames:
-            raise CameraError(f"no {FRAMES} frames {GAP_SECONDS} s apart within {PATIENCE_SECONDS} s")
-        return frames
-
-    def _newest(self) -> CameraFrame:
+    def newest(self) -> CameraFrame:
+        """The frame that shows what is before the camera now. Raises CameraError."""
         self.camera.usable()
         frame = self.ring.newest()
         if frame is None:
             raise CameraError("no frame")
         return frame
 
-    def _answer(self, body: Mapping[str, Any], frame: CameraFrame) -> bottle.HTTPResponse:
+    def spaced(self, patience: float) -> list[CameraFrame]:
+        """Four frames GAP_SECONDS apart, the last of them the newest; waits for them at most `patience` seconds. Raises
+        CameraError.
+        """
+        self.camera.usable()
+        frames = self.ring.spaced(FRAMES, GAP_SECONDS, patience)
+        if not frames:
+            raise CameraError(f"no {FRAMES} frames {GAP_SECONDS} s apart within {PATIENCE_SECONDS} s")
+        return frames
+
+    def answer(self, body: Mapping[str, Any], frame: CameraFrame) -> bottle.HTTPResponse:
+        """An answer about a frame."""
         response = answers.answer(body)
         response.set_header("Cache-Control", "no-store")
         response.set_header("X-Frame-Sequence", str(frame.sequence))

@@ -17,7 +17,7 @@ from appliance.api.live import Camera
 from appliance.camera.source import CameraError, Ring
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.encode import jpeg
-from appliance.observation.events import Appeared, Broadcast, Event, FacesSeen, Left, LivenessJudged
+from appliance.observation.events import Appeared, Broadcast, Event, FacesSeen, GalleryChanged, Left, LivenessJudged
 
 STUCK_SECONDS = 10.0
 """Who has not taken what was sent for so long is gone."""
@@ -218,6 +218,8 @@ def _event(event: Event) -> str:
             return _message("left", {"id": event.number, "time": now, "seconds": round(event.seconds, 1)})
         case LivenessJudged():
             return _message("liveness", {"id": event.number, "confidence": event.confidence})
+        case GalleryChanged():
+            return _message("gallery", {"people": event.people, "templates": event.templates})
 
 
 def _message(name: str, body: dict[str, Any]) -> str:

@@ -18,6 +18,8 @@ MOST_GROUPS = 16
 
 _REFERENCE_BYTES = 8
 
+_JOINERS = dict.fromkeys((0x200C, 0x200D))
+
 
 class Source(StrEnum):
     """Where a template came from."""
@@ -121,7 +123,7 @@ def check(person: Person) -> None:
     """Raises InvalidPersonError, whose text names the field."""
     if not PERSON_ID.fullmatch(person.id):
         raise InvalidPersonError("id: 1 to 64 letters, digits, '.', '_', '@' and '-', a letter or a digit first")
-    if not (person.name.strip() and len(person.name) <= LONGEST_NAME and person.name.isprintable()):
+    if not (person.name.strip() and len(person.name) <= LONGEST_NAME and _printable(person.name)):
         raise InvalidPersonError(f"name: 1 to {LONGEST_NAME} printable characters")
     if len(person.groups) > MOST_GROUPS or len(set(person.groups)) < len(person.groups):
         raise InvalidPersonError(f"groups: at most {MOST_GROUPS}, each once")
@@ -130,3 +132,8 @@ def check(person: Person) -> None:
             raise InvalidPersonError("groups: each has 1 to 32 letters, digits, '.', '_' and '-'")
     if person.valid_from and person.valid_until and person.valid_from > person.valid_until:
         raise InvalidPersonError("valid_until: it is before valid_from")
+
+
+def _printable(name: str) -> bool:
+    """Persian, Sinhala and other names have the joiners in them, which Python does not take for printable."""
+    return name.translate(_JOINERS).isprintable()

@@ -56,7 +56,15 @@ class LivenessJudged:
     confidence: float
 
 
-Event = FacesSeen | Appeared | Left | LivenessJudged
+@dataclass(frozen=True, slots=True)
+class GalleryChanged:
+    """Somebody was added, changed, enrolled or erased; how many people and templates there are now."""
+
+    people: int
+    templates: int
+
+
+Event = FacesSeen | Appeared | Left | LivenessJudged | GalleryChanged
 
 
 class Subscription:

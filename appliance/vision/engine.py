@@ -121,6 +121,16 @@ class Examined:
     qualities: tuple[Quality, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """A face and what is needed to know it again: cut out, what its picture is worth, and its embedding."""
+
+    face: Face
+    aligned: AlignedFace
+    quality: Quality
+    embedding: Embedding
+
+
 class FaceEngine:
     """Answers the API's questions about pictures. Owns its parts; not thread-safe."""
 
@@ -181,6 +191,13 @@ class FaceEngine:
         if not np.isfinite(embedding).all():
             raise Fault(ResultCode.EXTRACT, "the embedding is not finite")
         return embedding
+
+    def portray(self, picture: Picture, faces: Sequence[Face]) -> list[Portrait]:
+        """Portraits of faces, in their order. Raises Fault INF-12, 13, 14."""
+        return [
+            Portrait(face, aligned, quality.judge(face, aligned), self.feature(aligned))
+            for face, aligned in zip(faces, self._aligned(picture, faces), strict=True)
+        ]
 
     def compare(self, a: AlignedFace, b: AlignedFace) -> float:
         """How alike two aligned faces are, 0..1. Raises Fault INF-12, 18."""

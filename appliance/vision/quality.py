@@ -75,27 +75,51 @@ class Quality:
         return min(aspects, key=lambda name: aspects[name])
 
 
+@dataclass(frozen=True, slots=True)
+class Light:
+    """What a quality's `light` is the least of, each 0..1."""
+
+    brightness: float
+    exposure: float
+    evenness: float
+
+    @property
+    def weakest(self) -> str:
+        """What to mend first: "brightness" (too dark), "exposure" (too bright) or "evenness" (from one side)."""
+        aspects = asdict(self)
+        return min(aspects, key=lambda name: aspects[name])
+
+
 def judge(face: Face, aligned: AlignedFace) -> Quality:
     """The quality of a face, given its aligned picture (112 x 112 RGB)."""
-    grey = _Grey(np.asarray(cv2.cvtColor(aligned.pixels, cv2.COLOR_RGB2GRAY), np.float32)[INNER])
+    grey = _Grey(aligned)
     left, right = face.points[list(PUPILS)]
     return Quality(
         size=_left(PUPIL_DISTANCE, float(np.hypot(*(right - left)))),
         sharpness=_left(FINE_DETAIL, grey.fine_detail),
-        light=min(
-            _left(BRIGHTNESS, float(np.percentile(grey.pixels, 95))),
-            _left(OVEREXPOSED, float((grey.pixels > WHITE).mean())),
-            _left(EVENNESS, grey.evenness),
-        ),
+        light=min(asdict(grey.light).values()),
         pose=_left(YAW, abs(face.pose.yaw)) * _left(PITCH, abs(face.pose.pitch)),
     )
+
+
+def light(aligned: AlignedFace) -> Light:
+    """The light on a face, given its aligned picture."""
+    return _Grey(aligned).light
 
 
 class _Grey:
     """Grey levels (rows x columns) of a face."""
 
-    def __init__(self, pixels: npt.NDArray[np.float32]) -> None:
-        self.pixels = pixels
+    def __init__(self, aligned: AlignedFace) -> None:
+        self.pixels = np.asarray(cv2.cvtColor(aligned.pixels, cv2.COLOR_RGB2GRAY), np.float32)[INNER]
+
+    @property
+    def light(self) -> Light:
+        return Light(
+            brightness=_left(BRIGHTNESS, float(np.percentile(self.pixels, 95))),
+            exposure=_left(OVEREXPOSED, float((self.pixels > WHITE).mean())),
+            evenness=_left(EVENNESS, self.evenness),
+        )
 
     @cached_property
     def halves(self) -> list[npt.NDArray[np.float32]]:

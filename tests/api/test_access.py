@@ -33,6 +33,7 @@ SCOPES = {
             "/compare",
             "/feature/floats",
             "/facefeatures",
+            "/identify",
         )
     },
     Scope.LIVE: {
@@ -44,9 +45,20 @@ SCOPES = {
             "/camera/frame.jpg",
             "/camera/stream.mjpg",
             "/events",
+            "/identify",
         )
     },
-    Scope.ADMIN: {("GET", "/metrics")},
+    Scope.ADMIN: {
+        ("GET", "/metrics"),
+        ("GET", "/people"),
+        ("POST", "/people"),
+        ("GET", "/people/<identity>"),
+        ("PUT", "/people/<identity>"),
+        ("DELETE", "/people/<identity>"),
+        ("POST", "/people/<identity>/templates"),
+        ("POST", "/people/<identity>/templates/camera"),
+        ("DELETE", "/people/<identity>/templates/<number>"),
+    },
 }
 GUARDED = sorted({*ANY_KEY, *(route for routes in SCOPES.values() for route in routes)})
 WRONG = "fa_" + "A" * 43
@@ -172,6 +184,47 @@ def test_no_spelling_of_a_path_goes_round_the_key(guarded: Guarded, path: str) -
         with guarded.device.elsewhere.wire() as wire:
             wire.send(request(method, path, b"x" if method == "POST" else None, {"Connection": "close"}))
             assert wire.rest().startswith(b"HTTP/1.1 401 ")
+
+
+SOMEBODY = (
+    "/people/x",
+    "/people/%2e%2e",
+    "/people/.%2e",
+    "/people/%00",
+    "/people/%ff",
+    "/people/x%0a",
+    "/people/a%20b",
+)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+@pytest.mark.parametrize("path", [*SOMEBODY, *(f"{path}/templates/1" for path in SOMEBODY)])
+def test_a_path_that_names_somebody_is_the_admin_s_however_it_is_spelt(
+    guarded: Guarded, method: str, path: str
+) -> None:
+    allowed = {"GET": (404, 405, 503), "HEAD": (404, 405, 503), "PUT": (400, 405), "DELETE": (404, 405, 503)}[method]
+    for headers, statuses in (
+        ({}, (401,)),
+        (sent("Cookie", WRONG), (401,)),
+        (sent("X-API-Key", guarded.tokens[Scope.LIVE]), (403, 405)),
+        (sent("X-API-Key", guarded.tokens[Scope.RECOGNISE]), (403, 405)),
+        (sent("X-API-Key", guarded.tokens[Scope.ADMIN]), allowed),
+    ):
+        guarded.clock.now += REFILL_SECONDS
+        with guarded.device.elsewhere.wire() as wire:
+            wire.send(request(method, path, b"" if method == "PUT" else None, {**headers, "Connection": "close"}))
+            answer = wire.rest()
+        head = answer.split(b"\r\n\r\n")[0]
+        assert int(head.split()[1]) in statuses
+        assert b"Content-Type: application/json" in head
+
+
+@pytest.mark.parametrize(
+    "path", ["/people/", "/people//", "/people/a%2fb", "/people/a/b", "/people/x/templates/", "/people/x/templates/1/2"]
+)
+def test_what_is_nearly_such_a_path_is_nothing(guarded: Guarded, path: str) -> None:
+    assert_refusal(guarded.asked(("GET", path)), 401, "INF-25")
+    assert_refusal(guarded.asked(("GET", path), sent("X-API-Key", guarded.tokens[Scope.LIVE])), 404, "INF-02")
 
 
 @pytest.mark.parametrize("method", ["get", "Get", "GeT"])

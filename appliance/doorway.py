@@ -1,0 +1,186 @@
+"""Part of the composition root: the gallery of this device, and what is made of it."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance.access_control.clock import Clock
+from appliance.access_control.enrolment import Enrolment
+from appliance.access_control.identification import Identifier
+from appliance.access_control.register import Recognition, Register
+from appliance.access_control.situation import ClockState
+from appliance.api import enrol, identify, people
+from appliance.api.enrol import Enrol
+from appliance.api.identify import Identify
+from appliance.api.intake import Intake
+from appliance.api.live import Live
+from appliance.api.people import People
+from appliance.audit import log as audit
+from appliance.calibration.entries import CalibrationError
+from appliance.config import GallerySection
+from appliance.faults import Fault, ResultCode
+from appliance.gallery.people import GalleryError
+from appliance.gallery.threshold import Point, Tail, tail_of
+from appliance.observation.events import Broadcast, GalleryChanged
+from appliance.vision.engine import EnginePool
+from appliance.vision.loading import Choice
+from appliance.vision.store import ModelFile, Role
+
+if TYPE_CHECKING:
+    from appliance.gallery.gallery import Gallery
+
+log = logging.getLogger(__name__)
+
+RULES = frozenset({people.PEOPLE, people.PERSON, people.TEMPLATE, enrol.TEMPLATES, enrol.FROM_CAMERA, identify.PATH})
+"""The paths that need a gallery."""
+
+TICK_SECONDS = 1.0
+"""How often it is looked whether the command line has changed the gallery."""
+
+RETENTION_SECONDS = 3600.0
+"""How often it is looked whether something has been kept long enough; the limits are days."""
+
+
+class Doorway:
+    """Who is known to this device, and who asks for them."""
+
+    def __init__(
+        self,
+        section: GallerySection,
+        folder: Path,
+        engines: EnginePool,
+        choice: Callable[[], Choice],
+        models: Path,
+        point: Callable[[ModelFile], Point],
+        intake: Intake,
+        live: Live,
+        broadcast: Broadcast,
+        clock: Clock,
+        *,
+        alive: bool,
+        good_enough: ClockState = ClockState.SYNCHRONISED,
+    ) -> None:
+        """`folder` is that of the state, `models` that of the models. `choice` is empty while they load; `point` gives the
+        operating point of an embedder. `alive`: whoever is enrolled by the camera must be. Nothing is erased for its age
+        while the clock is not SYNCHRONISED, nor in the state that is `good_enough`.
+        """
+        self._section, self._folder = section, folder
+        self._choice, self._models, self._point, self._broadcast = choice, models, point, broadcast
+        self._tails: dict[str, Tail] = {}
+        self._clock, self._good_enough = clock, good_enough
+        self._stopping = threading.Event()
+        self._looked, self._waits = float("-inf"), False
+        self.register = Register(self._opened, self._recognition, self._changed)
+        self.people = People(self.register, self._model)
+        self.enrol = Enrol(self.register, Enrolment(), engines, intake, live, section.min_quality, alive)
+        self.identify = Identify(self.register, engines, intake, live)
+
+    @property
+    def gauges(self) -> Mapping[str, tuple[str, Callable[[], float]]]:
+        """What is told to monitors."""
+        return {
+            "people": ("People who are known.", lambda: self.register.counts()[0]),
+            "templates": ("Their templates.", lambda: self.register.counts()[1]),
+        }
+
+    def open(self) -> None:
+        """Opens the gallery; see `Register.open`."""
+        self.register.open()
+
+    def embedder(self) -> str | None:
+        """The sha256 of the embedder that its templates were made with; None without any, or when that cannot be known."""
+        try:
+            return self.register.gallery().embedder()
+        except (GalleryError, Fault):
+            return None
+
+    def run(self) -> None:
+        """Looks after the gallery until `stop`."""
+        while not self._stopping.wait(TICK_SECONDS):
+            self.register.refresh()
+            if time.monotonic() - self._looked >= RETENTION_SECONDS:
+                self.expire()
+
+    def stop(self) -> None:
+        """Ends `run`, and lets nobody change the gallery any more."""
+        self._stopping.set()
+        self.register.close()
+
+    def expire(self) -> None:
+        """Erases what has been kept for as long as the configuration says."""
+        people_days, template_days = self._section.erase_expired_after_days, self._section.erase_templates_after_days
+        if people_days is None and template_days is None:
+            return
+        reading = self._clock.read()
+        if reading.state not in {ClockState.SYNCHRONISED, self._good_enough}:
+            self._wait()
+            return
+        try:
+            expiry = self.register.gallery().expire(
+                reading.now.date(), people_after_days=people_days, templates_after_days=template_days
+            )
+        except (GalleryError, Fault) as error:
+            log.warning("gallery: nothing is erased for its age now: %s", error)
+            return
+        finally:
+            self._looked = time.monotonic()
+        self._waits = False
+        for erasure in expiry.people:
+            audit.info("person %s: erased, %s days after valid_until", erasure.reference, people_days)
+        if expiry.templates:
+            audit.info("templates erased at the age of %s days: %d", template_days, expiry.templates)
+        self.register.tell()
+
+    def _wait(self) -> None:
+        """For a clock that is sure; asked again with each tick."""
+        if not self._waits:
+            self._waits = True
+            log.warning("gallery: nothing is erased for its age before the clock is set by a time service")
+
+    def _opened(self) -> "Gallery":
+        from appliance.gallery import site_key  # here, because they bring cryptography along
+        from appliance.gallery.gallery import FILE, Gallery
+
+        database = self._folder / FILE
+        key = site_key.obtain(site_key.find(self._section.key_file), database)
+        return Gallery.open(
+            database, key, keep_pictures=self._section.pictures, most_templates=self._section.most_templates
+        )
+
+    def _recognition(self, gallery: "Gallery") -> Recognition:
+        file = self._embedder()
+        point = self._point(file)
+        identifier = Identifier(gallery, self._tail(file), point, self._section.fpir, self._section.margin)
+        return Recognition(gallery, identifier, file.sha256, point.cosine)
+
+    def _tail(self, file: ModelFile) -> Tail:
+        """Raises Fault INF-07 when nothing is known of the embedder: it could not be told how rare a false match is."""
+        if file.sha256 not in self._tails:
+            shipped = file.operating_point
+            assert shipped is not None
+            try:
+                self._tails[file.sha256] = tail_of(self._models, file.sha256, Point(shipped.cosine, shipped.fmr))
+            except CalibrationError as error:
+                raise Fault(ResultCode.INITIALIZE_EXTENSION, str(error)) from error
+        return self._tails[file.sha256]
+
+    def _embedder(self) -> ModelFile:
+        """Raises Fault INF-08 while models load, INF-07 when the embedder does not work."""
+        chosen = self._choice().get(Role.EMBEDDER)
+        if chosen is None:
+            raise Fault(ResultCode.NOT_READY, "models are loading", retry_after=1)
+        if isinstance(chosen, Fault):
+            raise Fault(chosen.code, chosen.detail)
+        return chosen.files[0]
+
+    def _model(self) -> str | None:
+        try:
+            return self._embedder().sha256
+        except Fault:
+            return None
+
+    def _changed(self, known: int, templates: int) -> None:
+        self._broadcast.publish(GalleryChanged(known, templates))
