@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance import __version__, audit, config, keys, state
-from appliance.access_control.options import add_explain, add_list, add_verify
+from appliance.access_control.options import add_explain, add_list, add_verify, add_verify_decision
 from appliance.benchmark.options import add_bench
 from appliance.calibrator.options import add_liveness, add_similarity
 from appliance.config import Config, ConfigError
@@ -165,6 +165,8 @@ def _add_door(commands: Any, command: Callable[..., argparse.ArgumentParser], po
     group = acts.add_subparsers(dest="act", required=True, metavar="ACT")
     add_list(command("list", _list_decisions, "The newest entries, newest first.", group), positive)
     add_verify(command("verify", _verify_decisions, "Whether it is whole; exit status 1 when it is not.", group))
+    summary = "Check a device's decision, as a door does; exit status 0 when it is granted."
+    add_verify_decision(command("verify-decision", _verify_decision, summary))
 
 
 def _serve(options: argparse.Namespace, settings: Config) -> int:
@@ -336,6 +338,12 @@ def _verify_decisions(options: argparse.Namespace, settings: Config) -> int:
     from appliance.caretaker import decisions
 
     return decisions.verification(options, settings)
+
+
+def _verify_decision(options: argparse.Namespace, _settings: Config) -> int:
+    from appliance.access_control import checking
+
+    return checking.run(options)
 
 
 def _evaluate(options: argparse.Namespace, settings: Config) -> int:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from appliance.access_control import token
+from appliance.access_control.chain import Entry
 from appliance.access_control.decision import LIFE, Decision
 from appliance.access_control.signing import Signer
 from appliance.access_control.situation import Direction
@@ -13,9 +14,9 @@ SIGNER = Signer.of(bytes(range(32)))
 
 DEVICE = "d41d8cd98f00b204e9800998ecf8427e"
 
-ENTRY = token.Entry(17, "ab" * 32)
-
 NOON = datetime(2026, 11, 26, 12, 0, 0, 250_000, UTC)
+
+ENTRY = Entry(17, NOON, "decision", {}, "cd" * 32, "ab" * 32)
 
 GRANTED = Decision(
     id="0f" * 16,

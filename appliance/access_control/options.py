@@ -1,9 +1,10 @@
-"""What `appliance policy` and `appliance decisions` can be told."""
+"""What `appliance policy`, `appliance decisions` and `appliance verify-decision` can be told."""
 
 import argparse
 import re
 from collections.abc import Callable
 from datetime import date, datetime
+from pathlib import Path
 
 from appliance.access_control.verification import Anchor
 from appliance.gallery.people import GROUP
@@ -79,6 +80,38 @@ def add_verify(verify: argparse.ArgumentParser) -> None:
     verify.add_argument("--json", action="store_true", help="as JSON")
 
 
+def add_verify_decision(verify: argparse.ArgumentParser) -> None:
+    """Of `appliance verify-decision`."""
+    verify.add_argument(
+        "token", metavar="TOKEN", help="what POST /access/decide answered as `token`; - reads it from standard input"
+    )
+    verify.add_argument(
+        "--key",
+        required=True,
+        metavar="FILE_OR_TEXT",
+        help="the device's public key, as GET /access/key answers it: the whole answer, its PEM, or its public_key",
+    )
+    verify.add_argument(
+        "--nonce",
+        required=True,
+        metavar="N",
+        help="what the device was asked with; --nonce=N, as it may begin with a hyphen",
+    )
+    verify.add_argument("--device", metavar="ID", help="the device that must have decided (default: whose key it is)")
+    verify.add_argument("--direction", choices=DIRECTIONS, default="in", help="which way was asked for (default in)")
+    verify.add_argument(
+        "--ledger", type=Path, metavar="FILE", help="remembers used nonces there: each is good for one run"
+    )
+    verify.add_argument(
+        "--tolerance",
+        type=_seconds,
+        default=0.5,
+        metavar="SECONDS",
+        help="how far this clock and the device's may be apart (default 0.5)",
+    )
+    verify.add_argument("--json", action="store_true", help="what was found, as JSON on standard output")
+
+
 def _read(kind: type[date], name: str) -> Callable[[str], date]:
     """A day or a time as ISO 8601 writes them."""
 
@@ -128,3 +161,10 @@ def _anchor(text: str) -> Anchor:
         return Anchor.of(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 3600:
+        raise ValueError
+    return value

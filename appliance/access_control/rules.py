@@ -24,6 +24,11 @@ class Rules:
     without_clock: bool = False
     without_record: bool = False
 
+    @property
+    def remembers(self) -> bool:
+        """Whether anybody's last passage matters."""
+        return self.passback_strict or self.passback_s > 0
+
     def digest(self) -> str:
         """SHA-256 in hexadecimal, by which the record of decisions says under which rules it went on."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()).hexdigest()

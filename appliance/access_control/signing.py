@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 ALGORITHM = "Ed25519"
 
-PUBLIC_BYTES = 32
-"""Length of a public key (RFC 8032, 5.1.5)."""
+SECRET_BYTES = 32
+"""Length of a private key (RFC 8032, 5.1.5)."""
 
 ID_DIGITS = 16
 """Hexadecimal digits of the SHA-256 of a public key that it is called by."""

@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from appliance.access_control.decision import Decision
 from appliance.access_control.signing import PublicKey, Signer, decoded, encoded
@@ -42,15 +41,17 @@ class OtherSignerError(TokenError):
     """Another key has signed it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """Where the record of decisions has a decision: the number of its line, and the line's hash in hexadecimal."""
+class Recorded(Protocol):
+    """Where the record of decisions has a decision: the number of its entry, and the entry's hash in hexadecimal."""
 
-    sequence: int
-    hash: str
+    @property
+    def sequence(self) -> int: ...
+
+    @property
+    def hash(self) -> str: ...
 
 
-def write(decision: Decision, entry: Entry | None, signer: Signer) -> str:
+def write(decision: Decision, entry: Recorded | None, signer: Signer) -> str:
     """The token of a decision; `entry` is None for one that could not be recorded."""
     header = {"alg": "EdDSA", "typ": TYPE, "kid": signer.public.id}
     payload = {
@@ -89,6 +90,11 @@ def read(token: str, key: PublicKey) -> Decision:
 def milliseconds(time: datetime) -> int:
     """A time as a token has it: milliseconds since 1970, rounded down."""
     return (time - EPOCH) // MILLISECOND
+
+
+def whole(time: datetime) -> datetime:
+    """A time as it is when it has been in a token: UTC, in whole milliseconds."""
+    return EPOCH + milliseconds(time) * MILLISECOND
 
 
 def _part(value: Mapping[str, Any]) -> str:

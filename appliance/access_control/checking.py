@@ -1,0 +1,87 @@
+"""`appliance verify-decision`: the verifier for a door that is a shell script."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from appliance.access_control import ledger, token
+from appliance.access_control.decision import Decision
+from appliance.access_control.ledger import LedgerError
+from appliance.access_control.signing import PublicKey, PublicKeyError
+from appliance.access_control.situation import Direction
+from appliance.access_control.token import TokenError
+from appliance.access_control.verifier import WrongNonceError, check_device, check_direction, check_time
+
+
+def run(options: argparse.Namespace) -> int:
+    """Checks one decision by the clock on the wall. Exit status 0: granted; 1: denied, or not to be acted on, and one line on
+    standard error says why.
+    """
+    try:
+        decision = token.read(_text(options.token), _key(options.key))
+        _check(decision, options)
+        if options.ledger is not None:
+            ledger.use(options.ledger, decision.nonce, decision.expires)
+    except (TokenError, PublicKeyError, LedgerError) as error:
+        return _refused(str(error), options)
+    except OSError as error:
+        return _refused(f"{error.filename}: {error.strerror}", options)
+    if options.json:
+        print(json.dumps({"verified": True, **_facts(decision)}))
+    elif decision.granted:
+        print(decision.person)
+    if not decision.granted:
+        print(f"denied: {decision.reason}", file=sys.stderr)
+    return 0 if decision.granted else 1
+
+
+def _text(given: str) -> str:
+    """The token itself, or what stands on standard input."""
+    return (sys.stdin.read(2 * token.LONGEST) if given == "-" else given).strip()
+
+
+def _key(text: str) -> PublicKey:
+    """From a file of this name, if there is one, else from the text itself."""
+    path = Path(text)
+    try:
+        there = path.is_file()
+    except OSError:  # a text that is too long for a name
+        there = False
+    return PublicKey.read(path.read_text("utf-8", "replace") if there else text)
+
+
+def _check(decision: Decision, options: argparse.Namespace) -> None:
+    if decision.nonce != options.nonce:
+        raise WrongNonceError("wrong nonce: this decision answers another question")
+    check_device(decision, options.device)
+    check_direction(decision, Direction(options.direction))
+    check_time(decision, datetime.now(UTC), timedelta(seconds=options.tolerance))
+
+
+def _refused(why: str, options: argparse.Namespace) -> int:
+    if options.json:
+        print(json.dumps({"verified": False, "refused": why}))
+    print(why, file=sys.stderr)
+    return 1
+
+
+def _facts(decision: Decision) -> Mapping[str, Any]:
+    return {
+        "result": decision.result,
+        "reason": decision.reason,
+        "person": decision.person,
+        "direction": decision.direction.value,
+        "device": decision.device,
+        "id": decision.id,
+        "frames": [_stamp(each) for each in decision.frames],
+        "issued": _stamp(decision.issued),
+        "expires": _stamp(decision.expires),
+    }
+
+
+def _stamp(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

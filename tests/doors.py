@@ -1,0 +1,211 @@
+"""A door and all that decides about it, of real parts; and what stands before its camera."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import appliance_models
+import cv2
+import numpy as np
+from decisions import DEVICE
+from devices import pool, until
+
+from appliance.access_control.circumstances import Circumstances
+from appliance.access_control.clock import Clock
+from appliance.access_control.decider import Decider
+from appliance.access_control.decision import Decision, Signed
+from appliance.access_control.footage import Footage
+from appliance.access_control.identification import Identifier
+from appliance.access_control.policy import Policy
+from appliance.access_control.record import Record
+from appliance.access_control.rules import Rules
+from appliance.access_control.signing import Signer
+from appliance.access_control.situation import ClockState, Direction
+from appliance.access_control.verifier import Verifier
+from appliance.access_control.witness import Witness
+from appliance.camera.condition import Inspector
+from appliance.camera.loop import CameraLoop
+from appliance.camera.source import CameraFrame, FrameSource, Ring
+from appliance.config import GallerySection
+from appliance.face.types import DetectLimits, Pixels
+from appliance.gallery.gallery import Gallery
+from appliance.gallery.people import GalleryError, Person, Source, new_reference
+from appliance.gallery.site_key import SiteKey
+from appliance.gallery.threshold import Point, tail_of
+from appliance.vision.engine import FaceEngine
+from appliance.vision.store import ModelFile
+
+WIDTH, HEIGHT = 1280, 720
+
+ANY_CLOCK = Rules(clock=ClockState.PLAUSIBLE)
+"""A computer that runs tests may have no time service."""
+
+MODEL = "ab" * 32
+
+GAP = 0.3
+
+
+@dataclass(frozen=True)
+class Recognition:
+    gallery: Gallery
+    identifier: Identifier
+    least: float
+
+
+def recognition(gallery: Gallery, embedder: ModelFile) -> Recognition:
+    """As the shipped configuration has it."""
+    point = Point(embedder.operating_point.cosine, embedder.operating_point.fmr)
+    tail = tail_of(appliance_models.FOLDER, embedder.sha256, point)
+    shipped = GallerySection()
+    return Recognition(gallery, Identifier(gallery, tail, point, shipped.fpir, shipped.margin), point.cosine)
+
+
+class FourFrames:
+    """A camera that has shown three pictures, 0.3 s apart, and shows the fourth from when it is asked on: again and again, in
+    light that changes, lest it be a still where the decision takes its time.
+    """
+
+    description, demonstration = "four frames", False
+
+    def __init__(self, pictures: Sequence[Pixels]) -> None:
+        *self._before, self._now = pictures
+        self._asked = threading.Event()
+        self._count = 0
+
+    def ask(self) -> None:
+        """From here on the fourth picture is there."""
+        self._asked.set()
+
+    def open(self) -> None:
+        pass
+
+    def read(self) -> CameraFrame | None:
+        number, self._count = self._count, self._count + 1
+        if number < len(self._before):
+            ago = GAP * (len(self._before) - number) + 0.01
+            return CameraFrame(self._before[number].copy(), time.monotonic() - ago)
+        if not self._asked.wait(0.05):
+            self._count = number
+            return None
+        time.sleep(0.03)
+        light = 3 * (number - len(self._before)) % 23
+        return CameraFrame(np.asarray(cv2.convertScaleAbs(self._now, beta=light), np.uint8), time.monotonic())
+
+    def close(self) -> None:
+        pass
+
+
+class Doorstep:
+    """Decides about whoever is before `camera`; nobody is known yet."""
+
+    def __init__(
+        self,
+        folder: Path,
+        engine: FaceEngine,
+        embedder: ModelFile,
+        camera: FrameSource,
+        rules: Rules,
+        size: tuple[int, int] = (WIDTH, HEIGHT),
+    ) -> None:
+        self.folder, self.camera = folder, camera
+        self.engines = pool(engine)
+        self.ring = Ring()
+        self.loop = CameraLoop(camera, self.ring, lambda: Inspector(*size))
+        self.gallery = Gallery.open(folder / "gallery.db", SiteKey(bytes(range(32))))
+        self.recognition = recognition(self.gallery, embedder)
+        self.record = Record(folder / "decisions")
+        self.signer = Signer.of(bytes(range(32)))
+        self.told: list[Signed] = []
+        self.trouble: GalleryError | None = None
+        witness = Witness(self.engines, Footage(self.loop, self.ring), liveness=True)
+        circumstances = Circumstances(witness, self._recognise, Clock(), self.record)
+        self.decider = Decider(
+            DEVICE, lambda: self.signer, circumstances, Policy(rules), self.record, [self.told.append]
+        )
+        self.verifier = Verifier(self.signer.public, DEVICE, answer=timedelta(minutes=1))  # other tests run, too
+        self._thread = threading.Thread(target=self.loop.run, name="camera")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ring.close()
+        self.loop.stop(5)
+        self._thread.join()
+        self.gallery.close()
+
+    def _recognise(self) -> Recognition:
+        if self.trouble is not None:
+            raise self.trouble
+        return self.recognition
+
+    def know(self, identity: str, *photos: Pixels, **words: Any) -> Person:
+        """Enrols somebody with the largest face of each photo."""
+        described = {"name": identity.title(), "groups": (), "valid_from": None, "valid_until": None, **words}
+        person = Person(identity, reference=new_reference(), created=datetime.now(UTC), **described)
+        self.gallery.add(person)
+        with self.engines.lease() as engine:
+            for photo in photos:
+                (aligned,) = engine.align(CameraFrame(photo, 0.0), DetectLimits(count=1))
+                self.gallery.enrol(identity, engine.embed(aligned), MODEL, 0.9, Source.PHOTO)
+        return person
+
+    def ask(self, direction: Direction = Direction.IN, nonce: str | None = None) -> Signed:
+        """What is decided on a question of the verifier's own."""
+        nonce = nonce or self.verifier.challenge(direction)
+        if isinstance(self.camera, FourFrames):
+            assert until(lambda: self.ring.newest() is not None)
+            self.camera.ask()
+        return self.decider.decide(nonce, direction)
+
+    def decide(self, direction: Direction = Direction.IN) -> Decision:
+        """The same, as the door sees it."""
+        return self.verifier.verify(self.ask(direction).token)
+
+
+def head(photo: Pixels, number: int, *, left: float = 0.5, scale: float = 1.0) -> Pixels:
+    """A person in a room, as they are in frame `number`: the head of a photograph, without the photograph's border, that moves
+    before a background that does not. (It takes no more than that to make the liveness check believe in somebody, who is, after
+    all, seen without an edge, a screen or paper: these pictures test the decision, not the check.)
+    """
+    small = np.random.default_rng(5).integers(60, 180, (9, 16, 3), np.uint8)
+    room = cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[:HEIGHT]
+    height, width = photo.shape[:2]
+    x = round((WIDTH - width - 60) * left) + number * 17 % 61
+    oval = np.zeros((height, width), np.float32)
+    cv2.ellipse(oval, (width // 2, height // 2), (int(width * 0.4), int(height * 0.49)), 0, 0, 360, 1.0, -1)
+    oval = cv2.GaussianBlur(oval, (0, 0), 15)[:, :, np.newaxis]
+    there = room[HEIGHT - height :, x : x + width]
+    there[:] = (there * (1 - oval) + photo * oval).astype(np.uint8)
+    room = cv2.convertScaleAbs(room, beta=4 * (number % 5))  # within a second or two no two frames are the same still
+    return cv2.add(room, np.random.default_rng(number).integers(0, 4, room.shape, np.uint8))
+
+
+def placed(engine: FaceEngine, photo: Pixels, like: Pixels) -> Pixels:
+    """A photograph whose face is where that of another is, as large and as upright: for who takes somebody's place."""
+    (one,), (other,) = (engine.detect(CameraFrame(each, 0.0), DetectLimits(count=1)) for each in (photo, like))
+    way, _ = cv2.estimateAffinePartial2D(one.detection.landmarks, other.detection.landmarks, method=cv2.LMEDS)
+    size = (like.shape[1], like.shape[0])
+    return np.asarray(cv2.warpAffine(photo, way, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def empty(number: int) -> Pixels:
+    """The room without anybody in it."""
+    return head(np.full((8, 8, 3), 128, np.uint8), number)
+
+
+def side_by_side(one: Pixels, other: Pixels, number: int) -> Pixels:
+    """Two people, each in a half of the room."""
+    left, right = head(one, number, left=0.1, scale=0.8), head(other, number, left=0.9, scale=0.8)
+    return np.hstack([left[:, : WIDTH // 2], right[:, WIDTH // 2 :]])
+
+
+def heads(*photos: Pixels, **how: Any) -> list[Pixels]:
+    """A frame of each photo's head, in motion."""
+    return [head(photo, number, **how) for number, photo in enumerate(photos)]
