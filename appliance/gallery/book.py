@@ -12,10 +12,10 @@ from appliance.gallery.sealing import BrokenSealError, Seal
 
 _CHECK = b"the key of this gallery"
 
-_PEOPLE = "SELECT number, tag, sealed FROM people WHERE number > ? ORDER BY number"
-_TEMPLATES = "SELECT number, person, sealed FROM templates WHERE number > ? ORDER BY number"
-_PICTURED = "SELECT number FROM pictures WHERE number > ? ORDER BY number"
-_PASSAGES = "SELECT number, sealed FROM passages WHERE number > ? ORDER BY number"
+_PEOPLE = "SELECT number, tag, sealed FROM people WHERE number > ? AND number < ? ORDER BY number"
+_TEMPLATES = "SELECT number, person, sealed FROM templates WHERE number > ? AND number < ? ORDER BY number"
+_PICTURED = "SELECT number FROM pictures WHERE number > ? AND number < ? ORDER BY number"
+_PASSAGES = "SELECT number, sealed FROM passages WHERE number > ? AND number < ? ORDER BY number"
 
 
 class Book:
@@ -64,7 +64,7 @@ class Book:
         """Their numbers and themselves."""
         for number, tag, sealed in self._database.rows(_PEOPLE):
             try:
-                yield number, records.person(self._seal.open(sealed, "people", number, bytes(tag).hex()))
+                yield number, records.person(self._seal.open(sealed, "people", number, _hex(tag)))
             except BrokenSealError:
                 self._note("a person")
 
@@ -111,13 +111,13 @@ class Book:
         """Enters a person; their number."""
         number = self._next("people")
         tag = self._seal.tag(person.id)
-        sealed = self._seal.close(records.packed_person(person), "people", number, tag.hex())
+        sealed = self._seal.close(records.packed_person(person), "people", number, _hex(tag))
         self._database.run("INSERT INTO people VALUES (?, ?, ?)", number, tag, sealed)
         return number
 
     def write_person(self, number: int, person: Person) -> None:
         """What is said of a person from now on; their id stays."""
-        sealed = self._seal.close(records.packed_person(person), "people", number, self._seal.tag(person.id).hex())
+        sealed = self._seal.close(records.packed_person(person), "people", number, _hex(self._seal.tag(person.id)))
         self._database.run("UPDATE people SET sealed = ? WHERE number = ?", sealed, number)
 
     def erase_person(self, number: int) -> None:
@@ -169,3 +169,8 @@ class Book:
 
     def _note(self, what: str) -> None:
         self._database.losses.append(f"the seal of {what} is broken")
+
+
+def _hex(tag: object) -> str:
+    """A tag as part of a place; whoever altered one may have put anything there."""
+    return tag.hex() if isinstance(tag, bytes) else repr(tag)

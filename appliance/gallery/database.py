@@ -9,17 +9,14 @@ from typing import Any, Self
 
 from appliance import state
 from appliance.gallery import storage_errors
-from appliance.gallery.people import GalleryUnavailableError, ReadOnlyError
+from appliance.gallery.people import GalleryUnavailableError, ReadOnlyError, StorageFullError
 from appliance.gallery.schema import migrate
 from appliance.gallery.storage_errors import translated
 
 PATIENCE_MS = 5000
 """How long another program's transaction is waited for."""
 
-PAGE_BYTES = 8192
-"""Three templates of 2.1 kB; in SQLite's own 4096 there is room for one."""
-
-_PAGES = f"PRAGMA page_size = {PAGE_BYTES}"
+_PAGES = f"PRAGMA page_size = {storage_errors.PAGE_BYTES}"
 
 _SETTINGS = (
     f"PRAGMA busy_timeout = {PATIENCE_MS}",
@@ -32,13 +29,19 @@ _SETTINGS = (
 )
 
 
+_MOST = 2**63 - 1
+"""Of the numbers of rows, which begin with 1."""
+
+
 class Database:
     """One connection; it may go from thread to thread, but works for one at a time. Every method raises the classes of
     GalleryUnavailableError.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, *, writable: bool) -> None:
-        self._path, self._connection, self.writable = path, connection, writable
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, unwritable: GalleryUnavailableError | None = None
+    ) -> None:
+        self._path, self._connection, self.unwritable = path, connection, unwritable
         self._file = _identity(path)
         self._version = self._data_version()
         self.losses: list[str] = []
@@ -46,25 +49,26 @@ class Database:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Opens a database, made when it is absent and brought to the newest version; one that cannot be written is opened
-        for reading (`writable` is false then).
+        for reading (`unwritable` says why).
         """
         try:
             with translated(path):
                 _create(path)
                 if path.stat().st_size == 0:
                     raise storage_errors.damaged(path, "it is empty")
-                return cls(path, _connected(path, f"{path.absolute().as_uri()}?mode=rw", _SETTINGS), writable=True)
-        except ReadOnlyError:
+                storage_errors.check_not_read_only(path)  # SQLite takes one whose log is there for a writable one
+                return cls(path, _connected(path, f"{path.absolute().as_uri()}?mode=rw", _SETTINGS))
+        except (ReadOnlyError, StorageFullError) as error:
             if not path.exists():
                 raise
             with translated(path):
-                return cls(path, _connected(path, _for_reading(path), ()), writable=False)
+                return cls(path, _connected(path, _for_reading(path), ()), unwritable=error)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All of it or nothing; on the disk when it is left. Nobody else writes meanwhile."""
-        if not self.writable:
-            raise storage_errors.read_only(self._path)
+        if self.unwritable:
+            raise self.unwritable
         if self.moved():
             raise storage_errors.deleted(self._path)
         with translated(self._path):
@@ -101,19 +105,19 @@ class Database:
             return found
 
     def rows(self, query: str) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query that ends in "WHERE number > ? ORDER BY number" and gives the number first. When a page between
-        them is damaged, those before it come, then those behind it from the last one on, and `losses` says so.
+        """The rows of a query that ends in "WHERE number > ? AND number < ? ORDER BY number" and gives the number first. When a
+        page between them is damaged, those before it come, then those behind it from the last one on, and `losses` says so.
         """
-        last = -1
+        last = 0
         try:
-            for row in self._connection.execute(query, (last,)):
+            for row in self._connection.execute(query, (last, _MOST)):
                 last = row[0]
                 yield row
         except sqlite3.DatabaseError as error:
             if not storage_errors.unreadable(error):
                 raise
             self.losses.append(str(error))
-            yield from self._rows_from_the_end(query, last)
+            yield from self._around(query, last)
 
     def changed(self) -> bool:
         """Whether another connection, this program's or another's, has changed something since the last time."""
@@ -145,19 +149,34 @@ class Database:
             found = self._connection.execute("PRAGMA quick_check(1)").fetchall()
         except sqlite3.DatabaseError as error:
             found = [(str(error),)]
-        self.losses += [reason for (reason,) in found if reason != "ok"]
+        self.losses += [reason.splitlines()[-1] for (reason,) in found if reason != "ok"]
 
     def close(self) -> None:
         """Closes the connection; the last one settles the log and removes it."""
         with translated(self._path):
             self._connection.close()
 
-    def _rows_from_the_end(self, query: str, last: int) -> Iterator[tuple[Any, ...]]:
+    def _around(self, query: str, last: int) -> Iterator[tuple[Any, ...]]:
+        """Those behind the `last` row up to the damage, then those from the end down to it; one by one, for Python asks for the
+        next row before it gives the one it has.
+        """
+        first = _MOST
+        while row := self._one(f"{query} LIMIT 1", last, first):
+            last = row[0]
+            yield row
+        while row := self._one(f"{query} DESC LIMIT 1", last, first):
+            first = row[0]
+            yield row
+
+    def _one(self, query: str, last: int, first: int) -> tuple[Any, ...] | None:
+        """None when it cannot be read, too."""
         try:
-            yield from self._connection.execute(f"{query} DESC", (last,))
+            found: tuple[Any, ...] | None = self._connection.execute(query, (last, first)).fetchone()
         except sqlite3.DatabaseError as error:
             if not storage_errors.unreadable(error):
-                raise  # else it is the other side of the same damage
+                raise
+            return None
+        return found
 
     def _data_version(self) -> int:
         with translated(self._path):

@@ -9,6 +9,7 @@ import numpy as np
 
 from appliance.face.types import Embedding
 from appliance.gallery import storage_errors
+from appliance.gallery.draft import Draft
 from appliance.gallery.people import (
     InvalidPersonError,
     Known,
@@ -24,7 +25,6 @@ from appliance.gallery.people import (
 )
 from appliance.gallery.records import Sheet
 from appliance.gallery.rotation import DIMENSIONS
-from appliance.gallery.snapshot import Draft
 
 MOST_TEMPLATES = 50_000
 """Of all people: what is searched within 10 ms (`appliance bench`)."""
@@ -66,7 +66,7 @@ def enrol(
     """A new template. Raises NoSuchPersonError, TooManyError, OtherEmbedderError, ValueError."""
     if len(draft.known(identity).templates) >= most:
         raise TooManyError(f"this person has {most} templates already (gallery.most_templates): erase one first")
-    if len(draft.vectors) >= MOST_TEMPLATES:
+    if draft.templates() >= MOST_TEMPLATES:
         raise TooManyError(f"the gallery holds {MOST_TEMPLATES} templates, which is all it may: erase some first")
     check_embedder(draft.embedder(), model)
     sheet = Sheet(model, quality, source, datetime.now(UTC), turned(draft, embedding))
@@ -78,8 +78,7 @@ def enter(draft: Draft, identity: str, sheet: Sheet, picture: bytes | None) -> T
     known = draft.known(identity)
     number = draft.book.add_sheet(number_of(draft, known), known.person.reference, sheet, picture)
     template = sheet.template(number, pictured=picture is not None)
-    draft.vectors[number] = sheet.vector
-    draft.put(Known(known.person, (*known.templates, template)))
+    draft.put_with(Known(known.person, (*known.templates, template)), sheet.vector)
     return template
 
 
@@ -90,8 +89,7 @@ def forget(draft: Draft, identity: str, number: int) -> Known:
     if kept == known.templates:
         raise NoSuchTemplateError(f"this person has no template {number}")
     draft.book.erase_sheet(number)
-    del draft.vectors[number]
-    draft.put(Known(known.person, kept))
+    draft.put_without(Known(known.person, kept))
     return draft.known(identity)
 
 

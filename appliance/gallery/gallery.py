@@ -63,7 +63,7 @@ class Gallery:
     @property
     def templates(self) -> int:
         """How many templates there are."""
-        return len(self._storage.snapshot.vectors)
+        return self._storage.snapshot.templates
 
     def people(self) -> tuple[Known, ...]:
         """Everybody, by id."""

@@ -6,24 +6,24 @@ from dataclasses import replace
 from appliance.face.types import Embedding
 from appliance.gallery import enrolment
 from appliance.gallery.dossier import Renewed
+from appliance.gallery.draft import Draft
 from appliance.gallery.people import Known
 from appliance.gallery.records import Sheet
 from appliance.gallery.rotation import Rotation, new_seed
-from appliance.gallery.snapshot import Draft
 from appliance.gallery.storage import Storage
 
 
 def rotate(draft: Draft) -> None:
     """Draws another rotation, and turns every template by it instead of by the one before."""
     before, seed = draft.rotation, new_seed()
-    draft.rotation = Rotation(seed)
+    after = Rotation(seed)
     draft.book.write_rotation(seed)
+    draft.read_whole()
     for known in draft.people.values():
         for template in known.templates:
             sheet = draft.book.sheet(template.number, known.person.reference)
-            vector = before.renewed(sheet.vector, draft.rotation)
-            draft.book.write_sheet(template.number, known.person.reference, replace(sheet, vector=vector))
-            draft.vectors[template.number] = vector
+            turned = replace(sheet, vector=before.renewed(sheet.vector, after))
+            draft.book.write_sheet(template.number, known.person.reference, turned)
 
 
 def embedded(storage: Storage, model: str, embed: Callable[[bytes], Embedding]) -> dict[int, Embedding]:
@@ -41,6 +41,7 @@ def embedded(storage: Storage, model: str, embed: Callable[[bytes], Embedding]) 
 
 def renew(draft: Draft, model: str, embeddings: Mapping[int, Embedding]) -> Renewed:
     """Puts what another embedder made in the place of the templates, under new numbers; they keep their age."""
+    draft.read_whole()
     made, left = 0, []
     for known in tuple(draft.people.values()):
         for template in known.templates:

@@ -1,6 +1,6 @@
 """What the gallery holds at one moment, in memory, where every question is answered from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -13,96 +13,50 @@ from appliance.gallery.rotation import Rotated, Rotation
 Passages = Mapping[str, tuple[str, datetime]]
 """Reference -> direction and time of the last passage."""
 
+BATCH = 4096
+"""Vectors that are read before they move into the index, so that few are in memory twice: 8 MB."""
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """People by id and by reference, the vectors of their templates (turned by `rotation`) by number, and the index of those
-    that can be compared: made with `embedder` (sha256), that of the newest template. It never changes.
+    """People by id and by reference, and the index of the templates that can be compared: those of one embedder, turned by
+    `rotation`. It never changes.
     """
 
     rotation: Rotation
     people: Mapping[str, Known]
     references: Mapping[str, Known]
-    vectors: Mapping[int, Rotated]
     passages: Passages
-    embedder: str | None
     index: Index
 
     @classmethod
     def of(cls, book: Book) -> Self:
         """What the book says now. Raises the classes of GalleryUnavailableError."""
-        numbers, people = {}, {}
-        for number, person in book.people():
-            numbers[number], people[person.reference] = person.reference, person
-        templates: dict[str, list[Template]] = {reference: [] for reference in people}
-        vectors, pictured = {}, book.pictured()
-        for number, reference, sheet in book.sheets(numbers):
+        numbers = dict(book.people())
+        references = {number: person.reference for number, person in numbers.items()}
+        templates: dict[str, list[Template]] = {reference: [] for reference in references.values()}
+        gathered, pictured = _Gathered(), book.pictured()
+        for number, reference, sheet in book.sheets(references):
             templates[reference].append(sheet.template(number, pictured=number in pictured))
-            vectors[number] = sheet.vector
-        draft = Draft(book, book.rotation(), vectors, dict(book.passages(numbers)))
-        for reference, person in people.items():
-            draft.put(Known(person, tuple(sorted(templates[reference], key=lambda each: each.number))))
-        return cls.made(draft, None)
-
-    @classmethod
-    def made(cls, draft: "Draft", before: Self | None) -> Self:
-        """What a draft says when it is done; `before` is what it began with."""
-        embedder = draft.embedder()
-        rows = [
-            (known.person.reference, draft.vectors[template.number])
-            for known in draft.people.values()
-            for template in known.templates
-            if template.model == embedder
-        ]
-        same = before and before.rotation is draft.rotation and before.vectors.keys() == draft.vectors.keys()
-        index = before.index if before and same else Index.build(rows)
-        return cls(draft.rotation, draft.people, draft.references, draft.vectors, draft.passages, embedder, index)
-
-
-class Draft:
-    """A transaction that is going on: the book to write in, and what the gallery holds once it is done. Not thread-safe."""
-
-    def __init__(self, book: Book, rotation: Rotation, vectors: Mapping[int, Rotated], passages: Passages) -> None:
-        self.book, self.rotation = book, rotation
-        self.vectors, self.passages = dict(vectors), dict(passages)
-        self.people: dict[str, Known] = {}
-        self.references: dict[str, Known] = {}
-
-    @classmethod
-    def after(cls, snapshot: Snapshot, book: Book) -> Self:
-        """Begins with what the gallery holds now."""
-        draft = cls(book, snapshot.rotation, snapshot.vectors, snapshot.passages)
-        draft.people, draft.references = dict(snapshot.people), dict(snapshot.references)
-        return draft
-
-    def known(self, identity: str) -> Known:
-        """Raises NoSuchPersonError."""
-        return known(self.people, identity)
-
-    def embedder(self) -> str | None:
-        """The sha256 of the embedder that made the newest template; None when there are none."""
-        newest = max(
-            (each for known in self.people.values() for each in known.templates[-1:]),
-            key=lambda template: template.number,
-            default=None,
+            gathered.take(sheet.model, reference, sheet.vector)
+        everybody = [Known(person, _ordered(templates[person.reference])) for person in numbers.values()]
+        return cls(
+            book.rotation(),
+            {known.person.id: known for known in everybody},
+            {known.person.reference: known for known in everybody},
+            dict(book.passages(references)),
+            gathered.index(embedder(everybody)),
         )
-        return newest.model if newest else None
 
-    def put(self, known: Known) -> None:
-        """A person, as they are from now on."""
-        self.people[known.person.id] = self.references[known.person.reference] = known
+    @property
+    def embedder(self) -> str | None:
+        """The sha256 of the embedder whose templates are compared; None when there are none."""
+        return embedder(self.people.values())
 
-    def drop(self, known: Known) -> None:
-        """A person is gone, and with them all that is theirs."""
-        del self.people[known.person.id], self.references[known.person.reference]
-        self.passages.pop(known.person.reference, None)
-        for template in known.templates:
-            del self.vectors[template.number]
-
-    def clear(self) -> None:
-        """Everybody is gone."""
-        for table in (self.people, self.references, self.vectors, self.passages):
-            table.clear()
+    @property
+    def templates(self) -> int:
+        """How many there are, compared or not."""
+        return count(self.people.values())
 
 
 def known(people: Mapping[str, Known], identity: str) -> Known:
@@ -111,3 +65,49 @@ def known(people: Mapping[str, Known], identity: str) -> Known:
         return people[identity]
     except KeyError:
         raise NoSuchPersonError(f"there is nobody with the id {identity[:64]!r}") from None
+
+
+def embedder(people: Iterable[Known]) -> str | None:
+    """That of the newest template: it is the one that works now, and older ones are left from another."""
+    newest = max((known.templates[-1] for known in people if known.templates), key=_number, default=None)
+    return newest.model if newest else None
+
+
+def count(people: Iterable[Known]) -> int:
+    """The templates of people."""
+    return sum(len(known.templates) for known in people)
+
+
+class _Gathered:
+    """Vectors on their way into an index, by the embedder that made them."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, list[tuple[str, Rotated]]] = {}
+        self._indices: dict[str, Index] = {}
+
+    def take(self, model: str, reference: str, vector: Rotated) -> None:
+        """One vector of a person."""
+        waiting = self._waiting.setdefault(model, [])
+        waiting.append((reference, vector))
+        if len(waiting) == BATCH:
+            self._move(model)
+
+    def index(self, model: str | None) -> Index:
+        """Those of one embedder."""
+        if model is None:
+            return Index()
+        self._move(model)
+        return self._indices[model]
+
+    def _move(self, model: str) -> None:
+        parts = Index.build(self._waiting.pop(model, [])).parts
+        self._indices[model] = Index((*self._indices.get(model, Index()).parts, *parts))
+
+
+def _number(template: Template) -> int:
+    return template.number
+
+
+def _ordered(templates: list[Template]) -> tuple[Template, ...]:
+    """Oldest first; behind a damaged page they are read from the last one on."""
+    return tuple(sorted(templates, key=_number))

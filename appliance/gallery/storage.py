@@ -8,11 +8,12 @@ from pathlib import Path
 from appliance.gallery import storage_errors
 from appliance.gallery.book import Book
 from appliance.gallery.database import Database
+from appliance.gallery.draft import Draft
 from appliance.gallery.people import GalleryDamagedError, GalleryError, GalleryUnavailableError
 from appliance.gallery.rotation import Rotation
 from appliance.gallery.sealing import Seal
 from appliance.gallery.site_key import SiteKey
-from appliance.gallery.snapshot import Draft, Snapshot
+from appliance.gallery.snapshot import Snapshot
 from appliance.gallery.storage_errors import DeletedError
 
 EMPTYING_PATIENCE_MS = 1000
@@ -50,13 +51,14 @@ class Storage:
                     self._follow()
                     if self._damage:
                         raise self._damage
-                    draft = Draft.after(self._snapshot, self._book)
+                    draft = Draft(self._book, self._snapshot)
                     yield draft
+                    snapshot = draft.done()
             except GalleryUnavailableError as error:
                 self._note(error)
                 raise
             self._trouble = None
-            self._take(Snapshot.made(draft, self._snapshot))
+            self._take(snapshot)
             self._settle()
 
     @contextmanager
@@ -85,7 +87,8 @@ class Storage:
                     self._open_again()
                 with self._database.view():
                     self._follow()
-                self._try_to_write()
+                if not self._damage:
+                    self._try_to_write()
             except GalleryUnavailableError as error:
                 self._note(error)
             if not self._emptied:
@@ -101,7 +104,7 @@ class Storage:
         database = Database.open(self._path)
         try:
             book = Book(database, self._seal)
-            if database.writable and not book.begun():
+            if not database.unwritable and not book.begun():
                 with database.transaction():
                     book.begin()
             book.check_key()
@@ -114,8 +117,8 @@ class Storage:
         self._database, self._book, self._snapshot = database, book, snapshot
         self.version += 1
         self._damage = self._found_damage()
-        self._trouble = None if database.writable else storage_errors.read_only(self._path)
-        if database.writable:
+        self._trouble = database.unwritable
+        if not database.unwritable:
             self.empty_log()
 
     def _open_again(self) -> None:
@@ -144,7 +147,7 @@ class Storage:
 
     def _found_damage(self) -> GalleryDamagedError | None:
         losses = self._database.losses
-        kept = f"{len(self._snapshot.people)} people and {len(self._snapshot.vectors)} templates are still there"
+        kept = f"{len(self._snapshot.people)} people and {self._snapshot.templates} templates are still there"
         return storage_errors.damaged(self._path, f"{_counted(losses)}; {kept}") if losses else None
 
     def _take(self, snapshot: Snapshot) -> None:
@@ -159,13 +162,14 @@ class Storage:
             self._trouble = error
 
     def _try_to_write(self) -> None:
-        """Whether what can be read can be written, too."""
-        if storage_errors.on_read_only_system(self._path.parent):
-            raise storage_errors.read_only(self._path)
-        if self._trouble is None or self._damage:
+        """Whether what can be read can be written, too; something is written only after a trouble."""
+        if self._trouble is None:
+            storage_errors.check_not_read_only(self._path)
             return
-        if not self._database.writable:
-            self._open_again()
+        storage_errors.check_writable(self._path)
+        if self._database.unwritable:
+            self._database.close()  # first: connections of a process share what they know of the log
+            self._open()
             return
         with self._database.transaction():
             self._book.touch()

@@ -23,6 +23,13 @@ _UNCLEAR = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 """SQLite says these of a full or read-only file system, too, depending on which of its files it was about."""
 
 
+_NO_UNNAMED_FILES = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT}
+"""What file systems say that have none, or a folder that is not there."""
+
+PAGE_BYTES = 8192
+"""Of the database: three templates of 2.1 kB; in SQLite's own 4096 there is room for one."""
+
+
 class DeletedError(GalleryDamagedError):
     """The database's file is gone from under its name."""
 
@@ -68,12 +75,27 @@ def unreadable(error: sqlite3.DatabaseError) -> bool:
     return _primary(error) in {*_DAMAGED, sqlite3.SQLITE_IOERR}
 
 
-def on_read_only_system(path: Path) -> bool:
-    """Whether the file system of a folder can be read alone."""
+def check_not_read_only(path: Path) -> None:
+    """Raises ReadOnlyError when the file system says that it is."""
+    with translated(path):
+        if path.exists() and os.statvfs(path.parent).f_flag & os.ST_RDONLY:
+            raise read_only(path)
+
+
+def check_writable(path: Path) -> None:
+    """Raises ReadOnlyError or StorageFullError when not even a page can be written beside the database; an unnamed file tries
+    it (open(2), O_TMPFILE). A disk that broke may not show in statvfs(3) that it is read-only.
+    """
+    check_not_read_only(path)
     try:
-        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
-    except OSError:
-        return False
+        descriptor = os.open(path.parent, os.O_TMPFILE | os.O_RDWR, 0o600)
+        try:
+            os.write(descriptor, bytes(PAGE_BYTES))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_UNNAMED_FILES:
+            raise _of_system(error, path) from error
 
 
 def _of_sqlite(error: sqlite3.DatabaseError, path: Path) -> GalleryError:
@@ -82,13 +104,21 @@ def _of_sqlite(error: sqlite3.DatabaseError, path: Path) -> GalleryError:
         return damaged(path, str(error))
     if code == sqlite3.SQLITE_FULL:
         return full(path)
-    if code == sqlite3.SQLITE_READONLY or (code in _UNCLEAR and on_read_only_system(path.parent)):
+    if code == sqlite3.SQLITE_READONLY:
         return read_only(path)
-    if code in _UNCLEAR and _no_room(path.parent):
-        return full(path)
+    if code in _UNCLEAR and (clearer := _complaint(path)):
+        return clearer
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return GalleryUnavailableError(f"{path} is being changed by another program: try again")
     return GalleryUnavailableError(f"{path} cannot be used: {error}: see `journalctl -k` for the disk's own complaints")
+
+
+def _complaint(path: Path) -> GalleryError | None:
+    try:
+        check_writable(path)
+    except GalleryUnavailableError as error:
+        return error
+    return None
 
 
 def _of_system(error: OSError, path: Path) -> GalleryError:
@@ -97,13 +127,6 @@ def _of_system(error: OSError, path: Path) -> GalleryError:
     if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
         return read_only(path)
     return GalleryUnavailableError(f"{path} cannot be used: {error.strerror}")
-
-
-def _no_room(folder: Path) -> bool:
-    try:
-        return os.statvfs(folder).f_bavail == 0
-    except OSError:
-        return False
 
 
 def _primary(error: sqlite3.DatabaseError) -> int:

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 
 from appliance.gallery import enrolment
 from appliance.gallery.dossier import Copied, Dossier, Merged, OnConflict
+from appliance.gallery.draft import Draft
 from appliance.gallery.people import GalleryDamagedError, Person, PersonExistsError, Template, new_reference
 from appliance.gallery.records import Sheet
-from appliance.gallery.snapshot import Draft
 from appliance.gallery.storage import Storage
 
 
@@ -33,7 +33,7 @@ def dump(storage: Storage) -> Iterator[Dossier]:
 def replace(draft: Draft, dossiers: Iterable[Dossier]) -> int:
     """These people instead of all who are there."""
     draft.book.erase_everybody()
-    draft.clear()
+    draft.drop_everybody()
     for dossier in dossiers:
         _take(draft, dossier)
     return len(draft.people)

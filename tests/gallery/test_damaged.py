@@ -1,0 +1,269 @@
+"""A database that was damaged, altered, moved away or sealed with another key."""
+
+import os
+import random
+import shutil
+import sqlite3
+
+import pytest
+from strangers import MODEL, enrolled, face, somebody
+
+from appliance.gallery.gallery import Gallery
+from appliance.gallery.people import (
+    GalleryDamagedError,
+    GalleryUnavailableError,
+    NoKeyError,
+    Source,
+)
+from appliance.gallery.site_key import SiteKey
+
+
+@pytest.fixture
+def full(path, key):
+    """Forty people with a template and a picture each, closed."""
+    gallery = Gallery.open(path, key, keep_pictures=True)
+    for number in range(40):
+        enrolled(gallery, f"p{number:02}", number, picture=bytes([number]) * 3000)
+    gallery.close()
+    return path
+
+
+def raw(path, statement, *values):
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute(statement, values)
+    connection.close()
+
+
+def overwrite(path, offset, content):
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(content)
+
+
+def found(gallery):
+    """The numbers of those who are recognised; nobody is taken for another."""
+    recognised = set()
+    for number in range(40):
+        for candidate in gallery.ranking(face(number), 1):
+            if candidate.cosine > 0.999:
+                assert gallery.named(candidate.reference).person.id == f"p{number:02}"
+                recognised.add(number)
+    return recognised
+
+
+def assert_unharmed(gallery):
+    assert gallery.problem() is None
+    assert len(gallery.people()) == 40
+    assert found(gallery) == set(range(40))
+
+
+def assert_damaged(gallery):
+    """It says so in one line, what to do, and nothing is written."""
+    assert isinstance(gallery.problem(), GalleryDamagedError)
+    assert "appliance people restore FILE" in str(gallery.problem())
+    assert "\n" not in str(gallery.problem())
+    for act in (
+        lambda: gallery.add(somebody("new")),
+        lambda: gallery.erase(gallery.people()[0].person.id),
+        lambda: gallery.rotate(),
+        lambda: gallery.replace([]),
+    ):
+        with pytest.raises(GalleryDamagedError):
+            act()
+    gallery.refresh()
+    assert isinstance(gallery.problem(), GalleryDamagedError)
+
+
+def page_of(path, table, place):
+    """The offset and the size of one of a table's pages."""
+    connection = sqlite3.connect(path)
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    pages = connection.execute("SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf'", [table]).fetchall()
+    connection.close()
+    assert len(pages) > 2
+    return (pages[int(place * len(pages))][0] - 1) * size, size
+
+
+@pytest.mark.parametrize("place", [0, 0.5, 0.999], ids=["first", "middle", "last"])
+@pytest.mark.parametrize("rubbish", [b"\0", b"\xff", b"\x5a"])
+def test_a_damaged_page_costs_no_more_than_what_was_on_it(full, key, place, rubbish):
+    try:
+        offset, size = page_of(full, "templates", place)
+    except sqlite3.OperationalError:
+        pytest.skip("this SQLite cannot tell pages (SQLITE_ENABLE_DBSTAT_VTAB)")
+    overwrite(full, offset, rubbish * size)
+    gallery = Gallery.open(full, key)
+    assert_damaged(gallery)
+    assert len(gallery.people()) == 40
+    assert 37 <= len(found(gallery)) < 40
+    assert sum(len(dossier.templates) for dossier in gallery.dump()) == len(found(gallery))
+    gallery.close()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_bytes_anywhere_in_the_middle_are_noticed_or_did_not_matter(full, key, seed):
+    size = full.stat().st_size
+    offset = 8192 + (size - 8192 - 64) * seed // 12
+    overwrite(full, offset, random.Random(seed).randbytes(64))
+    try:
+        gallery = Gallery.open(full, key, keep_pictures=True)
+    except GalleryUnavailableError:
+        return
+    if gallery.problem() is None:
+        assert_unharmed(gallery)
+    else:
+        assert_damaged(gallery)
+        found(gallery)
+    gallery.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"not a database at all" * 50])
+def test_a_header_that_is_overwritten_or_a_file_that_is_empty_is_told(full, key, content):
+    if content:
+        overwrite(full, 0, content)
+    else:
+        os.truncate(full, 0)
+    before = full.read_bytes()
+    with pytest.raises(GalleryDamagedError, match="appliance people restore FILE"):
+        Gallery.open(full, key)
+    assert full.read_bytes() == before
+
+
+def test_a_file_that_was_cut_is_told(full, key):
+    os.truncate(full, full.stat().st_size // 2)
+    try:
+        gallery = Gallery.open(full, key)
+    except GalleryDamagedError:
+        return
+    assert_damaged(gallery)
+    found(gallery)
+    gallery.close()
+
+
+@pytest.mark.parametrize("rubbish", [b"\0", b"\xff", b"W"])
+@pytest.mark.parametrize("start", [0, 40], ids=["header", "frames"])
+def test_rubbish_in_the_log_costs_nothing_that_was_told_to_be_there(tmp_path, path, key, rubbish, start):
+    gallery = Gallery.open(path, key)
+    for number in range(40):
+        enrolled(gallery, f"p{number:02}", number)
+    crashed = tmp_path / "crashed"
+    shutil.copytree(path.parent, crashed)  # as it is on the disk while it is open
+    gallery.close()
+    log = crashed / "gallery.db-wal"
+    assert log.stat().st_size > 4096
+    overwrite(log, start, rubbish * (log.stat().st_size - start))
+    again = Gallery.open(crashed / "gallery.db", key)
+    assert_unharmed(again)
+    again.close()
+
+
+def test_another_key_opens_nothing_and_changes_nothing(full):
+    before = full.read_bytes()
+    with pytest.raises(NoKeyError, match="not the one"):
+        Gallery.open(full, SiteKey(b"another key, of thirty-two bytes"))
+    assert full.read_bytes() == before
+
+
+def test_a_template_that_was_moved_to_another_person_is_not_taken_for_theirs(full, key):
+    raw(full, "UPDATE templates SET person = 2 WHERE number = 1")
+    gallery = Gallery.open(full, key)
+    assert_damaged(gallery)
+    assert found(gallery) == set(range(1, 40))
+    assert [len(known.templates) for known in gallery.people()[:3]] == [0, 1, 1]
+    gallery.close()
+
+
+def test_nor_when_it_comes_with_the_picture_of_the_other(full, key):
+    raw(full, "UPDATE pictures SET sealed = (SELECT sealed FROM pictures WHERE number = 2) WHERE number = 1")
+    gallery = Gallery.open(full, key)
+    with pytest.raises(GalleryDamagedError):
+        list(gallery.pictures(gallery.person("p00").person.reference))
+    gallery.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE templates SET sealed = (SELECT sealed FROM templates WHERE number = 2) WHERE number = 1",
+        "UPDATE people SET sealed = (SELECT sealed FROM people WHERE number = 2) WHERE number = 1",
+        "UPDATE people SET tag = x'00' WHERE number = 1",
+        "UPDATE people SET tag = 'text' WHERE number = 1",
+        "UPDATE people SET tag = 5 WHERE number = 1",
+        "UPDATE templates SET sealed = 5 WHERE number = 1",
+        "UPDATE templates SET sealed = 'text' WHERE number = 1",
+        "UPDATE templates SET person = 999 WHERE number = 1",
+        "UPDATE templates SET number = 999 WHERE number = 1",
+        "DELETE FROM people WHERE number = 1",
+    ],
+)
+def test_rows_that_were_altered_by_hand_are_told_and_left_out(full, key, statement):
+    raw(full, statement)
+    gallery = Gallery.open(full, key)
+    assert_damaged(gallery)
+    assert found(gallery) == set(range(1, 40))
+    gallery.close()
+
+
+def test_facts_that_were_erased_are_told(full, key):
+    raw(full, "DELETE FROM facts")
+    with pytest.raises(GalleryDamagedError, match="appliance people restore FILE"):
+        Gallery.open(full, key)
+
+
+def test_rows_that_are_altered_at_work_are_told(full, key):
+    gallery = Gallery.open(full, key)
+    raw(full, "UPDATE templates SET person = 2 WHERE number = 1")
+    gallery.refresh()
+    assert_damaged(gallery)
+    assert found(gallery) == set(range(1, 40))
+    gallery.close()
+
+
+def test_a_file_that_was_deleted_at_work_is_told_and_can_be_put_back(full, key):
+    gallery = Gallery.open(full, key)
+    elsewhere = full.with_name("elsewhere")
+    full.rename(elsewhere)
+    for act in (lambda: gallery.erase("p00"), lambda: gallery.enrol("p00", face(1), MODEL, 0.5, Source.PHOTO)):
+        with pytest.raises(GalleryDamagedError, match="put it back"):
+            act()
+    gallery.refresh()
+    assert "deleted or moved" in str(gallery.problem())
+    assert found(gallery) == set(range(40))
+    elsewhere.rename(full)
+    gallery.refresh()
+    assert_unharmed(gallery)
+    assert gallery.erase("p00").complete
+    gallery.close()
+
+
+def test_another_file_in_its_place_is_taken_over(full, key, tmp_path):
+    gallery = Gallery.open(full, key)
+    other = Gallery.open(tmp_path / "gallery.db", key)
+    enrolled(other, "p39", 39)
+    other.close()
+    for suffix in ("-wal", "-shm"):
+        full.with_name(full.name + suffix).unlink(missing_ok=True)
+    (tmp_path / "gallery.db").rename(full)
+    gallery.refresh()
+    assert gallery.problem() is None
+    assert [known.person.id for known in gallery.people()] == ["p39"]
+    assert found(gallery) == {39}
+    gallery.erase("p39")
+    gallery.close()
+
+
+def test_one_of_another_site_in_its_place_is_not(full, key, tmp_path):
+    gallery = Gallery.open(full, key)
+    Gallery.open(tmp_path / "gallery.db", SiteKey(b"\1" * 32)).close()
+    (tmp_path / "gallery.db").rename(full)
+    gallery.refresh()
+    assert isinstance(gallery.problem(), NoKeyError)
+    assert found(gallery) == set(range(40))
+    gallery.close()
+
+
+def test_a_gallery_of_a_newer_version_is_left_alone(full, key):
+    raw(full, "PRAGMA user_version = 99")
+    with pytest.raises(GalleryUnavailableError, match="newer version"):
+        Gallery.open(full, key)
