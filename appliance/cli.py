@@ -1,4 +1,4 @@
-"""The command line: serve, keys, discover, detect, compare, liveness, evaluate, calibrate, bench, selftest."""
+"""The command line: serve, keys, people, discover, detect, compare, liveness, evaluate, calibrate, bench, selftest."""
 
 import argparse
 import json
@@ -18,6 +18,7 @@ from appliance.calibrator.options import add_liveness, add_similarity
 from appliance.config import Config, ConfigError
 from appliance.evaluation.options import add_evaluate
 from appliance.faults import Fault
+from appliance.gallery.options import add_people
 from appliance.keys import KeysError, Scope
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_rooms(commands: Any, command: Callable[..., argparse.ArgumentParser], positive: Callable[[str], int]) -> None:
     """The commands that have acts of their own."""
     _add_calibrate(commands, command)
+    _add_people(commands, command)
     _add_door(commands, command, positive)
 
 
@@ -167,6 +169,13 @@ def _add_door(commands: Any, command: Callable[..., argparse.ArgumentParser], po
     add_verify(command("verify", _verify_decisions, "Whether it is whole; exit status 1 when it is not.", group))
     summary = "Check a device's decision, as a door does; exit status 0 when it is granted."
     add_verify_decision(command("verify-decision", _verify_decision, summary))
+
+
+def _add_people(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
+    summary = "Look after who is known; a running device notices by itself."
+    acts = commands.add_parser("people", help=summary, description=summary)
+    group = acts.add_subparsers(dest="act", required=True, metavar="ACT")
+    add_people(lambda name, what: command(name, _people, what, group))
 
 
 def _serve(options: argparse.Namespace, settings: Config) -> int:
@@ -344,6 +353,12 @@ def _verify_decision(options: argparse.Namespace, _settings: Config) -> int:
     from appliance.access_control import checking
 
     return checking.run(options)
+
+
+def _people(options: argparse.Namespace, settings: Config) -> int:
+    from appliance.caretaker import commands
+
+    return commands.run(options, settings)
 
 
 def _evaluate(options: argparse.Namespace, settings: Config) -> int:

@@ -152,20 +152,9 @@ class Doorway:
 
     def _recognition(self, gallery: "Gallery") -> Recognition:
         file = self._embedder()
-        point = self._point(file)
-        identifier = Identifier(gallery, self._tail(file), point, self._section.fpir, self._section.margin)
-        return Recognition(gallery, identifier, file.sha256, point.cosine)
-
-    def _tail(self, file: ModelFile) -> Tail:
-        """Raises Fault INF-07 when nothing is known of the embedder: it could not be told how rare a false match is."""
         if file.sha256 not in self._tails:
-            shipped = file.operating_point
-            assert shipped is not None
-            try:
-                self._tails[file.sha256] = tail_of(self._models, file.sha256, Point(shipped.cosine, shipped.fmr))
-            except CalibrationError as error:
-                raise Fault(ResultCode.INITIALIZE_EXTENSION, str(error)) from error
-        return self._tails[file.sha256]
+            self._tails[file.sha256] = tail(self._models, file)
+        return recognition(gallery, file, self._point(file), self._tails[file.sha256], self._section)
 
     def _embedder(self) -> ModelFile:
         """Raises Fault INF-08 while models load, INF-07 when the embedder does not work."""
@@ -184,3 +173,21 @@ class Doorway:
 
     def _changed(self, known: int, templates: int) -> None:
         self._broadcast.publish(GalleryChanged(known, templates))
+
+
+def tail(models: Path, file: ModelFile) -> Tail:
+    """How rare false matches of an embedder are, by the statistics in the folder of the models. Raises Fault INF-07 when
+    nothing is known of it.
+    """
+    shipped = file.operating_point
+    assert shipped is not None
+    try:
+        return tail_of(models, file.sha256, Point(shipped.cosine, shipped.fmr))
+    except CalibrationError as error:
+        raise Fault(ResultCode.INITIALIZE_EXTENSION, str(error)) from error
+
+
+def recognition(gallery: "Gallery", file: ModelFile, point: Point, tail: Tail, section: GallerySection) -> Recognition:
+    """How the people of a gallery are recognised with an embedder that has this operating point and this tail."""
+    identifier = Identifier(gallery, tail, point, section.fpir, section.margin)
+    return Recognition(gallery, identifier, file.sha256, point.cosine)

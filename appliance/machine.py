@@ -283,10 +283,7 @@ class Machine:
             pass
 
     def _similarity_point(self, file: ModelFile) -> Point:
-        """The operating point of an embedder: this device's own, or the shipped one."""
-        facts = self._calibration.facts(Kind.SIMILARITY, file.sha256, shipped_point(Kind.SIMILARITY, file))
-        assert file.operating_point is not None
-        return Point(facts["threshold"], facts["wanted"].get("fmr", file.operating_point.fmr))
+        return similarity_point(self._calibration, file)
 
     def _model_faults(self) -> Mapping[str, Fault | None]:
         return {str(role): chosen if isinstance(chosen, Fault) else None for role, chosen in self._choice.items()}
@@ -369,6 +366,13 @@ def deciding(choice: Choice) -> Mapping[Kind, ModelFile]:
     """The models that have an operating point, without those that do not work."""
     roles = {Kind.SIMILARITY: choice.get(Role.EMBEDDER), Kind.LIVENESS: choice.get(Role.LIVENESS)}
     return {kind: chosen.files[0] for kind, chosen in roles.items() if isinstance(chosen, Chosen)}
+
+
+def similarity_point(calibration: CalibrationStore, file: ModelFile) -> Point:
+    """The operating point of an embedder: this device's own, or the shipped one."""
+    assert file.operating_point is not None
+    facts = calibration.facts(Kind.SIMILARITY, file.sha256, shipped_point(Kind.SIMILARITY, file))
+    return Point(facts["threshold"], facts["wanted"].get("fmr", file.operating_point.fmr))
 
 
 def shipped_point(kind: Kind, file: ModelFile) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,42 +19,50 @@ from appliance.gallery.people import GalleryDamagedError, NoKeyError
 PRIVATE = 0o600
 
 
-def write(settings: Config, file: Path, passphrase: str, people: Sequence[str] | None) -> Count:
-    """Puts people, by their ids, or everybody (None) into a new archive. Raises GalleryError, OSError; GalleryDamagedError
-    when something could not be read, and then the archive holds the rest.
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Who is here now; `key` is that of a gallery which had to begin anew, for the one before was of no use."""
+
+    label: Label
+    count: Count
+    key: Path | None
+
+
+def write(settings: Config, file: Path, passphrase: str, people: Sequence[str] | None, *, whole: bool) -> Count:
+    """Puts people, by their ids, or everybody (None) into a new archive; `whole` is the label of a backup. Raises GalleryError,
+    OSError; GalleryDamagedError when something could not be read, and then the archive holds the rest.
     """
     if not file.parent.is_dir():
         raise ArchiveError(f"{file.parent}: there is no such folder")
     with state.replacing(file, PRIVATE) as written, place.opened(settings) as gallery:
         tally = _Tally(gallery, people)
-        label = Label(people is None, datetime.now(UTC), __version__, gallery.embedder())
+        label = Label(whole, datetime.now(UTC), __version__, gallery.embedder())
         for piece in envelope.sealed(archive.packed(label, tally.dossiers()), passphrase):
             written.write(piece)
         problem = gallery.problem()
     if isinstance(problem, GalleryDamagedError) or tally.lost:
         raise GalleryDamagedError(
-            f"{file} holds what can still be read: {tally.count.people} people, {tally.count.templates} templates; "
+            f"{file} holds what can still be read: {tally.count}; "
             f"{problem or f'{tally.lost} templates are lost, or were erased meanwhile'}"
         )
     return tally.count
 
 
-def restore(settings: Config, file: Path, passphrase: str) -> tuple[Label, Count]:
+def restore(settings: Config, file: Path, passphrase: str) -> Restored:
     """Puts the people of a backup in the place of all who are here, be it that their gallery is damaged or its key is lost.
     Raises GalleryError, OSError; nothing is different then.
     """
     with _read(file, passphrase) as (opened, label, count):
         if not label.whole:
             raise ArchiveError(
-                f"this is an export of {count.people} people, not a backup: `appliance people import` takes them in beside "
-                "those who are here"
+                f"this is an export of {count}, not a backup: `appliance people import` takes them in beside those who are here"
             )
         try:
             with place.opened(settings) as gallery:
                 gallery.replace(_people(opened))
         except (GalleryDamagedError, NoKeyError):
-            place.begun_anew(settings, _people(opened))
-    return label, count
+            return Restored(label, count, place.begun_anew(settings, _people(opened)))
+    return Restored(label, count, None)
 
 
 def merge(settings: Config, file: Path, passphrase: str, on_conflict: OnConflict) -> Merged:

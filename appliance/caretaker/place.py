@@ -27,15 +27,16 @@ def opened(settings: Config) -> Iterator[Gallery]:
             gallery.close()
 
 
-def begun_anew(settings: Config, dossiers: Iterable[Dossier]) -> int:
-    """Puts a gallery of these people in the place of one that is of no use any more, with a new key when there is none; how
-    many they are. Raises GalleryError, OSError.
+def begun_anew(settings: Config, dossiers: Iterable[Dossier]) -> Path:
+    """Puts a gallery of these people in the place of one that is of no use any more, with a new key when there is none. The
+    file of the key. Raises GalleryError, OSError.
     """
     folder = state.folder(settings.state.folder)
     path = _key_file(settings.gallery.key_file, folder)
     key = site_key.read(path) if path.exists() else site_key.make(path)
     with state.as_owner(folder):
-        return replacement.put_in_place(folder / FILE, key, dossiers)
+        replacement.put_in_place(folder / FILE, key, dossiers)
+    return path
 
 
 def _key_file(configured: Path | None, folder: Path) -> Path:

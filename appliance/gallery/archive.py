@@ -37,6 +37,9 @@ class Count:
     people: int
     templates: int
 
+    def __str__(self) -> str:
+        return f"{_counted(self.people, 'person', 'people')} with {_counted(self.templates, 'template', 'templates')}"
+
 
 def packed(label: Label, dossiers: Iterable[Dossier]) -> Iterator[bytes]:
     """The lines of an archive."""
@@ -96,6 +99,10 @@ def _dossiers(lines: Iterator[bytes]) -> Iterator[Dossier]:
         people, templates = people + 1, templates + len(dossier.templates)
         yield dossier
     raise ArchiveError("the archive is not complete")
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _line(table: dict[str, Any]) -> bytes:
