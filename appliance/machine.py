@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import appliance_models
 
-from appliance import __version__, audit, doorway, identity, keys, memory, state
+from appliance import __version__, audit, doorway, gatekeeper, identity, keys, memory, state
 from appliance.access_control.clock import Clock
 from appliance.access_control.rules import Rules
 from appliance.access_control.schedule import Schedule
@@ -44,6 +44,7 @@ from appliance.config import CameraSection, Config, ConfigError, DoorSection, En
 from appliance.doorway import Doorway
 from appliance.faults import Fault, ResultCode
 from appliance.gallery.threshold import Point
+from appliance.gatekeeper import Gatekeeper
 from appliance.imaging.decode import EncodedPicture
 from appliance.keys import KeyStore
 from appliance.observation.events import Broadcast
@@ -117,6 +118,7 @@ class Machine:
             *config.access.restricted,
             *([] if multi else ["/liveness/multiframe"]),
             *([] if config.gallery.enabled else doorway.RULES),
+            *([] if config.gallery.enabled and config.door.enabled else gatekeeper.PATHS),
         }
         self._ring = Ring()
         self._camera = camera_loop(config.camera, self._ring, demonstrate=demonstrate)
@@ -144,6 +146,22 @@ class Machine:
             self._clock,
             alive=multi,
             good_enough=ClockState(config.door.clock),
+        )
+        self._gatekeeper = Gatekeeper(
+            self._state,
+            config.gallery.key_file,
+            lambda: identity.device_id(self._state),
+            door_rules(config.door),
+            self._doorway.register,
+            self._engines,
+            usable,
+            lambda: camera_state is not None and camera_state().demonstration,
+            self._ring,
+            self._clock,
+            broadcast,
+            lambda signed: self._outputs.tell(signed),
+            liveness=multi,
+            record_days=config.door.record_days,
         )
         health = self._health = Health(
             camera_state,
@@ -182,6 +200,7 @@ class Machine:
             self._doorway.people,
             self._doorway.enrol,
             self._doorway.identify,
+            self._gatekeeper.door,
             live,
             streams,
             health,
@@ -210,7 +229,7 @@ class Machine:
             ) from error
         self._lan = self._advertisement()
         device_id = identity.device_id(self._state)
-        self._outputs = Outputs(outputs(config, device_id, health.report))
+        self._outputs: Outputs = Outputs(outputs(config, device_id, health.report))
         self._pulse = Pulse(self._http.addresses[0], self._http.port)
         self._watchdog = Watchdog(self._manager, [self._pulse.trouble, self._hanging_engine, self._blind_camera])
 
@@ -231,6 +250,8 @@ class Machine:
             self._supervisor.start("observer", self._observer.run)
         if self._config.gallery.enabled:
             self._supervisor.start("gallery", self._doorway.run)
+        if self._config.gallery.enabled and self._config.door.enabled:
+            self._supervisor.start("record", self._gatekeeper.run)
         if self._manager.watches:
             self._supervisor.start("pulse", self._pulse.run)
         status = self._supervisor.wait(self._tick, TICK_SECONDS)
@@ -243,6 +264,7 @@ class Machine:
         self._http.stop()
         self._outputs.stop(OUTPUTS_STOP_SECONDS)
         self._doorway.stop()
+        self._gatekeeper.stop()
         if self._camera:
             self._camera.stop(CAMERA_STOP_SECONDS)
         if announcing:

@@ -18,6 +18,8 @@ from client import ELSEWHERE, HOST, Client, from_elsewhere
 from waitress.channel import HTTPChannel
 
 from appliance.access_control.clock import Clock
+from appliance.access_control.decision import Signed
+from appliance.access_control.rules import Rules
 from appliance.api.access import Access
 from appliance.api.app import FaceApi
 from appliance.api.attempts import Attempts
@@ -38,6 +40,7 @@ from appliance.camera.source import FrameSource, Ring
 from appliance.config import GallerySection
 from appliance.doorway import Doorway
 from appliance.gallery.threshold import Point
+from appliance.gatekeeper import Gatekeeper
 from appliance.keys import KeyStore
 from appliance.observation.events import Broadcast
 from appliance.observation.observer import Observer
@@ -47,6 +50,8 @@ from appliance.vision.loading import Choice
 from appliance.vision.store import ModelFile
 
 MAX_BODY = 8 * 2**20
+DEVICE_ID = "d41d8cd98f00b204e9800998ecf8427e"
+
 MAX_PIXELS = 40_000_000
 
 DEADLINE = 30.0
@@ -94,6 +99,7 @@ class Device:
         choice: Choice | None = None,
         alive: bool = False,
         clock: Clock | None = None,
+        rules: Rules = Rules(),  # noqa: B008
     ) -> None:
         """`gallery` is the folder that it and its key are kept in; `choice` are the models of the engines."""
         store = KeyStore(keys or Path("/nowhere/keys.json"))
@@ -119,6 +125,23 @@ class Device:
             alive=alive,
         )
         self._has_gallery = gallery is not None
+        self.told: list[Signed] = []
+        self.gatekeeper = Gatekeeper(
+            gallery or Path("/nowhere"),
+            gallery and gallery / "site.key",
+            lambda: DEVICE_ID,
+            rules,
+            self.doorway.register,
+            engines,
+            usable,
+            lambda: state is not None and state().demonstration,
+            self.ring,
+            clock or Clock(),
+            broadcast,
+            self.told.append,
+            liveness=True,
+            record_days=90,
+        )
         if self._has_gallery:
             self.doorway.open()
         health = Health(
@@ -144,6 +167,7 @@ class Device:
                 self.doorway.people,
                 self.doorway.enrol,
                 self.doorway.identify,
+                self.gatekeeper.door,
                 live,
                 streams,
                 health,

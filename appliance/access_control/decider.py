@@ -10,7 +10,7 @@ from datetime import datetime
 from appliance.access_control import entries, token
 from appliance.access_control.chain import Entry
 from appliance.access_control.circumstances import Circumstances, Moment, Question
-from appliance.access_control.decision import LIFE, Decision, Signed
+from appliance.access_control.decision import ENTRY, LIFE, Decision, Signed
 from appliance.access_control.nonces import Nonces
 from appliance.access_control.policy import Policy
 from appliance.access_control.recall import RecordError
@@ -113,7 +113,7 @@ class Decider:
         person = _person(situation)
         facts = entries.facts(decision, person.reference if person else None, ruling)
         try:
-            return self._record.append(entries.DECISION, facts)
+            return self._record.append(ENTRY, facts)
         except RecordError as error:
             log.error("a decision cannot be recorded: %s", error)
             return None

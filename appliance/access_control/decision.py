@@ -5,6 +5,9 @@ from datetime import datetime, timedelta
 
 from appliance.access_control.situation import Direction
 
+ENTRY = "decision"
+"""The kind of its entry in the record."""
+
 LIFE = timedelta(seconds=2)
 """How long a decision holds."""
 

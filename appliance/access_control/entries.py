@@ -7,9 +7,6 @@ from appliance.access_control.chain import Fact
 from appliance.access_control.decision import Decision
 from appliance.access_control.ruling import Ruling
 
-DECISION = "decision"
-"""The kind of its entry."""
-
 
 def facts(decision: Decision, reference: str | None, ruling: Ruling) -> Mapping[str, Fact]:
     """Of a decision, and the reference of whoever it is about: what was asked and answered, when the frames were taken

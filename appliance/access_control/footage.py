@@ -27,6 +27,20 @@ class Camera(Protocol):
         ...
 
 
+class Genuine:
+    """A camera that shows what is before this device, or is of no use."""
+
+    def __init__(self, camera: Camera, demonstration: Callable[[], bool]) -> None:
+        """`demonstration`: whether its pictures are bundled ones."""
+        self._camera, self._demonstration = camera, demonstration
+
+    def usable(self) -> None:
+        """Raises CameraError when it shows anything else."""
+        self._camera.usable()
+        if self._demonstration():
+            raise CameraError("the pictures are a demonstration's")
+
+
 class Footage:
     """What the camera shows around a moment."""
 

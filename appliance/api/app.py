@@ -14,6 +14,7 @@ from appliance.api import answers
 from appliance.api.access import ADMIN, ANY_KEY, ANYONE, LIVE, NAME, NO_NAME, RECOGNISE, Access
 from appliance.api.cookie import KeyCookie
 from appliance.api.documented import Documented
+from appliance.api.door import DECIDE, DECISIONS, KEY, Door
 from appliance.api.enrol import FROM_CAMERA, TEMPLATES, Enrol
 from appliance.api.features import Features
 from appliance.api.health import Health
@@ -67,6 +68,7 @@ class FaceApi:
         people: People,
         enrol: Enrol,
         identify: Identify,
+        door: Door,
         live: Live,
         streams: Streams,
         health: Health,
@@ -103,6 +105,9 @@ class FaceApi:
             ("DELETE", TEMPLATE, ADMIN, people.forget),
             ("POST", IDENTIFY, RECOGNISE, identify.photograph),
             ("GET", IDENTIFY, LIVE, identify.camera),
+            ("POST", DECIDE, LIVE, door.decide),
+            ("GET", KEY, ANY_KEY, door.key),
+            ("GET", DECISIONS, LIVE, door.decisions),
             ("GET", "/version", ANY_KEY, documented.version),
             ("GET", "/faces", LIVE, live.faces),
             ("GET", "/alignedfaces", LIVE, live.aligned_faces),

@@ -83,6 +83,14 @@ def detect_limits(query: Mapping[str, str]) -> DetectLimits:
     return limits
 
 
+def number(query: Mapping[str, str], name: str, usual: int, most: int) -> int:
+    """A count in a query, 1 to `most`; `usual` when it is not there. Raises Fault INF-02."""
+    count = _whole_number(name, query[name]) if name in query else usual
+    if not 1 <= count <= most:
+        raise Fault(ResultCode.INVALID_QUERY, f"{name}={count}, 1 to {most}")
+    return count
+
+
 def parts(content: bytes, content_type: str, names: Iterable[str]) -> list[bytes]:
     """The named parts of a multipart/form-data body, in the order of `names`.
 

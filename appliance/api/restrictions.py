@@ -8,7 +8,7 @@ from appliance.faults import Fault, ResultCode
 
 RECOGNISING = {
     *("/faces", "/alignedfaces", "/similarity", "/liveness/multiframe"),
-    *("/compare", "/feature/floats", "/facefeatures", "/identify"),
+    *("/compare", "/feature/floats", "/facefeatures", "/identify", "/access/decide"),
 }
 """What expires; health, metrics and the page that shows them go on, and so does the care of the people who are known."""
 

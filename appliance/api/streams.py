@@ -17,7 +17,16 @@ from appliance.api.live import Camera
 from appliance.camera.source import CameraError, Ring
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.encode import jpeg
-from appliance.observation.events import Appeared, Broadcast, Event, FacesSeen, GalleryChanged, Left, LivenessJudged
+from appliance.observation.events import (
+    Appeared,
+    Broadcast,
+    Decided,
+    Event,
+    FacesSeen,
+    GalleryChanged,
+    Left,
+    LivenessJudged,
+)
 
 STUCK_SECONDS = 10.0
 """Who has not taken what was sent for so long is gone."""
@@ -198,7 +207,7 @@ class Streams:
 
 
 def _event(event: Event) -> str:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    now = _stamp(datetime.now(UTC))
     match event:
         case FacesSeen():
             body = {
@@ -218,8 +227,26 @@ def _event(event: Event) -> str:
             return _message("left", {"id": event.number, "time": now, "seconds": round(event.seconds, 1)})
         case LivenessJudged():
             return _message("liveness", {"id": event.number, "confidence": event.confidence})
+        case Decided():
+            return _message("decision", _decision(event))
         case GalleryChanged():
             return _message("gallery", {"people": event.people, "templates": event.templates})
+
+
+def _decision(event: Decided) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "time": _stamp(event.time),
+        "result": event.result,
+        "reason": event.reason,
+        "text": event.text,
+        "person": dict(zip(("id", "name"), event.person, strict=True)) if event.person else None,
+        "direction": event.direction,
+    }
+
+
+def _stamp(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _message(name: str, body: dict[str, Any]) -> str:

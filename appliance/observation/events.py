@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from appliance.face.types import Face
 from appliance.vision.quality import Quality
@@ -64,7 +65,22 @@ class GalleryChanged:
     templates: int
 
 
-Event = FacesSeen | Appeared | Left | LivenessJudged | GalleryChanged
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision on who may pass: its id, when it was made, "granted" or "denied", why, the same for people, the id and the
+    name of whoever was identified, and which way they wanted.
+    """
+
+    id: str
+    time: datetime
+    result: str
+    reason: str
+    text: str
+    person: tuple[str, str] | None
+    direction: str
+
+
+Event = FacesSeen | Appeared | Left | LivenessJudged | GalleryChanged | Decided
 
 
 class Subscription:

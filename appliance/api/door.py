@@ -1,0 +1,121 @@
+"""The door's endpoints: a decision, the key to check it with, and the decisions that were made."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import bottle
+from pydantic import BaseModel, ConfigDict, Field
+
+from appliance.access_control import recall
+from appliance.access_control.chain import Entry
+from appliance.access_control.decision import ENTRY
+from appliance.access_control.recall import RecordError
+from appliance.access_control.register import Register
+from appliance.access_control.ruling import Reason
+from appliance.access_control.situation import Direction
+from appliance.api import answers, intake, person_body
+from appliance.api.gallery_troubles import refusing
+from appliance.faults import Fault, Refusal, ResultCode
+from appliance.gallery.people import GalleryError
+
+if TYPE_CHECKING:  # they bring cryptography along, which a device without a gallery need not have
+    from appliance.access_control.decider import Decider
+    from appliance.access_control.decision import Signed
+    from appliance.access_control.signing import Signer
+
+DECIDE, KEY, DECISIONS = "/access/decide", "/access/key", "/access/decisions"
+"""Their paths."""
+
+SHOWN, MOST_SHOWN = 50, 1000
+"""Decisions that are shown unless more are asked for, and at most."""
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+class Asked(BaseModel):
+    """What a door asks: a random nonce of its own (96 to 512 bits, base64url without padding), and which way."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    nonce: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,86}$")]
+    direction: Annotated[Direction, Field(strict=False)] = Direction.IN
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One method an endpoint; each takes bottle's current request and returns the answer or raises a Fault."""
+
+    device: Callable[[], str]
+    signer: "Callable[[], Signer]"
+    decider: "Callable[[], Decider]"
+    record: Path
+    register: Register
+
+    def decide(self) -> bottle.HTTPResponse:
+        """`POST /access/decide`"""
+        asked = person_body.read(bottle.request.environ["wsgi.input"].read(), Asked)
+        with refusing():
+            signed = self.decider().decide(asked.nonce, asked.direction)
+        return answers.answer({"decision": _decision(signed), "token": signed.token}, headers=NO_STORE)
+
+    def key(self) -> bottle.HTTPResponse:
+        """`GET /access/key`"""
+        with refusing():
+            public = self.signer().public
+        body = {"device": self.device(), "algorithm": "Ed25519", "public_key": public.text, "pem": public.pem}
+        return answers.answer(body)
+
+    def decisions(self) -> bottle.HTTPResponse:
+        """`GET /access/decisions`: the newest first."""
+        count = intake.number(bottle.request.query, "count", SHOWN, MOST_SHOWN)
+        try:
+            found = recall.newest(self.record, count, ENTRY)
+        except RecordError as error:
+            text = "The record of decisions cannot be read: see the log."
+            raise Refusal(ResultCode.NOT_READY, "record_unavailable", text, status=503) from error
+        listed = [self._listed(entry) for entry in found]
+        return answers.answer({"count": len(listed), "decisions": listed}, headers=NO_STORE)
+
+    def _listed(self, entry: Entry) -> Mapping[str, Any]:
+        reason = str(entry.facts["reason"])
+        return {
+            "sequence": entry.sequence,
+            "time": _stamp(entry.time),
+            "result": entry.facts["result"],
+            "reason": reason,
+            "text": Reason(reason).text if reason in set(Reason) else reason,
+            "person": self._person(entry.facts["person"]),
+            "direction": entry.facts["direction"],
+        }
+
+    def _person(self, reference: object) -> Mapping[str, str] | None:
+        """Whom a reference stands for; nobody once they are erased, or while the gallery cannot be read."""
+        try:
+            known = self.register.gallery().named(str(reference))
+        except (GalleryError, Fault):
+            return None
+        return {"id": known.person.id, "name": known.person.name} if known else None
+
+
+def _decision(signed: "Signed") -> Mapping[str, Any]:
+    said = signed.decision
+    return {
+        "id": said.id,
+        "device": said.device,
+        "nonce": said.nonce,
+        "direction": said.direction.value,
+        "result": said.result,
+        "reason": said.reason,
+        "text": signed.text,
+        "person": None if said.person is None else {"id": said.person, "name": signed.name},
+        "frames": [_stamp(each) for each in said.frames],
+        "issued": _stamp(said.issued),
+        "expires": _stamp(said.expires),
+    }
+
+
+def _stamp(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

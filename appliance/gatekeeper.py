@@ -1,0 +1,140 @@
+"""Part of the composition root: what decides who may pass, and what is kept of it."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance.access_control import recall
+from appliance.access_control.clock import Clock
+from appliance.access_control.policy import Policy
+from appliance.access_control.recall import RecordError
+from appliance.access_control.record import FOLDER, Record
+from appliance.access_control.register import Register
+from appliance.access_control.rules import Rules
+from appliance.access_control.situation import ClockState
+from appliance.api import door
+from appliance.api.door import Door
+from appliance.camera.source import Ring
+from appliance.observation.events import Broadcast, Decided
+from appliance.vision.engine import EnginePool
+
+if TYPE_CHECKING:  # they bring cryptography along, which a device without a gallery need not have
+    from appliance.access_control.decider import Decider
+    from appliance.access_control.decision import Signed
+    from appliance.access_control.footage import Camera
+    from appliance.access_control.signing import Signer
+
+log = logging.getLogger(__name__)
+
+PATHS = frozenset({door.DECIDE, door.KEY, door.DECISIONS})
+"""What is switched off where no decision is made."""
+
+RULES = "rules"
+"""The kind of the record's entry that says by which rules is decided from there on."""
+
+RETENTION_SECONDS = 3600.0
+"""How often it is looked whether the record has been kept long enough; the limit is in days."""
+
+
+class Gatekeeper:
+    """Decides, and keeps the record."""
+
+    def __init__(
+        self,
+        folder: Path,
+        key_file: Path | None,
+        device: Callable[[], str],
+        rules: Rules,
+        register: Register,
+        engines: EnginePool,
+        camera: "Camera",
+        demonstration: Callable[[], bool],
+        ring: Ring,
+        clock: Clock,
+        broadcast: Broadcast,
+        tell: Callable[["Signed"], None],
+        *,
+        liveness: bool,
+        record_days: int,
+    ) -> None:
+        """`folder` is that of the state, `key_file` the configured site key's. `device` gives the id that decisions name.
+        `tell` hears of every decision; it neither blocks nor raises. `demonstration`: whether what the camera shows is one;
+        `liveness`: whether it counts on this device.
+        """
+        self._folder, self._key_file, self._device = folder, key_file, device
+        self._rules, self._register = rules, register
+        self._engines, self._ring = engines, ring
+        self._camera, self._demonstration = camera, demonstration
+        self._clock, self._broadcast, self._tell = clock, broadcast, tell
+        self._liveness, self._days = liveness, record_days
+        self._stopping, self._lock = threading.Event(), threading.Lock()
+        self._known_signer: Signer | None = None
+        self.door = Door(device, self.signer, lambda: self.decider, folder / FOLDER, register)
+
+    @cached_property
+    def record(self) -> Record:
+        """The record of decisions."""
+        return Record(self._folder / FOLDER)
+
+    @cached_property
+    def decider(self) -> "Decider":
+        """What decides; made when it is asked for the first time."""
+        from appliance.access_control.circumstances import Circumstances
+        from appliance.access_control.decider import Decider
+        from appliance.access_control.footage import Footage, Genuine
+        from appliance.access_control.witness import Witness
+
+        camera = Genuine(self._camera, self._demonstration)
+        witness = Witness(self._engines, Footage(camera, self._ring), liveness=self._liveness)
+        circumstances = Circumstances(witness, self._register.recognition, self._clock, self.record)
+        tell: Sequence[Callable[[Signed], None]] = [self._publish, self._tell]
+        return Decider(self._device(), self.signer, circumstances, Policy(self._rules), self.record, tell)
+
+    def signer(self) -> "Signer":
+        """The device's signature. Raises GalleryError without the gallery's key: a signing key is never made under another."""
+        from appliance.access_control import device_key
+        from appliance.gallery import site_key
+
+        self._register.gallery()
+        with self._lock:
+            if self._known_signer is None:
+                key = site_key.read(site_key.find(self._key_file))
+                self._known_signer = device_key.obtain(self._folder / device_key.FILE, key)
+            return self._known_signer
+
+    def run(self) -> None:
+        """Looks after the record until `stop`."""
+        try:
+            if latest := recall.latest(self._folder / FOLDER):
+                self._clock.not_before(latest)
+            self.record.note_change(RULES, {"digest": self._rules.digest()})
+        except RecordError as error:
+            log.error("record of decisions: %s", error)
+        while True:
+            self._expire()
+            if self._stopping.wait(RETENTION_SECONDS):
+                break
+
+    def stop(self) -> None:
+        """Ends `run`."""
+        self._stopping.set()
+
+    def _expire(self) -> None:
+        """Removes what has been kept for long enough, if the clock is to be trusted with that."""
+        if self._clock.read().state not in {ClockState.SYNCHRONISED, self._rules.clock}:
+            return
+        try:
+            if removed := self.record.expire(self._days):
+                log.info("record of decisions: %d files of more than %d days removed", removed, self._days)
+        except RecordError as error:
+            log.warning("record of decisions: nothing is removed for its age now: %s", error)
+
+    def _publish(self, signed: "Signed") -> None:
+        said = signed.decision
+        person = (said.person, signed.name) if said.person is not None and signed.name is not None else None
+        self._broadcast.publish(
+            Decided(said.id, said.issued, said.result, said.reason, signed.text, person, said.direction.value)
+        )

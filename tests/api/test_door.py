@@ -1,0 +1,266 @@
+"""The door's endpoints: a decision and its token, the key, and what was decided; and the README's own verifier."""
+
+import json
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cameras import Scripted
+from client import Client, request
+from cryptography.exceptions import InvalidSignature
+from devices import DEVICE_ID, Device, pool, shipped_engine, until
+from document import assert_refusal, assert_success
+from doors import HEIGHT, WIDTH, head
+from people import add, assert_enrolled, assert_refused, body
+
+from appliance.access_control.decision import LIFE
+from appliance.access_control.signing import PublicKey
+from appliance.access_control.verifier import ReusedNonceError, Verifier
+from appliance.face.types import Pixels
+from appliance.imaging.decode import EncodedPicture
+from appliance.vision.loading import Choice
+
+NONCE = "0123456789abcdef"
+
+README = Path(__file__).parent.parent.parent / "README.md"
+
+UTC_MS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+class Scene(Scripted):
+    """Hopper before the camera."""
+
+    def __init__(self, photo: Pixels) -> None:
+        pictures = [head(photo, number) for number in range(61)]
+        super().__init__(lambda number: pictures[number % 61].copy(), 1 / 15)
+
+
+@pytest.fixture(scope="module")
+def photo(hopper: bytes) -> Pixels:
+    return EncodedPicture(hopper, 10**6).frame(1.0).pixels
+
+
+@pytest.fixture(scope="module")
+def door(choice: Choice, photo: Pixels, hopper: bytes, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A device that knows Hopper, who stands before it."""
+    camera = Scene(photo)
+    engines = pool(shipped_engine(choice))
+    with Device(
+        engines, source=camera, size=(WIDTH, HEIGHT), gallery=tmp_path_factory.mktemp("door"), choice=choice
+    ) as device:
+        add(device.client, "hopper", "Grace Hopper")
+        assert_enrolled(device.client.post("/people/hopper/templates", hopper))
+        assert until(lambda: device.ring.spaced(4, 0.3))
+        yield device
+
+
+@pytest.fixture
+def client(door: Device) -> Client:
+    return door.client
+
+
+def ask(client: Client, **words: object) -> Any:
+    return client.ask("POST", "/access/decide", body({"nonce": NONCE, **words}))
+
+
+def verifier(client: Client) -> Verifier:
+    answer = assert_success(client.get("/access/key"), "device", "algorithm", "public_key", "pem")
+    key = PublicKey.read(answer["public_key"])
+    assert PublicKey.read(answer["pem"]).raw == key.raw
+    assert (answer["device"], answer["algorithm"]) == (DEVICE_ID, "Ed25519")
+    return Verifier(key, DEVICE_ID, answer=60 * LIFE)
+
+
+def test_a_decision_and_its_token(door: Device, client: Client) -> None:
+    doorman = verifier(client)
+    nonce = doorman.challenge()
+
+    answer = assert_success(ask(client, nonce=nonce), "decision", "token")
+
+    said = doorman.verify(answer["token"])
+    decision = answer["decision"]
+    assert decision["result"] == "granted", decision
+    assert decision["person"] == {"id": "hopper", "name": "Grace Hopper"}
+    assert (decision["nonce"], decision["direction"], decision["device"]) == (nonce, "in", DEVICE_ID)
+    assert (said.granted, said.person, said.id, said.reason) == (True, "hopper", decision["id"], decision["reason"])
+    assert len(decision["frames"]) == 4
+    assert all(UTC_MS.fullmatch(each) for each in [*decision["frames"], decision["issued"], decision["expires"]])
+    assert decision["text"]
+    assert door.told[-1].token == answer["token"]
+    with pytest.raises(ReusedNonceError):
+        doorman.verify(answer["token"])
+
+
+def test_the_same_nonce_again(client: Client) -> None:
+    first, second = (ask(client, nonce="again-and-again-123") for _ in range(2))
+
+    assert first.document["decision"]["result"] == "granted"
+    decision = assert_success(second, "decision", "token")["decision"]
+    assert (decision["result"], decision["reason"], decision["person"]) == ("denied", "nonce_repeated", None)
+    assert decision["frames"] == []
+
+
+def test_the_way_out(client: Client) -> None:
+    assert ask(client, nonce="n" * 86, direction="out").document["decision"]["direction"] == "out"
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        (b"", "body"),
+        (b"none", "body"),
+        (b"[]", "body"),
+        (b"{}", "nonce"),
+        (body({"nonce": "short"}), "nonce"),
+        (body({"nonce": "a" * 87}), "nonce"),
+        (body({"nonce": "a" * 15 + "="}), "nonce"),
+        (body({"nonce": "a" * 16 + "\n"}), "nonce"),
+        (body({"nonce": 5}), "nonce"),
+        (body({"nonce": NONCE, "direction": "up"}), "direction"),
+        (body({"nonce": NONCE, "person": "hopper"}), "person"),
+    ],
+)
+def test_a_question_that_is_none(client: Client, content: bytes, field: str) -> None:
+    assert field in assert_refused(client.ask("POST", "/access/decide", content), 400, "INF-01", "invalid_body")
+
+
+def test_decisions_that_were_made(client: Client) -> None:
+    made = [ask(client, nonce=f"listed-nonce-{number:04d}").document["decision"] for number in range(3)]
+
+    answer = assert_success(client.get("/access/decisions?count=2"), "count", "decisions")
+
+    assert answer["count"] == 2
+    newest, before = answer["decisions"]
+    assert newest["sequence"] == before["sequence"] + 1
+    assert set(newest) == {"sequence", "time", "result", "reason", "text", "person", "direction"}
+    assert newest["person"] == {"id": "hopper", "name": "Grace Hopper"}
+    assert (newest["result"], newest["text"]) == (made[-1]["result"], made[-1]["text"])
+    assert UTC_MS.fullmatch(newest["time"])
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "1001", "many", ""])
+def test_a_count_that_is_none(client: Client, count: str) -> None:
+    assert_refusal(client.get(f"/access/decisions?count={count}"), 400, "INF-02")
+
+
+def test_decisions_are_told_as_they_are_made(client: Client) -> None:
+    with client.wire() as wire:
+        wire.send(request("GET", "/events"))
+        said = ask(client, nonce="told-as-it-is-made").document["decision"]
+        found = ""
+        while "event: decision" not in found or not found.split("event: decision")[1].count("\n\n"):
+            found += wire._reader.readline().decode()
+    told = json.loads(found.split("event: decision")[1].split("data: ")[1].split("\n")[0])
+    assert told == {
+        "id": said["id"],
+        "time": said["issued"],
+        "result": said["result"],
+        "reason": said["reason"],
+        "text": said["text"],
+        "person": said["person"],
+        "direction": "in",
+    }
+
+
+def test_many_at_once_are_answered_or_turned_away(client: Client) -> None:
+    with ThreadPoolExecutor(8) as doors:
+        answers = list(doors.map(lambda number: ask(client, nonce=f"many-at-once-{number:04d}"), range(8)))
+    assert {answer.status for answer in answers} <= {200, 503}
+    assert any(answer.status == 200 for answer in answers)
+    for answer in answers:
+        if answer.status == 503:
+            assert_refusal(answer, 503, "INF-08")
+            assert answer.headers["Retry-After"] == "1"
+
+
+def test_a_person_who_is_erased_is_nobody_in_what_was_decided(
+    choice: Choice, photo: Pixels, hopper: bytes, tmp_path: Path
+) -> None:
+    with Device(
+        pool(shipped_engine(choice)), source=Scene(photo), size=(WIDTH, HEIGHT), gallery=tmp_path, choice=choice
+    ) as device:
+        add(device.client, "hopper", "Grace Hopper")
+        assert_enrolled(device.client.post("/people/hopper/templates", hopper))
+        assert until(lambda: device.ring.spaced(4, 0.3))
+        assert ask(device.client).document["decision"]["person"]
+        assert device.client.ask("DELETE", "/people/hopper").status == 200
+        (listed,) = device.client.get("/access/decisions").document["decisions"]
+    assert listed["person"] is None
+
+
+def test_without_a_camera_it_is_denied(choice: Choice, tmp_path: Path) -> None:
+    with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice) as device:
+        decision = assert_success(ask(device.client), "decision", "token")["decision"]
+    assert (decision["result"], decision["reason"], decision["frames"]) == ("denied", "camera_blind", [])
+
+
+def test_a_demonstration_opens_no_door(choice: Choice, photo: Pixels, hopper: bytes, tmp_path: Path) -> None:
+    camera = Scene(photo)
+    camera.demonstration = True
+    with Device(
+        pool(shipped_engine(choice)), source=camera, size=(WIDTH, HEIGHT), gallery=tmp_path, choice=choice
+    ) as device:
+        add(device.client, "hopper", "Grace Hopper")
+        assert_enrolled(device.client.post("/people/hopper/templates", hopper))
+        assert until(lambda: device.ring.spaced(4, 0.3))
+        decision = ask(device.client).document["decision"]
+    assert (decision["result"], decision["reason"]) == ("denied", "camera_blind")
+
+
+def test_without_the_site_key_nothing_is_decided(choice: Choice, tmp_path: Path) -> None:
+    with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice):
+        pass
+    (tmp_path / "site.key").write_text("0" * 64 + "\n", "ascii")
+    with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice) as device:
+        assert_refused(ask(device.client), 503, "INF-08", "gallery_locked")
+        assert_refused(device.client.get("/access/key"), 503, "INF-08", "gallery_locked")
+    assert not (tmp_path / "signing.key").exists()
+
+
+def test_while_models_load(choice: Choice, tmp_path: Path) -> None:
+    with Device(pool(), gallery=tmp_path) as device:
+        assert_refusal(ask(device.client), 500, "INF-08")
+
+
+@pytest.fixture(scope="module")
+def snippet() -> str:
+    """The README's verifier."""
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    (found,) = [block for block in blocks if "face-decision" in block]
+    return found
+
+
+@pytest.fixture
+def readme(snippet: str, client: Client) -> dict[str, Any]:
+    """The README's verifier, set up for this device."""
+    key = client.get("/access/key").document
+    program: dict[str, Any] = {}
+    exec(compile(snippet, "README.md", "exec"), program)
+    program.update(URL=f"http://127.0.0.1:{client.port}", API_KEY="none")
+    program.update(DEVICE=key["device"], PUBLIC_KEY=key["public_key"])
+    return program
+
+
+def test_the_readme_s_verifier(readme: dict[str, Any]) -> None:
+    assert readme["ask"]() == "hopper"
+    assert readme["ask"]("out") == "hopper"
+
+
+def test_the_readme_s_verifier_refuses_what_is_not_its_answer(client: Client, readme: dict[str, Any]) -> None:
+    nonce = "readme-nonce-0001"
+    token = ask(client, nonce=nonce).document["token"]
+    checked, asked = readme["checked"], time.monotonic()
+    assert checked(token, nonce, asked, "in") == "hopper"
+    assert checked(token, "another-nonce-1", asked, "in") is None
+    assert checked(token, nonce, asked, "out") is None
+    assert checked(token, nonce, asked - 6, "in") is None
+    for place in range(0, len(token), 7):
+        for bit in (0, 3, 7):
+            altered = token[:place] + chr(ord(token[place]) ^ 1 << bit) + token[place + 1 :]
+            with pytest.raises((InvalidSignature, ValueError)):
+                checked(altered, nonce, asked, "in")
+    time.sleep(LIFE.total_seconds() + 0.6)
+    assert checked(token, nonce, asked, "in") is None
