@@ -20,7 +20,14 @@ from appliance.api.page import Page
 from appliance.keys import KeyStore, Scope
 
 PAGE = {*(("GET", path) for path, _ in Page().routes()), ("POST", "/key"), ("DELETE", "/key")}
-ANY_KEY = {("GET", "/healthz"), ("GET", "/version"), ("GET", "/nothing-here"), ("PUT", "/faces"), ("OPTIONS", "/faces")}
+ANY_KEY = {
+    ("GET", "/healthz"),
+    ("GET", "/access/key"),
+    ("GET", "/version"),
+    ("GET", "/nothing-here"),
+    ("PUT", "/faces"),
+    ("OPTIONS", "/faces"),
+}
 SCOPES = {
     Scope.RECOGNISE: {
         ("POST", path)
@@ -46,8 +53,10 @@ SCOPES = {
             "/camera/stream.mjpg",
             "/events",
             "/identify",
+            "/access/decisions",
         )
-    },
+    }
+    | {("POST", "/access/decide")},
     Scope.ADMIN: {
         ("GET", "/metrics"),
         ("GET", "/people"),
