@@ -382,6 +382,7 @@ def _selftest(options: argparse.Namespace, settings: Config) -> int:
 
 
 def _bench(options: argparse.Namespace, settings: Config) -> int:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in _serve
     from appliance.benchmark import command
 
     return command.run(options, settings.engine)

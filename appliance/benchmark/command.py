@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from appliance.benchmark import camera, contest, endpoints, memory, scaling, stages, start
+from appliance.benchmark import camera, contest, endpoints, gallery, memory, scaling, stages, start
 from appliance.benchmark.bench import PORTRAIT, Bench
 from appliance.benchmark.board import Board
 from appliance.benchmark.contest import Row
@@ -43,6 +43,7 @@ PARTS: Mapping[str, Callable[[Bench], Measured]] = {
     "start": start.measure,
     "memory": memory.measure,
     "camera": _camera,
+    "gallery": gallery.measure,
 }
 
 

@@ -32,6 +32,8 @@ class Extent:
     """Frames after which memory is looked at again."""
     mixed: int
     """Mixed requests before memory is looked at again."""
+    templates: tuple[int, ...]
+    """Sizes of galleries that are searched, rising."""
 
 
 FULL = Extent(
@@ -49,6 +51,7 @@ FULL = Extent(
     warm_frames=2_000,
     frames=20_000,
     mixed=5_000,
+    templates=(1_000, 10_000, 50_000),
 )
 """What the figures in the README rest on."""
 
@@ -67,5 +70,6 @@ QUICK = Extent(
     warm_frames=30,
     frames=60,
     mixed=20,
+    templates=(100, 1_000),
 )
 """Whether everything works; too little for a verdict."""

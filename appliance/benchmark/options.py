@@ -7,7 +7,7 @@ from pathlib import Path
 
 def add_bench(bench: argparse.ArgumentParser, positive: Callable[[str], int]) -> None:
     """Of `appliance bench`; `positive` reads a whole number from 1."""
-    parts = ["stages", "endpoints", "scaling", "start", "memory", "camera", "all"]
+    parts = ["stages", "endpoints", "scaling", "start", "memory", "camera", "gallery", "all"]
     bench.add_argument("part", nargs="?", choices=parts, help="what to measure (default: all)")
     bench.add_argument("--quick", action="store_true", help="little of everything, without a verdict")
     bench.add_argument(

@@ -40,7 +40,7 @@ class Columns:
         """From each template's owner and vector, at most MOST. Raises ValueError for anything but 512 finite numbers."""
         vectors = [checked(vector) for _, vector in rows]
         content = np.stack(vectors, axis=1) if vectors else np.empty((DIMENSIONS, 0), np.float32)
-        return cls(tuple(owner for owner, _ in rows), _Room(_capacity(len(rows)), content))
+        return cls(tuple(owner for owner, _ in rows), _Room(_capacity(len(rows)), [content]))
 
     @property
     def size(self) -> int:
@@ -51,16 +51,18 @@ class Columns:
         column = checked(vector)
         room = self._room
         if not room.claim(self.size):
-            room = _Room(_capacity(self.size + 1), room.matrix[:, : self.size])
+            room = _Room(_capacity(self.size + 1), [room.matrix[:, : self.size]])
             room.claim(self.size)
         room.matrix[:, self.size] = column
         return type(self)((*self.owners, owner), room)
 
     def without(self, owner: str) -> Self:
         """All but somebody's, in memory of their own: what is left out is gone with the last who still searches in it."""
-        kept = [column for column, each in enumerate(self.owners) if each != owner]
-        owners = tuple(self.owners[column] for column in kept)
-        return type(self)(owners, _Room(_capacity(len(kept)), self._room.matrix[:, kept]))
+        theirs = [column for column, each in enumerate(self.owners) if each == owner]
+        owners = tuple(each for each in self.owners if each != owner)
+        between = zip([0, *(column + 1 for column in theirs)], [*theirs, self.size], strict=True)
+        stretches = [self._room.matrix[:, start:end] for start, end in between]
+        return type(self)(owners, _Room(_capacity(len(owners)), stretches))
 
     def cosines(self, query: Embedding, out: npt.NDArray[np.float32]) -> None:
         """Writes the cosine of `query` (512) with each template (`size`)."""
@@ -70,11 +72,14 @@ class Columns:
 class _Room:
     """Memory for columns, handed out one after another, each once."""
 
-    def __init__(self, capacity: int, content: npt.NDArray[np.float32]) -> None:
-        """Its first columns are those of `content`."""
+    def __init__(self, capacity: int, stretches: Sequence[npt.NDArray[np.float32]]) -> None:
+        """Its first columns are those of the `stretches`, one after another."""
         self.matrix = np.zeros((DIMENSIONS, capacity), np.float32)
-        self._claimed = content.shape[1]
-        self.matrix[:, : self._claimed] = content
+        self._claimed = 0
+        for stretch in stretches:
+            end = self._claimed + stretch.shape[1]
+            self.matrix[:, self._claimed : end] = stretch
+            self._claimed = end
         self._lock = threading.Lock()
 
     def claim(self, column: int) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.benchmark import endpoints, memory, scaling
+from appliance.benchmark import endpoints, gallery, memory, scaling
 from appliance.benchmark.bench import PORTRAIT, Bench
 from appliance.benchmark.extent import QUICK
 from appliance.benchmark.load import LoadFailedError, clients
@@ -73,3 +73,18 @@ def test_memory_is_level_enough(bench: Bench) -> None:
     assert told["errors"] == 0
     assert 50 < told["idle"] < 2000
     assert told["growth"] == pytest.approx(told["after 20 mixed requests"] - told["idle"])
+
+
+def test_a_gallery_is_searched_and_changed(bench: Bench) -> None:
+    told = {each.measure: each for each in gallery.measure(bench).findings}
+    small, large = QUICK.templates
+    assert list(told) == [
+        f"{small:,} templates: search",
+        f"{small:,}: over the product",
+        f"{large:,} templates: search",
+        f"{large:,}: over the product",
+        f"{large:,}: with one more",
+        f"{large:,}: without a person",
+    ]
+    assert all(each.value > 0 for each in told.values())
+    assert told[f"{large:,} templates: search"].judged
