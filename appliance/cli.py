@@ -365,11 +365,16 @@ def _evaluate(options: argparse.Namespace, settings: Config) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in _serve
     from appliance import machine
     from appliance.evaluation.command import Wanted, run
+    from appliance.evaluation.identification import Wished
     from appliance.in_process import InProcess
 
     workers = options.workers or machine.engine_count(settings.engine)
     names = ("question", "data", "device", "key", "json", "report", "answers", "judge", "config")
-    wanted = Wanted(workers=workers, **{name: getattr(options, name) for name in names})
+    known = settings.gallery
+    search = Wished(
+        known.fpir, known.margin, options.templates, options.strangers, machine.model_folder(settings.engine)
+    )
+    wanted = Wanted(workers=workers, search=search, **{name: getattr(options, name) for name in names})
     return run(wanted, lambda: InProcess(settings, workers))
 
 

@@ -10,7 +10,15 @@ from appliance.api.intake import Intake
 from appliance.calibration import file as calibration_file
 from appliance.calibration.file import CalibrationStore
 from appliance.config import Config
-from appliance.evaluation.asked import CutFace, FoundFace, ScoredFace, UnexpectedAnswerError, box_of, found_face
+from appliance.evaluation.asked import (
+    CutFace,
+    FeatureFace,
+    FoundFace,
+    ScoredFace,
+    UnexpectedAnswerError,
+    box_of,
+    found_face,
+)
 from appliance.face.types import DetectLimits
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.decode import EncodedPicture
@@ -59,6 +67,12 @@ class InProcess:
         with _answering(), self._engines.lease() as engine:
             found = engine.align(self._picture(picture), _limits(query))
         return [CutFace(box_of(answers.box(each.box)), each.pixels.tobytes()) for each in found]
+
+    def face_features(self, picture: bytes, **query: int) -> list[FeatureFace]:
+        """As `POST /facefeatures`. Raises UnexpectedAnswerError."""
+        with _answering(), self._engines.lease() as engine:
+            found = engine.align(self._picture(picture), _limits(query))
+            return [FeatureFace(box_of(answers.box(each.box)), engine.feature(each)) for each in found]
 
     def scored_faces(self, picture: bytes, **query: int) -> list[ScoredFace]:
         """The faces of `POST /faces`, as the detector itself gives them. Raises UnexpectedAnswerError."""

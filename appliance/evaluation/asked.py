@@ -1,10 +1,12 @@
 """What is asked of a face engine, in this process or over HTTP, and what it answers."""
 
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from appliance.evaluation.measures import Reals
 
@@ -39,6 +41,14 @@ class CutFace:
 
 
 @dataclass(frozen=True, slots=True)
+class FeatureFace:
+    """A face of /facefeatures: box (4: x, y, width, height) in pixels and embedding (512 float32 of unit length)."""
+
+    box: Reals
+    feature: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredFace:
     """What the detector itself says of a face: its rectangle (4: x, y, width, height) in pixels, not squared; 0..1."""
 
@@ -60,6 +70,8 @@ class Asked(Protocol):
 
     def aligned_faces(self, picture: bytes, **query: int) -> list[CutFace]: ...
 
+    def face_features(self, picture: bytes, **query: int) -> list[FeatureFace]: ...
+
     def scored_faces(self, picture: bytes, **query: int) -> list[ScoredFace]:
         """Raises UnscoredError where scores are not to be had."""
         ...
@@ -78,6 +90,16 @@ def found_face(answer: Mapping[str, Any]) -> FoundFace:
     points = np.array([[point["x"], point["y"]] for point in answer["landmark"]["lm_points"]], dtype=np.float64)
     pose = np.array([answer["pose"][key] for key in ("yaw", "pitch", "roll")], dtype=np.float64)
     return FoundFace(box_of(answer["box"]), points, pose)
+
+
+def feature_face(answer: Mapping[str, Any]) -> FeatureFace:
+    """An element of the answer to /facefeatures."""
+    return FeatureFace(box_of(answer["box"]), feature_of(answer["feature_data"]))
+
+
+def feature_of(data: str) -> npt.NDArray[np.float32]:
+    """An embedding of an answer: little-endian float32, in base64."""
+    return np.frombuffer(b64decode(data), "<f4").astype(np.float32)
 
 
 def box_of(answer: Mapping[str, Any]) -> Reals:

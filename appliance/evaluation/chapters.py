@@ -4,11 +4,13 @@ from functools import singledispatch
 
 import numpy as np
 
-from appliance.evaluation import detection, landmarks, liveness, pose, verification
+from appliance.evaluation import detection, identification, landmarks, liveness, pose, verification
 from appliance.evaluation.detection import Detections, Mistake
+from appliance.evaluation.identification import Identification
 from appliance.evaluation.landmarks import FAILURE, SHARED_POINTS, LabelledFace, Located, around
 from appliance.evaluation.liveness import Judgements
-from appliance.evaluation.measures import Reals, error_curve, precision_recall
+from appliance.evaluation.measures import ErrorCurve, Reals, error_curve, precision_recall
+from appliance.evaluation.open_set import MISTAKEN, NOT_FOUND, STRANGERS, Kind, hit_rates, worst
 from appliance.evaluation.page import Chapter, Gallery, Plot
 from appliance.evaluation.pairs import Pair
 from appliance.evaluation.plots import (
@@ -17,10 +19,12 @@ from appliance.evaluation.plots import (
     error_distribution,
     histogram,
     precision_recall_plot,
+    rank_plot,
     roc_plot,
 )
 from appliance.evaluation.pose import Poses
 from appliance.evaluation.poses import ANGLES
+from appliance.evaluation.searches import RANKS, Draw, Search
 from appliance.evaluation.thumbnails import Thumbnail, thumbnail
 from appliance.evaluation.verification import Comparison, Verification
 
@@ -68,6 +72,29 @@ def _(outcome: Verification) -> Chapter:
                 "No face found",
                 tuple(Thumbnail((thumbnail(path, None),), (path.name,)) for path in sorted(lost)[:MOST]),
             ),
+        ),
+    )
+
+
+@chapter.register
+def _(outcome: Identification) -> Chapter:
+    firsts = {f"{count} enrolled": drawn[0] for count, drawn in outcome.draws.items()}
+    found = {name: draw for name, draw in firsts.items() if draw.own}
+    margin = outcome.setting.margin
+    curves = {name: _open_set(draw, margin) for name, draw in found.items() if draw.strangers}
+    plots = (
+        *([Plot("DET", det_plot(curves, "strangers taken for somebody (FPIR)", "not found (FNIR)"))] if curves else []),
+        *([Plot("CMC", rank_plot({name: hit_rates(draw, RANKS) for name, draw in found.items()}))] if found else []),
+    )
+    return Chapter(
+        identification.QUESTION,
+        "The plots are of one gallery of each size, at any threshold and the configured margin; the mistakes are those in all"
+        " of the largest. Rates of zero are drawn at the edge.",
+        plots,
+        (
+            Gallery("Strangers taken for somebody, most alike first", _searches(outcome, STRANGERS)),
+            Gallery("People taken for somebody else, most alike first", _searches(outcome, MISTAKEN)),
+            Gallery("People not recognised, least alike first", _searches(outcome, NOT_FOUND)),
         ),
     )
 
@@ -151,6 +178,26 @@ def _pair(pair: Pair, answered: Comparison) -> Thumbnail:
     return Thumbnail(
         tuple(thumbnail(path, box) for path, box in shown), (similarity, pair.image_a.name, pair.image_b.name)
     )
+
+
+def _open_set(draw: Draw, margin: float) -> ErrorCurve:
+    """At any threshold: of people who come first, and of strangers, those who are ahead of the second."""
+
+    def score(search: Search) -> float:
+        return search.cosine if search.lead >= margin else -1.0
+
+    own = [score(each) if each.rank == 1 else -1.0 for each in draw.own]
+    return error_curve(np.array(own), np.array([score(each) for each in draw.strangers]))
+
+
+def _searches(outcome: Identification, kind: Kind) -> tuple[Thumbnail, ...]:
+    shown = []
+    for search, enrolled in worst(outcome.draws[max(outcome.draws)], kind, MOST):
+        pictures = [each for each in (search.picture, enrolled) if each is not None]
+        drawn = tuple(thumbnail(each.path, None if each.box is None else each.box.tolist()) for each in pictures)
+        told = search.outcome if kind is NOT_FOUND else f"cosine {search.cosine:.3f}"
+        shown.append(Thumbnail(drawn, (told, *(each.path.name for each in pictures))))
+    return tuple(shown)
 
 
 def _mistake(mistake: Mistake) -> Thumbnail:

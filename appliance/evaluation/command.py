@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,21 @@ from typing import Any
 import appliance_models
 from rich.console import Console
 
-from appliance.evaluation import detection, pose, robustness
+from appliance.calibration.entries import CalibrationError
+from appliance.evaluation import detection, identification, pose, robustness, verification
 from appliance.evaluation.asked import Asked, UnexpectedAnswerError, UnscoredError
 from appliance.evaluation.device import Device
+from appliance.evaluation.identification import Wished
 from appliance.evaluation.inquiry import Inquiry
 from appliance.evaluation.journal import Journal
 from appliance.evaluation.layout import LayoutError
 from appliance.evaluation.own_device import DeviceFailedError, own_device
-from appliance.evaluation.questions import QUESTIONS, Measured
+from appliance.evaluation.questions import QUESTIONS, Measured, identified
 from appliance.evaluation.report import Finding, as_json, print_table, unjudged
 
 ALL = "all"
 
-NAMES = (*QUESTIONS, robustness.QUESTION)
+NAMES = (*QUESTIONS, identification.QUESTION, robustness.QUESTION)
 """Every question."""
 
 NEVER_JUDGED = {pose.QUESTION}
@@ -38,7 +41,15 @@ PORTRAIT = appliance_models.FOLDER / "portrait.jpg"
 
 RESTRICTED = "INF-25"
 
-FAILURES = (OSError, HTTPException, UnexpectedAnswerError, UnscoredError, LayoutError, DeviceFailedError)
+FAILURES = (
+    OSError,
+    HTTPException,
+    UnexpectedAnswerError,
+    UnscoredError,
+    LayoutError,
+    DeviceFailedError,
+    CalibrationError,
+)
 """What leaves a question open, each told in one line."""
 
 
@@ -54,6 +65,8 @@ class Wanted:
     """One of NAMES, or "all" with a folder a question in `data`."""
     data: Path
     workers: int
+    search: Wished = field(default_factory=Wished)
+    """How the identification question searches."""
     device: str | None = None
     key: str | None = None
     json: Path | None = None
@@ -68,7 +81,10 @@ class Wanted:
         """The questions to ask, and the folder of each."""
         if self.question != ALL:
             return {self.question: self.data}
-        return {name: self.data / name for name in NAMES}
+        folders = {name: self.data / name for name in NAMES}
+        if not folders[identification.QUESTION].is_dir():
+            folders[identification.QUESTION] = folders[verification.QUESTION]  # its pictures name their people, too
+        return folders
 
 
 @dataclass(slots=True)
@@ -170,7 +186,8 @@ def _results(wanted: Wanted, engine: Callable[[], Asked]) -> Results:
                 else:
                     inquiry = asked.inquiry()
                     results.facts = inquiry.engine.facts()
-                    results.add(name, QUESTIONS[name](inquiry, folder))
+                    ask = QUESTIONS.get(name) or partial(identified, wished=wanted.search)
+                    results.add(name, ask(inquiry, folder))
             except FAILURES as error:
                 results.leave_open(name, one_line(error))
         results.asked, results.remembered = asked.counts

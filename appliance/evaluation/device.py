@@ -15,11 +15,13 @@ from urllib.parse import urlencode, urlsplit
 
 from appliance.evaluation.asked import (
     CutFace,
+    FeatureFace,
     FoundFace,
     ScoredFace,
     UnexpectedAnswerError,
     UnscoredError,
     box_of,
+    feature_face,
     found_face,
 )
 
@@ -103,6 +105,11 @@ class Device:
         """POST /alignedfaces, largest face first. Raises UnexpectedAnswerError."""
         result = self.ask("POST", _with("/alignedfaces", query), picture).expect(OK)
         return [CutFace(box_of(face["box"]), base64.b64decode(face["image_data"])) for face in result["aligned_faces"]]
+
+    def face_features(self, picture: bytes, **query: int) -> list[FeatureFace]:
+        """POST /facefeatures, largest face first. Raises UnexpectedAnswerError."""
+        result = self.ask("POST", _with("/facefeatures", query), picture).expect(OK)
+        return [feature_face(face) for face in result["face_features"]]
 
     def scored_faces(self, picture: bytes, **query: int) -> list[ScoredFace]:
         """Raises UnscoredError: no documented answer has a score."""

@@ -1,6 +1,7 @@
 """Asking many questions: several at a time, with a progress bar, and none twice."""
 
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from appliance.evaluation.asked import Asked, FoundFace, ScoredFace, UnexpectedAnswerError
+from appliance.evaluation.asked import Asked, FeatureFace, FoundFace, ScoredFace, UnexpectedAnswerError, feature_of
 from appliance.evaluation.journal import Journal
 
 NO_PICTURE = frozenset({"INF-01", "INF-04", "INF-14"})
@@ -41,6 +42,19 @@ class Inquiry:
 
         kept = self.journal.answer("faces", [picture], query, ask)
         return [FoundFace(*(np.array(face[name]) for name in ("box", "points", "pose"))) for face in kept]
+
+    def face_features(self, picture: bytes, **query: int) -> list[FeatureFace]:
+        """As the engine's. Raises UnexpectedAnswerError."""
+
+        def ask() -> list[dict[str, object]]:
+            found = readable(lambda: self.engine.face_features(picture, **query), list[FeatureFace]())
+            return [
+                {"box": each.box.tolist(), "feature": b64encode(each.feature.astype("<f4").tobytes()).decode("ascii")}
+                for each in found
+            ]
+
+        kept = self.journal.answer("face features", [picture], query, ask)
+        return [FeatureFace(np.array(face["box"]), feature_of(face["feature"])) for face in kept]
 
     def scored_faces(self, picture: bytes, **query: int) -> list[ScoredFace]:
         """As the engine's. Raises UnexpectedAnswerError, UnscoredError."""

@@ -10,8 +10,9 @@ def add_evaluate(evaluate: argparse.ArgumentParser, positive: Callable[[str], in
     evaluate.add_argument(
         "question",
         metavar="QUESTION",
-        choices=("verification", "detection", "landmarks", "pose", "liveness", "robustness", "all"),
-        help="verification, detection, landmarks, pose, liveness, robustness; all: each that DATA has a folder for",
+        choices=("verification", "identification", "detection", "landmarks", "pose", "liveness", "robustness", "all"),
+        help="verification, identification, detection, landmarks, pose, liveness, robustness; "
+        "all: each that DATA has a folder for",
     )
     evaluate.add_argument(
         "data", type=Path, metavar="DATA", help="folder of labelled pictures; the README has the layouts"
@@ -26,5 +27,15 @@ def add_evaluate(evaluate: argparse.ArgumentParser, positive: Callable[[str], in
         type=Path,
         metavar="FILE",
         help="keep each answer there, and ask nothing twice: goes on after a stop",
+    )
+    evaluate.add_argument(
+        "--strangers", type=Path, metavar="FOLDER", help="identification: people who are never enrolled, too"
+    )
+    evaluate.add_argument(
+        "--templates",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="identification: pictures to enrol each with (default: 1)",
     )
     evaluate.add_argument("--judge", action="store_true", help="hold the figures against this project's own bounds")

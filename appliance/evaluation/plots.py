@@ -89,6 +89,18 @@ def precision_recall_plot(curves: Mapping[str, tuple[Reals, Reals]]) -> str:
     return drawn[0]
 
 
+def rank_plot(curves: Mapping[str, Sequence[tuple[int, float]]]) -> str:
+    """The share of searches whose person is among the first, over how many (CMC: cumulative match characteristic)."""
+    with _figure("rank", "found there or before") as (axes, drawn):
+        for (name, points), colour in zip(curves.items(), itertools.cycle(PALETTE), strict=False):
+            axes.plot(*zip(*points, strict=True), color=colour, label=name, marker=".")
+        lowest = min(share for points in curves.values() for _, share in points)
+        axes.set(ylim=(max(0.0, lowest - 0.02), 1.002))
+        _percent(axes, "y")
+        _legend(axes)
+    return drawn[0]
+
+
 def error_distribution(errors: Reals, limit: float) -> str:
     """The share of faces whose error (in hundredths, infinite where lost) is at or under each value up to `limit`."""
     with _figure("NME, % of the inter-ocular distance", "share of faces") as (axes, drawn):

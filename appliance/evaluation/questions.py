@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from appliance.evaluation import detection, landmarks, liveness, pose, verification
+from appliance.evaluation import detection, identification, landmarks, liveness, pose, verification
+from appliance.evaluation.identification import Wished
 from appliance.evaluation.inquiry import Inquiry
 from appliance.evaluation.report import Finding
 
@@ -59,6 +60,12 @@ def _liveness(inquiry: Inquiry, data: Path) -> Measured:
     return Measured(liveness.findings(outcome), counts, (outcome,))
 
 
+def identified(inquiry: Inquiry, data: Path, wished: Wished) -> Measured:
+    """The question that takes more than a folder. Raises CalibrationError, too."""
+    outcome = identification.measure(inquiry, data, wished)
+    return Measured(identification.findings(outcome), outcome.counts, (outcome,))
+
+
 QUESTIONS: Mapping[str, Question] = {
     verification.QUESTION: _verification,
     detection.QUESTION: _detection,
@@ -66,4 +73,4 @@ QUESTIONS: Mapping[str, Question] = {
     pose.QUESTION: _pose,
     liveness.QUESTION: _liveness,
 }
-"""All that any face engine can be asked."""
+"""All that any face engine can be asked of a folder alone."""

@@ -75,6 +75,17 @@ def test_aligned_faces_are_equal_to_the_byte(here: InProcess, there: Device, pic
         assert mine == [(face.box.tolist(), face.pixels) for face in there.aligned_faces(picture)]
 
 
+def test_features_are_equal_to_the_bit(here: InProcess, there: Device, pictures: list[bytes]) -> None:
+    counts = []
+    for picture in pictures:
+        mine, theirs = here.face_features(picture), there.face_features(picture)
+        counts.append(len(mine))
+        assert [each.box.tolist() for each in mine] == [each.box.tolist() for each in theirs]
+        assert [each.feature.tobytes() for each in mine] == [each.feature.tobytes() for each in theirs]
+        assert all(np.linalg.norm(each.feature) == pytest.approx(1, abs=1e-6) for each in mine)
+    assert counts == [1, 1, 2, 0]
+
+
 def test_similarity(here: InProcess, there: Device, portrait: bytes, hopper: bytes) -> None:
     a, b = (here.aligned_faces(picture)[0].pixels for picture in (portrait, hopper))
     as_jpeg = jpeg(Image.fromarray(np.frombuffer(b, np.uint8).reshape(112, 112, 3)))
