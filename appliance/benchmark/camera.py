@@ -1,7 +1,9 @@
 """The camera's path: how old a frame is when it is answered, what the loop costs, and whether memory stays level."""
 
+import json
 import os
 import re
+import secrets
 import subprocess
 import sys
 import time
@@ -35,6 +37,9 @@ FILM, PICTURES = "film.avi", 60
 MOST_LOOP_CPU = 15.0
 """Percent of a core that the idle loop may take."""
 
+MOST_DECISION_MILLISECONDS = 1200.0
+"""What somebody before a door is made to wait."""
+
 LEAST_FPS = 20.0
 """Frames a second that are read as fast as they come; fewer, and something is broken."""
 
@@ -53,7 +58,7 @@ class Cameras:
 
     def measure(self) -> list[Finding]:
         """All that is measured before the film."""
-        return [*self.ages(), *self.loop_cost(), *self.watched(), *self.memory()]
+        return [*self.ages(), *self.decisions(), *self.loop_cost(), *self.watched(), *self.memory()]
 
     def ages(self) -> list[Finding]:
         """Age of the frame when `GET /faces` answers about it."""
@@ -67,6 +72,24 @@ class Cameras:
         return [
             Finding("camera", "age of a frame at its answer, median", median(milliseconds), "ms"),
             Finding("camera", "the same, 99th percentile", percentile(milliseconds, 99), "ms"),
+        ]
+
+    def decisions(self) -> list[Finding]:
+        """Time of `POST /access/decide`, as a door sees it, about a person nobody knows, and over that of a liveness check of
+        the camera's frames within the same second.
+        """
+        decided, judged = [], []
+        with self._device() as device, Device(device.url) as client:
+            _wait_for(client, 2 * FPS)
+            for _ in track(range(max(3, self.extent.ages // 5)), "decisions", console=Console(stderr=True)):
+                question = json.dumps({"nonce": secrets.token_urlsafe(16)}).encode()
+                decided.append(_milliseconds(client, "POST", "/access/decide", question))
+                judged.append(_milliseconds(client, "GET", "/liveness/multiframe"))
+        ratio = median(a / b for a, b in zip(decided, judged, strict=True))
+        return [
+            Finding("camera", "a decision, median", median(decided), "ms", at_most=MOST_DECISION_MILLISECONDS),
+            Finding("camera", "the same, 99th percentile", percentile(decided, 99), "ms"),
+            Finding("camera", "a decision over a liveness check", ratio),
         ]
 
     def loop_cost(self) -> list[Finding]:
@@ -144,9 +167,17 @@ def resident_megabytes(process_id: int) -> float:
 
 
 def _configuration(path: Path, engine: EngineSection, camera: Mapping[str, Any]) -> Path:
-    sections = {"engine": engine.model_dump(mode="json", exclude_none=True), "camera": camera}
+    gallery = {"key_file": str(path.with_suffix(".key"))}
+    sections = {"engine": engine.model_dump(mode="json", exclude_none=True), "camera": camera, "gallery": gallery}
     path.write_text(tomlkit.dumps(sections), encoding="utf-8")
     return path
+
+
+def _milliseconds(client: Device, method: str, path: str, body: bytes | None = None) -> float:
+    """How long an answer takes."""
+    begun = time.perf_counter()
+    client.ask_once(method, path, body).expect("INF-00")
+    return 1e3 * (time.perf_counter() - begun)
 
 
 def _cpu_percent(device: OwnDevice, seconds: float) -> float:
