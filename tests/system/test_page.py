@@ -5,100 +5,23 @@ import re
 import shutil
 import subprocess
 import zipfile
-from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from base64 import b64decode
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from bodies import black_png, form, frames, moving, opened
-from cameras import noisy, on_canvas
-from client import HOST, Client
+from browser import DESKTOP, FAINT, PHONE, SMALL, Visit, drop, payload, replayed, tabbed, watching
+from client import Client
 from devices import Child, until
-from playwright.sync_api import Browser, FilePayload, Locator, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
 from appliance import keys
-from appliance.face.types import Pixels
 from appliance.keys import Scope
 
-QUICK = '[engine]\nengines = 1\ndetector = "float16"\nembedder = "float16"\nliveness = "float16"\n'
-
-DESKTOP, PHONE, SMALL = (1440, 900), (390, 844), (360, 640)
-
-QUIET = ("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync")
-
-REFUSED = "Failed to load resource: the server responded with a status of"
-"""What Chromium's console says of each answer that is no success; the page cannot keep it silent."""
-
 AWKWARD = """it's, "me"; and.jpg"""
-
-Visit = Callable[..., AbstractContextManager[Page]]
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def chromium(playwright: Playwright) -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("the live page is tested in Chromium, which is not here: sudo apt install chromium")
-    browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu", *QUIET])
-    yield browser
-    browser.close()
-
-
-@pytest.fixture
-def visit(chromium: Browser) -> Visit:
-    """Opens a device's page; afterwards there must have been no error, and no request to anywhere else."""
-
-    @contextmanager
-    def visiting(client: Client, size: tuple[int, int] = DESKTOP, *, refusals: bool = False, **options: Any) -> Any:
-        origin = f"http://{HOST}:{client.port}"
-        errors: list[str] = []
-        addresses: list[str] = []
-        context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, **options)
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda said: errors.append(said.text) if said.type in ("error", "warning") else None)
-        context.on("request", lambda request: addresses.append(request.url))
-        try:
-            page.goto(origin)
-            yield page
-        finally:
-            context.close()
-        assert [each for each in errors if not (refusals and each.startswith((REFUSED, "Failed to load")))] == []
-        assert f"{origin}/events" in addresses
-        assert [each for each in addresses if not each.startswith((f"{origin}/", f"blob:{origin}/", "data:"))] == []
-
-    return visiting
-
-
-@contextmanager
-def watching(folder: Path, camera: str, port: int = 0) -> Iterator[Child]:
-    with Child(folder, f"{QUICK}[camera]\n{camera}", ("--port", str(port))) as child:
-        yield child
-
-
-def replayed(folder: Path, pixels: Pixels) -> str:
-    """The configuration of a camera before which nothing changes but its noise."""
-    for number in range(7):  # not a multiple of the distance at which a frozen picture is looked for
-        picture = cv2.cvtColor(noisy(pixels)(number), cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(folder / f"{number}.png"), picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    height, width = pixels.shape[:2]
-    return f'driver = "replay"\nsource = "{folder}"\nwidth = {width}\nheight = {height}\n'
-
-
-@pytest.fixture(scope="module")
-def seated(tmp_path_factory: pytest.TempPathFactory, portrait: bytes) -> str:
-    """The configuration of a camera before which somebody sits."""
-    return replayed(tmp_path_factory.mktemp("seated"), on_canvas(portrait, 1280, 720, left=0.3))
 
 
 @pytest.fixture(scope="module")
@@ -133,30 +56,8 @@ def box_of(face: dict[str, Any], scale: float = 1.0) -> list[float]:
     return [face["box"][key] * scale for key in ("x", "y", "width", "height")]
 
 
-def payload(content: bytes, name: str = "photo.jpg", kind: str = "image/jpeg") -> FilePayload:
-    return {"name": name, "mimeType": kind, "buffer": content}
-
-
 def outcome(page: Page, endpoint: str) -> Locator:
     return page.locator(f"[data-endpoint={endpoint}] .outcome")
-
-
-def drop(page: Page, selector: str, *files: FilePayload) -> None:
-    """Drops files as a person does: over the zone, then let go."""
-    given = [[each["name"], each["mimeType"], b64encode(each["buffer"]).decode()] for each in files]
-    transfer = page.evaluate_handle(
-        """(files) => {
-            const transfer = new DataTransfer();
-            for (const [name, type, content] of files) {
-                const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
-                transfer.items.add(new File([bytes], name, { type }));
-            }
-            return transfer;
-        }""",
-        given,
-    )
-    for event in ("dragenter", "dragover", "drop"):
-        page.dispatch_event(selector, event, {"dataTransfer": transfer})
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
@@ -401,22 +302,7 @@ def test_the_keyboard_reaches_every_control(visit: Visit, watched: Client, portr
     with visit(watched) as page:
         page.set_input_files("#faces-photo", payload(portrait))
         expect(page.locator(".answer")).to_have_count(1)
-        wanted = page.evaluate(
-            """() => [...document.querySelectorAll("a, button, input, summary, [tabindex]")]
-                .filter((each) => each.checkVisibility() && !each.disabled)
-                .map((each, index) => (each.dataset.number = index))"""
-        )
-        reached = []
-        for _ in wanted:
-            page.keyboard.press("Tab")
-            number, outline = page.evaluate(
-                """() => {
-                    const at = document.activeElement, ring = at.closest(".drop") ?? at;
-                    return [Number(at.dataset.number), getComputedStyle(ring).outlineStyle];
-                }"""
-            )
-            assert outline != "none", "the focus is seen"
-            reached.append(number)
+        wanted, reached = tabbed(page)
         assert reached == wanted
         nameless = page.locator("main").aria_snapshot()
         assert 'button ""' not in nameless
@@ -430,30 +316,6 @@ def test_texts_can_be_read(visit: Visit, watched: Client, portrait: bytes, schem
         expect(page.locator(".answer")).to_have_count(1)
         page.evaluate("for (const each of document.querySelectorAll('.notice')) each.hidden = false")
         assert page.evaluate(FAINT) == []
-
-
-FAINT = """() => {
-    const light = (channel) => (channel <= 0.03928 ? channel / 12.92 : ((channel + 0.055) / 1.055) ** 2.4);
-    const parsed = (colour) => colour.match(/[\\d.]+/g).map(Number);
-    const luminance = (colour) => {
-        const [r, g, b] = parsed(colour).map((channel) => light(channel / 255));
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    const ground = (element) => {
-        const colour = getComputedStyle(element).backgroundColor;
-        return (parsed(colour)[3] ?? 1) === 1 ? colour : ground(element.parentElement);
-    };
-    const faint = [];
-    for (const element of document.querySelectorAll("body *:not(svg, svg *)")) {
-        const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-        if (!own || !element.checkVisibility() || element.disabled) continue;
-        const [a, b] = [luminance(getComputedStyle(element).color), luminance(ground(element))];
-        const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-        if (contrast < 4.5) faint.push(`${element.textContent.trim().slice(0, 40)}: ${contrast.toFixed(2)}`);
-    }
-    return faint;
-}"""
-"""Texts whose contrast is below 4.5 (WCAG 2, AA)."""
 
 
 def test_a_device_without_a_camera_says_so(visit: Visit, tmp_path: Path, portrait: bytes) -> None:
