@@ -149,7 +149,7 @@ function showRuling({ decision, token }, nonce) {
   counting = setInterval(count, HOLDS_MS);
 }
 
-const verifyLine = (token, nonce) => `appliance verify-decision --key door-key.json --nonce ${nonce} ${token}`;
+const verifyLine = (token, nonce) => `appliance verify-decision --key door-key.json --nonce=${nonce} ${token}`;
 
 function shownText(label, text) {
   return make("div", { className: "curl" }, make("span", {}, label),

@@ -1,0 +1,261 @@
+"""The page of people and the door in a real browser, on a device that is a process of its own."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import pytest
+from browser import DESKTOP, PHONE, Visit, payload, tabbed, watching
+from cameras import on_canvas
+from client import Client
+from devices import Child, until
+from people import add, assert_all, assert_enrolled
+from playwright.sync_api import Page, expect
+
+from appliance import keys
+from appliance.keys import Scope
+
+HOSTILE = """<img src=x onerror="document.title='pwned'">"""
+
+
+@contextmanager
+def device(folder: Path, camera: str, more: str = "") -> Iterator[tuple[Client, Child]]:
+    """A device with an empty gallery before a replayed camera."""
+    with watching(folder, f'{camera}\n[gallery]\nkey_file = "{folder}/site.key"\n{more}') as child:
+        client = child.ready()
+        assert until(lambda: client.get("/healthz").status in (200, 401))
+        yield client, child
+
+
+@pytest.fixture(scope="module")
+def unguarded(tmp_path_factory: pytest.TempPathFactory, seated: str) -> Iterator[Client]:
+    """A device that enrols whoever sits there, be it a still picture."""
+    with device(tmp_path_factory.mktemp("unguarded"), seated, '[liveness]\nmode = "single"\n') as (client, _):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory, portrait: bytes) -> Iterator[Client]:
+    """A device before which there is a still: nothing changes but the light in a corner."""
+    film = tmp_path_factory.mktemp("still")
+    for number in range(7):
+        pixels = on_canvas(portrait, 1280, 720, left=0.3)
+        pixels[:40, -40:] = 60 + 20 * number
+        cv2.imwrite(str(film / f"{number}.png"), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    camera = f'driver = "replay"\nsource = "{film}"\nwidth = 1280\nheight = 720\n'
+    with device(tmp_path_factory.mktemp("guarded"), camera) as (client, _):
+        assert client.get("/liveness/multiframe").document["confidence"] <= 0.3
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def _nobody_stays(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    for name in ("guarded", "unguarded"):
+        if name in request.fixturenames:
+            client = request.getfixturevalue(name)
+            for person in client.get("/people").document["people"]:
+                client.ask("DELETE", f"/people/{person['id']}")
+
+
+def enrol(client: Client, identity: str, picture: bytes, name: str = "Somebody") -> None:
+    """Makes somebody known, with a picture."""
+    add(client, identity, name)
+    assert_enrolled(client.post(f"/people/{identity}/templates", picture))
+
+
+def begin(page: Page, identity: str, name: str, groups: str = "") -> None:
+    """The first step of the wizard."""
+    page.goto(page.url.partition("#")[0] + "#enrol")
+    page.reload()
+    page.locator("#step-who [name=id]").fill(identity)
+    page.locator("#step-who [name=name]").fill(name)
+    page.locator("#step-who [name=groups]").fill(groups)
+    page.get_by_role("button", name="Go on to the pictures").click()
+
+
+def test_somebody_is_enrolled_with_a_photograph(visit: Visit, guarded: Client, hopper: bytes) -> None:
+    with visit(guarded, path="/door#people") as page:
+        expect(page.locator("#nobody")).to_be_visible()
+        begin(page, "staff-17", "Grace Hopper", "staff, crew")
+        page.locator("#photos").set_input_files(payload(hopper, "grace.jpg"))
+        expect(page.locator("#photo-outcomes li")).to_contain_text("taken, quality")
+        page.get_by_role("button", name="Finish").click()
+        expect(page.locator("#done-title")).to_have_text("Grace Hopper is enrolled")
+        page.get_by_role("link", name="Show the people").click()
+        expect(page.locator("#known summary")).to_contain_text("Grace Hopper")
+        expect(page.locator("#people-count")).to_have_text("1 enrolled")
+
+    (person,) = assert_all(guarded.get("/people"))
+    assert (person["id"], person["groups"], len(person["templates"])) == ("staff-17", ["staff", "crew"], 1)
+
+
+def test_the_camera_takes_the_picture_by_itself(visit: Visit, unguarded: Client) -> None:
+    with visit(unguarded, path="/door#enrol") as page:
+        begin(page, "eileen", "Eileen Collins")
+        expect(page.locator("#poses [data-pose=front]")).to_contain_text("taken", timeout=20_000)
+        expect(page.locator("#prompt")).to_contain_text(re.compile("Turn your head to your left|Thank you"))
+        expect(page.locator("#prompt")).to_contain_text("Turn your head to your left")
+        page.get_by_role("button", name="Finish").click()
+        expect(page.locator("#done-templates li")).to_have_count(1)
+
+    (person,) = assert_all(unguarded.get("/people"))
+    assert [template["source"] for template in person["templates"]] == ["camera"]
+
+
+def test_a_picture_before_the_camera_is_refused_and_told(visit: Visit, guarded: Client) -> None:
+    with visit(guarded, path="/door#enrol", refusals=True) as page:
+        begin(page, "eileen", "Eileen Collins")
+        expect(page.locator("#prompt[data-code=not_live]")).to_have_text(
+            "No photographs, no screens: show your own face", timeout=20_000
+        )
+    (person,) = assert_all(guarded.get("/people"))
+    assert person["templates"] == []
+
+
+def test_what_is_wrong_is_told_beside_the_field(visit: Visit, guarded: Client) -> None:
+    add(guarded, "taken")
+    with visit(guarded, path="/door#enrol", refusals=True) as page:
+        begin(page, "no spaces", "")
+        assert page.locator("#step-who [aria-invalid=true]").count() == 2
+        begin(page, "taken", "Somebody")
+        expect(page.locator("#step-who")).to_contain_text("Somebody has this id already")
+
+
+def test_a_face_that_is_known_is_enrolled_again_only_when_somebody_says_so(
+    visit: Visit, guarded: Client, hopper: bytes
+) -> None:
+    enrol(guarded, "grace", hopper)
+    with visit(guarded, path="/door#enrol", refusals=True) as page:
+        for button, templates in (("Do not enrol it", 0), ("They are two people: enrol it", 1)):
+            begin(page, f"twin-{templates}", "Her twin")
+            page.locator("#photos").set_input_files(payload(hopper, "grace.jpg"))
+            expect(page.locator("#doubt")).to_contain_text("grace")
+            page.get_by_role("button", name=button).click()
+            expect(page.locator("#photo-outcomes li")).to_have_attribute("data-state", re.compile("taken|refused"))
+            page.get_by_role("button", name="Finish").click()
+            expect(page.locator("#done-templates li")).to_have_count(templates)
+        expect(page.locator("#warnings")).to_contain_text("grace")
+
+
+def test_people_are_found_edited_and_erased_with_a_receipt(visit: Visit, guarded: Client, hopper: bytes) -> None:
+    enrol(guarded, "grace", hopper)
+    add(guarded, "other", "Somebody Else")
+    with visit(guarded, path="/door#people") as page:
+        page.get_by_label("Search").fill("else")
+        expect(page.locator("#known li summary")).to_have_count(1)
+        page.get_by_label("Search").fill("grace")
+        page.locator("#known summary").click()
+        page.get_by_role("button", name="Edit").click()
+        page.locator("#edit [name=name]").fill("Rear Admiral Hopper")
+        page.get_by_role("button", name="Save").click()
+        expect(page.locator("#known summary")).to_contain_text("Rear Admiral Hopper")
+
+        page.get_by_role("button", name="Erase", exact=True).click()
+        page.get_by_role("button", name="Keep").click()
+        expect(page.locator("#known summary")).to_have_count(1)
+        page.get_by_role("button", name="Erase", exact=True).click()
+        page.get_by_role("button", name="Erase for good").click()
+        expect(page.locator("#receipt-json")).to_contain_text("reference")
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="Save the receipt").click()
+        assert b"Hopper" not in saved.value.path().read_bytes()
+        page.locator("#receipt").get_by_role("button", name="Close").click()
+        expect(page.locator("#known summary")).to_have_count(0)
+
+    assert [person["id"] for person in guarded.get("/people").document["people"]] == ["other"]
+
+
+def test_who_stands_there_and_what_was_decided_are_told(visit: Visit, guarded: Client, portrait: bytes) -> None:
+    with visit(guarded, path="/door") as page:
+        expect(page.locator("#who")).to_contain_text("Unknown")
+        enrol(guarded, "eileen", portrait, "Eileen Collins")
+        expect(page.locator("#who")).to_contain_text("Eileen Collins")
+        page.get_by_role("button", name="Decide now").click()
+        expect(page.locator("#ruling .verdict")).to_contain_text("Denied")
+        expect(page.locator("#ruling")).to_contain_text("appliance verify-decision --key door-key.json")
+        expect(page.locator("#decisions li").first).to_contain_text("Denied")
+        expect(page.locator("#decisions li").first).to_contain_text("Eileen Collins")
+        told = page.locator("#decisions li").count()
+        guarded.post("/access/decide", b'{"nonce": "0123456789abcdef"}')
+        expect(page.locator("#decisions li")).to_have_count(told + 1)
+
+
+def test_a_name_is_nothing_but_text(visit: Visit, guarded: Client, hopper: bytes) -> None:
+    enrol(guarded, "x", hopper, name=HOSTILE)
+    with visit(guarded, path="/door#people") as page:
+        expect(page.locator("#known summary")).to_contain_text(HOSTILE)
+        page.locator("#known summary").click()
+        page.get_by_role("button", name="Edit").click()
+        expect(page.locator("#edit [name=name]")).to_have_value(HOSTILE)
+        assert page.locator("main img").count() == 0
+        assert "pwned" not in page.title()
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+@pytest.mark.parametrize("view", ["door", "people", "enrol"])
+def test_nothing_reaches_beyond_the_screen(
+    visit: Visit, guarded: Client, hopper: bytes, size: tuple[int, int], view: str
+) -> None:
+    enrol(guarded, "x" * 64, hopper, name="W" * 100)
+    with visit(guarded, size, path=f"/door#{view}") as page:
+        expect(page.locator(f"#view-{view}")).to_be_visible()
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_the_wizard_is_worked_by_the_keyboard(visit: Visit, guarded: Client) -> None:
+    with visit(guarded, path="/door#enrol") as page:
+        page.locator("#step-who [name=name]").focus()
+        page.keyboard.type("Somebody")
+        page.keyboard.press("Tab")
+        page.keyboard.type("by-keys")
+        page.keyboard.press("Enter")
+        expect(page.locator("#poses-title")).to_be_focused()
+
+
+@pytest.mark.parametrize("view", ["door", "people"])
+def test_every_control_is_reached_by_the_tabulator(visit: Visit, guarded: Client, hopper: bytes, view: str) -> None:
+    enrol(guarded, "x", hopper)
+    with visit(guarded, path=f"/door#{view}") as page:
+        expect(page.locator("#status")).to_have_text("Everything works")
+        page.locator("#looking").evaluate("(box) => box.click()")  # or names come and go meanwhile
+        page.wait_for_timeout(300)
+        page.evaluate("document.activeElement.blur()")
+        wanted, reached = tabbed(page)
+        assert set(wanted) <= set(reached)
+
+
+def test_a_key_without_the_scope_is_told_and_another_can_be_given(
+    visit: Visit, tmp_path: Path, seated: str, hopper: bytes
+) -> None:
+    with device(tmp_path, seated, "[access]\nloopback = false\n") as (client, child):
+        live, admin = (
+            keys.add(child.state / keys.FILE, name, [scope]) for name, scope in (("l", Scope.LIVE), ("a", Scope.ADMIN))
+        )
+        with visit(client, path="/door#people", refusals=True) as page:
+            page.locator("#locked input").fill(live)
+            page.locator("#locked button").click()
+            expect(page.locator("#keyless")).to_be_visible()
+            page.get_by_role("button", name="Give a key").click()
+            page.locator("#administer input").fill(admin)
+            page.locator("#administer button").last.click()
+            expect(page.locator("#nobody")).to_be_visible()
+            expect(page.locator("#keyless")).to_be_hidden()
+
+
+def test_a_locked_gallery_and_one_that_is_off_are_told(visit: Visit, tmp_path: Path, seated: str) -> None:
+    with device(tmp_path, seated) as (client, _):
+        add(client, "x")
+    (tmp_path / "site.key").rename(tmp_path / "elsewhere")
+    with watching(tmp_path, f'{seated}\n[gallery]\nkey_file = "{tmp_path}/site.key"\n') as child:
+        client = child.ready()
+        with visit(client, path="/door#people", refusals=True) as page:
+            expect(page.locator("#troubles")).to_contain_text("key is not there")
+    with (
+        watching(tmp_path, f"{seated}\n[gallery]\nenabled = false\n") as child,
+        visit(child.ready(), path="/door#people", refusals=True) as page,
+    ):
+        expect(page.locator("#troubles")).to_contain_text("switched off")
