@@ -98,6 +98,7 @@ def test_the_record_says_what_was_measured(record: dict[str, Any]) -> None:
         "landmarks": {"faces": 2},
         "pose": {"pictures": 2},
         "liveness": {"mask": 1, "print": 1, "real": 2},
+        "identification": {"people": 2, "other strangers": 0, "pictures": 16},
     }
     assert {"sdk_version", "runtime", "models"} <= set(record["device"])
     assert all(re.fullmatch(r"[0-9a-f]{64}", model["sha256"]) for model in record["device"]["models"])
@@ -145,6 +146,13 @@ def test_liveness(record: dict[str, Any]) -> None:
     assert found["still, 4 copies: greatest"][0] <= 0.3
 
 
+def test_identification(record: dict[str, Any]) -> None:
+    found = values(record, "identification")  # of the pictures of the verification question: there are no others
+    assert found["1: FPIR"][0] == found["1: FNIR"][0] == found["1: … taken for another"][0] == 0
+    assert found["1: rank 1"][0] == 100
+    assert found["failure to acquire"] == (0, [0, 100 * 3 / 16])
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     path = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -171,8 +179,8 @@ def test_the_report_is_whole_and_asks_nobody(evaluated: Path, chromium: Any, wid
     assert sum(each.startswith("file:") for each in addresses) == 1
     assert page.get_by_text("do not pass it on").is_visible()
     chapters = [heading.lower() for heading in page.locator("h2").all_inner_texts()]
-    assert chapters == ["verification", "detection", "landmarks", "pose", "liveness", "record"]
-    assert page.locator("svg").count() == 8
+    assert chapters == ["verification", "detection", "landmarks", "pose", "liveness", "identification", "record"]
+    assert page.locator("svg").count() == 10
     shown = page.evaluate("[...document.images].filter(each => each.complete && each.naturalWidth > 100).length")
     assert shown == page.locator("img").count() >= 7
     assert page.evaluate("document.documentElement.scrollWidth") <= width
