@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Self
 
 from appliance.gallery.book import Book
-from appliance.gallery.index import Index
+from appliance.gallery.matching import Index
 from appliance.gallery.people import Known, NoSuchPersonError, Template
 from appliance.gallery.rotation import Rotated, Rotation
 
