@@ -12,8 +12,8 @@ from appliance.access_control.situation import ClockState
 
 log = logging.getLogger(__name__)
 
-RELEASED = datetime(2026, 11, 26, tzinfo=UTC)
-"""No device can have run this program before."""
+RELEASED = datetime(2026, 1, 1, tzinfo=UTC)
+"""No device has run this program before."""
 
 STEP_SECONDS = 2.0
 """What the wall clock may differ from the time since boot before somebody has set it: slewing moves both alike, a leap second
