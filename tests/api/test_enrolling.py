@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
+import doors
 import numpy as np
 import pytest
 from bodies import group, jpeg, opened, png
@@ -21,6 +22,8 @@ from PIL import Image, ImageFilter
 from appliance.access_control.prompts import PHOTO_TEXTS, TEXTS, Prompt
 from appliance.face.types import Pixels
 from appliance.vision.loading import Choice
+
+CAMERA = "/people/x/templates/camera"
 
 NOBODY = png(Image.new("RGB", (640, 480), "grey"))
 
@@ -196,12 +199,14 @@ def test_enrolments_at_once_are_all_kept(client: Client, portrait: bytes, hopper
 class Filmed:
     """A device before a scripted camera, in a room where somebody waits to be enrolled."""
 
-    def __init__(self, choice: Choice, folder: Path, *, alive: bool = False) -> None:
+    def __init__(
+        self, choice: Choice, folder: Path, *, alive: bool = False, size: tuple[int, int] = (WIDTH, HEIGHT)
+    ) -> None:
         self.camera = Scripted(noisy(np.full((HEIGHT, WIDTH, 3), 120, np.uint8)), 1 / 30)
         self.device = Device(
             pool(shipped_engine(choice)),
             source=self.camera,
-            size=(WIDTH, HEIGHT),
+            size=size,
             gallery=folder,
             choice=choice,
             alive=alive,
@@ -269,7 +274,7 @@ def test_a_pose_that_nobody_can_take_is_refused(filmed: Filmed, pose: str) -> No
 
 
 def test_a_photograph_before_the_camera_is_not_alive(choice: Choice, tmp_path: Path, portrait: bytes) -> None:
-    """The same still again and again, as a screen shows it; what makes it live is in the next test."""
+    """The same still again and again, as a screen shows it; what makes somebody live is in the next test."""
     made = Filmed(choice, tmp_path, alive=True)
     still = on_canvas(portrait)
     made.camera.picture = lambda _: still.copy()
@@ -281,6 +286,32 @@ def test_a_photograph_before_the_camera_is_not_alive(choice: Choice, tmp_path: P
 
         assert assert_refused(answer, 400, "INF-17", "not_live") == TEXTS[Prompt.NOT_LIVE]
         assert assert_one(device.client.get("/people/x"))["templates"] == []
+
+
+def test_a_head_that_moves_is_alive(choice: Choice, tmp_path: Path, hopper: bytes) -> None:
+    photo = np.asarray(opened(hopper))
+    made = Filmed(choice, tmp_path, alive=True, size=(doors.WIDTH, doors.HEIGHT))
+    made.camera.picture, made.camera.period = lambda number: doors.head(photo, number), 1 / 15
+    with made.device as device:
+        add(device.client, "x")
+
+        assert until(lambda: device.client.ask("POST", CAMERA).status == 200)
+
+        (template,) = assert_one(device.client.get("/people/x"))["templates"]
+        assert template["source"] == "camera"
+
+
+def test_whoever_jumps_about_is_asked_to_hold_still(choice: Choice, tmp_path: Path, portrait: bytes) -> None:
+    made = Filmed(choice, tmp_path, alive=True)
+    places = [on_canvas(portrait, left=left) for left in (0.2, 0.8)]
+    made.camera.picture, made.camera.period = lambda number: places[number // 10 % 2].copy(), 1 / 30
+    with made.device as device:
+        add(device.client, "x")
+        assert until(lambda: made.camera.count > 40)
+
+        answers = [device.client.ask("POST", CAMERA) for _ in range(3)]
+
+        assert {answer.document["reason"] for answer in answers} == {"hold_still"}
 
 
 def test_a_device_without_a_camera_enrols_nobody_with_it(client: Client) -> None:

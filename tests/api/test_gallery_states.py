@@ -1,0 +1,240 @@
+"""A gallery in trouble, switched off, changed by somebody else, and kept no longer than it may be."""
+
+import logging
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import appliance_models
+import numpy as np
+import pytest
+from client import Client
+from devices import Child, Device, pool, shipped_engine, until
+from disks import ram_disk, remount
+from document import assert_refusal
+from people import add, assert_all, assert_enrolled, assert_one, assert_refused, body
+
+from appliance import machine
+from appliance.access_control.clock import Clock
+from appliance.access_control.situation import ClockState
+from appliance.config import EngineSection, GallerySection
+from appliance.gallery.gallery import FILE, Gallery
+from appliance.gallery.people import Source
+from appliance.gallery.site_key import SiteKey, read
+from appliance.observation.events import Event, GalleryChanged
+from appliance.vision.loading import Choice
+from appliance.vision.store import ModelStore, Role
+
+OFF = "[gallery]\nenabled = false\n"
+
+
+def states(client: Client) -> list[str]:
+    return [each["state"] for each in client.get("/healthz").document["reasons"] if each["part"] == "gallery"]
+
+
+def enrolled(client: Client, identity: str, picture: bytes) -> None:
+    add(client, identity)
+    assert_enrolled(client.post(f"/people/{identity}/templates", picture))
+
+
+def identified(client: Client, picture: bytes) -> str | None:
+    (face,) = client.post("/identify", picture).document["faces"]
+    return face["person"] and face["person"]["id"]
+
+
+@pytest.fixture
+def device(choice: Choice, tmp_path: Path) -> Iterator[Device]:
+    with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice) as running:
+        yield running
+
+
+def test_on_a_full_disk_people_are_known_and_nobody_is_enrolled(
+    choice: Choice, tmp_path: Path, portrait: bytes
+) -> None:
+    with (
+        ram_disk(tmp_path / "disk", "2M") as disk,
+        Device(pool(shipped_engine(choice)), gallery=disk, choice=choice) as device,
+    ):
+        client = device.client
+        enrolled(client, "x", portrait)
+        room = shutil.disk_usage(disk).free
+        ballast = disk / "ballast"
+        ballast.write_bytes(bytes(room))
+        for number in range(1000):
+            answer = client.post("/people", body({"id": f"p{number}", "name": "x" * 100}))
+            if answer.status != 200:
+                break
+
+        assert_refused(answer, 503, "INF-08", "gallery_full")
+        assert states(client) == ["gallery_full"]
+        assert identified(client, portrait) == "x"
+        assert [person["id"] for person in assert_all(client.get("/people"))] == sorted(
+            ["x", *(f"p{each}" for each in range(number))]
+        )
+
+        ballast.unlink()
+        assert until(lambda: not states(client))
+        add(client, "later")
+
+
+def test_on_a_read_only_disk_people_are_known_and_nobody_is_erased(
+    choice: Choice, tmp_path: Path, portrait: bytes
+) -> None:
+    with ram_disk(tmp_path / "disk", "8M") as disk:
+        with Device(pool(shipped_engine(choice)), gallery=disk, choice=choice) as device:
+            enrolled(device.client, "x", portrait)
+        remount(disk, "ro")
+
+        with Device(pool(shipped_engine(choice)), gallery=disk, choice=choice) as device:
+            assert states(device.client) == ["gallery_read_only"]
+            assert identified(device.client, portrait) == "x"
+            assert_refused(device.client.ask("DELETE", "/people/x"), 503, "INF-08", "gallery_read_only")
+            assert_refused(device.client.post("/people/x/templates", portrait), 503, "INF-08", "gallery_read_only")
+
+            remount(disk, "rw")
+            assert until(lambda: not states(device.client))
+            assert device.client.ask("DELETE", "/people/x").status == 200
+
+
+def made_by_another(folder: Path) -> None:
+    """A gallery whose one template is another embedder's."""
+    (folder / "site.key").write_text(bytes(range(32)).hex() + "\n", "ascii")
+    (folder / "site.key").chmod(0o600)
+    vector = np.zeros(512, np.float32)
+    vector[0] = 1
+    with closing(Gallery.open(folder / FILE, SiteKey(bytes(range(32))))) as gallery:
+        gallery.add(machine.doorway.people._person("x", machine.doorway.people.Words(name="X")))
+        gallery.enrol("x", vector, "ab" * 32, 0.9, Source.PHOTO)
+
+
+def test_templates_of_another_embedder_are_told_and_never_compared(
+    choice: Choice, tmp_path: Path, portrait: bytes
+) -> None:
+    made_by_another(tmp_path)
+    with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice) as device:
+        client = device.client
+        assert states(client) == ["other_embedder"]
+        for answer in (client.post("/identify", portrait), client.post("/people/x/templates", portrait)):
+            assert "engine.embedder" in assert_refused(answer, 503, "INF-08", "other_embedder")
+        (template,) = assert_one(client.get("/people/x"))["templates"]
+        assert template["usable"] is False
+
+        assert client.ask("DELETE", f"/people/x/templates/{template['number']}").status == 200
+        assert until(lambda: not states(client))
+        assert_enrolled(client.post("/people/x/templates", portrait))
+
+
+@pytest.mark.parametrize("precision", ["int8", "float16"])
+def test_the_embedder_is_the_one_that_the_gallery_was_made_with(precision: str) -> None:
+    store = ModelStore.open(appliance_models.FOLDER)
+    (file,) = store.candidates(Role.EMBEDDER, precision)
+
+    assert machine.embedder_precision(EngineSection(), store, file.sha256) == precision
+    assert machine.embedder_precision(EngineSection(), store, None) == "auto"
+    assert machine.embedder_precision(EngineSection(), store, "ab" * 32) == "auto"
+    other = {"int8": "float16", "float16": "int8"}[precision]
+    assert machine.embedder_precision(EngineSection(embedder=other), store, file.sha256) == other
+
+
+def test_a_gallery_that_is_switched_off_is_not_there(tmp_path: Path, portrait: bytes) -> None:
+    with Child(tmp_path, OFF) as child:
+        client = child.ready()
+        for method, path in (
+            ("GET", "/people"),
+            ("POST", "/people"),
+            ("GET", "/people/x"),
+            ("PUT", "/people/x"),
+            ("DELETE", "/people/x"),
+            ("POST", "/people/x/templates"),
+            ("POST", "/people/x/templates/camera"),
+            ("DELETE", "/people/x/templates/1"),
+            ("POST", "/identify"),
+            ("GET", "/identify"),
+        ):
+            assert_refusal(client.ask(method, path, b"" if method in ("POST", "PUT") else None), 406, "INF-25")
+        assert states(client) == []
+        assert client.post("/compare", b"").status == 400
+        libraries = Path(f"/proc/{child.process.pid}/maps").read_text("utf-8")
+        assert "cryptography" not in libraries
+        assert not (child.state / FILE).exists()
+
+
+def test_what_the_command_line_changes_is_taken_over(device: Device, tmp_path: Path, portrait: bytes) -> None:
+    with device.doorway._broadcast.subscribed() as heard:
+        with closing(Gallery.open(tmp_path / FILE, read(tmp_path / "site.key"))) as beside:
+            beside.add(machine.doorway.people._person("beside", machine.doorway.people.Words(name="Beside")))
+        assert gallery_event(heard.next(10)) == (1, 0)
+        assert [person["id"] for person in assert_all(device.client.get("/people"))] == ["beside"]
+
+        assert_enrolled(device.client.post("/people/beside/templates", portrait))
+        assert gallery_event(heard.next(10)) == (1, 1)
+        device.client.ask("PUT", "/people/beside", body({"name": "Another"}))
+        assert gallery_event(heard.next(10)) == (1, 1)
+        device.client.ask("DELETE", "/people/beside")
+        assert gallery_event(heard.next(10)) == (0, 0)
+        device.client.get("/people")
+        assert heard.next(1.5) is None
+
+
+def gallery_event(event: Event | None) -> tuple[int, int]:
+    assert isinstance(event, GalleryChanged)
+    return event.people, event.templates
+
+
+def test_monitors_are_told_how_many_there_are(device: Device, portrait: bytes) -> None:
+    enrolled(device.client, "x", portrait)
+    add(device.client, "y")
+
+    figures = device.client.get("/metrics").content.decode()
+
+    assert "\nappliance_people 2.0\n" in figures
+    assert "\nappliance_templates 1.0\n" in figures
+
+
+def clock(state: ClockState, now: datetime) -> Clock:
+    """A clock of which that can be said."""
+    seconds = {ClockState.UNSET: 0.0}.get(state, now.timestamp())
+    return Clock(lambda: state is ClockState.SYNCHRONISED, lambda: None, lambda: (seconds, 60.0))
+
+
+@pytest.mark.parametrize(
+    ("state", "erased"), [(ClockState.SYNCHRONISED, True), (ClockState.PLAUSIBLE, False), (ClockState.UNSET, False)]
+)
+def test_people_are_erased_in_time_by_a_clock_that_is_sure(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, state: ClockState, *, erased: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+    now = datetime.now(UTC) + timedelta(days=400)
+    section = GallerySection(key_file=tmp_path / "site.key", erase_expired_after_days=30)
+    with Device(pool(), gallery=tmp_path, section=section, clock=clock(state, now)) as device:
+        client = device.client
+        last = (now - timedelta(days=31)).date().isoformat()
+        add(client, "ever")
+        add(client, "staff-4711", "Eileen Collins", valid_until=last)
+        device.doorway.expire()
+
+        left = [person["id"] for person in assert_all(client.get("/people"))]
+    assert left == (["ever"] if erased else ["ever", "staff-4711"])
+    told = [record.getMessage() for record in caplog.records if record.name == "appliance.audit"]
+    assert ("erased, 30 days after valid_until" in told[-1]) == erased
+    assert ("before the clock is set" in caplog.text) != erased
+    assert "4711" not in caplog.text
+
+
+def test_old_templates_are_erased_and_people_stay(choice: Choice, tmp_path: Path, portrait: bytes) -> None:
+    later = clock(ClockState.SYNCHRONISED, datetime.now(UTC) + timedelta(days=91))
+    section = GallerySection(key_file=tmp_path / "site.key", erase_templates_after_days=90)
+    engines = pool(shipped_engine(choice))
+    with Device(engines, gallery=tmp_path, section=section, choice=choice, clock=later) as device:
+        enrolled(device.client, "x", portrait)
+        device.doorway.expire()
+        assert assert_one(device.client.get("/people/x"))["templates"] == []
+
+
+def test_importing_the_device_brings_no_cryptography_along() -> None:
+    program = "import sys, appliance.machine; sys.exit('cryptography' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
