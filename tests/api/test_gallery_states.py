@@ -1,5 +1,6 @@
 """A gallery in trouble, switched off, changed by somebody else, and kept no longer than it may be."""
 
+import json
 import logging
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import appliance_models
 import numpy as np
 import pytest
-from client import Client
+from client import Client, request
 from devices import Child, Device, pool, shipped_engine, until
 from disks import ram_disk, remount
 from document import assert_refusal
@@ -178,6 +179,19 @@ def test_what_the_command_line_changes_is_taken_over(device: Device, tmp_path: P
         assert gallery_event(heard.next(10)) == (0, 0)
         device.client.get("/people")
         assert heard.next(1.5) is None
+
+
+def test_whoever_listens_is_told_of_a_change(device: Device) -> None:
+    with device.client.wire() as wire:
+        wire.send(request("GET", "/events"))
+        assert wire.answer().status == 200
+        assert until(lambda: device.doorway._broadcast.listeners == 1)
+        add(device.client, "x")
+        heard = b""
+        while b"event: gallery" not in heard or not heard.endswith(b"\n\n\r\n"):
+            heard += wire._reader.readline()
+    told = heard.partition(b"event: gallery\ndata: ")[2].partition(b"\n")[0]
+    assert json.loads(told) == {"people": 1, "templates": 0}
 
 
 def gallery_event(event: Event | None) -> tuple[int, int]:
