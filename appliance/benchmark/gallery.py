@@ -58,8 +58,8 @@ def _changes(index: Index, added: Vectors) -> Iterator[Finding]:
     for vector in added:
         before = time.perf_counter()
         index = index.adding("somebody", vector)
-        more.append(1e3 * (time.perf_counter() - before))
-    yield Finding("gallery", f"{title}: with one more", median(more), "ms")
+        more.append(1e6 * (time.perf_counter() - before))
+    yield Finding("gallery", f"{title}: with one more", median(more), "µs")
     yield Finding("gallery", f"{title}: without a person", median(fewer), "ms")
 
 
