@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from appliance.access_control import receipts
 from appliance.access_control.clock import Clock
 from appliance.access_control.enrolment import Enrolment
 from appliance.access_control.identification import Identifier
+from appliance.access_control.record import FOLDER, Record
 from appliance.access_control.register import Recognition, Register
 from appliance.access_control.situation import ClockState
 from appliance.api import enrol, identify, people
@@ -74,7 +76,8 @@ class Doorway:
         self._stopping = threading.Event()
         self._looked, self._waits = float("-inf"), False
         self.register = Register(self._opened, self._recognition, self._changed)
-        self.people = People(self.register, self._model)
+        self._record = Record(folder / FOLDER)
+        self.people = People(self.register, self._model, self._record)
         self.enrol = Enrol(self.register, Enrolment(), engines, intake, live, section.min_quality, alive)
         self.identify = Identify(self.register, engines, intake, live)
 
@@ -130,6 +133,7 @@ class Doorway:
         self._waits = False
         for erasure in expiry.people:
             audit.info("person %s: erased, %s days after valid_until", erasure.reference, people_days)
+            receipts.entered(self._record, erasure)
         if expiry.templates:
             audit.info("templates erased at the age of %s days: %d", template_days, expiry.templates)
         self.register.tell()

@@ -8,6 +8,8 @@ from typing import Any
 
 import bottle
 
+from appliance.access_control import receipts
+from appliance.access_control.record import Record
 from appliance.access_control.register import Register
 from appliance.api import answers, person_body
 from appliance.api.access import NAME
@@ -35,6 +37,8 @@ class People:
     register: Register
     model: Callable[[], str | None]
     """The sha256 of the embedder that works now; None while none does."""
+    record: Record
+    """Where it is kept that somebody was erased."""
 
     def everybody(self) -> bottle.HTTPResponse:
         """`GET /people`"""
@@ -79,13 +83,7 @@ class People:
             known = gallery.person(identity)
             erasure = gallery.erase(identity)
         self._told(known.person, "erased")
-        receipt = {
-            "reference": erasure.reference,
-            "templates": erasure.templates,
-            "time": moment(erasure.time),
-            "complete": erasure.complete,
-        }
-        return self._answer({"receipt": receipt})
+        return self._answer({"receipt": receipts.receipt(erasure, receipts.entered(self.record, erasure))})
 
     def forget(self, identity: str, number: str) -> bottle.HTTPResponse:
         """`DELETE /people/<identity>/templates/<number>`"""

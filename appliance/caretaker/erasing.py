@@ -1,26 +1,14 @@
-"""Erasing people, and the receipts for it."""
+"""Erasing people from the command line, and the receipts for it."""
 
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from appliance import state
-from appliance.access_control.recall import RecordError
+from appliance.access_control import receipts
 from appliance.access_control.record import FOLDER, Record
-from appliance.api.people import moment
 from appliance.caretaker import place
 from appliance.config import Config
-from appliance.gallery.erasure import Erasure
-
-KIND = "erased"
-"""Of the entry in the record of decisions."""
-
-COPIES = (
-    "Backups and exports made before still hold them, and so do copies of the state folder together with the site key: "
-    "erase those, too. Blocks that a memory card has put aside hold only what the site key seals."
-)
-"""What no device can erase."""
 
 
 def erase(settings: Config, people: Sequence[str] | None, *, sure: bool) -> int:
@@ -36,33 +24,10 @@ def erase(settings: Config, people: Sequence[str] | None, *, sure: bool) -> int:
         record, status = Record(state.folder(settings.state.folder) / FOLDER), 0
         for identity in ids:
             erasure = gallery.erase(identity)
-            entry = _recorded(record, erasure)
-            print(json.dumps(receipt(identity, erasure, entry)), flush=True)
+            entry = receipts.entered(record, erasure)
+            print(json.dumps({"id": identity, **receipts.receipt(erasure, entry)}), flush=True)
             status = status if entry and erasure.complete else 1
     return status
-
-
-def receipt(identity: str, erasure: Erasure, entry: dict[str, Any] | None) -> dict[str, Any]:
-    """What says that, when and how thoroughly somebody was erased. `complete`: nothing sealed of them is left in the files."""
-    return {
-        "id": identity,
-        "reference": erasure.reference,
-        "templates": erasure.templates,
-        "time": moment(erasure.time),
-        "complete": erasure.complete,
-        "record": entry,
-        "copies": COPIES,
-    }
-
-
-def _recorded(record: Record, erasure: Erasure) -> dict[str, Any] | None:
-    """Its place in the record of decisions; None, and a line, when it could not be recorded."""
-    try:
-        entry = record.append(KIND, {"person": erasure.reference, "templates": erasure.templates})
-    except RecordError as error:
-        print(f"erased, but not recorded: {error}", file=sys.stderr)
-        return None
-    return {"sequence": entry.sequence, "hash": entry.hash}
 
 
 def _confirmed(count: int) -> bool:

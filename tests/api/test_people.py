@@ -82,7 +82,8 @@ def test_who_is_erased_is_gone_and_leaves_a_receipt(client: Client) -> None:
 
     receipt = assert_success(client.ask("DELETE", "/people/x"), "receipt")["receipt"]
 
-    assert set(receipt) == {"reference", "templates", "time", "complete"}
+    assert set(receipt) == {"reference", "templates", "time", "complete", "record", "copies"}
+    assert set(receipt["record"]) == {"sequence", "hash"}
     assert (len(receipt["reference"]), receipt["templates"], receipt["complete"]) == (16, 0, True)
     assert assert_all(client.get("/people")) == []
     assert_refused(client.get("/people/x"), 404, "INF-02", "no_such_person")
