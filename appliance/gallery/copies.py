@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from appliance.face.types import Embedding
+from appliance.gallery import records
 from appliance.gallery.dossier import Copied, Dossier
 from appliance.gallery.people import InvalidPersonError, Person, Source, Template, check
 from appliance.gallery.rotation import DIMENSIONS
@@ -20,17 +21,8 @@ class MalformedError(Exception):
 
 def record(dossier: Dossier) -> dict[str, Any]:
     """A person and their templates, embeddings and pictures in base64."""
-    person = dossier.person
     return {
-        "person": {
-            "id": person.id,
-            "name": person.name,
-            "groups": person.groups,
-            "valid_from": person.valid_from and person.valid_from.isoformat(),
-            "valid_until": person.valid_until and person.valid_until.isoformat(),
-            "reference": person.reference,
-            "created": person.created.isoformat(),
-        },
+        "person": records.described(dossier.person),
         "templates": [_copy_record(copy) for copy in dossier.templates],
     }
 

@@ -38,9 +38,9 @@ class Sheet:
         return Template(number, self.model, self.quality, self.source, self.created, pictured)
 
 
-def packed_person(person: Person) -> bytes:
-    """A person as JSON."""
-    record = {
+def described(person: Person) -> dict[str, Any]:
+    """What is said of a person, for JSON."""
+    return {
         "id": person.id,
         "name": person.name,
         "groups": person.groups,
@@ -49,7 +49,11 @@ def packed_person(person: Person) -> bytes:
         "reference": person.reference,
         "created": person.created.isoformat(),
     }
-    content = json.dumps(record, ensure_ascii=False).encode()
+
+
+def packed_person(person: Person) -> bytes:
+    """A person as JSON."""
+    content = json.dumps(described(person), ensure_ascii=False).encode()
     return content.ljust(-(-len(content) // _BLOCK) * _BLOCK)
 
 
