@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 EX_CONFIG = 78
 """Exit status for a configuration that cannot be used (sysexits.h); systemd does not restart on it."""
 
+CONFIG_VARIABLE = "APPLIANCE_CONFIG"
+"""Names the configuration where nothing else does: an installed device's commands go by its own."""
 
 DEFAULT_SCOPES = (Scope.RECOGNISE, Scope.LIVE)
 """Of a key that is made without saying what it opens."""
@@ -85,7 +87,13 @@ def _parser() -> argparse.ArgumentParser:
         name: str, run: Callable[[argparse.Namespace, Config], int], summary: str, group: Any = commands
     ) -> argparse.ArgumentParser:
         added = group.add_parser(name, help=summary, description=summary)
-        added.add_argument("--config", type=Path, metavar="FILE", help="TOML file; without it the defaults hold")
+        added.add_argument(
+            "--config",
+            type=Path,
+            default=os.environ.get(CONFIG_VARIABLE),
+            metavar="FILE",
+            help=f"TOML file; without it that of ${CONFIG_VARIABLE}, else the defaults hold",
+        )
         added.set_defaults(run=run)
         assert isinstance(added, argparse.ArgumentParser)
         return added

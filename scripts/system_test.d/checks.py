@@ -372,6 +372,97 @@ with zipfile.ZipFile(sys.argv[1], "w") as archive:
 """
 
 
+SITE_KEY = "/etc/face-appliance/gallery.key"
+DATABASE = "/var/lib/face-appliance/gallery.db"
+PASSPHRASE, BACKUP = "/root/passphrase", "/root/people.backup"
+HOPPER = "/opt/project/appliance/camera/demonstration/grace_hopper.jpg"
+DROP_IN = f"/etc/systemd/system/{SERVICE}.service.d/key.conf"
+
+
+def known(device: Device) -> list[str]:
+    """The ids of the people that the running device knows."""
+    status, body = curl("/people", key=device.key)
+    return [person["id"] for person in json.loads(body)["people"]] if status == 200 else []
+
+
+def reasons(device: Device) -> list[str]:
+    """What the device says is wrong."""
+    return [reason["state"] for reason in json.loads(curl("/healthz", key=device.key)[1])["reasons"]]
+
+
+def check_people(device: Device) -> None:
+    people = ["appliance", "people"]
+    with check("the site key is root's alone, and reaches the service as a credential", device.journal) as facts:
+        true(device.says("stat", "-c", "%a %U", SITE_KEY) == "600 root", "others can read it")
+        true(device.says("stat", "-c", "%a %U", DATABASE) == "600 face-appliance", "the gallery is another's")
+        credential = f"/run/credentials/{SERVICE}.service/gallery-key"
+        facts.append(device.says("stat", "-c", "%a %U %n", credential))
+        true(not [reason for reason in reasons(device) if reason.startswith("gallery")], reasons(device))
+    with check("enrolled over HTTP, and known again", device.journal):
+        add = ["-X", "POST", "--data-binary", '{"id": "eileen", "name": "Eileen Collins", "groups": ["staff"]}']
+        status, body = curl("/people", *add, key=device.key)
+        true(status == 200, body)
+        photo = ["-X", "POST", "--data-binary", f"@{PROJECT}/models/portrait.jpg"]
+        status, body = curl("/people/eileen/templates", *photo, key=device.key)
+        true(status == 200, body)
+        status, body = curl("/identify", *photo, key=device.key)
+        (face,) = json.loads(body)["faces"]
+        true(face["result"] == "identified" and face["person"]["id"] == "eileen", body)
+    with check(
+        "looked after by root beside the running service: nothing of it becomes root's", device.journal
+    ) as facts:
+        device.says("sh", "-c", f"echo a passphrase of many words >{PASSPHRASE}")
+        device.says(*people, "add", "grace", "--name", "Grace Hopper", "--valid-until", "2099-12-31")
+        facts.append(device.says(*people, "enrol", "grace", HOPPER).rpartition(": ")[2])
+        until(lambda: known(device) == ["eileen", "grace"], 10)
+        device.says(*people, "backup", BACKUP, "--passphrase-file", PASSPHRASE)
+        true(device.says("stat", "-c", "%a %U", BACKUP) == "600 root", "others can read the backup")
+        receipt = json.loads(device.says(*people, "erase", "grace", "--yes"))
+        true(receipt["complete"] and receipt["templates"] == 1 and receipt["record"], receipt)
+        until(lambda: known(device) == ["eileen"], 10)
+        device.says(*people, "restore", BACKUP, "--passphrase-file", PASSPHRASE)
+        until(lambda: known(device) == ["eileen", "grace"], 10)
+        device.says(*people, "rotate")
+        device.says("appliance", "decisions", "verify")
+        true(device.says("find", "/var/lib/face-appliance", "-user", "root") == "", "something is root's")
+
+
+def check_site_key(device: Device) -> None:
+    with check("the site key is missing: nobody is recognised, all else is answered", device.journal) as facts:
+        device.says("mv", SITE_KEY, "/root/")
+        device.says("systemctl", "restart", SERVICE)
+        answering(PATIENCE, key=device.key)
+        until(lambda: "gallery_locked" in reasons(device), 10)
+        facts.append(f"{reasons(device)}")
+        true(curl("/people", key=device.key)[0] == 503, "people are told")
+        status, _ = curl("/faces", "-X", "POST", "--data-binary", f"@{PROJECT}/models/portrait.jpg", key=device.key)
+        true(status == 200, status)
+        done = device.install("wheels")
+        true(done.returncode == 0 and f"{SITE_KEY} is missing" in done.stderr, done.stdout + done.stderr)
+        true(device.run("test", "-e", SITE_KEY).returncode, "a new key was made")
+    with check("sealed by systemd: the key is found, and commands find it the same way", device.journal):
+        seal = f"systemd-creds encrypt --with-key=host --name=gallery-key /root/gallery.key {SITE_KEY}.sealed"
+        device.says("sh", "-c", f"{seal} 2>/dev/null")
+        device.says("mkdir", "-p", str(Path(DROP_IN).parent))
+        line = f"LoadCredentialEncrypted=gallery-key:{SITE_KEY}.sealed"
+        device.says("sh", "-c", f"printf '[Service]\\n{line}\\n' >{DROP_IN}")
+        device.says("systemctl", "daemon-reload")
+        device.says("systemctl", "restart", SERVICE)
+        answering(PATIENCE, key=device.key)
+        until(lambda: known(device) == ["eileen", "grace"], 10)
+        listed = device.says(
+            "systemd-run", "-q", "--pipe", "--wait", "-p", line, "/usr/local/bin/appliance", "people", "list"
+        )
+        true("Grace Hopper" in listed, listed)
+        true(device.says("find", "/var/lib/face-appliance", "-user", "root") == "", "something is root's")
+        device.says("rm", "-r", str(Path(DROP_IN).parent), f"{SITE_KEY}.sealed")
+        device.says("mv", "/root/gallery.key", SITE_KEY)
+        device.says("systemctl", "daemon-reload")
+        device.says("systemctl", "restart", SERVICE)
+        answering(PATIENCE, key=device.key)
+        until(lambda: known(device) == ["eileen", "grace"], 10)
+
+
 def check_network(device: Device, observer: Container) -> None:
     with Browsing(observer) as browsing:
         with check("found by avahi-browse, with version, state and fingerprint in its TXT") as facts:
@@ -490,6 +581,7 @@ def check_mishaps(device: Device) -> None:
         facts.append(f"answers {answering(PATIENCE, key=device.key):.1f} s after the start")
         device.up()
         true(device.shown("ActiveState") == "active", device.shown("ActiveState"))
+        until(lambda: known(device) == ["eileen", "grace"], 10)
 
 
 def check_upgrades(device: Device) -> None:
@@ -500,6 +592,7 @@ def check_upgrades(device: Device) -> None:
         version = json.loads(curl("/version", key=device.key)[1])["sdk_version"]
         true(version.startswith("9.") and device.version.startswith(f"{version}+"), version)
         true('driver = "none"' in device.says("cat", SETTINGS), "the configuration was replaced")
+        until(lambda: known(device) == ["eileen", "grace"], 10)
         kept = sorted(path.name for path in Path(f"{device.root}/opt/face-appliance").iterdir())
         true(kept == sorted([old, device.version, "current"]), kept)
         facts.append(f"{old} -> {device.version}")
@@ -520,11 +613,12 @@ def check_upgrades(device: Device) -> None:
 
 
 def check_removal(device: Device) -> None:
-    with check("uninstalled: keys and settings stay; then they go, too"):
+    with check("uninstalled: people, keys and settings stay; then they go, too"):
         for options, stays in (([], True), (["--purge"], False)):
             done = device.run("sh", "/opt/project/scripts/install", "--uninstall", *options)
             true(done.returncode == 0, done.stdout + done.stderr)
-            for path in ("/etc/face-appliance", "/var/lib/face-appliance"):
+            true(("with people and the key" in done.stdout) is not stays, done.stdout)
+            for path in ("/etc/face-appliance", "/var/lib/face-appliance", SITE_KEY, DATABASE):
                 true(Path(f"{device.root}{path}").exists() is stays, f"{path} {stays}")
         left = device.run(
             "sh", "-c", "ls -d /opt/face-appliance /usr/local/bin/appliance /etc/systemd/system/face-appliance*"
@@ -545,6 +639,8 @@ def main() -> int:
             facts.append(device.says("systemctl", "--version").splitlines()[0])
         check_installation(device)
         check_answers(device)
+        check_people(device)
+        check_site_key(device)
         check_network(device, observer)
         check_mishaps(device)
         check_upgrades(device)

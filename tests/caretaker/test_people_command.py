@@ -1,0 +1,153 @@
+"""`appliance people`: each act, as it is typed."""
+
+import json
+
+import pytest
+from people_of_nowhere import face
+
+from appliance.gallery.people import Source
+
+
+def test_somebody_is_added_shown_changed_and_erased(place):
+    assert place.says("list") == "nobody\n"
+    place.says("add", "7-a", "--name", "Ada Lovelace", "--groups", "staff,night", "--valid-until", "2099-12-31")
+    assert place.says("list").split() == [
+        "7-a",
+        "Ada",
+        "Lovelace",
+        "0",
+        "templates",
+        "staff,night",
+        "until",
+        "2099-12-31",
+    ]
+    place.says("change", "7-a", "--groups", "", "--valid-until", "never", "--valid-from", "2026-01-01")
+    (person,) = json.loads(place.says("list", "--json"))["people"]
+    created = person.pop("created")
+    assert created.endswith("Z")
+    assert person == {
+        "id": "7-a",
+        "name": "Ada Lovelace",
+        "groups": [],
+        "valid_from": "2026-01-01",
+        "valid_until": None,
+        "templates": [],
+    }
+    assert json.loads(place.says("show", "7-a", "--json")) == {"person": {**person, "created": created}}
+    assert "from 2026-01-01" in place.says("show", "7-a")
+    receipt = json.loads(place.says("erase", "7-a", "--yes"))
+    assert (receipt["id"], receipt["templates"], receipt["complete"]) == ("7-a", 0, True)
+    assert place.says("list") == "nobody\n"
+
+
+def test_a_command_of_the_shell_goes_by_the_named_configuration(place):
+    place.config.write_text(f'[gallery]\nkey_file = "{place.folder}/my.key"\n', "utf-8")
+    done = place.process("add", "ada", "--name", "Ada")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "appliance people enrol ada PHOTO" in done.stderr
+    assert (place.folder / "my.key").exists()
+    assert not place.key_file.exists()
+    place.config.write_text("[gallery]\nkey = 7\n", "utf-8")
+    assert place.process("list").returncode == 78
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["show", "nobody"], "there is nobody with the id"),
+        (["change", "nobody", "--name", "X"], "there is nobody with the id"),
+        (["erase", "ada", "nobody", "--yes"], "there is nobody with the id"),
+        (["enrol", "nobody", "x.jpg"], "there is nobody with the id"),
+        (["forget", "ada", "99"], "no template 99"),
+        (["add", "ada", "--name", "X"], "there is somebody with the id ada already"),
+        (["add", "../x", "--name", "X"], "id: "),
+        (["add", "x", "--name", " "], "name: "),
+        (["erase", "ada"], "say --yes"),
+        (["erase", "--all"], "say --yes"),
+        (["backup", "nowhere/x", "--passphrase-file", "passphrase"], "there is no such folder"),
+        (["restore", "nothing", "--passphrase-file", "passphrase"], "nothing: No such file"),
+        (["restore", "config.toml", "--passphrase-file", "passphrase"], "no archive of an appliance"),
+        (["backup", "x", "--passphrase-file", "nothing"], "nothing: No such file"),
+        (["backup", "x"], "there is nobody to ask for the passphrase"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_line_and_changes_nothing(place, arguments, complaint):
+    place.begin("ada")
+    done = place.run(*arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert complaint in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert place.people() == (["ada"], 1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["erase"], ["erase", "x", "--all"], ["add", "x"], ["add", "x", "--name", "X", "--valid-from", "soon"]],
+)
+def test_wrong_usage_is_2(place, arguments):
+    try:
+        status = place.run(*arguments).returncode
+    except SystemExit as ended:
+        status = ended.code
+    assert status == 2
+
+
+def test_photos_are_enrolled_by_the_same_rules_as_over_http(place, portrait, hopper):
+    (place.folder / "portrait.jpg").write_bytes(portrait)
+    (place.folder / "hopper.jpg").write_bytes(hopper)
+    (place.folder / "text.jpg").write_bytes(b"no photo")
+    place.begin("ada", templates=0)
+    done = place.run("enrol", "ada", "portrait.jpg", "text.jpg", "hopper.jpg", "nothing.jpg")
+    assert done.returncode == 1
+    assert done.stdout.startswith("portrait.jpg: template 1, quality ")
+    complaints = done.stderr.splitlines()
+    assert [line.partition(":")[0] for line in complaints] == ["text.jpg", "hopper.jpg", "nothing.jpg"]
+    assert "is it somebody else?" in complaints[1]
+    place.says("add", "eve", "--name", "Eve")
+    refused = place.run("enrol", "eve", "portrait.jpg")
+    assert (refused.returncode, "looks the same" in refused.stderr) == (1, True)
+    assert "duplicate of ada" in place.says("enrol", "eve", "portrait.jpg", "--allow-duplicate")
+    assert place.people() == (["ada", "eve"], 2)
+    place.says("forget", "eve", "2")
+    assert place.people() == (["ada", "eve"], 1)
+
+
+def test_a_rotation_leaves_everybody_who_they_are(place):
+    place.begin("ada", "bob")
+    before = place.database.read_bytes()
+    place.says("rotate")
+    with place.gallery() as gallery:
+        (best,) = gallery.ranking(face(1), 1)
+        assert gallery.named(best.reference).person.id == "bob"
+        assert best.cosine == pytest.approx(1, abs=1e-5)
+    assert place.database.read_bytes() != before
+
+
+def test_everybody_is_erased_with_a_receipt_each_that_is_recorded(place):
+    place.begin("ada", "bob", templates=2)
+    with place.gallery() as gallery:
+        references = {known.person.id: known.person.reference for known in gallery.people()}
+    receipts = [json.loads(line) for line in place.says("erase", "--all", "--yes").splitlines()]
+    assert {each["id"]: each["reference"] for each in receipts} == references
+    assert all(each["templates"] == 2 and each["complete"] and "Backups" in each["copies"] for each in receipts)
+    (segment,) = (place.state / "decisions").iterdir()
+    entries = [json.loads(line) for line in segment.read_text("utf-8").splitlines()]
+    assert [(each["kind"], each["facts"]["person"]) for each in entries] == [
+        ("erased", reference) for reference in references.values()
+    ]
+    assert [each["record"] for each in receipts] == [
+        {"sequence": each["sequence"], "hash": each["hash"]} for each in entries
+    ]
+    assert place.people() == ([], 0)
+    assert not list(place.state.glob("*-wal"))
+
+
+def test_a_gallery_that_somebody_else_has_open_is_changed_all_the_same(place):
+    place.begin("ada")
+    with place.gallery() as running:
+        place.says("add", "bob", "--name", "Bob")
+        running.refresh()
+        assert [known.person.id for known in running.people()] == ["ada", "bob"]
+        running.enrol("bob", face(5), "ab" * 32, 0.5, Source.CAMERA)
+        assert "1 template" in place.says("list").splitlines()[1]
+        assert json.loads(place.says("erase", "bob", "--yes"))["complete"]
