@@ -311,13 +311,13 @@ def check_installation(device: Device) -> None:
         true(re.search(r"^Max core file size\s+0\s+0", limits, re.MULTILINE), limits)
         true(device.says("ps", "-o", "user:20=", "-p", pid) == "face-appliance", "another user")
     for unit in (SERVICE, f"{SERVICE}-tls"):
-        with check(f"systemd-analyze security {unit}: at most 1.8") as facts:
+        with check(f"systemd-analyze security {unit}: at most 1.9") as facts:
             found = re.search(
                 r"exposure level.*: ([0-9.]+)", device.run("systemd-analyze", "security", "--no-pager", unit).stdout
             )
             true(found, "no level")
             facts.append(found[1] if found else "")
-            true(found and float(found[1]) <= 1.8, facts)
+            true(found and float(found[1]) <= 1.9, facts)
 
 
 def check_answers(device: Device) -> None:
