@@ -26,11 +26,20 @@ needs_mosquitto = pytest.mark.skipif(PROGRAM is None, reason="needs mosquitto: s
 class Mosquitto:
     """A broker on a port that it keeps, with persistence: it can be killed and started again."""
 
-    def __init__(self, folder: Path, *settings: str, users: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *settings: str,
+        users: Sequence[tuple[str, str]] = (),
+        inside: Sequence[str] = (),
+        addresses: Sequence[str] = (HOST,),
+    ) -> None:
+        """`inside` is what the command line begins with to run in a network namespace, `addresses` what it listens on."""
         with socket.create_server((HOST, 0)) as free:
             self.port = free.getsockname()[1]
-        self._folder = folder
-        lines = [f"listener {self.port} {HOST}", "persistence true", f"persistence_location {folder}/", "log_type all"]
+        self._folder, self._inside, self._addresses = folder, inside, addresses
+        lines = [f"listener {self.port} {address}" for address in addresses]
+        lines += ["persistence true", f"persistence_location {folder}/", "log_type all"]
         lines += ["autosave_interval 1", "autosave_on_changes true"]  # each change is on the disk at once
         if users:
             passwords = folder / "passwords"
@@ -54,7 +63,10 @@ class Mosquitto:
         assert PROGRAM
         with (self._folder / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [PROGRAM, "-c", str(self._folder / "mosquitto.conf")], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [*self._inside, PROGRAM, "-c", str(self._folder / "mosquitto.conf")],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
             )
         assert until(self._listens, 10), (self._folder / "mosquitto.log").read_text("utf-8")
 
@@ -66,13 +78,15 @@ class Mosquitto:
 
     def _listens(self) -> bool:
         with socket.socket() as attempt:
-            return attempt.connect_ex((HOST, self.port)) == 0
+            return attempt.connect_ex((self._addresses[0], self.port)) == 0
 
 
 class Listener:
     """A client that keeps what it hears: (topic, payload, retained)."""
 
-    def __init__(self, port: int, topic: str = "#", *, session: str = "", qos: int = 2, **login: str) -> None:
+    def __init__(
+        self, port: int, topic: str = "#", *, session: str = "", qos: int = 2, host: str = HOST, **login: str
+    ) -> None:
         """With `session`, the broker keeps what comes while it is away, if it is such that it can be kept."""
         self.heard: list[tuple[str, bytes, bool]] = []
         self.expiries: list[int | None] = []
@@ -85,7 +99,7 @@ class Listener:
         client.on_message = self._on_message
         kept = Properties(PacketTypes.CONNECT)
         kept.SessionExpiryInterval = 3600 if session else 0
-        client.connect(HOST, port, clean_start=not session, properties=kept)
+        client.connect(host, port, clean_start=not session, properties=kept)
 
     def __enter__(self) -> Self:
         self._client.loop_start()
