@@ -21,7 +21,7 @@ pytestmark = [
     ),
 ]
 
-PLACE, HERE, THERE = "fa-broker", "fa-here", "fa-there"
+PLACE, HERE, THERE = (f"fa-{os.getpid()}-{what}" for what in "bht")
 
 OWN, FOR_THE_DEVICE, FOR_OTHERS = "198.18.93.1", "198.18.93.2", "198.18.93.3"
 """Addresses for tests of networks (RFC 2544)."""
@@ -47,6 +47,8 @@ def away():
         ip("-n", PLACE, "link", "set", "lo", "up")
         yield lambda act: ip("-n", PLACE, "address", act, f"{FOR_THE_DEVICE}/24", "dev", THERE)
     finally:
+        # the link by its name: a connection that nobody answers would keep it, and the place, for minutes
+        subprocess.run(["ip", "link", "delete", HERE], check=False, timeout=20, capture_output=True)
         ip("netns", "delete", PLACE)
 
 
