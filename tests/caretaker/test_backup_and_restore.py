@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PASSPHRASE
 from people_of_nowhere import MODEL, face
+from places import PASSPHRASE
 
 from appliance.gallery import archive, envelope, site_key
 from appliance.gallery.envelope import Cost

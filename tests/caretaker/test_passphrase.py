@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import PASSPHRASE
+from places import PASSPHRASE
 
 from appliance.caretaker import passphrase
 from appliance.gallery.envelope import ArchiveError
