@@ -374,7 +374,7 @@ with zipfile.ZipFile(sys.argv[1], "w") as archive:
 
 SITE_KEY = "/etc/face-appliance/gallery.key"
 DATABASE = "/var/lib/face-appliance/gallery.db"
-PASSPHRASE, BACKUP = "/root/passphrase", "/root/people.backup"
+PASSPHRASE, BACKUP = "/opt/passphrase", "/opt/people.backup"
 HOPPER = "/opt/project/appliance/camera/demonstration/grace_hopper.jpg"
 DROP_IN = f"/etc/systemd/system/{SERVICE}.service.d/key.conf"
 
@@ -429,7 +429,7 @@ def check_people(device: Device) -> None:
 
 def check_site_key(device: Device) -> None:
     with check("the site key is missing: nobody is recognised, all else is answered", device.journal) as facts:
-        device.says("mv", SITE_KEY, "/root/")
+        device.says("mv", SITE_KEY, "/opt/")
         device.says("systemctl", "restart", SERVICE)
         answering(PATIENCE, key=device.key)
         until(lambda: "gallery_locked" in reasons(device), 10)
@@ -441,7 +441,7 @@ def check_site_key(device: Device) -> None:
         true(done.returncode == 0 and f"{SITE_KEY} is missing" in done.stderr, done.stdout + done.stderr)
         true(device.run("test", "-e", SITE_KEY).returncode, "a new key was made")
     with check("sealed by systemd: the key is found, and commands find it the same way", device.journal):
-        seal = f"systemd-creds encrypt --with-key=host --name=gallery-key /root/gallery.key {SITE_KEY}.sealed"
+        seal = f"systemd-creds encrypt --with-key=host --name=gallery-key /opt/gallery.key {SITE_KEY}.sealed"
         device.says("sh", "-c", f"{seal} 2>/dev/null")
         device.says("mkdir", "-p", str(Path(DROP_IN).parent))
         line = f"LoadCredentialEncrypted=gallery-key:{SITE_KEY}.sealed"
@@ -456,7 +456,7 @@ def check_site_key(device: Device) -> None:
         true("Grace Hopper" in listed, listed)
         true(device.says("find", "/var/lib/face-appliance", "-user", "root") == "", "something is root's")
         device.says("rm", "-r", str(Path(DROP_IN).parent), f"{SITE_KEY}.sealed")
-        device.says("mv", "/root/gallery.key", SITE_KEY)
+        device.says("mv", "/opt/gallery.key", SITE_KEY)
         device.says("systemctl", "daemon-reload")
         device.says("systemctl", "restart", SERVICE)
         answering(PATIENCE, key=device.key)
@@ -464,6 +464,8 @@ def check_site_key(device: Device) -> None:
 
 
 def check_network(device: Device, observer: Container) -> None:
+    # avahi-browse does not tell of a TXT that changes
+    until(lambda: any(each["txt"]["st"] == "ready" for each in discovered() if ADDRESS in each["addresses"]), PATIENCE)
     with Browsing(observer) as browsing:
         with check("found by avahi-browse, with version, state and fingerprint in its TXT") as facts:
             line = browsing.sees("=;", "IPv4", ADDRESS, '"st=ready"')
