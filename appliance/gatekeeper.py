@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +11,14 @@ from appliance.access_control.clock import Clock
 from appliance.access_control.policy import Policy
 from appliance.access_control.recall import RecordError
 from appliance.access_control.record import FOLDER, Record
-from appliance.access_control.register import Register
+from appliance.access_control.register import Recognition, Register
 from appliance.access_control.rules import Rules
 from appliance.access_control.situation import ClockState
 from appliance.api import door
 from appliance.api.door import Door
 from appliance.camera.source import Ring
 from appliance.observation.events import Broadcast, Decided
+from appliance.outputs.output import Problem
 from appliance.vision.engine import EnginePool
 
 if TYPE_CHECKING:  # they bring cryptography along, which a device without a gallery need not have
@@ -72,26 +72,23 @@ class Gatekeeper:
         self._liveness, self._days = liveness, record_days
         self._stopping, self._lock = threading.Event(), threading.Lock()
         self._known_signer: Signer | None = None
+        self._known_decider: Decider | None = None
+        self.record = Record(folder / FOLDER)
         self.door = Door(device, self.signer, lambda: self.decider, folder / FOLDER, register)
 
-    @cached_property
-    def record(self) -> Record:
-        """The record of decisions."""
-        return Record(self._folder / FOLDER)
-
-    @cached_property
+    @property
     def decider(self) -> "Decider":
-        """What decides; made when it is asked for the first time."""
-        from appliance.access_control.circumstances import Circumstances
-        from appliance.access_control.decider import Decider
-        from appliance.access_control.footage import Footage, Genuine
-        from appliance.access_control.witness import Witness
+        """What decides, the same for everyone who asks: it knows the nonces, and whose turn it is."""
+        with self._lock:
+            if self._known_decider is None:
+                self._known_decider = self._made_decider()
+            return self._known_decider
 
-        camera = Genuine(self._camera, self._demonstration)
-        witness = Witness(self._engines, Footage(camera, self._ring), liveness=self._liveness)
-        circumstances = Circumstances(witness, self._register.recognition, self._clock, self.record)
-        tell: Sequence[Callable[[Signed], None]] = [self._publish, self._tell]
-        return Decider(self._device(), self.signer, circumstances, Policy(self._rules), self.record, tell)
+    def problems(self) -> Sequence[Problem]:
+        """What is wrong with the record, as `/healthz` says it."""
+        if self.record.problem() is None:
+            return ()
+        return (Problem("record", "record_unavailable", "Decisions cannot be recorded: see the log."),)
 
     def signer(self) -> "Signer":
         """The device's signature. Raises GalleryError without the gallery's key: a signing key is never made under another."""
@@ -121,6 +118,23 @@ class Gatekeeper:
     def stop(self) -> None:
         """Ends `run`."""
         self._stopping.set()
+
+    def _made_decider(self) -> "Decider":
+        from appliance.access_control.circumstances import Circumstances
+        from appliance.access_control.decider import Decider
+        from appliance.access_control.footage import Footage, Genuine
+        from appliance.access_control.witness import Witness
+
+        camera = Genuine(self._camera, self._demonstration)
+        witness = Witness(self._engines, Footage(camera, self._ring), liveness=self._liveness)
+        circumstances = Circumstances(witness, self._recognition, self._clock, self.record)
+        tell: Sequence[Callable[[Signed], None]] = [self._publish, self._tell]
+        return Decider(self._device(), self.signer, circumstances, Policy(self._rules), self.record, tell)
+
+    def _recognition(self) -> Recognition:
+        """Who is known at this moment, whatever the command line has just erased or changed."""
+        self._register.refresh()
+        return self._register.recognition()
 
     def _expire(self) -> None:
         """Removes what has been kept for long enough, if the clock is to be trusted with that."""

@@ -169,7 +169,7 @@ class Machine:
             self._keys.problem,
             lambda: state.full(self._state),
             points=self._calibration.problem,
-            outputs=lambda: self._outputs.problems(),
+            outputs=lambda: [*self._outputs.problems(), *self._gatekeeper.problems()],
             gallery=self._doorway.register.problem,
         )
         streams = Streams(

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _text(given: str) -> str:
     """The token itself, or what stands on standard input."""
-    return (sys.stdin.read(2 * token.LONGEST) if given == "-" else given).strip()
+    return (sys.stdin.buffer.read(2 * token.LONGEST).decode("ascii", "replace") if given == "-" else given).strip()
 
 
 def _key(text: str) -> PublicKey:

@@ -1,5 +1,6 @@
 """The device's signing key in its state folder: made once, and sealed under the site key."""
 
+import logging
 import secrets
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from appliance.access_control.signing import SECRET_BYTES, Signer
 from appliance.gallery.people import GalleryUnavailableError
 from appliance.gallery.sealing import BrokenSealError, Seal
 from appliance.gallery.site_key import SiteKey
+
+log = logging.getLogger(__name__)
 
 FILE = "signing.key"
 
@@ -26,6 +29,7 @@ def obtain(path: Path, site_key: SiteKey) -> Signer:
         with state.held(path):
             if not path.exists():
                 state.write_atomically(path, seal.close(secrets.token_bytes(SECRET_BYTES), PLACE), 0o600)
+                log.warning("%s was made: doors that know another key must learn this one (GET /access/key)", path.name)
         return Signer.of(seal.open(path.read_bytes(), PLACE))
     except OSError as error:
         raise DeviceKeyError(f"{path}: the signing key cannot be read or made: {error.strerror}") from error

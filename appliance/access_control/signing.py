@@ -42,7 +42,7 @@ class PublicKey:
             if text.startswith("-----"):
                 return cls._pem(text)
             return cls(Ed25519PublicKey.from_public_bytes(decoded(text)))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise PublicKeyError(
                 "not an Ed25519 public key: PEM, 43 characters of base64url, or what GET /access/key answers"
             ) from error

@@ -10,12 +10,12 @@ import numpy as np
 
 from appliance.access_control.footage import Footage
 from appliance.access_control.situation import Sighting
-from appliance.camera.source import CameraError
+from appliance.camera.source import CameraError, CameraFrame
 from appliance.face.types import DetectLimits, Embedding
 from appliance.gallery.matching import Candidate, Outcome
 from appliance.gallery.people import GalleryError, Person
 from appliance.observation.tracking import followed
-from appliance.vision.engine import EnginePool, Examined
+from appliance.vision.engine import EnginePool, Examined, FaceEngine
 
 
 class Found(Protocol):
@@ -82,14 +82,17 @@ class Witness:
         """What there is to be seen since `moment` (seconds of `time.monotonic`). Faces under 48 pixels are not looked at: they
         are too far away to pass. Raises the Faults of an engine and its pool.
         """
-        with self._engines.lease() as engine:
-            try:
-                frames = self._footage.since(moment)
-            except CameraError as error:
-                return Seen(trouble=error.detail)
-            found = [engine.detect(frame, DetectLimits()) for frame in frames]
-            faces = followed(found)
-            examined = None if faces is None else engine.examine(frames, faces)
+        try:
+            self._footage.since(moment)  # nobody else waits for an engine meanwhile
+            with self._engines.lease() as engine:
+                return self._examined(engine, self._footage.since(moment), recognition)
+        except CameraError as error:
+            return Seen(trouble=error.detail)
+
+    def _examined(self, engine: FaceEngine, frames: Sequence[CameraFrame], recognition: Recognises) -> Seen:
+        found = [engine.detect(frame, DetectLimits()) for frame in frames]
+        faces = followed(found)
+        examined = None if faces is None else engine.examine(frames, faces)
         sighting = None if examined is None else self._sighting(examined, recognition)
         return Seen(None, tuple(each.captured for each in frames), max(map(len, found)), sighting)
 

@@ -10,6 +10,11 @@ from appliance.faults import Refusal, ResultCode
 LONGEST_ECHO = 40
 """Characters of a field's name that an answer repeats: one that is not known is the client's."""
 
+LONGEST = 16 * 1024
+"""Bytes of a body: the largest person there can be has 3 kB. Of a longer one every mistake would be told first, a million in
+8 MiB, and everybody would wait for it.
+"""
+
 
 class Words(BaseModel):
     """All that can be changed of a person; what the words themselves may be, the gallery checks (gallery/people.py)."""
@@ -35,6 +40,8 @@ def read(content: bytes, kind: type[Body]) -> Body:
     """A body that is JSON of a kind, whatever type it claims. Raises Refusal INF-01 `invalid_body`, whose text names the
     field.
     """
+    if len(content) > LONGEST:
+        raise Refusal(ResultCode.INVALID_BODY, "invalid_body", f"body: more than {LONGEST} bytes")
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:

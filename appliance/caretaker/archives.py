@@ -30,21 +30,23 @@ class Restored:
 
 def write(settings: Config, file: Path, passphrase: str, people: Sequence[str] | None, *, whole: bool) -> Count:
     """Puts people, by their ids, or everybody (None) into a new archive; `whole` is the label of a backup. Raises GalleryError,
-    OSError; GalleryDamagedError when something could not be read, and then the archive holds the rest.
+    OSError. When something cannot be read, or nobody is there, an archive that is there already stays as it is.
     """
     if not file.parent.is_dir():
         raise ArchiveError(f"{file.parent}: there is no such folder")
-    with state.replacing(file, PRIVATE) as written, place.opened(settings) as gallery:
+    with state.replacing(file, PRIVATE) as written, place.opened(settings, make=False) as gallery:
         tally = _Tally(gallery, people)
         label = Label(whole, datetime.now(UTC), __version__, gallery.embedder())
         for piece in envelope.sealed(archive.packed(label, tally.dossiers()), passphrase):
             written.write(piece)
         problem = gallery.problem()
-    if isinstance(problem, GalleryDamagedError) or tally.lost:
-        raise GalleryDamagedError(
-            f"{file} holds what can still be read: {tally.count}; "
-            f"{problem or f'{tally.lost} templates are lost, or were erased meanwhile'}"
-        )
+        lost = problem if isinstance(problem, GalleryDamagedError) else None
+        if tally.lost and lost is None:
+            lost = GalleryDamagedError(f"{tally.lost} templates are lost, or were erased meanwhile")
+        if lost is not None and file.exists():
+            raise GalleryDamagedError(f"{file} is left as it was: {lost}. What can still be read goes into a new file")
+    if lost is not None:
+        raise GalleryDamagedError(f"{file} holds what can still be read: {tally.count}; {lost}")
     return tally.count
 
 

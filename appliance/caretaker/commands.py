@@ -26,13 +26,13 @@ def run(options: argparse.Namespace, settings: Config) -> int:
 
 
 def _list(options: argparse.Namespace, settings: Config) -> int:
-    with place.opened(settings) as gallery:
+    with place.opened(settings, make=False) as gallery:
         print(json.dumps(persons.documents(gallery)) if options.json else "\n".join(persons.lines(gallery)) or "nobody")
         return _told(gallery.problem())
 
 
 def _show(options: argparse.Namespace, settings: Config) -> int:
-    with place.opened(settings) as gallery:
+    with place.opened(settings, make=False) as gallery:
         known = gallery.person(options.id)
         document = persons.document(gallery, known)
         print(json.dumps({"person": document}) if options.json else "\n".join(persons.details(known)))
@@ -46,7 +46,7 @@ def _add(options: argparse.Namespace, settings: Config) -> int:
 
 
 def _change(options: argparse.Namespace, settings: Config) -> int:
-    with place.opened(settings) as gallery:
+    with place.opened(settings, make=False) as gallery:
         gallery.change(persons.changed(gallery.person(options.id).person, options))
     return _said(f"{options.id} is changed")
 
@@ -62,7 +62,7 @@ def _enrol(options: argparse.Namespace, settings: Config) -> int:
 
 
 def _forget(options: argparse.Namespace, settings: Config) -> int:
-    with place.opened(settings) as gallery:
+    with place.opened(settings, make=False) as gallery:
         known = gallery.forget(options.id, options.number)
     return _said(f"template {options.number} is erased; {options.id} has {len(known.templates)} others")
 
@@ -75,7 +75,7 @@ def _erase(options: argparse.Namespace, settings: Config) -> int:
 
 
 def _rotate(_options: argparse.Namespace, settings: Config) -> int:
-    with place.opened(settings) as gallery:
+    with place.opened(settings, make=False) as gallery:
         gallery.rotate()
         count = gallery.templates
     return _said(f"{count} templates are turned anew: copies of the old ones are of no use any more")

@@ -58,7 +58,7 @@ def enrolled(options: argparse.Namespace, settings: Config) -> Iterator[tuple[st
     the models do not work.
     """
     photos = [(photo, _content(photo)) for photo in options.photos]  # with the rights of whoever asks
-    with place.opened(settings) as gallery:
+    with place.opened(settings, make=False) as gallery:
         gallery.person(options.id)
         desk = Desk.of(gallery, settings)
         for photo, content in photos:

@@ -15,7 +15,7 @@ def erase(settings: Config, people: Sequence[str] | None, *, sure: bool) -> int:
     """Erases people by their ids, or everybody (None), after asking unless it is `sure`, and prints a receipt (JSON) each; the
     exit status. When one of them is not known, nobody is erased. Raises GalleryError, OSError.
     """
-    with place.opened(settings) as gallery:
+    with place.opened(settings, make=False) as gallery:
         ids = [known.person.id for known in gallery.people()] if people is None else list(dict.fromkeys(people))
         for identity in ids:
             gallery.person(identity)

@@ -10,12 +10,17 @@ from appliance.config import Config
 from appliance.gallery import replacement, site_key
 from appliance.gallery.dossier import Dossier
 from appliance.gallery.gallery import FILE, Gallery
+from appliance.gallery.people import GalleryUnavailableError
 
 
 @contextmanager
-def opened(settings: Config) -> Iterator[Gallery]:
-    """The gallery, within: what root does there is done as the owner of the state folder. Raises GalleryError."""
+def opened(settings: Config, *, make: bool = True) -> Iterator[Gallery]:
+    """The gallery, within: what root does there is done as the owner of the state folder. Unless it is to `make` one, that
+    there is none is an error: an empty one in the place of one that was lost would be taken for it. Raises GalleryError.
+    """
     section, folder = settings.gallery, state.folder(settings.state.folder)
+    if not make and not (folder / FILE).exists():
+        raise GalleryUnavailableError(f"there is no gallery in {folder}: nobody has been enrolled, or it was deleted")
     key = site_key.obtain(_key_file(section.key_file, folder), folder / FILE)
     with state.as_owner(folder):
         gallery = Gallery.open(

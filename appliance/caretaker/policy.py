@@ -1,4 +1,4 @@
-"""`appliance policy explain`: a dry run of the configured policy, rule by rule. It changes nothing and opens nothing."""
+"""`appliance policy explain`: a dry run of the configured policy, rule by rule. It changes nothing, and asks no camera."""
 
 import argparse
 import json
@@ -45,7 +45,7 @@ def _who(options: argparse.Namespace, settings: Config) -> tuple[Person, Passage
         return someone, None
     if not (state.folder(settings.state.folder) / FILE).exists():
         raise NoSuchPersonError("there is no gallery here yet")
-    with place.opened(settings) as gallery:
+    with place.opened(settings, make=False) as gallery:
         person = gallery.person(options.person).person
         last = gallery.last_passage(person.reference)
     person = replace(

@@ -125,8 +125,14 @@ class Storage:
         """Another file has the database's name: it was restored, say."""
         if not self._path.exists():
             raise storage_errors.deleted(self._path)
-        before = self._database
+        before, book, known = self._database, self._book, self._snapshot
         self._open()
+        if (
+            known.people and not self._snapshot.people
+        ):  # made anew by somebody: what is in memory may be all that is left
+            self._database.close()
+            self._database, self._book, self._snapshot = before, book, known
+            raise storage_errors.deleted(self._path)
         before.close()
 
     def _follow(self) -> None:

@@ -219,3 +219,21 @@ def test_people_are_streamed_and_not_gathered(place, big):
         first = list(itertools.islice(people, 2))
         assert file.tell() < big.stat().st_size / 2
     assert len(first) == 2
+
+
+def test_a_gallery_that_was_lost_leaves_its_last_backup_alone(place):
+    place.begin("ada")
+    backup = place.folder / "last.backup"
+    place.says("backup", backup, "--passphrase-file", place.passphrase)
+    before = backup.read_bytes()
+    for file in place.state.glob("gallery.db*"):
+        file.unlink()
+
+    for act in (("backup", backup, "--passphrase-file", place.passphrase), ("list",), ("show", "ada")):
+        done = place.run(*act)
+        assert (done.returncode, "there is no gallery" in done.stderr) == (1, True)
+
+    assert backup.read_bytes() == before
+    assert not place.database.exists()
+    place.says("restore", backup, "--passphrase-file", place.passphrase)
+    assert "ada" in place.says("list")

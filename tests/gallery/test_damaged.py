@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import sqlite3
+from contextlib import closing
 
 import pytest
 from strangers import MODEL, enrolled, face, somebody
@@ -267,3 +268,16 @@ def test_a_gallery_of_a_newer_version_is_left_alone(full, key):
     raw(full, "PRAGMA user_version = 99")
     with pytest.raises(GalleryUnavailableError, match="newer version"):
         Gallery.open(full, key)
+
+
+def test_an_empty_gallery_does_not_take_the_place_of_one_that_was_lost(path, key):
+    with closing(Gallery.open(path, key)) as gallery:
+        enrolled(gallery, "a", 1)
+        for file in path.parent.iterdir():
+            file.unlink()
+        Gallery.open(path, key).close()  # another program makes one
+        gallery.refresh()
+        assert isinstance(gallery.problem(), GalleryDamagedError)
+        assert [known.person.id for known in gallery.people()] == ["a"]
+        with pytest.raises(GalleryDamagedError):
+            gallery.add(somebody("b"))
