@@ -76,11 +76,17 @@ def begin(page: Page, identity: str, name: str, groups: str = "") -> None:
     page.get_by_role("button", name="Go on to the pictures").click()
 
 
+def give(page: Page, *photos: bytes) -> None:
+    """Photographs, once they can be given."""
+    expect(page.get_by_text("choose files")).to_be_visible()
+    page.locator("#photos").set_input_files([payload(each, f"{number}.jpg") for number, each in enumerate(photos)])
+
+
 def test_somebody_is_enrolled_with_a_photograph(visit: Visit, guarded: Client, hopper: bytes) -> None:
     with visit(guarded, path="/door#people") as page:
         expect(page.locator("#nobody")).to_be_visible()
         begin(page, "staff-17", "Grace Hopper", "staff, crew")
-        page.locator("#photos").set_input_files(payload(hopper, "grace.jpg"))
+        give(page, hopper)
         expect(page.locator("#photo-outcomes li")).to_contain_text("taken, quality")
         page.get_by_role("button", name="Finish").click()
         expect(page.locator("#done-title")).to_have_text("Grace Hopper is enrolled")
@@ -131,13 +137,43 @@ def test_a_face_that_is_known_is_enrolled_again_only_when_somebody_says_so(
     with visit(guarded, path="/door#enrol", refusals=True) as page:
         for button, templates in (("Do not enrol it", 0), ("They are two people: enrol it", 1)):
             begin(page, f"twin-{templates}", "Her twin")
-            page.locator("#photos").set_input_files(payload(hopper, "grace.jpg"))
+            give(page, hopper)
             expect(page.locator("#doubt")).to_contain_text("grace")
             page.get_by_role("button", name=button).click()
             expect(page.locator("#photo-outcomes li")).to_have_attribute("data-state", re.compile("taken|refused"))
             page.get_by_role("button", name="Finish").click()
             expect(page.locator("#done-templates li")).to_have_count(templates)
         expect(page.locator("#warnings")).to_contain_text("grace")
+
+
+def test_doubts_about_two_pictures_are_asked_one_after_the_other(
+    visit: Visit, unguarded: Client, hopper: bytes, portrait: bytes
+) -> None:
+    enrol(unguarded, "grace", hopper)
+    enrol(unguarded, "eileen", portrait)
+    with visit(unguarded, path="/door#enrol", refusals=True) as page:
+        begin(page, "twin", "Their twin")
+        page.locator("#by-itself").uncheck()
+        page.locator("#take").click()
+        give(page, hopper)
+        for known in ("eileen", "grace"):
+            expect(page.locator("#doubt")).to_contain_text(known)
+            page.get_by_role("button", name="Do not enrol it").click()
+        expect(page.locator("#photo-outcomes li")).to_have_attribute("data-state", "refused")
+    assert unguarded.get("/people/twin").document["person"]["templates"] == []
+
+
+def test_photographs_that_were_given_are_enrolled_before_it_ends(
+    visit: Visit, guarded: Client, hopper: bytes, portrait: bytes
+) -> None:
+    with visit(guarded, path="/door#enrol", refusals=True) as page:
+        begin(page, "grace", "Grace Hopper")
+        page.locator("#by-itself").uncheck()
+        give(page, hopper, portrait, hopper)
+        page.get_by_role("button", name="Finish").click()
+        page.get_by_role("button", name="Do not enrol it").click()
+        expect(page.locator("#done-templates li")).to_have_count(2)
+    assert len(guarded.get("/people/grace").document["person"]["templates"]) == 2
 
 
 def test_people_are_found_edited_and_erased_with_a_receipt(visit: Visit, guarded: Client, hopper: bytes) -> None:

@@ -29,7 +29,8 @@ const DOUBTS = {
 };
 
 let fields = null, moved = () => {};
-const shots = { step: 0, person: null, pose: "front", taken: {}, warnings: [], allowed: [], busy: false, since: null, at: null, stands: 0, turn: 0 };
+let queue = Promise.resolve(); // what is enrolled just now; it never rejects
+const shots = { step: 0, person: null, pose: "front", taken: {}, warnings: [], allowed: [], busy: 0, since: null, at: null, stands: 0, turn: 0 };
 
 /* Sets the wizard up; `stepped` is called when the step has changed. */
 export function setUpEnrolment({ stepped }) {
@@ -53,7 +54,7 @@ export const takesPictures = () => shots.step === 1;
 
 /* Goes to the pictures of somebody who is enrolled already. */
 export function addPictures(person) {
-  Object.assign(shots, { person, taken: {}, warnings: [], allowed: [], busy: false, stands: 0, turn: shots.turn + 1 });
+  Object.assign(shots, { person, taken: {}, warnings: [], allowed: [], stands: 0, turn: shots.turn + 1 });
   choose("front");
   $("poses-title").textContent = `${person.name} (${person.id})`;
   $("shot-outcome").textContent = "";
@@ -144,10 +145,8 @@ function choose(pose) {
 async function takePicture() {
   if (shots.busy || !shots.person) return;
   const { turn } = shots, pose = shots.pose ?? "front";
-  shots.busy = true;
   tell("good", "hold_still", PROMPTS.hold_still, 1);
   const answer = await enrolled(cameraPath(pose), {});
-  shots.busy = false;
   if (turn !== shots.turn) return;
   shots.since = null;
   shots.stands = performance.now() + STAND_MS;
@@ -168,20 +167,32 @@ async function takePicture() {
   }
 }
 
-/* Enrols from what is posted; what the device doubts is asked of people, never assumed. Gives the template, or why there is
-   none. */
-async function enrolled(path, options) {
-  let answer = await askGallery(placeOf(shots.person.id, path(shots.allowed)), { method: "POST", ...options });
-  while (DOUBTS[answer?.reason] && !shots.allowed.includes(answer.reason)) {
+/* Enrols from what is posted, one after the other; gives the template, or why there is none. */
+function enrolled(path, options) {
+  shots.busy++;
+  const { person: { id }, allowed, turn } = shots;
+  const answered = queue.then(() => post({ id, allowed, turn }, path, options)).finally(() => { shots.busy--; });
+  queue = answered.catch(() => {});
+  return answered;
+}
+
+/* What the device doubts is asked of people, never assumed. */
+async function post({ id, allowed, turn }, path, options) {
+  const attempt = () => askGallery(placeOf(id, path(allowed)), { method: "POST", ...options });
+  let answer = await attempt();
+  while (turn === shots.turn && DOUBTS[answer?.reason] && !allowed.includes(answer.reason)) {
     if (!(await overruled(answer))) break;
-    shots.allowed = [...shots.allowed, answer.reason];
-    answer = await askGallery(placeOf(shots.person.id, path(shots.allowed)), { method: "POST", ...options });
+    allowed.push(answer.reason);
+    answer = await attempt();
   }
   if (!answer?.ok) return { reason: answer?.reason, text: wordsOf(answer) };
-  shots.warnings.push(...answer.body.warnings);
-  shots.person = { ...shots.person, templates: [...shots.person.templates, answer.body.template] };
-  keep(shots.person);
-  return { template: answer.body.template };
+  const { template, warnings } = answer.body;
+  if (turn === shots.turn) {
+    shots.warnings.push(...warnings);
+    shots.person = { ...shots.person, templates: [...shots.person.templates, template] };
+    keep(shots.person);
+  }
+  return { template };
 }
 
 const cameraPath = (pose) => (allowed) => `/templates/camera?${new URLSearchParams([["pose", pose], ...leave(allowed)])}`;
@@ -211,17 +222,15 @@ function nameOf(id) {
   return known ? `${known.name} (${id})` : id ?? "somebody";
 }
 
-async function addPhotos(files) {
-  const { turn } = shots;
+function addPhotos(files) {
+  if (!shots.person) return;
   for (const file of files) {
     const line = make("li", { data: { state: "busy" } }, `${file.name}: looking …`);
     $("photo-outcomes").append(line);
-    shots.busy = true;
-    const answer = await enrolled(photoPath, { body: file });
-    shots.busy = false;
-    if (turn !== shots.turn) return;
-    line.dataset.state = answer.template ? "taken" : "refused";
-    line.textContent = `${answer.template ? "✓" : "✕"} ${file.name}: ${answer.template ? `taken, quality ${percent(answer.template.quality)}` : answer.text}`;
+    enrolled(photoPath, { body: file }).then(({ template, text }) => {
+      line.dataset.state = template ? "taken" : "refused";
+      line.textContent = `${template ? "✓" : "✕"} ${file.name}: ${template ? `taken, quality ${percent(template.quality)}` : text}`;
+    });
   }
 }
 
@@ -236,7 +245,15 @@ function tell(kind, code, words = PROMPTS[code], held = 0) {
 
 /* ---- Done ---- */
 
-function finish() {
+/* What was given already is enrolled first. */
+async function finish() {
+  const { turn } = shots;
+  shots.busy++;
+  $("finish").disabled = true;
+  await queue;
+  $("finish").disabled = false;
+  shots.busy--;
+  if (turn !== shots.turn) return;
   const { person, warnings } = shots;
   shots.turn++;
   const count = person.templates.length;
