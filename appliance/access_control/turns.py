@@ -1,6 +1,7 @@
 """One decision at a time: whoever passes must have passed before the next question about them is answered."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,14 +13,19 @@ WAITING = 2
 PATIENCE_SECONDS = 1.2
 """How long each waits at most: as long as an answer may take."""
 
+REST_SECONDS = 0.3
+"""From the begin of a turn to that of the next one: the frames of a decision are so far apart, so nothing new is seen sooner. A
+door that asks in a loop, or before a blind camera, does not fill the record with hundreds of answers a second.
+"""
+
 
 class Turns:
     """Gives one turn at a time."""
 
-    def __init__(self, waiting: int = WAITING, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, waiting: int = WAITING, patience: float = PATIENCE_SECONDS, rest: float = REST_SECONDS) -> None:
         self._places = threading.BoundedSemaphore(waiting + 1)
         self._turn = threading.Lock()
-        self._patience = patience
+        self._patience, self._rest, self._begun = patience, rest, float("-inf")
 
     @contextmanager
     def one(self) -> Iterator[None]:
@@ -31,6 +37,8 @@ class Turns:
                 detail = f"another decision takes longer than {self._patience:g} s"
                 raise Fault(ResultCode.NOT_READY, detail, status=503, retry_after=1)
             try:
+                time.sleep(max(0.0, self._begun + self._rest - time.monotonic()))
+                self._begun = time.monotonic()
                 yield
             finally:
                 self._turn.release()

@@ -1,7 +1,9 @@
 """One decision at a time, and none that has been asked for twice."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 from decisions import Clocks
@@ -14,7 +16,7 @@ from appliance.faults import Fault
 
 
 def test_one_at_a_time():
-    turns, inside, most = Turns(waiting=7, patience=10), [], []
+    turns, inside, most = Turns(waiting=7, patience=10, rest=0.01), [], []
 
     def turn(_):
         with turns.one():
@@ -55,6 +57,14 @@ def test_who_waits_too_long_and_who_finds_others_waiting():
         assert (fault.code.text, fault.status, fault.retry_after) == ("INF-08", 503, 1)
     with turns.one():
         pass
+
+
+def test_a_turn_begins_no_sooner_than_something_new_can_be_seen():
+    turns, begun = Turns(rest=0.05), []
+    for _ in range(4):
+        with turns.one():
+            begun.append(time.monotonic())
+    assert all(later - earlier >= 0.05 for earlier, later in pairwise(begun))
 
 
 def test_whatever_goes_wrong_in_a_turn_ends_it():
