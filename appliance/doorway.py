@@ -24,6 +24,7 @@ from appliance.audit import log as audit
 from appliance.calibration.entries import CalibrationError
 from appliance.config import GallerySection
 from appliance.faults import Fault, ResultCode
+from appliance.gallery import retention
 from appliance.gallery.people import GalleryError
 from appliance.gallery.threshold import Point, Tail, tail_of
 from appliance.observation.events import Broadcast, GalleryChanged
@@ -121,22 +122,20 @@ class Doorway:
         if reading.state not in {ClockState.SYNCHRONISED, self._good_enough}:
             self._wait()
             return
+        self._looked, self._waits = time.monotonic(), False
         try:
-            expiry = self.register.gallery().expire(
-                reading.now.date(), people_after_days=people_days, templates_after_days=template_days
-            )
+            gallery = self.register.gallery()
+            due = retention.expired(gallery.people(), reading.now.date(), people_days, template_days)
+            for person in due.people:
+                erasure = gallery.erase(person.id)
+                audit.info("person %s: erased, %s days after valid_until", erasure.reference, people_days)
+                receipts.entered(self._record, erasure)
+            for person, number in due.templates:
+                gallery.forget(person.id, number)
+                audit.info("person %s: template %d erased, %s days old", person.reference, number, template_days)
+            self.register.tell()
         except (GalleryError, Fault) as error:
-            log.warning("gallery: nothing is erased for its age now: %s", error)
-            return
-        finally:
-            self._looked = time.monotonic()
-        self._waits = False
-        for erasure in expiry.people:
-            audit.info("person %s: erased, %s days after valid_until", erasure.reference, people_days)
-            receipts.entered(self._record, erasure)
-        if expiry.templates:
-            audit.info("templates erased at the age of %s days: %d", template_days, expiry.templates)
-        self.register.tell()
+            log.warning("gallery: not everything is erased for its age now: %s", error)
 
     def _wait(self) -> None:
         """For a clock that is sure; asked again with each tick."""

@@ -20,7 +20,7 @@ from appliance.access_control.signing import Signer
 from appliance.access_control.situation import Direction, Situation
 from appliance.access_control.turns import Turns
 from appliance.gallery.matching import Outcome
-from appliance.gallery.people import GalleryUnavailableError, NoSuchPersonError, Person
+from appliance.gallery.people import GalleryError, GalleryUnavailableError, NoSuchPersonError, Person
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +69,11 @@ class Decider:
         decision = self._decision(question, moment.frames, situation, ruling)
         entry = self._recorded(decision, situation, ruling)
         if entry is None and situation.recordable:  # there was room a moment ago
-            situation = replace(situation, recordable=False)
+            granted, situation = ruling.granted, replace(situation, recordable=False)
             ruling = self._policy.rule(situation)
             decision = self._decision(question, moment.frames, situation, ruling)
+            if granted and not ruling.granted:
+                self._stay_outside(moment)
         person = _person(situation)
         return Signed(decision, token.write(decision, entry, signer), ruling.text, person.name if person else None)
 
@@ -90,6 +92,18 @@ class Decider:
         except GalleryUnavailableError as error:
             return replace(situation, gallery=str(error))
         return situation
+
+    def _stay_outside(self, moment: Moment) -> None:
+        """Whoever was noted as passing does not: they can ask again from where they are."""
+        situation, person = moment.situation, _person(moment.situation)
+        if not (self._policy.rules.remembers and person and moment.gallery):
+            return
+        last = situation.last
+        before = None if last is None else (last.direction.value, last.time)
+        try:
+            moment.gallery.take_back_passage(person.reference, before)
+        except GalleryError as error:
+            log.error("person %s: noted as passing, though the door stays shut: %s", person.reference, error)
 
     def _decision(
         self, question: Question, frames: Sequence[datetime], situation: Situation, ruling: Ruling

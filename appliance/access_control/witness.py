@@ -45,6 +45,8 @@ class Gallery(Protocol):
 
     def note_passage(self, reference: str, direction: str, time: datetime) -> None: ...
 
+    def take_back_passage(self, reference: str, before: tuple[str, datetime] | None) -> None: ...
+
 
 class Recognises(Protocol):
     """What people are recognised with: `least` is the cosine from which two pictures are one person's (1:1)."""

@@ -9,6 +9,7 @@ from appliance.access_control.recall import RecordError
 from appliance.caretaker import archives, erasing, passphrase, persons, place
 from appliance.config import Config
 from appliance.faults import Fault
+from appliance.gallery.archive import Count
 from appliance.gallery.dossier import OnConflict
 from appliance.gallery.people import GalleryError
 from appliance.vision.store import ModelError
@@ -77,8 +78,8 @@ def _erase(options: argparse.Namespace, settings: Config) -> int:
 def _rotate(_options: argparse.Namespace, settings: Config) -> int:
     with place.opened(settings, make=False) as gallery:
         gallery.rotate()
-        count = gallery.templates
-    return _said(f"{count} templates are turned anew: copies of the old ones are of no use any more")
+        count = Count(len(gallery.people()), gallery.templates)
+    return _said(f"{count}: turned anew; copies of the old templates are of no use any more")
 
 
 def _export(options: argparse.Namespace, settings: Config) -> int:

@@ -155,6 +155,10 @@ class Book:
         sealed = self._seal.close(records.packed_passage(direction, time), "passages", reference)
         self._database.run("INSERT OR REPLACE INTO passages VALUES (?, ?)", person, sealed)
 
+    def erase_passage(self, person: int) -> None:
+        """Whoever passed has never passed from now on."""
+        self._database.run("DELETE FROM passages WHERE number = ?", person)
+
     def _fact(self, name: str) -> bytes:
         found = self._database.row("SELECT sealed FROM facts WHERE name = ?", name)
         return self._seal.open(found[0] if found else b"", "facts", name)

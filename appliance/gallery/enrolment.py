@@ -66,8 +66,7 @@ def enrol(
     """A new template. Raises NoSuchPersonError, TooManyError, OtherEmbedderError, ValueError."""
     if len(draft.known(identity).templates) >= most:
         raise TooManyError(f"this person has {most} templates already (gallery.most_templates): erase one first")
-    if draft.templates() >= MOST_TEMPLATES:
-        raise TooManyError(f"the gallery holds {MOST_TEMPLATES} templates, which is all it may: erase some first")
+    check_room(draft, 1)
     check_embedder(draft.embedder(), model)
     sheet = Sheet(model, quality, source, datetime.now(UTC), turned(draft, embedding))
     return enter(draft, identity, sheet, picture)
@@ -103,11 +102,14 @@ def erase(draft: Draft, identity: str) -> Known:
 
 def note_passage(draft: Draft, reference: str, direction: str, time: datetime) -> None:
     """Another last passage. Raises NoSuchPersonError."""
-    known = draft.references.get(reference)
-    if known is None:
-        raise NoSuchPersonError("whoever passed has been erased")
-    draft.book.write_passage(number_of(draft, known), reference, direction, time)
+    draft.book.write_passage(_passing(draft, reference), reference, direction, time)
     draft.passages[reference] = (direction, time)
+
+
+def forget_passage(draft: Draft, reference: str) -> None:
+    """No last passage any more. Raises NoSuchPersonError."""
+    draft.book.erase_passage(_passing(draft, reference))
+    draft.passages.pop(reference, None)
 
 
 def turned(draft: Draft, embedding: Embedding) -> Embedding:
@@ -119,12 +121,25 @@ def turned(draft: Draft, embedding: Embedding) -> Embedding:
     return draft.rotation.turn(embedding)
 
 
+def _passing(draft: Draft, reference: str) -> int:
+    known = draft.references.get(reference)
+    if known is None:
+        raise NoSuchPersonError("whoever passed has been erased")
+    return number_of(draft, known)
+
+
 def number_of(draft: Draft, known: Known) -> int:
     """Their number in the book. Raises GalleryDamagedError when it is not there."""
     number = draft.book.number(known.person.id)
     if number is None:
         raise storage_errors.lost(f"person {known.person.reference}")
     return number
+
+
+def check_room(draft: Draft, more: int = 0) -> None:
+    """Raises TooManyError when there are more templates than there may be, or would be with so many more."""
+    if draft.templates() + more > MOST_TEMPLATES:
+        raise TooManyError(f"a gallery holds {MOST_TEMPLATES} templates at most: erase some first")
 
 
 def check_embedder(made_with: str | None, model: str) -> None:

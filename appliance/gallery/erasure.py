@@ -15,11 +15,3 @@ class Erasure:
     templates: int
     time: datetime
     complete: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Expiry:
-    """What was erased because of its age: people, and templates of people who stay."""
-
-    people: tuple[Erasure, ...]
-    templates: int

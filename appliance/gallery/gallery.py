@@ -3,14 +3,14 @@ told.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
 from appliance.face.types import Embedding
-from appliance.gallery import enrolment, renewal, retention, transfer
+from appliance.gallery import enrolment, renewal, transfer
 from appliance.gallery.dossier import Dossier, Merged, OnConflict, Renewed
-from appliance.gallery.erasure import Erasure, Expiry
+from appliance.gallery.erasure import Erasure
 from appliance.gallery.matching import Candidate
 from appliance.gallery.people import (
     GalleryUnavailableError,
@@ -121,18 +121,6 @@ class Gallery:
         complete = self._storage.empty_log()
         return Erasure(someone.person.reference, len(someone.templates), datetime.now(UTC), complete)
 
-    def expire(
-        self, today: date, *, people_after_days: int | None = None, templates_after_days: int | None = None
-    ) -> Expiry:
-        """Erases people so long after their last valid day, and templates of that age; None: never. `today` must be sure: a
-        clock that runs ahead erases people.
-        """
-        found = retention.expired(self.people(), today, people_after_days, templates_after_days)
-        erased = tuple(self.erase(person.id) for person in found.people)
-        for person, number in found.templates:
-            self.forget(person.id, number)
-        return Expiry(erased, len(found.templates))
-
     def embedder(self) -> str | None:
         """The sha256 of the embedder that the templates were made with; None when there are none."""
         return self._storage.snapshot.embedder
@@ -154,6 +142,16 @@ class Gallery:
         """Somebody was let through. Raises NoSuchPersonError when they have been erased."""
         with self._storage.change() as draft:
             enrolment.note_passage(draft, reference, direction, time)
+
+    def take_back_passage(self, reference: str, before: tuple[str, datetime] | None) -> None:
+        """Somebody did not pass after all: their last passage is the one `before`. Raises NoSuchPersonError when they have
+        been erased.
+        """
+        with self._storage.change() as draft:
+            if before is None:
+                enrolment.forget_passage(draft, reference)
+            else:
+                enrolment.note_passage(draft, reference, *before)
 
     def pictures(self, reference: str) -> Iterator[tuple[int, bytes]]:
         """The pictures that are kept of a person, with the numbers of their templates."""
@@ -178,8 +176,9 @@ class Gallery:
         yield from transfer.dump(self._storage)
 
     def replace(self, dossiers: Iterable[Dossier]) -> int:
-        """Erases everybody, and takes these people in their place, all or none; how many they are. References stay theirs,
-        templates get new numbers. Raises InvalidPersonError, PersonExistsError when an id is there twice.
+        """Erases everybody, and takes these people in their place, all or none; how many they are. References stay theirs, and
+        with them the last passage of whoever was there before; templates get new numbers. Raises InvalidPersonError,
+        TooManyError, and PersonExistsError when an id is there twice.
         """
         with self._storage.change() as draft:
             count = transfer.replace(draft, dossiers)
@@ -188,7 +187,7 @@ class Gallery:
 
     def merge(self, dossiers: Iterable[Dossier], on_conflict: OnConflict = OnConflict.REFUSE) -> Merged:
         """Takes these people in beside those who are there, all or none. Raises InvalidPersonError, PersonExistsError (to
-        refuse is to take none), OtherEmbedderError.
+        refuse is to take none), OtherEmbedderError, TooManyError.
         """
         with self._storage.change() as draft:
             merged = transfer.merge(draft, dossiers, on_conflict)

@@ -19,7 +19,7 @@ def expired(
     everybody: Iterable[Known], today: date, people_after_days: int | None, templates_after_days: int | None
 ) -> Expired:
     """Who was valid for the last time more than so many days before today, and which templates are so many days old or
-    older; None: none.
+    older; None: none. `today` must be sure: by a clock that runs ahead everybody has been kept for too long.
     """
     gone: list[Known] = []
     staying: list[Known] = []

@@ -8,6 +8,7 @@ from appliance.gallery.dossier import Copied, Dossier, Merged, OnConflict
 from appliance.gallery.draft import Draft
 from appliance.gallery.people import GalleryDamagedError, Person, PersonExistsError, Template, new_reference
 from appliance.gallery.records import Sheet
+from appliance.gallery.snapshot import Passages
 from appliance.gallery.storage import Storage
 
 
@@ -32,16 +33,18 @@ def dump(storage: Storage) -> Iterator[Dossier]:
 
 def replace(draft: Draft, dossiers: Iterable[Dossier]) -> int:
     """These people instead of all who are there."""
+    passages = dict(draft.passages)
     draft.book.erase_everybody()
     draft.drop_everybody()
     for dossier in dossiers:
-        _take(draft, dossier)
+        _take(draft, dossier, passages)
+    enrolment.check_room(draft)
     return len(draft.people)
 
 
 def merge(draft: Draft, dossiers: Iterable[Dossier], on_conflict: OnConflict) -> Merged:
     """These people beside those who are there."""
-    embedder, before = draft.embedder(), frozenset(draft.people)
+    embedder, before, passages = draft.embedder(), frozenset(draft.people), dict(draft.passages)
     added: list[str] = []
     replaced: list[str] = []
     skipped: list[str] = []
@@ -56,7 +59,8 @@ def merge(draft: Draft, dossiers: Iterable[Dossier], on_conflict: OnConflict) ->
             enrolment.check_embedder(embedder, copy.template.model)
             embedder = embedder or copy.template.model
         (replaced if identity in draft.people else added).append(identity)
-        _take(draft, _in_place_of(draft, dossier))
+        _take(draft, _in_place_of(draft, dossier), passages)
+    enrolment.check_room(draft)
     return Merged(tuple(added), tuple(replaced), tuple(skipped))
 
 
@@ -71,8 +75,12 @@ def _in_place_of(draft: Draft, dossier: Dossier) -> Dossier:
     return dossier
 
 
-def _take(draft: Draft, dossier: Dossier) -> None:
+def _take(draft: Draft, dossier: Dossier, passages: Passages) -> None:
+    """Somebody from elsewhere; on which side of the door they are, only this gallery knows."""
     enrolment.add(draft, dossier.person)
+    reference = dossier.person.reference
+    if reference in passages:
+        enrolment.note_passage(draft, reference, *passages[reference])
     for template, embedding, picture in dossier.templates:
         vector = enrolment.turned(draft, embedding)
         sheet = Sheet(template.model, template.quality, template.source, template.created, vector)

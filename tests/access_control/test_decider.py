@@ -261,6 +261,35 @@ def test_a_record_that_cannot_be_written(before, hopper_four, relaxed, reason):
     assert '"record":null' in payload(signed.token)
 
 
+@pytest.mark.parametrize("before_that", [[], [Direction.OUT]])
+def test_who_stays_outside_for_want_of_a_record_has_not_passed(before, hopper_four, before_that):
+    with before(hopper_four, Rules(passback_strict=True)) as door:
+        for direction in before_that:
+            assert door.decide(direction).granted
+        reference = door.gallery.person("hopper").person.reference
+        last = door.gallery.last_passage(reference)
+        door.recognition = replace(door.recognition, gallery=Filling(door))
+        signed = door.ask()
+        assert (signed.decision.granted, signed.decision.reason) == (False, "record_unavailable")
+        assert door.gallery.last_passage(reference) == last
+
+
+class Filling:
+    """A gallery beside which the record is lost as soon as a passage is noted."""
+
+    def __init__(self, door):
+        self._door = door
+
+    def __getattr__(self, name):
+        return getattr(self._door.gallery, name)
+
+    def note_passage(self, *passage):
+        self._door.gallery.note_passage(*passage)
+        folder = self._door.folder / "decisions"
+        folder.rename(folder.with_name("gone"))
+        folder.write_bytes(b"")
+
+
 @pytest.fixture
 def scripted(doorstep, photos):
     """A door before a camera with cable and lens in the test's hands, and Hopper."""

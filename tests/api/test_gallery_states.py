@@ -20,7 +20,9 @@ from document import assert_refusal
 from people import add, assert_all, assert_enrolled, assert_one, assert_refused, body
 
 from appliance import machine
+from appliance.access_control import receipts
 from appliance.access_control.clock import Clock
+from appliance.access_control.record import FOLDER, Record
 from appliance.access_control.situation import ClockState
 from appliance.config import EngineSection, GallerySection
 from appliance.gallery.gallery import FILE, Gallery
@@ -237,6 +239,24 @@ def test_people_are_erased_in_time_by_a_clock_that_is_sure(
     assert ("erased, 30 days after valid_until" in told[-1]) == erased
     assert ("before the clock is set" in caplog.text) != erased
     assert "4711" not in caplog.text
+
+
+def test_whoever_was_erased_has_a_receipt_though_the_next_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC) + timedelta(days=400)
+    section = GallerySection(key_file=tmp_path / "site.key", erase_expired_after_days=30)
+    with Device(pool(), gallery=tmp_path, section=section, clock=clock(ClockState.SYNCHRONISED, now)) as device:
+        for name in ("a", "b"):
+            add(device.client, name, valid_until=(now - timedelta(days=31)).date().isoformat())
+        gallery = device.doorway.register.gallery()
+        reference, erase = gallery.person("a").person.reference, gallery.erase
+        with monkeypatch.context() as failing:
+            failing.setattr(gallery, "erase", lambda name: erase(name) if name == "a" else gallery.person("nobody"))
+            device.doorway.expire()
+        assert [person["id"] for person in assert_all(device.client.get("/people"))] == ["b"]
+    (entry,) = Record(tmp_path / FOLDER).newest(9, receipts.KIND)
+    assert entry.facts["person"] == reference
 
 
 def test_old_templates_are_erased_and_people_stay(choice: Choice, tmp_path: Path, portrait: bytes) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from strangers import MODEL, OTHER_MODEL, enrolled, face, somebody
 
+from appliance.gallery import enrolment
+from appliance.gallery.dossier import OnConflict
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import (
     InvalidPersonError,
@@ -185,7 +187,39 @@ def test_the_last_passage_is_kept(gallery, path, key):
         gallery.note_passage("0" * 16, "in", first)
     again = Gallery.open(path, key)
     assert again.last_passage(reference) == ("out", second)
+    again.take_back_passage(reference, ("in", first))
+    assert again.last_passage(reference) == ("in", first)
+    again.take_back_passage(reference, None)
+    assert again.last_passage(reference) is None
     again.close()
+
+
+def test_who_is_brought_back_is_still_on_their_side_of_the_door(gallery, path, key):
+    reference, time = enrolled(gallery, "a", 1), datetime(2026, 1, 2, 12, tzinfo=UTC)
+    enrolled(gallery, "b", 2)
+    gallery.note_passage(reference, "in", time)
+    dossiers = list(gallery.dump())
+    gallery.replace(dossiers)
+    assert gallery.last_passage(reference) == ("in", time)
+    gallery.merge(dossiers, OnConflict.REPLACE)
+    assert gallery.last_passage(reference) == ("in", time)
+    assert gallery.last_passage(gallery.person("b").person.reference) is None
+    again = Gallery.open(path, key)
+    assert again.last_passage(reference) == ("in", time)
+    again.close()
+
+
+def test_no_more_are_taken_in_than_a_gallery_may_hold(gallery, monkeypatch):
+    enrolled(gallery, "a", 1, 2)
+    dossiers = list(gallery.dump())
+    enrolled(gallery, "b", 3)
+    monkeypatch.setattr(enrolment, "MOST_TEMPLATES", 3)
+    gallery.merge(dossiers, OnConflict.REPLACE)
+    gallery.erase("a")
+    enrolled(gallery, "c", 4)
+    with pytest.raises(TooManyError, match="3 templates at most"):
+        gallery.merge(dossiers)
+    assert [known.person.id for known in gallery.people()] == ["b", "c"]
 
 
 def test_everything_is_there_again_after_opening(gallery, path, key):
