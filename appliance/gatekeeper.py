@@ -17,6 +17,8 @@ from appliance.access_control.situation import ClockState
 from appliance.api import door
 from appliance.api.door import Door
 from appliance.camera.source import Ring
+from appliance.faults import Fault
+from appliance.gallery.people import GalleryError
 from appliance.observation.events import Broadcast, Decided
 from appliance.outputs.output import Problem
 from appliance.vision.engine import EnginePool
@@ -72,6 +74,7 @@ class Gatekeeper:
         self._liveness, self._days = liveness, record_days
         self._stopping, self._lock = threading.Event(), threading.Lock()
         self._known_signer: Signer | None = None
+        self._unsigned = False
         self._known_decider: Decider | None = None
         self.record = Record(folder / FOLDER)
         self.door = Door(device, self.signer, lambda: self.decider, folder / FOLDER, register)
@@ -85,10 +88,13 @@ class Gatekeeper:
             return self._known_decider
 
     def problems(self) -> Sequence[Problem]:
-        """What is wrong with the record, as `/healthz` says it."""
-        if self.record.problem() is None:
-            return ()
-        return (Problem("record", "record_unavailable", "Decisions cannot be recorded: see the log."),)
+        """What is wrong with record and signing key, as `/healthz` says it."""
+        found = []
+        if self.record.problem() is not None:
+            found.append(Problem("record", "record_unavailable", "Decisions cannot be recorded: see the log."))
+        if not self._signs():
+            found.append(Problem("door", "signing_key_unusable", "Decisions cannot be signed: see the log."))
+        return found
 
     def signer(self) -> "Signer":
         """The device's signature. Raises GalleryError without the gallery's key: a signing key is never made under another."""
@@ -101,6 +107,25 @@ class Gatekeeper:
                 key = site_key.read(site_key.find(self._key_file))
                 self._known_signer = device_key.obtain(self._folder / device_key.FILE, key)
             return self._known_signer
+
+    def _signs(self) -> bool:
+        """Whether the signing key is not damaged; while there is no gallery, or no key yet, that is not the question."""
+        try:
+            self._register.gallery()
+        except (GalleryError, Fault):
+            return True
+        from appliance.access_control import device_key
+
+        try:
+            if (self._folder / device_key.FILE).exists():
+                self.signer()
+        except GalleryError as error:
+            if not self._unsigned:
+                log.error("no decision is made: %s", error)
+            self._unsigned = True
+            return False
+        self._unsigned = False
+        return True
 
     def run(self) -> None:
         """Looks after the record until `stop`."""

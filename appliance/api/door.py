@@ -1,5 +1,6 @@
 """The door's endpoints: a decision, the key to check it with, and the decisions that were made."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import bottle
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from appliance.access_control import recall
 from appliance.access_control.chain import Entry
@@ -35,12 +37,21 @@ SHOWN, MOST_SHOWN = 50, 1000
 NO_STORE = {"Cache-Control": "no-store"}
 
 
+NONCE = re.compile(r"[A-Za-z0-9_-]{16,86}")
+
+
+def _nonce(text: str) -> str:
+    if not NONCE.fullmatch(text):
+        raise PydanticCustomError("nonce", "16 to 86 letters, digits, '-' and '_'")
+    return text
+
+
 class Asked(BaseModel):
     """What a door asks: a random nonce of its own (96 to 512 bits, base64url without padding), and which way."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
-    nonce: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,86}$")]
+    nonce: Annotated[str, AfterValidator(_nonce)]
     direction: Annotated[Direction, Field(strict=False)] = Direction.IN
 
 

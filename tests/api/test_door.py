@@ -127,6 +127,11 @@ def test_a_question_that_is_none(client: Client, content: bytes, field: str) -> 
     assert field in assert_refused(client.ask("POST", "/access/decide", content), 400, "INF-01", "invalid_body")
 
 
+def test_what_a_nonce_may_be_is_said(client: Client) -> None:
+    text = assert_refused(ask(client, nonce="short"), 400, "INF-01", "invalid_body")
+    assert text == "nonce: 16 to 86 letters, digits, '-' and '_'"
+
+
 def test_decisions_that_were_made(client: Client) -> None:
     made = [ask(client, nonce=f"listed-nonce-{number:04d}").document["decision"] for number in range(3)]
 
@@ -218,6 +223,22 @@ def test_without_the_site_key_nothing_is_decided(choice: Choice, tmp_path: Path)
         assert_refused(ask(device.client), 503, "INF-08", "gallery_locked")
         assert_refused(device.client.get("/access/key"), 503, "INF-08", "gallery_locked")
     assert not (tmp_path / "signing.key").exists()
+
+
+def test_a_damaged_signing_key_is_told(choice: Choice, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def told(device: Device) -> list[tuple[str, str]]:
+        return [(problem.part, problem.state) for problem in device.gatekeeper.problems()]
+
+    with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice) as device:
+        assert told(device) == []
+        assert not (tmp_path / "signing.key").exists()
+        assert device.client.get("/access/key").status == 200
+        assert told(device) == []
+    (tmp_path / "signing.key").write_bytes(b"damaged")
+    with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice) as device:
+        assert told(device) == told(device) == [("door", "signing_key_unusable")]
+        assert device.client.get("/access/key").status == 503
+    assert caplog.text.count("no decision is made") == 1
 
 
 def test_while_models_load(choice: Choice, tmp_path: Path) -> None:
