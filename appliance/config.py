@@ -72,21 +72,26 @@ class ServerSection(Section):
     host: str = Field(
         default="127.0.0.1",
         min_length=1,
-        description="Address to listen on; 127.0.0.1 answers this device alone, 0.0.0.0 all of IPv4, :: all of both.",
+        description='Address to listen on: "127.0.0.1" accepts connections from this device only, "0.0.0.0" listens '
+        'on all IPv4 addresses, "::" on all IPv4 and IPv6 addresses.',
     )
     port: int = Field(default=9297, ge=0, le=65535, description="TCP port; 0 takes a free one.")
     front_port: int | None = Field(
         default=None,
         ge=0,
         le=65535,
-        description="Port on 127.0.0.1 for a TLS front that begins each connection with a PROXY line (version 1); unset: none.",
+        description="Port on 127.0.0.1 for a TLS front that begins each connection with a PROXY protocol line "
+        "(version 1); `scripts/install --tls` sets it. Unset: none.",
     )
     front_certificate: Annotated[Path, Field(strict=False)] | None = Field(
-        default=None, description="That of the TLS front: its fingerprint is announced on the LAN, for clients to pin."
+        default=None,
+        description="Certificate of the TLS front; its fingerprint is announced on the LAN so that clients can pin it.",
     )
-    max_body_mib: int = Field(default=8, ge=1, le=64, description="Largest request body, in MiB.")
+    max_body_mib: int = Field(
+        default=8, ge=1, le=64, description="Largest request body in MiB; a larger one is answered 413."
+    )
     max_megapixels: float = Field(
-        default=40, gt=0, le=200, description="Largest picture, read from its header before decoding."
+        default=40, gt=0, le=200, description="Largest picture in megapixels, read from its header before decoding."
     )
     queue: int = Field(
         default=16,
@@ -94,11 +99,9 @@ class ServerSection(Section):
         le=256,
         description="Requests that may wait for an engine; the next one is answered 503 at once.",
     )
-    patience_s: float = Field(
-        default=10, gt=0, le=30, description="Longest wait for an engine, in seconds, before a 503."
-    )
+    patience_s: float = Field(default=10, gt=0, le=30, description="Longest wait for an engine in seconds, then 503.")
     connections: int = Field(
-        default=256, ge=8, le=4096, description="Open connections; further ones wait in the system's own queue."
+        default=256, ge=8, le=4096, description="Open connections; further ones wait in the kernel's queue."
     )
 
 
@@ -106,14 +109,18 @@ class EngineSection(Section):
     """The face engine."""
 
     models: Annotated[Path, Field(strict=False)] | None = Field(
-        default=None, description="Folder with manifest.toml; unset: the models that came with the program."
+        default=None, description="Folder with a manifest.toml; unset: the models that came with the program."
     )
     engines: Annotated[int, Field(ge=1, le=16)] | Auto = Field(
-        default="auto", description='Pictures worked on at once; "auto": one a core, at most four.'
+        default="auto", description='Pictures processed at the same time; "auto": one per core, at most four.'
     )
-    threads: int = Field(default=1, ge=1, le=16, description="Threads of each model in an engine.")
-    detector: Precision = Field(default="auto", description='"auto" (the fastest on this device), "int8" or "float16".')
-    embedder: Precision = Field(default="auto", description="As above.")
+    threads: int = Field(default=1, ge=1, le=16, description="Threads of each model of an engine.")
+    detector: Precision = Field(
+        default="auto", description='"int8", "float16", or "auto": the faster one on this device.'
+    )
+    embedder: Precision = Field(
+        default="auto", description="As above. Templates of one precision cannot be compared with those of the other."
+    )
     liveness: Precision = Field(default="auto", description="As above.")
 
 
@@ -126,47 +133,58 @@ class LivenessSection(Section):
 
 
 class CameraSection(Section):
-    """The camera that the live page and the GET endpoints look through."""
+    """The camera behind the live page, the GET endpoints and the door."""
 
     driver: Literal["auto", "picamera", "v4l2", "replay", "demonstration", "none"] = Field(
         default="auto",
-        description='"auto": the camera module (picamera), else the first USB camera (v4l2); "replay" plays `source`, '
-        '"demonstration" the bundled pictures; "none": only posted pictures are answered.',
+        description='"auto": the camera module (picamera), else the first USB camera (v4l2); "replay" plays `source`; '
+        '"demonstration" plays the bundled pictures; "none": no camera, only posted pictures are '
+        "answered.",
     )
-    module: int = Field(default=0, ge=0, le=8, description="Camera module, as `rpicam-hello --list-cameras` counts.")
+    module: int = Field(
+        default=0, ge=0, le=8, description="Number of the camera module, as `rpicam-hello --list-cameras` counts."
+    )
     device: Annotated[Path, Field(strict=False)] | None = Field(
-        default=None, description="USB camera, best as /dev/v4l/by-id/…; unset: the first one."
+        default=None, description="USB camera, preferably as /dev/v4l/by-id/…; unset: the first one."
     )
     source: Annotated[Path, Field(strict=False)] | None = Field(
         default=None, description="What is replayed: a picture, a folder of pictures, or a video."
     )
-    width: int = Field(default=1280, ge=160, le=4096, multiple_of=2, description="Width of the upright picture.")
-    height: int = Field(default=720, ge=120, le=4096, multiple_of=2, description="Height of the upright picture.")
-    fps: float = Field(default=15, ge=1, le=120, description="Frames a second.")
-    rotation: Literal[0, 90, 180, 270] = Field(default=0, description="Clockwise turn that makes the picture upright.")
-    mirror: bool = Field(default=False, description="Mirrored left to right, after the turn.")
+    width: int = Field(
+        default=1280, ge=160, le=4096, multiple_of=2, description="Width of the upright picture in pixels."
+    )
+    height: int = Field(
+        default=720, ge=120, le=4096, multiple_of=2, description="Height of the upright picture in pixels."
+    )
+    fps: float = Field(default=15, ge=1, le=120, description="Frames per second.")
+    rotation: Literal[0, 90, 180, 270] = Field(
+        default=0, description="Clockwise rotation in degrees that makes the picture upright."
+    )
+    mirror: bool = Field(default=False, description="true: mirrored left to right, after the rotation.")
     autofocus: Literal["continuous", "manual"] | None = Field(
-        default=None, description='"continuous" or "manual"; unset: as the camera does by itself.'
+        default=None, description='"continuous" or "manual"; unset: the camera\'s own default.'
     )
     lens_position: float | None = Field(
         default=None, ge=0, le=32, description="Camera module with manual focus: 1 / distance in metres."
     )
     exposure_us: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="Fixed exposure time; unset: automatic."
+        default=None, ge=1, le=1_000_000, description="Fixed exposure time in microseconds; unset: automatic."
     )
     gain: float | None = Field(default=None, ge=1, le=64, description="Fixed analogue gain; unset: automatic.")
-    hold_s: float = Field(default=0, ge=0, le=3600, description="Replay: seconds a picture is shown; 0: for one frame.")
-    real_time: bool = Field(default=True, description="Replay: false plays as fast as it can be read.")
+    hold_s: float = Field(
+        default=0, ge=0, le=3600, description="Replay: seconds for which each picture is shown; 0: one frame."
+    )
+    real_time: bool = Field(default=True, description="Replay: false plays as fast as the source can be read.")
     restart_after_s: float = Field(
         default=60,
         ge=5,
         le=3600,
-        description="A camera that worked and has not come back for so long, or a driver that hangs, ends the process, "
-        "so that systemd starts it anew.",
+        description="Seconds after which the process ends, so that systemd restarts it, when a camera that worked has "
+        "not come back or its driver hangs.",
     )
     watchdog: bool = Field(
         default=False,
-        description="True: systemd also restarts a device whose camera shows nothing new for half a minute.",
+        description="true: systemd also restarts a device whose camera shows nothing new for half a minute.",
     )
 
     @model_validator(mode="after")
@@ -186,82 +204,96 @@ class LiveSection(Section):
     """The live page, its stream and its events."""
 
     viewers: int = Field(
-        default=4, ge=0, le=64, description="Streams of pictures at once; the next one is answered 503."
+        default=4, ge=0, le=64, description="Picture streams at the same time; the next one is answered 503."
     )
-    listeners: int = Field(default=8, ge=0, le=64, description="Streams of events at once, likewise.")
-    stream_fps: float = Field(default=10, gt=0, le=60, description="Most pictures a second in a stream.")
-    jpeg_quality: int = Field(default=80, ge=10, le=100, description="Quality of the pictures in it.")
+    listeners: int = Field(
+        default=8, ge=0, le=64, description="Event streams at the same time; the next one is answered 503."
+    )
+    stream_fps: float = Field(default=10, gt=0, le=60, description="Most pictures per second in a stream.")
+    jpeg_quality: int = Field(default=80, ge=10, le=100, description="JPEG quality of those pictures.")
     analysis_fps: float = Field(
-        default=5, gt=0, le=60, description="Most analyses a second, while somebody listens to the events."
+        default=5, gt=0, le=60, description="Most analyses per second while a client listens to the events."
     )
 
 
 class AccessSection(Section):
-    """Who may ask what, and until when."""
+    """Keys, names and origins: which requests are answered."""
 
-    open: bool = Field(default=False, description="true: nobody needs a key, whoever reaches this device may ask.")
-    loopback: bool = Field(default=True, description="true: 127.0.0.1 and ::1, this device itself, need no key.")
+    open: bool = Field(
+        default=False, description="true: no key is required; every client that reaches this device is answered."
+    )
+    loopback: bool = Field(
+        default=True, description="true: clients on this device itself (127.0.0.1, ::1) need no key."
+    )
     hosts: Annotated[tuple[HostName, ...], Field(strict=False)] = Field(
-        default=(), description="Names of this device beside localhost, its host name and those that end in .local."
+        default=(),
+        description="Further names of this device, besides IP addresses, localhost, its host name and names that end "
+        "in .local.",
     )
     origins: Annotated[tuple[Origin, ...], Field(strict=False)] = Field(
-        default=(), description='Origins whose pages may ask (CORS), such as "https://door.example"; each needs a key.'
+        default=(),
+        description='Origins whose pages may use the API (CORS), such as "https://door.example"; each still needs a '
+        "key.",
     )
     restricted: Annotated[tuple[RestrictablePath, ...], Field(strict=False)] = Field(
-        default=(), description="Paths that answer about faces and are switched off (INF-25, 406)."
+        default=(), description='Face endpoints that are switched off (INF-25, 406), such as "/similarity".'
     )
     expires: date | None = Field(
-        default=None, description="Last day on which the API answers (INF-26, 406, after it); unset: for ever."
+        default=None,
+        description="Last day on which the API answers, such as 2027-12-31; afterwards INF-26, 406. Unset: no expiry.",
     )
 
 
 class LanSection(Section):
     """How the device is found on the LAN."""
 
-    enabled: bool = Field(default=True, description="Announced by multicast DNS, unless it answers this device alone.")
+    enabled: bool = Field(
+        default=True, description="Announced by multicast DNS, unless the server listens on loopback only."
+    )
     name: Annotated[str, Field(min_length=1, pattern=r"^[^.\x00-\x1f\x7f]+$"), AfterValidator(_fits_a_label)] | None = (
         Field(
             default=None,
-            description='For people, and everyone on the LAN reads it; unset: "Face Appliance" and six digits of its own.',
+            description='Display name on the LAN, at most 60 bytes without dots; everyone there can read it. Unset: "Face '
+            'Appliance" and six digits of the device id.',
         )
     )
 
 
 class GallerySection(Section):
-    """Who is known to this device."""
+    """The people known to this device."""
 
-    enabled: bool = Field(default=True, description="false: nobody is enrolled or recognised here.")
+    enabled: bool = Field(default=True, description="false: people are neither enrolled nor identified on this device.")
     key_file: Annotated[Path, Field(strict=False)] | None = Field(
         default=None,
-        description="The site key that seals it, apart from the state folder; unset: systemd's credential gallery-key, "
-        "else ~/.config/face-appliance/gallery.key, made when there is no gallery yet.",
+        description="The site key that seals the gallery; keep it apart from the state folder. Unset: systemd's "
+        "credential gallery-key, else /etc/face-appliance/gallery.key, else ~/.config/face- "
+        "appliance/gallery.key, which is created while there is no gallery yet.",
     )
     pictures: bool = Field(
         default=False,
-        description="true: the aligned picture of each template is kept, too, sealed, so that people can be enrolled anew "
-        "for another embedder.",
+        description="true: the aligned picture of each template is kept as well, sealed, so that people can be "
+        "enrolled again for another embedder.",
     )
-    most_templates: int = Field(default=5, ge=1, le=32, description="Templates of a person, at most.")
-    min_quality: float = Field(
-        default=0.6, ge=0, le=1, description="Least quality of a picture that somebody is enrolled with, 0..1."
-    )
+    most_templates: int = Field(default=5, ge=1, le=32, description="Most templates per person.")
+    min_quality: float = Field(default=0.6, ge=0, le=1, description="Least quality of an enrolment picture, 0..1.")
     fpir: float = Field(
         default=0.01,
         ge=1e-4,
         le=0.1,
-        description="Share of strangers that may be taken for somebody in the gallery; its size is taken into account.",
+        description="Wanted false positive identification rate: the share of strangers that may be identified as an "
+        "enrolled person. The number of templates is taken into account.",
     )
     margin: float = Field(
         default=0.05,
         ge=0,
         le=0.5,
-        description="Cosine by which the best person must be ahead of the second for an answer that is not ambiguous.",
+        description="Cosine by which the best match must lead the second person; otherwise the result is ambiguous.",
     )
     erase_expired_after_days: int | None = Field(
-        default=None, ge=0, le=36_500, description="People are erased so long after their valid_until; unset: never."
+        default=None, ge=0, le=36_500, description="Days after valid_until when a person is erased; unset: never."
     )
     erase_templates_after_days: int | None = Field(
-        default=None, ge=1, le=36_500, description="Templates are erased at this age; unset: never."
+        default=None, ge=1, le=36_500, description="Age in days at which a template is erased; unset: never."
     )
 
 
@@ -285,56 +317,64 @@ class ScheduleSection(Section):
 class DoorSection(Section):
     """Who may pass, and when: POST /access/decide."""
 
-    enabled: bool = Field(default=True, description="false: no decision is made here (INF-25, 406).")
+    enabled: bool = Field(default=True, description="false: no decisions are made (INF-25, 406).")
     schedules: Annotated[tuple[ScheduleSection, ...], Field(strict=False)] = Field(
         default=(),
-        description='Such as {groups = ["staff"], days = ["mon", "tue"], begin = "07:00", end = "19:00"}, in local time; '
-        "one of them is enough, an end at or before the begin is on the next day; none: everybody who is known may pass at any "
-        "time.",
+        description='When groups may pass, in local time, such as {groups = ["staff"], days = ["mon", "tue"], begin = '
+        '"07:00", end = "19:00"}. One match is enough. An end at or before the begin is on the next day. '
+        "Empty: every enrolled person may pass at any time.",
     )
     min_quality: float = Field(
-        default=0.4, ge=0, le=1, description="Least quality of the face in the frames that decide, 0..1."
+        default=0.4, ge=0, le=1, description="Least quality of the face in the frames of a decision, 0..1."
     )
     passback_s: int = Field(
         default=0,
         ge=0,
         le=86_400,
-        description="Anti-passback: seconds in which the same person is not let through again in the same direction; 0: none.",
+        description="Anti-passback: seconds in which the same person is not granted again in the same direction; 0: "
+        "off.",
     )
     passback_strict: bool = Field(
         default=False,
-        description="true: whoever came in must go out before they may come in again, and the other way round; who has never "
-        "passed may do either.",
+        description="true: a person must leave before entering again, and the other way round; a person without a "
+        "passage may do either.",
     )
     clock: Literal["synchronised", "plausible"] = Field(
         default="synchronised",
-        description='What is asked of the clock where a schedule, a validity or passback_s depends on it: "synchronised" by a '
-        'time service since the last start; "plausible", not certainly wrong, is for a device with a clock of its own (RTC, '
-        "battery) and no network.",
+        description="What is required of the clock when a schedule, a validity or passback_s depends on it: "
+        '"synchronised" by a time service since the last start, or "plausible", not certainly wrong. The '
+        "latter is for a device with a battery-backed clock (RTC) and no network.",
     )
     without_liveness: Answer = Field(
-        default="deny", description='When liveness.mode is "single"; "grant" lets a photograph open the door.'
+        default="deny",
+        description='What happens when liveness.mode is "single"; "grant" lets a photograph open the door.',
     )
     without_clock: Answer = Field(
         default="deny",
-        description='When the clock is not as `clock` asks, and time matters: "grant" goes by a plausible one all the same, '
-        "and by none while it is certainly wrong: no validity, no schedule, no passback_s then.",
+        description='What happens when the clock does not satisfy `clock` and the time matters: "grant" uses a '
+        "plausible clock anyway, and skips validity, schedules and passback_s while the clock is "
+        "certainly wrong.",
     )
     without_record: Answer = Field(
-        default="deny", description="When the decision cannot be recorded: the disk is full or read-only."
+        default="deny",
+        description='What happens when the decision cannot be recorded because the disk is full or read-only; "grant" '
+        "grants without a record.",
     )
     record_days: int = Field(
-        default=90, ge=1, le=3650, description="Days that the record of decisions is kept, a day more at most."
+        default=90, ge=1, le=3650, description="Days for which decisions are kept; a day more at most."
     )
 
 
 class RelaySection(Section):
-    """A relay on the device's own pins, on for a moment for each decision that grants."""
+    """A relay on the device's own pins, switched on briefly for each granted decision."""
 
     pin: int | None = Field(default=None, ge=0, le=53, description="GPIO (BCM) number; unset: no relay.")
-    active_high: bool = Field(default=True, description="false: the relay is on when the pin is low.")
+    active_high: bool = Field(default=True, description="false: the relay is on while the pin is low.")
     pulse_s: float = Field(
-        default=3.0, ge=0.1, le=30, description="How long it is on; another decision meanwhile begins it anew."
+        default=3.0,
+        ge=0.1,
+        le=30,
+        description="Seconds for which the relay is on; a further decision meanwhile restarts the time.",
     )
 
 
@@ -370,55 +410,57 @@ def _can_be_posted_to(url: str) -> str:
 
 
 class WebhookSection(Section):
-    """Decisions, posted to another system and signed (Standard Webhooks)."""
+    """Decisions posted to another system, signed (Standard Webhooks)."""
 
     url: Annotated[str, Field(pattern=r"^https?://[!-~]+$"), AfterValidator(_can_be_posted_to)] | None = Field(
-        default=None, description="Where to; unset: nowhere."
+        default=None, description="Where decisions are posted; unset: no webhook."
     )
     secret_file: Annotated[Path, Field(strict=False), AfterValidator(_is_a_path)] | None = Field(
         default=None,
-        description="Its secret, whsec_ and base64, which nobody else may read; unset: systemd's credential webhook-secret.",
+        description="File with the secret, whsec_ and base64, readable by the service's user only; unset: systemd's "
+        "credential webhook-secret.",
     )
     ca_file: Annotated[Path, Field(strict=False)] | None = Field(
         default=None, description="Certificates (PEM) that are trusted instead of the system's."
     )
     timeout_s: float = Field(
-        default=5, ge=0.1, le=60, description="Longest wait for an answer, from the first byte to it."
+        default=5, ge=0.1, le=60, description="Longest wait for an answer in seconds, from its first byte on."
     )
     give_up_s: float = Field(
-        default=600, ge=0, le=86_400, description="How long a decision is posted again, if need be; 0: once."
+        default=600, ge=0, le=86_400, description="Seconds for which a decision is retried; 0: posted once."
     )
     waiting: int = Field(
-        default=256, ge=1, le=10_000, description="Decisions that may wait; then the oldest is dropped."
+        default=256, ge=1, le=10_000, description="Decisions that may wait; beyond that the oldest is dropped."
     )
 
 
 class MqttSection(Section):
-    """Decisions and health, published to an MQTT 5 broker."""
+    """Decisions and health published to an MQTT 5 broker."""
 
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]+$"), AfterValidator(_can_be_asked_for)] | None = Field(
-        default=None, description="The broker; unset: none."
+        default=None, description="The broker; unset: no MQTT."
     )
-    port: int = Field(default=1883, ge=1, le=65535, description="Usually 1883, with TLS 8883.")
-    tls: bool = Field(default=False, description="true: by TLS.")
+    port: int = Field(default=1883, ge=1, le=65535, description="Usually 1883, or 8883 with TLS.")
+    tls: bool = Field(default=False, description="true: connect by TLS.")
     ca_file: Annotated[Path, Field(strict=False)] | None = Field(
         default=None, description="Certificates (PEM) that are trusted instead of the system's."
     )
     username: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]+$")] | None = Field(
-        default=None, description="Unset: without a name."
+        default=None, description="User name at the broker; unset: none."
     )
     password_file: Annotated[Path, Field(strict=False)] | None = Field(
         default=None,
-        description="Its password, which nobody else may read; unset: systemd's credential mqtt-password, if there is one.",
+        description="File with the password, readable by the service's user only; unset: systemd's credential mqtt- "
+        "password, if there is one.",
     )
     prefix: Annotated[str, Field(pattern=r"^[^$#+\x00][^#+\x00]{0,63}$")] = Field(
-        default="face-appliance", description="Topics begin with it; the device's id follows."
+        default="face-appliance", description="First part of every topic; the device's id follows."
     )
     home_assistant: bool = Field(default=True, description="Announced to Home Assistant (MQTT discovery).")
 
 
 class StateSection(Section):
-    """What must outlive the program: keys, operating points, people, decisions, and the configuration of the last start."""
+    """What outlives the program: keys, operating points, people, decisions and the configuration of the last start."""
 
     folder: Annotated[Path, Field(strict=False)] | None = Field(
         default=None, description="Unset: $STATE_DIRECTORY, which systemd sets, else ~/.local/state/face-appliance."
@@ -429,7 +471,7 @@ class LogSection(Section):
     """The log, on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level that is written."
+        default="info", description='Least level that is written: "debug", "info", "warning" or "error".'
     )
 
 
