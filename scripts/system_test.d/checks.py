@@ -32,6 +32,17 @@ NOTICED = 1.5
 RESTART = 133
 """Exit status of systemd-nspawn when the container wants to begin again."""
 
+PRINTED = {
+    "status": ("docs/operate.md", "systemctl status"),
+    "settings": ("docs/install.md", "sudo systemctl restart face-appliance\n"),
+    "certificate": ("docs/install.md", "sudo systemctl restart face-appliance face-appliance-tls\n"),
+    "backup": ("docs/operate.md", "sudo systemctl stop"),
+    "seal": ("docs/door.md", "sudo systemd-creds"),
+    "sealed": ("docs/door.md", "sudo systemd-run"),
+    "webhook": ("docs/door.md", "sudo sh -c 'umask 077; echo"),
+}
+"""Blocks of the pages that run here as printed: page, and how the block begins."""
+
 failures = 0
 
 
@@ -236,12 +247,20 @@ class Device(Container):
         self.says("systemctl", "restart", SERVICE)
 
 
+def as_printed(device: Device, name: str) -> str:
+    """Runs a block of PRINTED in the container, whose root needs no sudo; returns what it prints."""
+    page, begin = PRINTED[name]
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (PROJECT / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    (block,) = (each for each in blocks if each.startswith(begin))
+    return device.says("sh", "-euc", f'sudo() {{ "$@"; }}\n{block}')
+
+
 def packed(name: str, edit: Callable[[Path], None]) -> str:
     """Wheels of the project after a change; returns the name of their folder in the device."""
     source, wheels = FOLDER / "source", FOLDER / f"wheels-{name}"
     shutil.rmtree(source, ignore_errors=True)
     shutil.rmtree(wheels, ignore_errors=True)
-    for part in ("appliance", "models", "systemd", "scripts"):
+    for part in ("appliance", "models", "systemd", "scripts", "docs"):
         shutil.copytree(PROJECT / part, source / part)
     for part in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(PROJECT / part, source / part)
@@ -355,6 +374,9 @@ def check_answers(device: Device) -> None:
         true(device.says("stat", "-c", "%a %U", "/etc/face-appliance/tls/key.pem") == "600 root", "the key can be read")
         logged = device.says("journalctl", "-q", "-u", SERVICE, "-n", "20", "-o", "cat")
         true("from=192.0.2.1" in logged.splitlines()[-1], logged)
+        as_printed(device, "certificate")
+        answering(PATIENCE, key=device.key)
+        until(lambda: curl("/version", "--cacert", certificate, key=device.key, port=TLS_PORT)[0] == 200, PATIENCE)
     with check("a key that is revoked is refused at once"):
         added = device.says("appliance", "keys", "add", "guest").splitlines()[-1]
         time.sleep(NOTICED)
@@ -376,7 +398,7 @@ SITE_KEY = "/etc/face-appliance/gallery.key"
 DATABASE = "/var/lib/face-appliance/gallery.db"
 PASSPHRASE, BACKUP = "/opt/passphrase", "/opt/people.backup"
 HOPPER = "/opt/project/appliance/camera/demonstration/grace_hopper.jpg"
-DROP_IN = f"/etc/systemd/system/{SERVICE}.service.d/key.conf"
+DROP_INS = f"/etc/systemd/system/{SERVICE}.service.d"
 
 
 def known(device: Device) -> list[str]:
@@ -427,6 +449,28 @@ def check_people(device: Device) -> None:
         true(device.says("find", "/var/lib/face-appliance", "-user", "root") == "", "something is root's")
 
 
+def check_pages(device: Device) -> None:
+    with check("the backup of docs/operate.md: without the site key, for root only", device.journal) as facts:
+        as_printed(device, "backup")
+        answering(PATIENCE, key=device.key)
+        true(device.says("stat", "-c", "%a %U", "/backup.tgz") == "600 root", "others can read it")
+        names = device.says("tar", "tzf", "/backup.tgz").split()
+        true("var/lib/face-appliance/gallery.db" in names and "etc/face-appliance/gallery.key" not in names, names)
+        facts.append(f"{len(names)} files")
+    with check("settings, status and the webhook's secret as docs/ has them", device.journal):
+        true("active (running)" in as_printed(device, "settings"), "not active")
+        answering(PATIENCE, key=device.key)
+        true("Everything works." in as_printed(device, "status"), "no state in the status")
+        as_printed(device, "webhook")
+        answering(PATIENCE, key=device.key)
+        true(
+            device.says("stat", "-c", "%a %U", "/etc/face-appliance/webhook-secret") == "600 root", "others can read it"
+        )
+        credential = f"/run/credentials/{SERVICE}.service/webhook-secret"
+        true(device.says("cat", credential).startswith("whsec_"), "the service does not get it")
+        device.says("rm", "/etc/face-appliance/webhook-secret", "/backup.tgz")
+
+
 def check_site_key(device: Device) -> None:
     with check("the site key is missing: nobody is recognised, all else is answered", device.journal) as facts:
         device.says("mv", SITE_KEY, "/opt/")
@@ -441,21 +485,16 @@ def check_site_key(device: Device) -> None:
         true(done.returncode == 0 and f"{SITE_KEY} is missing" in done.stderr, done.stdout + done.stderr)
         true(device.run("test", "-e", SITE_KEY).returncode, "a new key was made")
     with check("sealed by systemd: the key is found, and commands find it the same way", device.journal):
-        seal = f"systemd-creds encrypt --with-key=host --name=gallery-key /opt/gallery.key {SITE_KEY}.sealed"
-        device.says("sh", "-c", f"{seal} 2>/dev/null")
-        device.says("mkdir", "-p", str(Path(DROP_IN).parent))
-        line = f"LoadCredentialEncrypted=gallery-key:{SITE_KEY}.sealed"
-        device.says("sh", "-c", f"printf '[Service]\\n{line}\\n' >{DROP_IN}")
-        device.says("systemctl", "daemon-reload")
+        device.says("cp", "-p", "/opt/gallery.key", SITE_KEY)
+        as_printed(device, "seal")
+        device.says("rm", SITE_KEY)
         device.says("systemctl", "restart", SERVICE)
         answering(PATIENCE, key=device.key)
         until(lambda: known(device) == ["eileen", "grace"], 10)
-        listed = device.says(
-            "systemd-run", "-q", "--pipe", "--wait", "-p", line, "/usr/local/bin/appliance", "people", "list"
-        )
+        listed = as_printed(device, "sealed")
         true("Grace Hopper" in listed, listed)
         true(device.says("find", "/var/lib/face-appliance", "-user", "root") == "", "something is root's")
-        device.says("rm", "-r", str(Path(DROP_IN).parent), f"{SITE_KEY}.sealed")
+        device.says("rm", "-r", DROP_INS, "/etc/face-appliance/gallery.cred")
         device.says("mv", "/opt/gallery.key", SITE_KEY)
         device.says("systemctl", "daemon-reload")
         device.says("systemctl", "restart", SERVICE)
@@ -642,6 +681,7 @@ def main() -> int:
         check_installation(device)
         check_answers(device)
         check_people(device)
+        check_pages(device)
         check_site_key(device)
         check_network(device, observer)
         check_mishaps(device)
