@@ -1,4 +1,4 @@
-"""The door's endpoints: a decision and its token, the key, and what was decided; and the README's own verifier."""
+"""The door's endpoints: a decision and its token, the key, and what was decided; and the verifier of docs/door.md."""
 
 import json
 import re
@@ -25,7 +25,7 @@ from appliance.vision.loading import Choice
 
 NONCE = "0123456789abcdef"
 
-README = Path(__file__).parent.parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "door.md"
 
 UTC_MS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -248,32 +248,34 @@ def test_while_models_load(choice: Choice, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def snippet() -> str:
-    """The README's verifier."""
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    """The verifier of docs/door.md."""
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     (found,) = [block for block in blocks if "face-decision" in block]
     return found
 
 
 @pytest.fixture
-def readme(snippet: str, client: Client) -> dict[str, Any]:
-    """The README's verifier, set up for this device."""
+def program_of_the_page(snippet: str, client: Client) -> dict[str, Any]:
+    """The verifier of docs/door.md, set up for this device."""
     key = client.get("/access/key").document
     program: dict[str, Any] = {}
-    exec(compile(snippet, "README.md", "exec"), program)
+    exec(compile(snippet, "door.md", "exec"), program)
     program.update(URL=f"http://127.0.0.1:{client.port}", API_KEY="none")
     program.update(DEVICE=key["device"], PUBLIC_KEY=key["public_key"])
     return program
 
 
-def test_the_readme_s_verifier(readme: dict[str, Any]) -> None:
-    assert readme["ask"]() == "hopper"
-    assert readme["ask"]("out") == "hopper"
+def test_the_verifier_of_the_page(program_of_the_page: dict[str, Any]) -> None:
+    assert program_of_the_page["ask"]() == "hopper"
+    assert program_of_the_page["ask"]("out") == "hopper"
 
 
-def test_the_readme_s_verifier_refuses_what_is_not_its_answer(client: Client, readme: dict[str, Any]) -> None:
-    nonce = "readme-nonce-0001"
+def test_the_verifier_of_the_page_refuses_what_is_not_its_answer(
+    client: Client, program_of_the_page: dict[str, Any]
+) -> None:
+    nonce = "page-nonce-00001"
     token = ask(client, nonce=nonce).document["token"]
-    checked, asked = readme["checked"], time.monotonic()
+    checked, asked = program_of_the_page["checked"], time.monotonic()
     assert checked(token, nonce, asked, "in") == "hopper"
     assert checked(token, "another-nonce-1", asked, "in") is None
     assert checked(token, nonce, asked, "out") is None

@@ -22,7 +22,7 @@ def texts(root):
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not ELSEWHERE.match(name)]
         for path in (Path(folder) / name for name in files):
-            if path.suffix in TEXTS:
+            if path.suffix in TEXTS and path.name != ".git":  # a file in a worktree
                 found[str(path.relative_to(root))] = path.read_text("utf-8").splitlines()
     return found
 

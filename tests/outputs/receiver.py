@@ -1,4 +1,4 @@
-"""A system that is posted to: a real server on a free port that answers as it is told, and verifies as the README does."""
+"""A system that is posted to: a real server on a free port that answers as it is told, and verifies as docs/door.md does."""
 
 import base64
 import hashlib
@@ -129,7 +129,7 @@ class Receiver:
 
 
 class Verifier:
-    """Takes what is signed, new and has not been there before: the receiver of the README."""
+    """Takes what is signed, new and has not been there before: the receiver of docs/door.md."""
 
     def __init__(self, secret: str) -> None:
         self._key, self._seen = base64.b64decode(secret.removeprefix("whsec_")), set()

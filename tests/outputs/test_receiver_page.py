@@ -1,4 +1,4 @@
-"""The receiver in the README, before a webhook of this device."""
+"""The receiver in docs/door.md, in front of a webhook of this device."""
 
 import http.server
 import re
@@ -12,14 +12,14 @@ from told import delivered, dropped, running, signed
 
 from appliance.outputs.webhook import Webhook
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "door.md"
 
 
 @pytest.fixture
 def port(capsys):
-    """Where the README's receiver listens."""
+    """Port of the receiver in docs/door.md."""
     (code,) = re.findall(
-        r"```python\n(import base64, hashlib, hmac, http\.server.*?)```", README.read_text("utf-8"), re.DOTALL
+        r"```python\n(import base64, hashlib, hmac, http\.server.*?)```", PAGE.read_text("utf-8"), re.DOTALL
     )
     names = {"__name__": "receiver"}
     exec(code.replace("whsec_…", SECRET), names)

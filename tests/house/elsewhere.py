@@ -1,0 +1,46 @@
+"""The commands of the pages that no test here runs, each with the place where it is run, or with the reason why it is not."""
+
+SYSTEM_TEST = "scripts/system_test runs it as printed, in a container, as root"
+INSTALLED = "scripts/system_test runs it with the wheels, versions and addresses of its container"
+THE_TESTS = "it is what runs these tests"
+SETS_UP = "makes an environment from the package registry; followed by hand in a fresh clone"
+DOWNLOADS = "downloads wheels from the package registry; scripts/system_test and scripts/arm_test begin with it"
+OWN = "needs something of the reader's: a key, a passphrase, a broker, labelled pictures"
+SYSTEM = "a command of the operating system, about a real device"
+
+ELSEWHERE = {
+    "scripts/serve": SETS_UP,
+    "scripts/test": THE_TESTS,
+    "scripts/install --download wheels aarch64 3.13": DOWNLOADS,
+    "scripts/evaluate verification DATA --report OUT": OWN,
+    "sudo scripts/install": INSTALLED,
+    "sudo scripts/install --from wheels": INSTALLED,
+    "sudo scripts/install --tls": INSTALLED,
+    "sudo scripts/install --uninstall": INSTALLED,
+    "curl -s -H 'Authorization: Bearer fa_…' http://face-appliance-50d31c.local:9297/version": INSTALLED,
+    "sudo systemctl restart face-appliance": SYSTEM_TEST,
+    "systemctl status face-appliance": SYSTEM_TEST,
+    "sudo systemctl restart face-appliance face-appliance-tls": SYSTEM_TEST,
+    "sudo ufw allow 9297/tcp": SYSTEM,
+    "sudo ufw allow 9443/tcp": SYSTEM,
+    "sudo ufw allow 5353/udp": SYSTEM,
+    "sudo systemd-creds encrypt --name=gallery-key /etc/face-appliance/gallery.key "
+    "/etc/face-appliance/gallery.cred": SYSTEM_TEST,
+    "sudo mkdir -p /etc/systemd/system/face-appliance.service.d": SYSTEM_TEST,
+    "printf '[Service]\\nLoadCredentialEncrypted=gallery-key:/etc/face-appliance/gallery.cred\\n' | "
+    "sudo tee /etc/systemd/system/face-appliance.service.d/gallery-key.conf": SYSTEM_TEST,
+    "sudo systemctl daemon-reload": SYSTEM_TEST,
+    "sudo systemd-run -q --pipe --wait -p LoadCredentialEncrypted=gallery-key:/etc/face-appliance/gallery.cred "
+    "/usr/local/bin/appliance people list": SYSTEM_TEST,
+    "sudo sh -c 'umask 077; echo \"whsec_$(openssl rand -base64 32)\" >/etc/face-appliance/webhook-secret'": SYSTEM_TEST,
+    "sudo sh -c 'umask 077; cat >/etc/face-appliance/mqtt-password'": OWN,
+    "mosquitto_sub -h broker.example -p 8883 --tls-use-os-certs -u NAME -P PASSWORD -V mqttv5 -v -t 'face-appliance/#'": OWN,
+    "sudo appliance people backup people.backup": OWN,
+    "sudo systemctl stop face-appliance": SYSTEM_TEST,
+    "sudo systemctl start face-appliance": SYSTEM_TEST,
+    "sudo sh -c 'umask 077; tar czf backup.tgz --exclude=gallery.key -C / etc/face-appliance "
+    "var/lib/face-appliance'": SYSTEM_TEST,
+    "git pull": OWN,
+    "ls /opt/face-appliance": INSTALLED,
+    "sudo ln -sfn VERSION /opt/face-appliance/current": INSTALLED,
+}
