@@ -7,37 +7,36 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.access_control import receipts
-from appliance.access_control.clock import Clock
-from appliance.access_control.enrolment import Enrolment
-from appliance.access_control.identification import Identifier
-from appliance.access_control.record import FOLDER, Record
-from appliance.access_control.register import Recognition, Register
-from appliance.access_control.situation import ClockState
-from appliance.api import enrol, identify, people
-from appliance.api.enrol import Enrol
-from appliance.api.identify import Identify
+from appliance.access import log as receipts
+from appliance.access.clock import Clock
+from appliance.access.enrol import Enrolment
+from appliance.access.identify import Identifier, Recognition, Register
+from appliance.access.log import FOLDER, Record
+from appliance.access.policy import ClockState
+from appliance.api import people
+from appliance.api.faces import Live
 from appliance.api.intake import Intake
-from appliance.api.live import Live
-from appliance.api.people import People
-from appliance.audit import log as audit
-from appliance.calibration.entries import CalibrationError
+from appliance.api.people import Enrol, Identify, People
+from appliance.calibration.points import CalibrationError
 from appliance.config import GallerySection
+from appliance.events import Broadcast, GalleryChanged
 from appliance.faults import Fault, ResultCode
 from appliance.gallery import retention
 from appliance.gallery.people import GalleryError
-from appliance.gallery.threshold import Point, Tail, tail_of
-from appliance.observation.events import Broadcast, GalleryChanged
+from appliance.gallery.search import Point, Tail, tail_of
+from appliance.state import audit_log as audit
 from appliance.vision.engine import EnginePool
 from appliance.vision.loading import Choice
-from appliance.vision.store import ModelFile, Role
+from appliance.vision.manifest import ModelFile, Role
 
 if TYPE_CHECKING:
     from appliance.gallery.gallery import Gallery
 
 log = logging.getLogger(__name__)
 
-RULES = frozenset({people.PEOPLE, people.PERSON, people.TEMPLATE, enrol.TEMPLATES, enrol.FROM_CAMERA, identify.PATH})
+RULES = frozenset(
+    {people.PEOPLE, people.PERSON, people.TEMPLATE, people.TEMPLATES, people.FROM_CAMERA, people.IDENTIFY}
+)
 """The paths that need a gallery."""
 
 TICK_SECONDS = 1.0
@@ -129,7 +128,7 @@ class Doorway:
             for person in due.people:
                 erasure = gallery.erase(person.id)
                 audit.info("person %s: erased, %s days after valid_until", erasure.reference, people_days)
-                receipts.entered(self._record, erasure)
+                receipts.enter_receipt(self._record, erasure)
             for person, number in due.templates:
                 gallery.forget(person.id, number)
                 audit.info("person %s: template %d erased, %s days old", person.reference, number, template_days)
@@ -144,11 +143,11 @@ class Doorway:
             log.warning("gallery: nothing is erased for its age before the clock is set by a time service")
 
     def _opened(self) -> "Gallery":
-        from appliance.gallery import site_key  # here, because they bring cryptography along
+        from appliance.gallery import vault  # here, because they bring cryptography along
         from appliance.gallery.gallery import FILE, Gallery
 
         database = self._folder / FILE
-        key = site_key.obtain(site_key.find(self._section.key_file), database)
+        key = vault.obtain_site_key(vault.find_site_key(self._section.key_file), database)
         return Gallery.open(
             database, key, keep_pictures=self._section.pictures, most_templates=self._section.most_templates
         )

@@ -6,28 +6,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.access_control import recall
-from appliance.access_control.clock import Clock
-from appliance.access_control.policy import Policy
-from appliance.access_control.recall import RecordError
-from appliance.access_control.record import FOLDER, Record
-from appliance.access_control.register import Recognition, Register
-from appliance.access_control.rules import Rules
-from appliance.access_control.situation import ClockState
+from appliance.access import log as recall
+from appliance.access.clock import Clock
+from appliance.access.identify import Recognition, Register
+from appliance.access.log import FOLDER, Record, RecordError
+from appliance.access.policy import ClockState, Policy, Rules
 from appliance.api import door
 from appliance.api.door import Door
 from appliance.camera.source import Ring
+from appliance.events import Broadcast, Decided
 from appliance.faults import Fault
 from appliance.gallery.people import GalleryError
-from appliance.observation.events import Broadcast, Decided
-from appliance.outputs.output import Problem
+from appliance.outputs.queue import Problem
 from appliance.vision.engine import EnginePool
 
 if TYPE_CHECKING:  # they bring cryptography along, which a device without a gallery need not have
-    from appliance.access_control.decider import Decider
-    from appliance.access_control.decision import Signed
-    from appliance.access_control.footage import Camera
-    from appliance.access_control.signing import Signer
+    from appliance.access.decide import Decider
+    from appliance.access.observe import Camera
+    from appliance.access.token import Signed, Signer
 
 log = logging.getLogger(__name__)
 
@@ -98,14 +94,14 @@ class Gatekeeper:
 
     def signer(self) -> "Signer":
         """The device's signature. Raises GalleryError without the gallery's key: a signing key is never made under another."""
-        from appliance.access_control import device_key
-        from appliance.gallery import site_key
+        from appliance.access import token
+        from appliance.gallery import vault
 
         self._register.gallery()
         with self._lock:
             if self._known_signer is None:
-                key = site_key.read(site_key.find(self._key_file))
-                self._known_signer = device_key.obtain(self._folder / device_key.FILE, key)
+                key = vault.read_site_key(vault.find_site_key(self._key_file))
+                self._known_signer = token.obtain_signing_key(self._folder / token.SIGNING_KEY_FILE, key)
             return self._known_signer
 
     def _signs(self) -> bool:
@@ -114,10 +110,10 @@ class Gatekeeper:
             self._register.gallery()
         except (GalleryError, Fault):
             return True
-        from appliance.access_control import device_key
+        from appliance.access import token
 
         try:
-            if (self._folder / device_key.FILE).exists():
+            if (self._folder / token.SIGNING_KEY_FILE).exists():
                 self.signer()
         except GalleryError as error:
             if not self._unsigned:
@@ -130,7 +126,7 @@ class Gatekeeper:
     def run(self) -> None:
         """Looks after the record until `stop`."""
         try:
-            if latest := recall.latest(self._folder / FOLDER):
+            if latest := recall.latest_time(self._folder / FOLDER):
                 self._clock.not_before(latest)
             self.record.note_change(RULES, {"digest": self._rules.digest()})
         except RecordError as error:
@@ -145,10 +141,8 @@ class Gatekeeper:
         self._stopping.set()
 
     def _made_decider(self) -> "Decider":
-        from appliance.access_control.circumstances import Circumstances
-        from appliance.access_control.decider import Decider
-        from appliance.access_control.footage import Footage, Genuine
-        from appliance.access_control.witness import Witness
+        from appliance.access.decide import Circumstances, Decider
+        from appliance.access.observe import Footage, Genuine, Witness
 
         camera = Genuine(self._camera, self._demonstration)
         witness = Witness(self._engines, Footage(camera, self._ring), liveness=self._liveness)

@@ -7,8 +7,8 @@ from typing import Any
 from appliance import __version__, machine, state
 from appliance.api import answers, intake
 from appliance.api.intake import Intake
-from appliance.calibration import file as calibration_file
-from appliance.calibration.file import CalibrationStore
+from appliance.calibration import points as calibration_file
+from appliance.calibration.points import CalibrationStore
 from appliance.config import Config
 from appliance.evaluation.asked import (
     CutFace,
@@ -21,7 +21,7 @@ from appliance.evaluation.asked import (
 )
 from appliance.face.types import DetectLimits
 from appliance.faults import Fault, ResultCode
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 from appliance.vision import loading
 from appliance.vision.engine import EnginePool
 from appliance.vision.runtime import RUNTIME, RUNTIME_VERSION

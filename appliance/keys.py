@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance import state
-from appliance.audit import log as audit
+from appliance.state import audit_log as audit
 
 FILE = "keys.json"
 

@@ -4,13 +4,17 @@ import asyncio
 import errno
 import logging
 import os
+import socket
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
 from typing import Literal, Self
 
+import ifaddr
 from zeroconf import (
     AddressResolver,
     DNSOutgoing,
@@ -24,7 +28,62 @@ from zeroconf import (
 )
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
-from appliance import network
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # compared with, never bound to
+
+_INTERFACES = Path("/sys/class/net")
+
+_CONNECTED = {"up", "unknown"}
+"""Operational states (RFC 2863) of an interface that carries packets; drivers that do not tell say "unknown"."""
+
+
+def reachable(bound: Iterable[str]) -> tuple[str, ...]:
+    """Where others on the LAN reach sockets bound to these addresses, 0.0.0.0 and :: among them: IPv4 first, in order.
+
+    Loopback, unplugged interfaces and addresses that are still being negotiated are left out. Raises OSError.
+    """
+    wanted = [_parsed(each) for each in bound]
+    found = {
+        address
+        for address in _present()
+        if any(address == each or (each.is_unspecified and each.version == address.version) for each in wanted)
+    }
+    return tuple(str(each) for each in sorted(found, key=lambda each: (each.version, int(each))))
+
+
+def _present() -> Iterator[IPv4Address | IPv6Address]:
+    for adapter in ifaddr.get_adapters():
+        if _connected(adapter.name):
+            for each in adapter.ips:
+                text, scope = (each.ip, 0) if isinstance(each.ip, str) else (each.ip[0], each.ip[2])
+                address = _parsed(text)
+                if not address.is_loopback and _usable(address, scope):
+                    yield address
+
+
+def _connected(interface: str) -> bool:
+    """Whether a cable is in, or a Wi-Fi joined; a label such as eth0:1 is an address of eth0."""
+    try:
+        state = (_INTERFACES / interface.partition(":")[0] / "operstate").read_text("ascii")
+    except OSError:
+        return True
+    return state.strip() in _CONNECTED
+
+
+def _usable(address: IPv4Address | IPv6Address, scope: int) -> bool:
+    """Whether a socket can have the address: not while IPv6 looks for duplicates of it, a second or two (RFC 4862)."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as attempt:
+        try:
+            attempt.bind((str(address), 0) if address.version == 4 else (str(address), 0, 0, scope))
+        except OSError:
+            return False
+    return True
+
+
+def _parsed(address: str) -> IPv4Address | IPv6Address:
+    """Without the interface that a link-local address may name."""
+    return ip_address(address.partition("%")[0])
+
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +149,7 @@ class Advertisement:
         trouble = ""
         while True:
             try:
-                addresses = network.reachable(self._bound)
+                addresses = reachable(self._bound)
                 if addresses:
                     await self._announce(addresses)
                     trouble = ""
@@ -120,7 +179,7 @@ class Advertisement:
             log.info(
                 'on the LAN as "%s": %s, port %d at %s', ours.get_name(), host[:-1], self._port, ", ".join(addresses)
             )
-            while network.reachable(self._bound) == addresses and not _taken(responder.zeroconf, ours):
+            while reachable(self._bound) == addresses and not _taken(responder.zeroconf, ours):
                 latest = self._facts()
                 if latest != facts:
                     facts, ours = latest, service(SERVICE, ours.name, latest)
@@ -203,7 +262,7 @@ def discover(seconds: float) -> list[Found]:
 
 
 async def _discover(seconds: float) -> list[Found]:
-    addresses = network.reachable(network.EVERYWHERE)
+    addresses = reachable(EVERYWHERE)
     if not addresses:
         raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
     async with AsyncZeroconf(interfaces=list(addresses)) as querier:

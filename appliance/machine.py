@@ -9,55 +9,43 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import appliance_models
 
-from appliance import __version__, audit, doorway, gatekeeper, identity, keys, memory, state
-from appliance.access_control.clock import Clock
-from appliance.access_control.rules import Rules
-from appliance.access_control.schedule import Schedule
-from appliance.access_control.situation import ClockState
-from appliance.api.access import Access
-from appliance.api.app import API_VERSION, FaceApi
-from appliance.api.attempts import Attempts
-from appliance.api.documented import Documented
-from appliance.api.features import Features
-from appliance.api.health import Health
+from appliance import __version__, doorway, gatekeeper, identity, keys, state, supervision
+from appliance.access.clock import Clock
+from appliance.access.policy import ClockState, Rules, Schedule
+from appliance.api.access import Access, Attempts
+from appliance.api.app import API_VERSION, FaceApi, Page, Restrictions
+from appliance.api.faces import Documented, Features, Live, NoCamera
 from appliance.api.intake import Intake
-from appliance.api.live import Live, NoCamera
-from appliance.api.metrics import Metrics
+from appliance.api.monitoring import Health, Metrics
 from appliance.api.origins import Origins
-from appliance.api.page import Page
-from appliance.api.pulse import Pulse
-from appliance.api.restrictions import Restrictions
 from appliance.api.server import FRONT_HOST, ExposedError, HttpServer
 from appliance.api.streams import Snapshots, Streams
-from appliance.calibration import file as calibration_file
-from appliance.calibration.entries import Kind
-from appliance.calibration.file import CalibrationStore
+from appliance.calibration import points as calibration_file
+from appliance.calibration.points import CalibrationStore, Kind
 from appliance.camera import picamera, v4l2
 from appliance.camera.condition import Inspector
 from appliance.camera.loop import CameraLoop, FirstThatOpens
-from appliance.camera.orientation import Orientation
 from appliance.camera.picamera import PiCamera
 from appliance.camera.replay import DEMONSTRATION, Replay
-from appliance.camera.source import FrameSource, Ring
+from appliance.camera.source import FrameSource, Orientation, Ring
 from appliance.camera.v4l2 import V4l2Camera
 from appliance.config import CameraSection, Config, ConfigError, DoorSection, EngineSection
 from appliance.doorway import Doorway
+from appliance.events import Broadcast
 from appliance.faults import Fault, ResultCode
-from appliance.gallery.threshold import Point
+from appliance.gallery.search import Point
 from appliance.gatekeeper import Gatekeeper
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 from appliance.keys import KeyStore
-from appliance.observation.events import Broadcast
 from appliance.observation.observer import Observer
-from appliance.outputs.output import Output
-from appliance.outputs.outputs import Outputs
-from appliance.supervision import ServiceManager, Supervisor, Watchdog
+from appliance.outputs.queue import Output, Outputs
+from appliance.supervision import Pulse, ServiceManager, Supervisor, Watchdog
 from appliance.vision import loading, selftest
 from appliance.vision.engine import EnginePool, FaceEngine
 from appliance.vision.liveness import SHIPPED_ODDS
 from appliance.vision.loading import Choice, Chosen
+from appliance.vision.manifest import SHIPPED, ModelError, ModelFile, ModelStore, Role, Thresholds
 from appliance.vision.runtime import RUNTIME, RUNTIME_VERSION
-from appliance.vision.store import SHIPPED, ModelError, ModelFile, ModelStore, Role, Thresholds
 
 if TYPE_CHECKING:
     from appliance.lan import Advertisement
@@ -105,7 +93,7 @@ class Machine:
         """Binds the socket. With `demonstrate`, bundled pictures stand in for a camera that is neither configured nor there.
         Raises OSError when the address cannot be had, ConfigError when others reach it and nobody has a key.
         """
-        memory.keep_small()
+        supervision.keep_small()
         self._supervisor = Supervisor()
         self._manager = ServiceManager()
         self._config = config
@@ -242,7 +230,7 @@ class Machine:
             log.info("the TLS front is expected at %s:%d", FRONT_HOST, self._http.front_port)
         if self._config.access.open:
             log.warning("access.open: nobody needs a key")
-        audit.configuration(self._state, self._config.model_dump(mode="json"))
+        state.audit_configuration(self._state, self._config.model_dump(mode="json"))
         announcing = self._lan and self._supervisor.start("lan", self._lan.run)
         self._supervisor.start("models", self._load)
         if self._camera:
@@ -319,7 +307,7 @@ class Machine:
         count = engine_count(section)
         others = (loading.build(choice, section.threads, thresholds=thresholds) for _ in range(count - 1))
         self._engines.fill([first, *others])
-        memory.give_back()
+        supervision.give_back()
         self._choice = choice  # last: from here on the device says that it is ready
         self._manager.ready()
         log.info("ready: %d engine(s) of %d thread(s)", count, section.threads)
@@ -427,8 +415,7 @@ def outputs(config: Config, device_id: str, health: Callable[[], Mapping[str, An
             most_waiting=webhook.waiting,
         )
     if mqtt.host is not None:
-        from appliance.outputs.mqtt import Broker
-        from appliance.outputs.publisher import Publisher
+        from appliance.outputs.mqtt import Broker, Publisher
 
         broker = Broker(mqtt.host, mqtt.port, mqtt.tls, mqtt.ca_file, mqtt.username)
         name = config.lan.name or f"Face Appliance {device_id[:6]}"

@@ -1,13 +1,15 @@
 """Where the device keeps what must outlive it, how that is written, and how a running device notices that it was."""
 
 import fcntl
+import json
+import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 NAME = "face-appliance"
 
@@ -132,3 +134,49 @@ def _sync(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+audit_log = logging.getLogger(__name__)
+
+CONFIGURATION = "configuration.json"
+"""The configuration of the last start."""
+
+Tables = Mapping[str, Mapping[str, Any]]
+"""Section -> key -> value, as JSON knows them."""
+
+
+def audit_configuration(folder: Path, tables: Tables) -> None:
+    """Tells what has changed since the last start, and keeps `tables` for the next one; a folder that cannot be written is a
+    warning.
+    """
+    path = folder / CONFIGURATION
+    before = _kept(path)
+    if before == tables:
+        return
+    for change in changes(tables if before is None else before, tables):
+        audit_log.info("configuration: %s", change)
+    try:
+        write_atomically(path, json.dumps(tables, indent=1).encode(), 0o600)
+    except OSError as error:
+        audit_log.warning("configuration: not kept for the next start: %s: %s", error.filename, error.strerror)
+
+
+def changes(before: Tables, after: Tables) -> Iterator[str]:
+    """A line a key, `camera.fps: 15 -> 30`; what is absent is null."""
+    for section in dict.fromkeys([*before, *after]):
+        old, new = before.get(section, {}), after.get(section, {})
+        for key in dict.fromkeys([*old, *new]):
+            if old.get(key) != new.get(key):
+                yield f"{section}.{key}: {json.dumps(old.get(key))} -> {json.dumps(new.get(key))}"
+
+
+def _kept(path: Path) -> Tables | None:
+    """What was kept at the last start; None when that cannot be known."""
+    try:
+        kept = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        audit_log.warning("configuration: that of the last start is not known: %s: %s", path, error)
+        return None
+    return kept if isinstance(kept, dict) and all(isinstance(table, dict) for table in kept.values()) else None

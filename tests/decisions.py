@@ -4,11 +4,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from appliance.access_control import token
-from appliance.access_control.chain import Entry
-from appliance.access_control.decision import LIFE, Decision
-from appliance.access_control.signing import Signer
-from appliance.access_control.situation import Direction
+from appliance.access import token
+from appliance.access.log import Entry
+from appliance.access.policy import Direction
+from appliance.access.token import LIFE, Decision, Signer
 
 SIGNER = Signer.of(bytes(range(32)))
 
@@ -34,7 +33,7 @@ GRANTED = Decision(
 
 def token_of(signer: Signer = SIGNER, **changes: Any) -> str:
     """The token of a granted decision, but for the changes."""
-    return token.write(replace(GRANTED, **changes), ENTRY, signer)
+    return token.write_token(replace(GRANTED, **changes), ENTRY, signer)
 
 
 class Clocks:

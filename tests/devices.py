@@ -17,21 +17,15 @@ import appliance_models
 from client import ELSEWHERE, HOST, Client, from_elsewhere
 from waitress.channel import HTTPChannel
 
-from appliance.access_control.clock import Clock
-from appliance.access_control.decision import Signed
-from appliance.access_control.rules import Rules
-from appliance.api.access import Access
-from appliance.api.app import FaceApi
-from appliance.api.attempts import Attempts
-from appliance.api.documented import Documented
-from appliance.api.features import Features
-from appliance.api.health import Health
+from appliance.access.clock import Clock
+from appliance.access.policy import Rules
+from appliance.access.token import Signed
+from appliance.api.access import Access, Attempts
+from appliance.api.app import FaceApi, Page, Restrictions
+from appliance.api.faces import Documented, Features, Live, NoCamera
 from appliance.api.intake import Intake
-from appliance.api.live import Live, NoCamera
-from appliance.api.metrics import Metrics
+from appliance.api.monitoring import Health, Metrics
 from appliance.api.origins import Origins
-from appliance.api.page import Page
-from appliance.api.restrictions import Restrictions
 from appliance.api.server import HttpServer
 from appliance.api.streams import Snapshots, Streams
 from appliance.camera.condition import Inspector
@@ -39,15 +33,15 @@ from appliance.camera.loop import CameraLoop
 from appliance.camera.source import FrameSource, Ring
 from appliance.config import GallerySection
 from appliance.doorway import Doorway
-from appliance.gallery.threshold import Point
+from appliance.events import Broadcast
+from appliance.gallery.search import Point
 from appliance.gatekeeper import Gatekeeper
 from appliance.keys import KeyStore
-from appliance.observation.events import Broadcast
 from appliance.observation.observer import Observer
 from appliance.vision import loading
 from appliance.vision.engine import EnginePool, FaceEngine
 from appliance.vision.loading import Choice
-from appliance.vision.store import ModelFile
+from appliance.vision.manifest import ModelFile
 
 MAX_BODY = 8 * 2**20
 DEVICE_ID = "d41d8cd98f00b204e9800998ecf8427e"

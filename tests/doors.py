@@ -14,19 +14,14 @@ import numpy as np
 from decisions import DEVICE
 from devices import pool, until
 
-from appliance.access_control.circumstances import Circumstances
-from appliance.access_control.clock import Clock
-from appliance.access_control.decider import Decider
-from appliance.access_control.decision import Decision, Signed
-from appliance.access_control.footage import Footage
-from appliance.access_control.identification import Identifier
-from appliance.access_control.policy import Policy
-from appliance.access_control.record import Record
-from appliance.access_control.rules import Rules
-from appliance.access_control.signing import Signer
-from appliance.access_control.situation import ClockState, Direction
-from appliance.access_control.verifier import Verifier
-from appliance.access_control.witness import Witness
+from appliance.access.clock import Clock
+from appliance.access.decide import Circumstances, Decider
+from appliance.access.identify import Identifier
+from appliance.access.log import Record
+from appliance.access.observe import Footage, Witness
+from appliance.access.policy import ClockState, Direction, Policy, Rules
+from appliance.access.token import Decision, Signed, Signer
+from appliance.access.verifier import Verifier
 from appliance.camera.condition import Inspector
 from appliance.camera.loop import CameraLoop
 from appliance.camera.source import CameraFrame, FrameSource, Ring
@@ -34,10 +29,10 @@ from appliance.config import GallerySection
 from appliance.face.types import DetectLimits, Pixels
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import GalleryError, Person, Source, new_reference
-from appliance.gallery.site_key import SiteKey
-from appliance.gallery.threshold import Point, tail_of
+from appliance.gallery.search import Point, tail_of
+from appliance.gallery.vault import SiteKey
 from appliance.vision.engine import FaceEngine
-from appliance.vision.store import ModelFile
+from appliance.vision.manifest import ModelFile
 
 WIDTH, HEIGHT = 1280, 720
 

@@ -5,11 +5,9 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 from hypothesis import strategies as st
 
-from appliance.access_control.rules import Rules
-from appliance.access_control.schedule import DAYS, Schedule
-from appliance.access_control.situation import ClockState, Direction, Passage, Sighting, Situation
-from appliance.gallery.matching import Outcome
+from appliance.access.policy import DAYS, ClockState, Direction, Passage, Rules, Schedule, Sighting, Situation
 from appliance.gallery.people import Person
+from appliance.gallery.search import Outcome
 
 NOW = datetime(2026, 11, 26, 8, 0, tzinfo=timezone(timedelta(hours=1)))
 """A Thursday."""

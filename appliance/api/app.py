@@ -1,34 +1,86 @@
 """The route table, and the door every request comes through and every answer leaves by."""
 
 import logging
+import mimetypes
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import bottle
 
 from appliance import __version__, stages
 from appliance.api import answers
-from appliance.api.access import ADMIN, ANY_KEY, ANYONE, LIVE, NAME, NO_NAME, RECOGNISE, Access
-from appliance.api.cookie import KeyCookie
-from appliance.api.documented import Documented
+from appliance.api.access import ADMIN, ANY_KEY, ANYONE, LIVE, NAME, NO_NAME, RECOGNISE, Access, KeyCookie
 from appliance.api.door import DECIDE, DECISIONS, KEY, Door
-from appliance.api.enrol import FROM_CAMERA, TEMPLATES, Enrol
-from appliance.api.features import Features
-from appliance.api.health import Health
-from appliance.api.identify import PATH as IDENTIFY
-from appliance.api.identify import Identify
-from appliance.api.live import Live
-from appliance.api.metrics import Metrics
+from appliance.api.faces import Documented, Features, Live
+from appliance.api.monitoring import Health, Metrics
 from appliance.api.origins import ALLOWED, Origins
-from appliance.api.page import Page
-from appliance.api.people import PEOPLE, PERSON, TEMPLATE, People
-from appliance.api.restrictions import Restrictions
+from appliance.api.people import FROM_CAMERA, IDENTIFY, PEOPLE, PERSON, TEMPLATE, TEMPLATES, Enrol, Identify, People
 from appliance.api.streams import Streams
 from appliance.faults import Fault, ResultCode
 from appliance.keys import Scope
+
+WEB = Path(__file__).parent / "web"
+
+PAGES = {"index.html": "/", "door.html": "/door"}
+"""Where the live page is, and the one of people and the door."""
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Content-Security-Policy: nothing from elsewhere, nothing inline."""
+
+
+class Page:
+    """The files of both pages."""
+
+    def __init__(self) -> None:
+        self._files = {each.name: each.read_bytes() for each in sorted(WEB.iterdir())}
+
+    def routes(self) -> list[tuple[str, Callable[[], bottle.HTTPResponse]]]:
+        """Every path that a page is made of, and its handler: `GET /`, `GET /door`, and each script and style by its name."""
+        return [(PAGES.get(name, f"/{name}"), partial(self._file, name)) for name in self._files]
+
+    def _file(self, name: str) -> bottle.HTTPResponse:
+        headers = {
+            "Content-Type": f"{mimetypes.guess_type(name)[0]}; charset=utf-8",
+            "Cache-Control": "no-cache",
+            "Content-Security-Policy": POLICY,
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+        }
+        return bottle.HTTPResponse(self._files[name], 200, headers)
+
+
+RECOGNISING = {
+    *("/faces", "/alignedfaces", "/similarity", "/liveness/multiframe"),
+    *("/compare", "/feature/floats", "/facefeatures", "/identify", "/access/decide"),
+}
+"""What expires; health, metrics and the page that shows them go on, and so does the care of the people who are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restrictions:
+    """Of paths, whoever asks."""
+
+    paths: Collection[str]
+    expires: date | None
+    today: Callable[[], date] = date.today
+
+    def check(self, path: str) -> None:
+        """Raises Fault INF-26 after the expiry date, INF-25 on a path that is switched off."""
+        if path in RECOGNISING and self.expires is not None and self.today() > self.expires:
+            raise Fault(ResultCode.EXPIRED, f"since {self.expires}")
+        if path in self.paths:
+            raise Fault(ResultCode.RESTRICTED, f"{path} is switched off")
+
 
 log = logging.getLogger(__name__)
 

@@ -11,22 +11,19 @@ import bottle
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from appliance.access_control import recall
-from appliance.access_control.chain import Entry
-from appliance.access_control.decision import ENTRY
-from appliance.access_control.recall import RecordError
-from appliance.access_control.register import Register
-from appliance.access_control.ruling import Reason
-from appliance.access_control.situation import Direction
-from appliance.api import answers, intake, person_body
-from appliance.api.gallery_troubles import refusing
+from appliance.access import log
+from appliance.access.identify import Register
+from appliance.access.log import Entry, RecordError
+from appliance.access.policy import Direction, Reason
+from appliance.access.token import ENTRY
+from appliance.api import answers, intake
+from appliance.api.answers import refusing
 from appliance.faults import Fault, Refusal, ResultCode
 from appliance.gallery.people import GalleryError
 
 if TYPE_CHECKING:  # they bring cryptography along, which a device without a gallery need not have
-    from appliance.access_control.decider import Decider
-    from appliance.access_control.decision import Signed
-    from appliance.access_control.signing import Signer
+    from appliance.access.decide import Decider
+    from appliance.access.token import Signed, Signer
 
 DECIDE, KEY, DECISIONS = "/access/decide", "/access/key", "/access/decisions"
 """Their paths."""
@@ -67,7 +64,7 @@ class Door:
 
     def decide(self) -> bottle.HTTPResponse:
         """`POST /access/decide`"""
-        asked = person_body.read(bottle.request.environ["wsgi.input"].read(), Asked)
+        asked = intake.read_person(bottle.request.environ["wsgi.input"].read(), Asked)
         with refusing():
             signed = self.decider().decide(asked.nonce, asked.direction)
         return answers.answer({"decision": _decision(signed), "token": signed.token}, headers=NO_STORE)
@@ -83,7 +80,7 @@ class Door:
         """`GET /access/decisions`: the newest first."""
         count = intake.number(bottle.request.query, "count", SHOWN, MOST_SHOWN)
         try:
-            found = recall.newest(self.record, count, ENTRY)
+            found = log.newest_entries(self.record, count, ENTRY)
         except RecordError as error:
             text = "The record of decisions cannot be read: see the log."
             raise Refusal(ResultCode.NOT_READY, "record_unavailable", text, status=503) from error

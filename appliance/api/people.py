@@ -1,28 +1,27 @@
 """Who is known: added, shown, changed and erased."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
 import bottle
 
-from appliance.access_control import receipts
-from appliance.access_control.record import Record
-from appliance.access_control.register import Register
-from appliance.api import answers, person_body
+from appliance.access import enrol, log
+from appliance.access.enrol import Asked, Enrolled, Enrolment
+from appliance.access.identify import Recognition, Register
+from appliance.access.log import Record
+from appliance.api import answers, intake
 from appliance.api.access import NAME
-from appliance.api.gallery_troubles import refusing
-from appliance.api.person_body import NewPerson, Words
-from appliance.audit import log as audit
-from appliance.gallery.people import (
-    Known,
-    NoSuchTemplateError,
-    Person,
-    Template,
-    new_reference,
-)
+from appliance.api.answers import refusing
+from appliance.api.faces import PATIENCE_SECONDS, Live
+from appliance.api.intake import Intake, NewPerson, Words
+from appliance.camera.source import CameraFrame
+from appliance.faults import Refusal, ResultCode
+from appliance.gallery.people import Known, NoSuchTemplateError, Person, Source, Template, new_reference
+from appliance.state import audit_log as audit
+from appliance.vision.engine import EnginePool, Portrait
 
 PEOPLE, PERSON = "/people", "/people/<identity>"
 TEMPLATE = f"{PERSON}/templates/<number>"
@@ -55,7 +54,7 @@ class People:
 
     def add(self) -> bottle.HTTPResponse:
         """`POST /people`"""
-        words = person_body.read(_body(), NewPerson)
+        words = intake.read_person(_body(), NewPerson)
         with refusing():
             known = self.register.gallery().add(_person(words.id, words))
         self._told(known.person, "added")
@@ -68,7 +67,7 @@ class People:
 
     def change(self, identity: str) -> bottle.HTTPResponse:
         """`PUT /people/<identity>`"""
-        words = person_body.read(_body(), Words)
+        words = intake.read_person(_body(), Words)
         with refusing():
             gallery = self.register.gallery()
             gallery.person(identity)  # an id that nobody has is unknown, however it is spelt
@@ -83,7 +82,7 @@ class People:
             known = gallery.person(identity)
             erasure = gallery.erase(identity)
         self._told(known.person, "erased")
-        return self._answer({"receipt": receipts.receipt(erasure, receipts.entered(self.record, erasure))})
+        return self._answer({"receipt": log.receipt(erasure, log.enter_receipt(self.record, erasure))})
 
     def forget(self, identity: str, number: str) -> bottle.HTTPResponse:
         """`DELETE /people/<identity>/templates/<number>`"""
@@ -156,3 +155,131 @@ def _body() -> bytes:
 
 def _day(day: date | None) -> str | None:
     return day.isoformat() if day else None
+
+
+TEMPLATES = f"{PERSON}/templates"
+FROM_CAMERA = f"{TEMPLATES}/camera"
+
+
+@dataclass(frozen=True, slots=True)
+class Enrol:
+    """One method an endpoint; each takes bottle's current request and returns the answer or raises a Fault."""
+
+    register: Register
+    enrolment: Enrolment
+    engines: EnginePool
+    intake: Intake
+    live: Live
+    least_quality: float
+    alive: bool
+    """Whoever is enrolled by the camera must be alive, by four frames."""
+
+    def from_photograph(self, identity: str) -> bottle.HTTPResponse:
+        """`POST /people/<identity>/templates`"""
+        self._known(identity)
+        picture = self.intake.picture(self.intake.body(bottle.request.environ))
+        with self.engines.lease() as engine:
+            portrait = enrol.from_photograph(engine, picture, self.least_quality)
+        return self._enrol(identity, portrait, Source.PHOTO)
+
+    def from_camera(self, identity: str) -> bottle.HTTPResponse:
+        """`POST /people/<identity>/templates/camera`"""
+        asked = _asked(bottle.request.query.get("pose", Asked.FRONT.value))
+        self._known(identity)
+        self._frames(PATIENCE_SECONDS)  # a camera that has just started; these may be old when an engine is free
+        with self.engines.lease() as engine:
+            portrait = enrol.from_camera(engine, self._frames(0), asked, self.least_quality)
+        return self._enrol(identity, portrait, Source.CAMERA)
+
+    def _frames(self, patience: float) -> list[CameraFrame]:
+        return self.live.spaced(patience) if self.alive else [self.live.newest()]
+
+    def _known(self, identity: str) -> None:
+        """That there is this person, and a gallery to enrol them in, before anybody is asked to hold still."""
+        with refusing():
+            self.register.recognition().gallery.person(identity)
+
+    def _enrol(self, identity: str, portrait: Portrait, source: Source) -> bottle.HTTPResponse:
+        query = bottle.request.query
+        with refusing():
+            recognition = self.register.recognition()
+            enrolled = self.enrolment.enrol(
+                recognition,
+                identity,
+                portrait,
+                source,
+                allow_duplicate=query.get("allow_duplicate") == "1",
+                allow_mismatch=query.get("allow_mismatch") == "1",
+            )
+        note(enrolled.person, f"template {enrolled.template.number} enrolled ({source})")
+        self.register.tell()
+        return _answer(enrolled, portrait, recognition.model)
+
+
+def _answer(enrolled: Enrolled, portrait: Portrait, model: str) -> bottle.HTTPResponse:
+    body = {
+        "template": template_record(enrolled.template, model),
+        "quality": answers.quality(portrait.quality),
+        "warnings": [{"kind": warning.kind, "person": warning.person.id} for warning in enrolled.warnings],
+    }
+    return answers.answer(body, headers={"Cache-Control": "no-store"})
+
+
+def _asked(pose: str) -> Asked:
+    try:
+        return Asked(pose)
+    except ValueError:
+        poses = ", ".join(each.value for each in Asked)
+        raise Refusal(ResultCode.INVALID_QUERY, "invalid_pose", f"pose: one of {poses}") from None
+
+
+IDENTIFY = "/identify"
+
+
+@dataclass(frozen=True, slots=True)
+class Identify:
+    """One method an endpoint; each takes bottle's current request and returns the answer or raises a Fault."""
+
+    register: Register
+    engines: EnginePool
+    intake: Intake
+    live: Live
+
+    def photograph(self) -> bottle.HTTPResponse:
+        """`POST /identify`"""
+        limits = intake.detect_limits(bottle.request.query)
+        recognition = self._recognition()
+        picture = self.intake.picture(self.intake.body(bottle.request.environ))
+        with self.engines.lease() as engine:
+            portraits = engine.portray(picture, engine.detect(picture, limits))
+        return answers.answer(_faces(recognition, portraits), headers={"Cache-Control": "no-store"})
+
+    def camera(self) -> bottle.HTTPResponse:
+        """`GET /identify`"""
+        limits = intake.detect_limits(bottle.request.query)
+        recognition = self._recognition()
+        with self.engines.lease() as engine:
+            frame = self.live.newest()
+            portraits = engine.portray(frame, engine.detect(frame, limits))
+        return self.live.answer(_faces(recognition, portraits), frame)
+
+    def _recognition(self) -> Recognition:
+        with refusing():
+            return self.register.recognition()
+
+
+def _faces(recognition: Recognition, portraits: Sequence[Portrait]) -> dict[str, Any]:
+    return {"count": len(portraits), "faces": [_face(recognition, portrait) for portrait in portraits]}
+
+
+def _face(recognition: Recognition, portrait: Portrait) -> dict[str, Any]:
+    found = recognition.identifier.identify(portrait.embedding)
+    person = found.person
+    return {
+        "box": answers.box(portrait.face.detection.box.squared()),
+        "pose": answers.pose(portrait.face.pose),
+        "quality": answers.quality(portrait.quality),
+        "result": found.outcome.value,
+        "person": {"id": person.id, "name": person.name, "groups": list(person.groups)} if person else None,
+        "similarity": found.similarity,
+    }

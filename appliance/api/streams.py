@@ -12,21 +12,12 @@ import bottle
 
 from appliance.api import answers
 from appliance.api.access import ADMITTED
-from appliance.api.health import Health
-from appliance.api.live import Camera
+from appliance.api.faces import Camera
+from appliance.api.monitoring import Health
 from appliance.camera.source import CameraError, Ring
+from appliance.events import Appeared, Broadcast, Decided, Event, FacesSeen, GalleryChanged, Left, LivenessJudged
 from appliance.faults import Fault, ResultCode
-from appliance.imaging.encode import jpeg
-from appliance.observation.events import (
-    Appeared,
-    Broadcast,
-    Decided,
-    Event,
-    FacesSeen,
-    GalleryChanged,
-    Left,
-    LivenessJudged,
-)
+from appliance.imaging.codec import jpeg
 
 STUCK_SECONDS = 10.0
 """Who has not taken what was sent for so long is gone."""

@@ -2,6 +2,7 @@
 
 import fcntl
 import logging
+import re
 import secrets
 import socket
 import sys
@@ -9,6 +10,7 @@ import termios
 import threading
 import time
 from io import BytesIO
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from waitress.adjustments import Adjustments
@@ -18,9 +20,31 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error, RequestEntityTooLarge
 
-from appliance.api import answers, proxy
+from appliance.api import answers
 from appliance.api.app import own_headers, shown
 from appliance.faults import Fault, ResultCode
+
+LONGEST = 107
+"""Bytes of a line with its CRLF."""
+
+FAMILIES: dict[bytes, type[IPv4Address | IPv6Address]] = {b"TCP4": IPv4Address, b"TCP6": IPv6Address}
+
+_LINE = re.compile(rb"PROXY (TCP[46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) (0|[1-9][0-9]{0,4}) (0|[1-9][0-9]{0,4})")
+
+
+def client_of(line: bytes) -> tuple[str, int] | None:
+    """Address and port of the client, of a line without its CRLF; None when it is anything else, `PROXY UNKNOWN` too."""
+    found = _LINE.fullmatch(line)
+    if found is None:
+        return None
+    family = FAMILIES[found[1]]
+    try:
+        client, _ = family(found[2].decode()), family(found[3].decode())
+    except ValueError:
+        return None
+    ports = [int(port) for port in found.group(4, 5)]
+    return (str(client), ports[0]) if max(ports) <= 65_535 else None
+
 
 log = logging.getLogger(__name__)
 
@@ -251,11 +275,11 @@ class FrontChannel(Channel):
             return bool(super().received(data))
         self._preface += data
         line, end, rest = self._preface.partition(b"\r\n")
-        client = proxy.client_of(line) if end else None
+        client = client_of(line) if end else None
         if client is not None:
             self.addr, self._preface = client, None
             return bool(super().received(rest))
-        if end or len(self._preface) >= proxy.LONGEST:
+        if end or len(self._preface) >= LONGEST:
             log.info("a connection to the front port does not begin with a PROXY line")
             self.will_close = True
         return False

@@ -12,15 +12,15 @@ from PIL import Image
 from appliance.benchmark.material import Material
 from appliance.face.types import DetectLimits, Pixels
 from appliance.imaging.archive import four_pictures
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 from appliance.vision.detector import Detector
 from appliance.vision.embedder import Embedder
 from appliance.vision.engine import Aligner, FaceEngine
 from appliance.vision.landmarks import Landmarks
 from appliance.vision.liveness import LivenessCheck
-from appliance.vision.occlusion import OcclusionCheck
+from appliance.vision.manifest import ModelFile, ModelStore, Role
+from appliance.vision.quality import OcclusionCheck
 from appliance.vision.runtime import Floats, Network, Runs
-from appliance.vision.store import ModelFile, ModelStore, Role
 
 THREADS = 1
 """Threads of a model, as the device's default."""

@@ -16,7 +16,7 @@ from appliance.camera.replay import DEMONSTRATION
 from appliance.config import EngineSection
 from appliance.evaluation.device import Device
 from appliance.evaluation.own_device import own_device
-from appliance.vision.store import ModelStore
+from appliance.vision.manifest import ModelStore
 
 PORTRAIT = appliance_models.FOLDER / "portrait.jpg"
 OTHER_PORTRAIT = DEMONSTRATION / "grace_hopper.jpg"

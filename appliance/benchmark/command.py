@@ -25,7 +25,7 @@ from appliance.config import EngineSection
 from appliance.evaluation.asked import UnexpectedAnswerError
 from appliance.evaluation.own_device import DeviceFailedError
 from appliance.evaluation.report import Finding, print_table
-from appliance.vision.store import ModelError
+from appliance.vision.manifest import ModelError
 
 EXTRA = ("jinja2", "matplotlib")
 """What `--report` needs beyond the program: the extra `report`."""

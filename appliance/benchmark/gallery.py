@@ -14,8 +14,7 @@ from rich.progress import track
 from appliance.benchmark.bench import Bench
 from appliance.benchmark.figures import Measured
 from appliance.evaluation.report import Finding
-from appliance.gallery.columns import DIMENSIONS
-from appliance.gallery.matching import Index
+from appliance.gallery.search import DIMENSIONS, Index
 
 MOST_MILLISECONDS = 10.0
 """For a search of as many templates as a device is meant for."""

@@ -12,7 +12,7 @@ from appliance.benchmark.bench import Bench
 from appliance.benchmark.figures import Measured, percentile
 from appliance.evaluation.report import Finding
 from appliance.stages import recording
-from appliance.vision.store import Role
+from appliance.vision.manifest import Role
 
 STAGES = {
     "decode": None,

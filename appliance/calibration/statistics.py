@@ -4,20 +4,197 @@
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil, floor
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, model_validator
 
-from appliance.calibration.bounds import Pairs, genuine_bounds, impostor_bounds
-from appliance.calibration.choice import fewest_pairs
-from appliance.calibration.entries import CalibrationError, Measured, Sha256
-from appliance.evaluation.measures import Reals
+from appliance.calibration.points import CalibrationError, Measured, Sha256
+from appliance.evaluation.measures import RULE_OF_THREE, Rate, Reals
+
+Indices = npt.NDArray[np.int64]
+
+REPLICATES = 1000
+"""Draws of people: the usual number for a percentile interval (Efron, Tibshirani 1993, section 13)."""
+
+PERCENTILES = (2.5, 97.5)
+"""The middle 95 %."""
+
+SEED = 19795
+"""The draws are the same each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Scored comparisons (N), and who is compared: the numbers of the first and of the second person, 0..`people` - 1.
+
+    `pictures` (people) says how many pictures each has. Impostor pairs are of two people, genuine pairs of one.
+    """
+
+    scores: Reals
+    first: Indices
+    second: Indices
+    pictures: Indices
+
+    @property
+    def people(self) -> int:
+        return int(self.pictures.size)
+
+
+def compared(embeddings: npt.NDArray[np.float32], person: Indices) -> tuple[Pairs, Pairs]:
+    """All pairs of pictures: those of different people, and those of one. `embeddings` is N x D of unit length, scores are
+    cosines; `person` (N) has the number of each picture's person, 0, 1, 2, …
+    """
+    a, b = np.triu_indices(len(person), k=1)
+    cosines = (embeddings @ embeddings.T)[a, b].astype(np.float64)
+    first, second = person[a], person[b]
+    one = first == second
+    pictures = np.bincount(person)
+    return (
+        Pairs(cosines[~one], first[~one], second[~one], pictures),
+        Pairs(cosines[one], first[one], second[one], pictures),
+    )
+
+
+def impostor_bounds(pairs: Pairs, thresholds: Reals) -> list[Measured]:
+    """The false match rate at each threshold, with its bounds."""
+
+    def total(drawn: Indices) -> float:
+        """How many pairs of different people there are; two draws of one person are no impostors."""
+        pictures = (drawn * pairs.pictures).astype(np.float64)
+        return float(pictures.sum() ** 2 - (pictures**2).sum()) / 2
+
+    return _bounds(pairs, thresholds, lambda drawn, first, second: drawn[first] * drawn[second], total)
+
+
+def genuine_bounds(pairs: Pairs, thresholds: Reals) -> list[Measured]:
+    """The true match rate at each threshold, with its bounds."""
+    each = pairs.pictures * (pairs.pictures - 1) / 2
+    return _bounds(pairs, thresholds, lambda drawn, first, _: drawn[first], lambda drawn: float((drawn * each).sum()))
+
+
+def _bounds(
+    pairs: Pairs,
+    thresholds: Reals,
+    times: Callable[[Indices, Indices, Indices], Indices],
+    total: Callable[[Indices], float],
+) -> list[Measured]:
+    """`times` says how often each pair (first, second) occurs when each person is drawn so often; `total`, how many do."""
+    order = np.argsort(-pairs.scores)
+    counts = np.searchsorted(-pairs.scores[order], -thresholds, side="right")
+    reaching = order[: int(counts.max(initial=0))]
+    first, second = pairs.first[reaching], pairs.second[reaching]
+    replicates = []
+    for drawn in _draws(pairs.people):
+        if trials := total(drawn):
+            accepted = np.concatenate([[0], np.cumsum(times(drawn, first, second))])
+            replicates.append(accepted[counts] / trials)
+    lower, upper = np.percentile(replicates, PERCENTILES, axis=0)
+    return [
+        measured(Rate(int(count), pairs.scores.size), float(low), float(high))
+        for count, low, high in zip(counts, lower, upper, strict=True)
+    ]
+
+
+def measured(rate: Rate, lower: float = 1.0, upper: float = 0.0) -> Measured:
+    """A rate with bounds that are never narrower than those of independent trials (Wilson; the rule of three when none or
+    all happened).
+    """
+    low, high = rate.bounds
+    return Measured(count=rate.count, total=rate.total, lower=min(low, lower), upper=max(high, upper))
+
+
+def _draws(people: int) -> Iterator[Indices]:
+    """How often each person is drawn, in each replicate."""
+    random = np.random.default_rng(SEED)
+    for _ in range(REPLICATES):
+        yield np.bincount(random.integers(people, size=people), minlength=people)
+
+
+FEWEST_SEQUENCES = 20
+"""Of real people: with fewer, 5 % of them is less than one."""
+
+BEFORE_LOWERING = frozenset({"print", "replay"})
+"""Species of attack of which FEWEST_SEQUENCES must have been tried here before the threshold goes below the shipped one."""
+
+LOWEST, HIGHEST = -8.0, 8.0
+"""Where the liveness network's log odds end."""
+
+
+def fewest_pairs(fmr: float) -> int:
+    """How many pairs can bear out a false match rate: none of them may match (rule of three)."""
+    return ceil(RULE_OF_THREE / fmr)
+
+
+def cosine(impostors: Reals, fmr: float) -> float:
+    """The least cosine at which at most the share `fmr` of impostor pairs (N cosines) is accepted, midway between the pairs
+    on either side of it. Raises CalibrationError when even identical faces would have to be refused.
+    """
+    ordered = np.sort(impostors)[::-1]
+    refused = float(ordered[allowed(fmr, ordered.size)])
+    if refused >= np.nextafter(1.0, 0.0):
+        raise CalibrationError("photos of different people are identical: is one person in two folders?")
+    accepted = ordered[ordered > refused]
+    above = float(accepted[-1]) if accepted.size else 1.0
+    return min(max((refused + above) / 2, float(np.nextafter(refused, 1.0))), float(np.nextafter(1.0, 0.0)))
+
+
+def allowed(share: float, total: int) -> int:
+    """How many of `total` may err when the share may; less than all, and a whole number that rounding has missed counts."""
+    return min(floor(share * total + 1e-9), total - 1)
+
+
+def lowest_odds(attacks: Mapping[str, Reals], apcer: float) -> float:
+    """The least log odds at which no species (N log odds each) is accepted in more than the share `apcer`. What lies below
+    LOWEST was refused for another reason than its odds, and counts as LOWEST.
+    """
+    refused = [float(np.sort(odds)[::-1][allowed(apcer, odds.size)].clip(LOWEST)) for odds in attacks.values()]
+    return float(np.nextafter(max(refused, default=LOWEST), np.inf))
+
+
+def highest_odds(real: Reals, bpcer: float) -> float:
+    """The greatest log odds at which at most the share `bpcer` of real people's sequences (N log odds) is refused."""
+    return float(np.sort(real)[allowed(bpcer, real.size)])
+
+
+def odds(
+    real: Reals,
+    shipped: Mapping[str, Reals],
+    tried: Mapping[str, Reals],
+    bpcer: float,
+    apcer: float,
+    point: float = 0.0,
+) -> float:
+    """The log odds from which somebody is taken for alive.
+
+    Every species keeps its APCER, as it was `tried` here and as it was `shipped`. Where that leaves room below what
+    keeps the BPCER, the threshold lies midway when attacks were tried; otherwise as near as can be to the shipped `point`,
+    because the highest that keeps the BPCER of a few people turns more of others away. It is below that point only
+    when it is `lowerable`: a door that turns people away is less of a harm than one that nobody has attacked yet.
+    Raises CalibrationError with too few sequences of real people.
+    """
+    if real.size < FEWEST_SEQUENCES:
+        raise CalibrationError(
+            f"{real.size} sequences of real people, {FEWEST_SEQUENCES} are needed: "
+            "`appliance calibrate liveness` with people before the camera"
+        )
+    low, high = max(lowest_odds(each, apcer) for each in (shipped, tried)), highest_odds(real, bpcer)
+    wished = (low + high) / 2 if tried else point
+    least = low if lowerable(tried) else max(low, point)
+    return float(np.clip(max(least, min(wished, high)), LOWEST, HIGHEST))
+
+
+def lowerable(tried: Mapping[str, Reals]) -> bool:
+    """Whether enough attacks were tried here, of each of BEFORE_LOWERING."""
+    return {name for name, odds in tried.items() if odds.size >= FEWEST_SEQUENCES} >= BEFORE_LOWERING
+
 
 T = TypeVar("T")
 

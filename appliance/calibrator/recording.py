@@ -8,15 +8,15 @@ from pathlib import Path
 from appliance import machine
 from appliance.calibration import statistics
 from appliance.calibration.statistics import Attacks
-from appliance.calibrator.similarity import SimilarityCalibrator
+from appliance.cli.calibrate import SimilarityCalibrator
 from appliance.config import Config
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.archive import FRAMES
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 from appliance.vision import loading
 from appliance.vision.engine import FaceEngine
 from appliance.vision.liveness import LEAST_ODDS
-from appliance.vision.store import ModelFile, ModelStore, Role
+from appliance.vision.manifest import ModelFile, ModelStore, Role
 
 MAX_PIXELS = 40_000_000
 """As the service's default."""

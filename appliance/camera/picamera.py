@@ -8,8 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from appliance.camera.orientation import Orientation
-from appliance.camera.source import CameraError, CameraFrame, NoCameraError, taken
+from appliance.camera.source import CameraError, CameraFrame, NoCameraError, Orientation, taken
 from appliance.face.types import Pixels
 
 SMALL_WIDTH = 640

@@ -9,8 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from appliance.camera.orientation import Orientation, rgb
-from appliance.camera.source import CameraError, CameraFrame, NoCameraError
+from appliance.camera.source import CameraError, CameraFrame, NoCameraError, Orientation, rgb
 from appliance.face.types import Pixels
 
 log = logging.getLogger(__name__)

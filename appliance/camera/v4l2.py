@@ -8,8 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from appliance.camera.orientation import Orientation, rgb
-from appliance.camera.source import CameraError, CameraFrame, NoCameraError, taken
+from appliance.camera.source import CameraError, CameraFrame, NoCameraError, Orientation, rgb, taken
 from appliance.face.types import Pixels
 
 QUERYCAP = 0x80685600

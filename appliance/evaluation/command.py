@@ -16,7 +16,7 @@ from typing import Any
 import appliance_models
 from rich.console import Console
 
-from appliance.calibration.entries import CalibrationError
+from appliance.calibration.points import CalibrationError
 from appliance.evaluation import detection, identification, pose, robustness, verification
 from appliance.evaluation.asked import Asked, UnexpectedAnswerError, UnscoredError
 from appliance.evaluation.device import Device

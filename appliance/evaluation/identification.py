@@ -18,7 +18,7 @@ from appliance.evaluation.people import read_people
 from appliance.evaluation.pictures import size
 from appliance.evaluation.report import Finding, percentage
 from appliance.evaluation.searches import Draw, Picture, Setting, draws, most
-from appliance.gallery.threshold import Point, tail_of
+from appliance.gallery.search import Point, tail_of
 
 QUESTION = "identification"
 

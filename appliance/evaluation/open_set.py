@@ -8,7 +8,7 @@ from pathlib import Path
 from appliance.evaluation.measures import Rate
 from appliance.evaluation.report import Finding
 from appliance.evaluation.searches import Draw, Picture, Search, Setting
-from appliance.gallery.matching import Outcome
+from appliance.gallery.search import Outcome
 
 LEAST_RANK_1, MOST_MISSED = 97.0, 12.0
 """Percent, of people enrolled with one picture each (98.5 and 7.0 were measured with 500: models/CARDS.md)."""

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance.evaluation.measures import Reals
-from appliance.gallery.matching import Candidate, Index, Outcome, identify
-from appliance.gallery.threshold import Point, Tail, threshold
+from appliance.gallery.search import Candidate, Index, Outcome, Point, Tail, identify, threshold
 
 RANKS = 10
 """Places among which the right person is looked for."""

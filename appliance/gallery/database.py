@@ -1,5 +1,6 @@
 """The gallery's database: SQLite, as durable and as forgetful as it can be made."""
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -8,15 +9,187 @@ from pathlib import Path
 from typing import Any, Self
 
 from appliance import state
-from appliance.gallery import storage_errors
-from appliance.gallery.people import GalleryUnavailableError, ReadOnlyError, StorageFullError
-from appliance.gallery.schema import migrate
-from appliance.gallery.storage_errors import translated
+from appliance.gallery.people import (
+    GalleryDamagedError,
+    GalleryError,
+    GalleryUnavailableError,
+    ReadOnlyError,
+    StorageFullError,
+)
+
+MIGRATIONS = (
+    """
+    CREATE TABLE facts (name TEXT PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE people (number INTEGER PRIMARY KEY AUTOINCREMENT, tag BLOB NOT NULL UNIQUE, sealed BLOB NOT NULL);
+    CREATE TABLE templates (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        person INTEGER NOT NULL REFERENCES people (number) ON DELETE CASCADE,
+        sealed BLOB NOT NULL
+    );
+    CREATE INDEX templates_of_a_person ON templates (person);
+    CREATE TABLE pictures (
+        number INTEGER PRIMARY KEY REFERENCES templates (number) ON DELETE CASCADE,
+        sealed BLOB NOT NULL
+    );
+    CREATE TABLE passages (
+        number INTEGER PRIMARY KEY REFERENCES people (number) ON DELETE CASCADE,
+        sealed BLOB NOT NULL
+    );
+    """,
+)
+"""Each makes the next version (PRAGMA user_version) of the one before; what is here once never changes.
+
+`people.tag` is an HMAC of the id; `pictures.number` is that of the template, `passages.number` that of the person.
+"""
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Brings a database to the newest version, one transaction a step. Raises GalleryUnavailableError when it is newer than
+    this program, and SQLite's errors.
+    """
+    while (version := _version(connection)) < len(MIGRATIONS):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if _version(connection) == version:
+                for statement in MIGRATIONS[version].split(";\n"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+    if version > len(MIGRATIONS):
+        raise GalleryUnavailableError(f"{path} was made by a newer version of this program: install that one again")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+RESTORE = "restore a backup with `appliance people restore FILE`"
+
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+_UNCLEAR = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+"""SQLite says these of a full or read-only file system, too, depending on which of its files it was about."""
+
+
+_NO_UNNAMED_FILES = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT}
+"""What file systems say that have none, or a folder that is not there."""
+
+PAGE_BYTES = 8192
+"""Of the database: three templates of 2.1 kB; in SQLite's own 4096 there is room for one."""
+
+
+class DeletedError(GalleryDamagedError):
+    """The database's file is gone from under its name."""
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Raises the gallery's error for one of SQLite's or the system's about the database at `path`."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _of_sqlite(error, path) from error
+    except OSError as error:
+        raise _of_system(error, path) from error
+
+
+def full(path: Path) -> StorageFullError:
+    """The disk is full."""
+    return StorageFullError(f"the disk of {path.parent} is full: make room; until then nobody is enrolled or erased")
+
+
+def read_only(path: Path) -> ReadOnlyError:
+    """Nothing can be written."""
+    return ReadOnlyError(f"{path.parent} cannot be written: remount it, or give its owner the right to write")
+
+
+def damaged(path: Path, reason: str) -> GalleryDamagedError:
+    """The database is damaged; the reason says how."""
+    return GalleryDamagedError(f"{path} is damaged ({reason}): nothing is written; {RESTORE}")
+
+
+def lost(what: str) -> GalleryDamagedError:
+    """Something that was there is not on the disk any more."""
+    return GalleryDamagedError(f"{what} of the gallery is not on the disk any more: nothing is written; {RESTORE}")
+
+
+def deleted(path: Path) -> DeletedError:
+    """The file is gone; what is in memory is all that is left."""
+    return DeletedError(f"{path} was deleted or moved while in use: put it back, or {RESTORE}")
+
+
+def unreadable(error: sqlite3.DatabaseError) -> bool:
+    """Whether an error says that a place of the file cannot be read, while others may be."""
+    return _primary(error) in {*_DAMAGED, sqlite3.SQLITE_IOERR}
+
+
+def check_not_read_only(path: Path) -> None:
+    """Raises ReadOnlyError when the file system says that it is."""
+    with translated(path):
+        if path.exists() and os.statvfs(path.parent).f_flag & os.ST_RDONLY:
+            raise read_only(path)
+
+
+def check_writable(path: Path) -> None:
+    """Raises ReadOnlyError or StorageFullError when not even a page can be written beside the database; an unnamed file tries
+    it (open(2), O_TMPFILE). A disk that broke may not show in statvfs(3) that it is read-only.
+    """
+    check_not_read_only(path)
+    try:
+        descriptor = os.open(path.parent, os.O_TMPFILE | os.O_RDWR, 0o600)
+        try:
+            os.write(descriptor, bytes(PAGE_BYTES))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_UNNAMED_FILES:
+            raise _of_system(error, path) from error
+
+
+def _of_sqlite(error: sqlite3.DatabaseError, path: Path) -> GalleryError:
+    code = _primary(error)
+    if code in _DAMAGED:
+        return damaged(path, str(error))
+    if code == sqlite3.SQLITE_FULL:
+        return full(path)
+    if code == sqlite3.SQLITE_READONLY:
+        return read_only(path)
+    if code in _UNCLEAR and (clearer := _complaint(path)):
+        return clearer
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return GalleryUnavailableError(f"{path} is being changed by another program: try again")
+    return GalleryUnavailableError(f"{path} cannot be used: {error}: see `journalctl -k` for the disk's own complaints")
+
+
+def _complaint(path: Path) -> GalleryError | None:
+    try:
+        check_writable(path)
+    except GalleryUnavailableError as error:
+        return error
+    return None
+
+
+def _of_system(error: OSError, path: Path) -> GalleryError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return full(path)
+    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+        return read_only(path)
+    return GalleryUnavailableError(f"{path} cannot be used: {error.strerror}")
+
+
+def _primary(error: sqlite3.DatabaseError) -> int:
+    """SQLite's primary result code (sqlite.org/rescode.html); what Python's module itself complains of has none."""
+    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
+
 
 PATIENCE_MS = 5000
 """How long another program's transaction is waited for."""
 
-_PAGES = f"PRAGMA page_size = {storage_errors.PAGE_BYTES}"
+_PAGES = f"PRAGMA page_size = {PAGE_BYTES}"
 
 _SETTINGS = (
     f"PRAGMA busy_timeout = {PATIENCE_MS}",
@@ -55,8 +228,8 @@ class Database:
             with translated(path):
                 _create(path)
                 if path.stat().st_size == 0:
-                    raise storage_errors.damaged(path, "it is empty")
-                storage_errors.check_not_read_only(path)  # SQLite takes one whose log is there for a writable one
+                    raise damaged(path, "it is empty")
+                check_not_read_only(path)  # SQLite takes one whose log is there for a writable one
                 return cls(path, _connected(path, f"{path.absolute().as_uri()}?mode=rw", _SETTINGS))
         except (ReadOnlyError, StorageFullError) as error:
             if not path.exists():
@@ -70,7 +243,7 @@ class Database:
         if self.unwritable:
             raise self.unwritable
         if self.moved():
-            raise storage_errors.deleted(self._path)
+            raise deleted(self._path)
         with translated(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -114,7 +287,7 @@ class Database:
                 last = row[0]
                 yield row
         except sqlite3.DatabaseError as error:
-            if not storage_errors.unreadable(error):
+            if not unreadable(error):
                 raise
             self.losses.append(str(error))
             yield from self._around(query, last)
@@ -173,7 +346,7 @@ class Database:
         try:
             found: tuple[Any, ...] | None = self._connection.execute(query, (last, first)).fetchone()
         except sqlite3.DatabaseError as error:
-            if not storage_errors.unreadable(error):
+            if not unreadable(error):
                 raise
             return None
         return found

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from appliance.face.types import Embedding
-from appliance.gallery import storage_errors
-from appliance.gallery.draft import Draft
+from appliance.gallery import database
 from appliance.gallery.people import (
     InvalidPersonError,
     Known,
@@ -24,7 +23,8 @@ from appliance.gallery.people import (
     check,
 )
 from appliance.gallery.records import Sheet
-from appliance.gallery.rotation import DIMENSIONS
+from appliance.gallery.store import Draft
+from appliance.gallery.vault import DIMENSIONS
 
 MOST_TEMPLATES = 50_000
 """Of all people: what is searched within 10 ms (`appliance bench`)."""
@@ -132,7 +132,7 @@ def number_of(draft: Draft, known: Known) -> int:
     """Their number in the book. Raises GalleryDamagedError when it is not there."""
     number = draft.book.number(known.person.id)
     if number is None:
-        raise storage_errors.lost(f"person {known.person.reference}")
+        raise database.lost(f"person {known.person.reference}")
     return number
 
 

@@ -9,19 +9,21 @@ from typing import Self
 
 from appliance.face.types import Embedding
 from appliance.gallery import enrolment, renewal, transfer
-from appliance.gallery.dossier import Dossier, Merged, OnConflict, Renewed
-from appliance.gallery.erasure import Erasure
-from appliance.gallery.matching import Candidate
 from appliance.gallery.people import (
+    Dossier,
+    Erasure,
     GalleryUnavailableError,
     Known,
+    Merged,
+    OnConflict,
     Person,
+    Renewed,
     Source,
     Template,
 )
-from appliance.gallery.site_key import SiteKey
-from appliance.gallery.snapshot import known
-from appliance.gallery.storage import Storage
+from appliance.gallery.search import Candidate
+from appliance.gallery.store import Storage, known
+from appliance.gallery.vault import SiteKey
 
 FILE = "gallery.db"
 """Of a device, in its state folder."""

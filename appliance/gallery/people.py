@@ -5,6 +5,9 @@ import secrets
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import NamedTuple
+
+from appliance.face.types import Embedding
 
 PERSON_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 """What a person may be called by other systems: a staff number, say; harmless in a path, a log and a file's name."""
@@ -137,3 +140,58 @@ def check(person: Person) -> None:
 def _printable(name: str) -> bool:
     """Persian, Sinhala and other names have the joiners in them, which Python does not take for printable."""
     return name.translate(_JOINERS).isprintable()
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """Whose data were erased (a reference leads to nobody any more), how many templates, when (UTC), and whether nothing of
+    them is left in the database's files. It is not `complete` while another program reads from the log (WAL); the gallery
+    empties that as soon as it can.
+    """
+
+    reference: str
+    templates: int
+    time: datetime
+    complete: bool
+
+
+class Copied(NamedTuple):
+    """A template with its embedding (512, unit length, not turned) and its picture, when that is kept."""
+
+    template: Template
+    embedding: Embedding
+    picture: bytes | None
+
+
+class Dossier(NamedTuple):
+    """A person and their templates, oldest first."""
+
+    person: Person
+    templates: tuple[Copied, ...]
+
+
+class OnConflict(StrEnum):
+    """What is done about somebody whose id is there already."""
+
+    REFUSE = "refuse"
+    SKIP = "skip"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The ids of those who are new, who took another's place, and who were left out."""
+
+    added: tuple[str, ...]
+    replaced: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """How many templates were made anew from their pictures, and which were not, having none: they are kept, but not
+    compared any more.
+    """
+
+    made: int
+    left: tuple[int, ...]

@@ -5,12 +5,10 @@ from dataclasses import replace
 
 from appliance.face.types import Embedding
 from appliance.gallery import enrolment
-from appliance.gallery.dossier import Renewed
-from appliance.gallery.draft import Draft
-from appliance.gallery.people import Known
+from appliance.gallery.people import Known, Renewed
 from appliance.gallery.records import Sheet
-from appliance.gallery.rotation import Rotation, new_seed
-from appliance.gallery.storage import Storage
+from appliance.gallery.store import Draft, Storage
+from appliance.gallery.vault import Rotation, new_seed
 
 
 def rotate(draft: Draft) -> None:

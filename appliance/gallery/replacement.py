@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from appliance import state
-from appliance.gallery import storage_errors
-from appliance.gallery.dossier import Dossier
+from appliance.gallery import database as storage_errors
 from appliance.gallery.gallery import Gallery
-from appliance.gallery.site_key import SiteKey
+from appliance.gallery.people import Dossier
+from appliance.gallery.vault import SiteKey
 
 _LOGS = ("-wal", "-shm")
 """Of a database, beside it. Those of the old one would be taken for the new one's (sqlite.org/howtocorrupt.html, 4.4)."""

@@ -4,12 +4,19 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 
 from appliance.gallery import enrolment
-from appliance.gallery.dossier import Copied, Dossier, Merged, OnConflict
-from appliance.gallery.draft import Draft
-from appliance.gallery.people import GalleryDamagedError, Person, PersonExistsError, Template, new_reference
+from appliance.gallery.people import (
+    Copied,
+    Dossier,
+    GalleryDamagedError,
+    Merged,
+    OnConflict,
+    Person,
+    PersonExistsError,
+    Template,
+    new_reference,
+)
 from appliance.gallery.records import Sheet
-from appliance.gallery.snapshot import Passages
-from appliance.gallery.storage import Storage
+from appliance.gallery.store import Draft, Passages, Storage
 
 
 def pictures(storage: Storage, reference: str) -> Iterator[tuple[int, bytes]]:

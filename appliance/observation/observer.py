@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from appliance.events import Appeared, Broadcast, FacesSeen, Left, LivenessJudged, SeenFace
 from appliance.face.types import DetectLimits, Face, Pixels
 from appliance.faults import Fault
-from appliance.observation.events import Appeared, Broadcast, FacesSeen, Left, LivenessJudged, SeenFace
 from appliance.observation.tracking import LOST_SECONDS, SIGHTINGS, Track, Tracker
-from appliance.vision.crop import Picture
+from appliance.vision.detector import Picture
 from appliance.vision.liveness import Liveness
 from appliance.vision.quality import Quality
 

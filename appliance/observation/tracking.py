@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import hypot
 
 from appliance.face.types import Box, Face
-from appliance.vision.crop import Picture
+from appliance.vision.detector import Picture
 
 REACH = 1.0
 """How far the middle of a face may have moved from one frame to the next, in sides of its box: in 0.3 s somebody who walks by

@@ -7,9 +7,8 @@ import time
 
 import gpiozero
 
-from appliance.access_control.decision import Signed
-from appliance.outputs.output import Problem, Tally
-from appliance.outputs.waiting import Waiting
+from appliance.access.token import Signed
+from appliance.outputs.queue import Problem, Tally, Waiting
 
 log = logging.getLogger(__name__)
 

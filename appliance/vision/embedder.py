@@ -3,8 +3,8 @@
 import numpy as np
 
 from appliance.face.types import AlignedFace, Embedding
+from appliance.vision.manifest import SHIPPED, ModelError, Thresholds
 from appliance.vision.runtime import Runs
-from appliance.vision.store import SHIPPED, ModelError, Thresholds
 
 SLOPE = 23.0
 """Steepness of the similarity over the cosine: logistic regression on the 1,000 development pairs gives 23.2."""

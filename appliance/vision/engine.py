@@ -17,12 +17,12 @@ from appliance.face.types import ALIGNED_SIZE, AlignedFace, Detection, DetectLim
 from appliance.faults import Fault, ResultCode, failing_as
 from appliance.stages import stage
 from appliance.vision import quality
-from appliance.vision.crop import Picture, cut
+from appliance.vision.detector import Picture, cut
 from appliance.vision.evidence import Scene
 from appliance.vision.landmarks import Fit
 from appliance.vision.liveness import Liveness
+from appliance.vision.manifest import SHIPPED, Thresholds
 from appliance.vision.quality import Quality
-from appliance.vision.store import SHIPPED, Thresholds
 
 LARGEST_COUNT = 1000
 """Most faces a caller may ask for; each costs one run of the mesh network."""

@@ -7,7 +7,7 @@ import numpy as np
 from appliance.face.alignment import Affine, apply, inverse, rotated_square
 from appliance.face.mesh import MESH_SIZE, head_pose, points_106
 from appliance.face.types import Detection, Pixels, Points, Pose
-from appliance.vision.crop import Picture, cut, magnification, mirror
+from appliance.vision.detector import Picture, cut, magnification, mirror
 from appliance.vision.runtime import Runs
 
 REGION = 1.3

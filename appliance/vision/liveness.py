@@ -12,10 +12,10 @@ import numpy as np
 
 from appliance.face.types import Pixels
 from appliance.vision import evidence
-from appliance.vision.crop import mirror
+from appliance.vision.detector import mirror
 from appliance.vision.evidence import Scene
+from appliance.vision.manifest import SHIPPED, Thresholds
 from appliance.vision.runtime import Runs
-from appliance.vision.store import SHIPPED, Thresholds
 
 CONTEXTS = (2.7, 4.0)
 """Sides of the crops over the face box's side, as the network was trained."""

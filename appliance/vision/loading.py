@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from appliance.faults import Fault, ResultCode
-from appliance.vision.crop import Picture
-from appliance.vision.detector import Detector
+from appliance.vision.detector import Detector, Picture
 from appliance.vision.embedder import Embedder
 from appliance.vision.engine import Aligner, FaceEngine, Missing
 from appliance.vision.landmarks import Landmarks
 from appliance.vision.liveness import LivenessCheck
-from appliance.vision.occlusion import OcclusionCheck
+from appliance.vision.manifest import SHIPPED, ModelError, ModelFile, ModelStore, Role, Thresholds, fastest
+from appliance.vision.quality import OcclusionCheck
 from appliance.vision.runtime import Courteous, Network, Runs, SharedNetwork
 from appliance.vision.selftest import Answers, complaints
-from appliance.vision.store import SHIPPED, ModelError, ModelFile, ModelStore, Role, Thresholds, fastest
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance.face.types import Pixels
-from appliance.vision.store import ModelError, ModelFile
+from appliance.vision.manifest import ModelError, ModelFile
 
 try:
     from ai_edge_litert.interpreter import Interpreter

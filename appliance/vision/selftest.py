@@ -15,9 +15,9 @@ import numpy as np
 
 from appliance.face.types import DetectLimits, Embedding, Face, Points
 from appliance.faults import Fault, ResultCode
-from appliance.vision.crop import Picture
+from appliance.vision.detector import Picture
 from appliance.vision.engine import FaceEngine
-from appliance.vision.store import ModelError, Role
+from appliance.vision.manifest import ModelError, Role
 
 POINT_TOLERANCE = 0.03
 """Points and box corners may differ by this share of the face's side; another model's by far more."""

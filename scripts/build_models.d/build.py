@@ -20,7 +20,7 @@ from recipe import Output, Recipe, read_recipes
 from yunet import SymbolArrays, build_yunet
 
 from appliance.faults import Fault
-from appliance.vision.store import ModelError
+from appliance.vision.manifest import ModelError
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -12,7 +12,7 @@ from mosaics import mosaics
 from recipe import Recipe
 
 from appliance.face.types import Pixels
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 from appliance.vision.engine import FaceEngine
 
 SEED = 1

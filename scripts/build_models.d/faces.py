@@ -6,7 +6,7 @@ import numpy as np
 from errors import BuildError
 
 from appliance.face.types import AlignedFace, DetectLimits
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 from appliance.vision.engine import FaceEngine
 
 MAX_PIXELS = 40_000_000

@@ -19,11 +19,11 @@ from appliance.evaluation.pairs import read_pairs
 from appliance.evaluation.sequences import FrameSequence, read_sequences
 from appliance.face.types import AlignedFace, DetectLimits, Embedding
 from appliance.faults import Fault, ResultCode
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 from appliance.vision.detector import Detector
 from appliance.vision.engine import FaceEngine
+from appliance.vision.manifest import Gate, OperatingPoint
 from appliance.vision.selftest import LOGIT_TOLERANCE
-from appliance.vision.store import Gate, OperatingPoint
 
 FMR = 0.001
 """False match rate of the operating point (the contract)."""

@@ -12,8 +12,8 @@ from recipe import Output, Recipe
 
 from appliance.vision import loading
 from appliance.vision.engine import FaceEngine
+from appliance.vision.manifest import Gate, ModelError, ModelFile, ModelStore, Role
 from appliance.vision.runtime import Network
-from appliance.vision.store import Gate, ModelError, ModelFile, ModelStore, Role
 
 HEADER = """\
 # Written by scripts/build_models. A tensor value is (pixel - mean) / scale, before any quantisation of the tensor. `gate`

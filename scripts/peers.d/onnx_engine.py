@@ -18,8 +18,8 @@ from appliance.benchmark.protocol import serve
 from appliance.face.types import Pixels
 from appliance.vision import selftest
 from appliance.vision.engine import FaceEngine
+from appliance.vision.manifest import ModelFile, ModelStore, Role
 from appliance.vision.runtime import Floats, Runs
-from appliance.vision.store import ModelFile, ModelStore, Role
 
 FOLDER = Path("onnx")
 """Where scripts/peers puts the networks, in the peer's folder."""

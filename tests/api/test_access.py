@@ -15,8 +15,8 @@ from document import assert_refusal, assert_signed
 
 from appliance import keys
 from appliance.api import access
-from appliance.api.attempts import BURST, REFILL_SECONDS, Attempts
-from appliance.api.page import Page
+from appliance.api.access import BURST, REFILL_SECONDS, Attempts
+from appliance.api.app import Page
 from appliance.keys import KeyStore, Scope
 
 PAGE = {*(("GET", path) for path, _ in Page().routes()), ("POST", "/key"), ("DELETE", "/key")}
@@ -357,7 +357,7 @@ def test_guessing_is_refused_unheard_after_a_while(tmp_path: Path, caplog: pytes
 
         made.clock.now += REFILL_SECONDS
         assert asked(device.elsewhere, ("GET", "/version"), sent("X-API-Key", made.every)).status == 200
-    told = [record.getMessage() for record in caplog.records if record.name == "appliance.audit"]
+    told = [record.getMessage() for record in caplog.records if record.name == "appliance.state"]
     assert told.count("wrong key from 192.0.2.7") == BURST
     assert sum("not looked at" in line for line in told) == 1
     assert WRONG not in caplog.text

@@ -16,11 +16,10 @@ from document import assert_refusal, assert_success
 from doors import HEIGHT, WIDTH, head
 from people import add, assert_enrolled, assert_refused, body
 
-from appliance.access_control.decision import LIFE
-from appliance.access_control.signing import PublicKey
-from appliance.access_control.verifier import ReusedNonceError, Verifier
+from appliance.access.token import LIFE, PublicKey
+from appliance.access.verifier import ReusedNonceError, Verifier
 from appliance.face.types import Pixels
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 from appliance.vision.loading import Choice
 
 NONCE = "0123456789abcdef"

@@ -19,7 +19,7 @@ from document import assert_refusal, assert_success
 from people import add, assert_all, assert_enrolled, assert_one, assert_refused
 from PIL import Image, ImageFilter
 
-from appliance.access_control.prompts import PHOTO_TEXTS, TEXTS, Prompt
+from appliance.access.enrol import PHOTO_TEXTS, TEXTS, Prompt
 from appliance.face.types import Pixels
 from appliance.vision.loading import Choice
 

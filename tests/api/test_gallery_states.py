@@ -20,17 +20,17 @@ from document import assert_refusal
 from people import add, assert_all, assert_enrolled, assert_one, assert_refused, body
 
 from appliance import machine
-from appliance.access_control import receipts
-from appliance.access_control.clock import Clock
-from appliance.access_control.record import FOLDER, Record
-from appliance.access_control.situation import ClockState
+from appliance.access import log
+from appliance.access.clock import Clock
+from appliance.access.log import FOLDER, Record
+from appliance.access.policy import ClockState
 from appliance.config import EngineSection, GallerySection
+from appliance.events import Event, GalleryChanged
 from appliance.gallery.gallery import FILE, Gallery
 from appliance.gallery.people import Source
-from appliance.gallery.site_key import SiteKey, read
-from appliance.observation.events import Event, GalleryChanged
+from appliance.gallery.vault import SiteKey, read_site_key
 from appliance.vision.loading import Choice
-from appliance.vision.store import ModelStore, Role
+from appliance.vision.manifest import ModelStore, Role
 
 OFF = "[gallery]\nenabled = false\n"
 
@@ -168,7 +168,7 @@ def test_a_gallery_that_is_switched_off_is_not_there(tmp_path: Path, portrait: b
 
 def test_what_the_command_line_changes_is_taken_over(device: Device, tmp_path: Path, portrait: bytes) -> None:
     with device.doorway._broadcast.subscribed() as heard:
-        with closing(Gallery.open(tmp_path / FILE, read(tmp_path / "site.key"))) as beside:
+        with closing(Gallery.open(tmp_path / FILE, read_site_key(tmp_path / "site.key"))) as beside:
             beside.add(machine.doorway.people._person("beside", machine.doorway.people.Words(name="Beside")))
         assert gallery_event(heard.next(10)) == (1, 0)
         assert [person["id"] for person in assert_all(device.client.get("/people"))] == ["beside"]
@@ -235,7 +235,7 @@ def test_people_are_erased_in_time_by_a_clock_that_is_sure(
 
         left = [person["id"] for person in assert_all(client.get("/people"))]
     assert left == (["ever"] if erased else ["ever", "staff-4711"])
-    told = [record.getMessage() for record in caplog.records if record.name == "appliance.audit"]
+    told = [record.getMessage() for record in caplog.records if record.name == "appliance.state"]
     assert ("erased, 30 days after valid_until" in told[-1]) == erased
     assert ("before the clock is set" in caplog.text) != erased
     assert "4711" not in caplog.text
@@ -255,7 +255,7 @@ def test_whoever_was_erased_has_a_receipt_though_the_next_one_stays(
             failing.setattr(gallery, "erase", lambda name: erase(name) if name == "a" else gallery.person("nobody"))
             device.doorway.expire()
         assert [person["id"] for person in assert_all(device.client.get("/people"))] == ["b"]
-    (entry,) = Record(tmp_path / FOLDER).newest(9, receipts.KIND)
+    (entry,) = Record(tmp_path / FOLDER).newest(9, log.ERASURE)
     assert entry.facts["person"] == reference
 
 

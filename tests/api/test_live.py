@@ -19,7 +19,7 @@ from document import assert_refusal
 from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.api.streams import STUCK_SECONDS
-from appliance.face.geometry import overlap
+from appliance.face.alignment import overlap
 from appliance.face.types import Box, Pixels
 from appliance.vision.loading import Choice
 

@@ -289,7 +289,7 @@ def test_neither_names_nor_ids_are_in_the_log(tmp_path: Path, caplog: pytest.Log
         client.get("/people/staff-4711", key)
     for secret in ("4711", "Eileen", "Collins", "secretgroup", token):
         assert secret not in caplog.text
-    told = [record.getMessage() for record in caplog.records if record.name == "appliance.audit"]
+    told = [record.getMessage() for record in caplog.records if record.name == "appliance.state"]
     person = f"person {receipt['reference']}"
     assert [line for line in told if line.startswith("person ")] == [
         f"{person}: added by key office",

@@ -11,7 +11,8 @@ from document import assert_refusal
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appliance.api import access, proxy
+from appliance.api import access
+from appliance.api import wire as proxy
 
 PORTS = st.integers(0, 65_535)
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from appliance.face.alignment import TEMPLATE
 from appliance.face.types import AlignedFace, Box, Detection, DetectLimits, Face
-from appliance.vision.crop import Picture
+from appliance.vision.detector import Picture
 from appliance.vision.engine import FaceEngine
 from appliance.vision.loading import Choice
 

@@ -12,7 +12,7 @@ from appliance.benchmark.mosaics import CANVAS, COLUMNS, MOST_FACES, ROWS, Subje
 from appliance.benchmark.scaling import pictures_of
 from appliance.evaluation.measures import Reals
 from appliance.face.types import DetectLimits
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 from appliance.vision.engine import FaceEngine
 from appliance.vision.loading import Choice
 

@@ -11,7 +11,7 @@ from client import HOST, request
 from devices import Device, pool, until
 
 from appliance import keys
-from appliance.api.attempts import BURST
+from appliance.api.access import BURST
 from appliance.benchmark import nuisance
 from appliance.benchmark.nuisance import Target
 from appliance.benchmark.tally import Tally

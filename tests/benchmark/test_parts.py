@@ -11,7 +11,7 @@ from appliance.benchmark.extent import QUICK
 from appliance.benchmark.load import LoadFailedError, clients
 from appliance.config import EngineSection
 from appliance.evaluation.own_device import OwnDevice, own_device
-from appliance.vision.store import Role
+from appliance.vision.manifest import Role
 
 ENGINE = EngineSection(detector="float16", embedder="float16", liveness="float16")
 

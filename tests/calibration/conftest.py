@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import HealthCheck, settings
 
-from appliance.calibration.entries import Basis, LivenessEntry, Measured, SimilarityEntry
+from appliance.calibration.points import Basis, LivenessEntry, Measured, SimilarityEntry
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")

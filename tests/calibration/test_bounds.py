@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.calibration.bounds import Pairs, compared, genuine_bounds, impostor_bounds, measured
+from appliance.calibration.statistics import Pairs, compared, genuine_bounds, impostor_bounds, measured
 from appliance.evaluation.measures import Rate
 
 

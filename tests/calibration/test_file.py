@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance import state
-from appliance.calibration import file
-from appliance.calibration.entries import Calibration, CalibrationError, Kind
-from appliance.calibration.file import CalibrationStore
+from appliance.calibration import points
+from appliance.calibration.points import Calibration, CalibrationError, CalibrationStore, Kind
 
 SHIPPED = {"threshold": 0.3, "wanted": {"fmr": 0.001}}
 
@@ -23,7 +22,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from appliance.calibration import file
-from appliance.calibration.entries import Calibration, Kind
+from appliance.calibration.points import Calibration, Kind
 path = Path(sys.argv[1])
 (entry,) = file.read(path).similarity
 print("writing", flush=True)
@@ -48,21 +47,21 @@ class Clock:
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "deep" / file.FILE
+    return tmp_path / "deep" / points.FILE
 
 
 def test_what_is_kept_is_read_again_each_kind_by_itself(path, similarity_entry, liveness_entry):
-    assert file.read(path) == Calibration()
-    file.keep(path, Kind.SIMILARITY, (similarity_entry(), similarity_entry(0.5, "c" * 64)))
-    file.keep(path, Kind.LIVENESS, (liveness_entry(),))
-    assert file.read(path).thresholds() == {"a" * 64: 0.4, "c" * 64: 0.5, "b" * 64: -1.0}
-    file.forget(path, Kind.SIMILARITY)
-    assert file.read(path) == Calibration(liveness=(liveness_entry(),))
+    assert points.read(path) == Calibration()
+    points.keep(path, Kind.SIMILARITY, (similarity_entry(), similarity_entry(0.5, "c" * 64)))
+    points.keep(path, Kind.LIVENESS, (liveness_entry(),))
+    assert points.read(path).thresholds() == {"a" * 64: 0.4, "c" * 64: 0.5, "b" * 64: -1.0}
+    points.forget(path, Kind.SIMILARITY)
+    assert points.read(path) == Calibration(liveness=(liveness_entry(),))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_it_has_nothing_of_anybody(path, similarity_entry):
-    file.keep(path, Kind.SIMILARITY, (similarity_entry(),))
+    points.keep(path, Kind.SIMILARITY, (similarity_entry(),))
     (entry,) = json.loads(path.read_text("utf-8"))["similarity"]
     assert set(entry) == {"model", "threshold", "wanted", "measured", "counts", "basis", "date"}
     assert entry["date"] == "2026-11-26T03:00:00Z"
@@ -75,7 +74,7 @@ def test_whatever_stands_in_it_is_an_operating_point_or_damage(tmp_path_factory,
     store = CalibrationStore(path)
     damaged = store.facts(Kind.SIMILARITY, "a" * 64, SHIPPED)["ignored"]
     assert store.thresholds() == {}
-    assert damaged == "damaged" or file.read(path) == Calibration()
+    assert damaged == "damaged" or points.read(path) == Calibration()
 
 
 def test_two_entries_of_one_model_are_damage(path, similarity_entry, liveness_entry):
@@ -84,44 +83,44 @@ def test_two_entries_of_one_model_are_damage(path, similarity_entry, liveness_en
     for kind in ("similarity", "liveness"):
         path.write_text(json.dumps({kind: once[kind] * 2}), "utf-8")
         with pytest.raises(CalibrationError, match="two entries of one model"):
-            file.read(path)
+            points.read(path)
     once["liveness"][0]["model"] = once["similarity"][0]["model"]
     path.write_text(json.dumps(once), "utf-8")
     with pytest.raises(CalibrationError, match="two entries of one model"):
-        file.read(path)
+        points.read(path)
 
 
 @pytest.mark.parametrize("threshold", [1.0, -1.0, 7, "x", None, float("nan"), float("inf")])
 def test_a_cosine_that_is_none_is_damage(path, similarity_entry, threshold):
-    file.keep(path, Kind.SIMILARITY, (similarity_entry(),))
+    points.keep(path, Kind.SIMILARITY, (similarity_entry(),))
     document = json.loads(path.read_text("utf-8"))
     document["similarity"][0]["threshold"] = threshold
     path.write_text(json.dumps(document), "utf-8")
     with pytest.raises(CalibrationError, match="is damaged"):
-        file.read(path)
+        points.read(path)
 
 
 def test_a_damaged_one_is_kept_from_changes_until_it_is_forgotten(path, similarity_entry):
     path.parent.mkdir()
     path.write_bytes(b"{")
     with pytest.raises(CalibrationError, match="is damaged"):
-        file.keep(path, Kind.SIMILARITY, (similarity_entry(),))
+        points.keep(path, Kind.SIMILARITY, (similarity_entry(),))
     assert path.read_bytes() == b"{"
-    file.forget(path, Kind.SIMILARITY)
-    assert file.read(path) == Calibration()
+    points.forget(path, Kind.SIMILARITY)
+    assert points.read(path) == Calibration()
 
 
 def test_a_change_is_noticed_once_a_second_at_most_and_told(path, similarity_entry, caplog):
     clock = Clock()
     store = CalibrationStore(path, clock)
-    caplog.set_level(logging.INFO, "appliance.audit")
-    file.keep(path, Kind.SIMILARITY, (similarity_entry(),))
+    caplog.set_level(logging.INFO, "appliance.state")
+    points.keep(path, Kind.SIMILARITY, (similarity_entry(),))
     before = store.thresholds()
     assert before == {}
     clock.look()
     assert store.thresholds() == {"a" * 64: 0.4}
     assert before == {}  # who has begun with one operating point ends with it
-    file.forget(path, Kind.SIMILARITY)
+    points.forget(path, Kind.SIMILARITY)
     clock.look()
     assert store.thresholds() == {}
     assert caplog.messages == [
@@ -131,7 +130,7 @@ def test_a_change_is_noticed_once_a_second_at_most_and_told(path, similarity_ent
 
 
 def test_facts_are_of_the_model_in_use(path, similarity_entry):
-    file.keep(path, Kind.SIMILARITY, (similarity_entry(),))
+    points.keep(path, Kind.SIMILARITY, (similarity_entry(),))
     store = CalibrationStore(path)
     own = store.facts(Kind.SIMILARITY, "a" * 64, SHIPPED)
     assert (own["source"], own["ignored"], own["threshold"], own["counts"]) == ("device", None, 0.4, {"people": 3})
@@ -143,7 +142,7 @@ def test_facts_are_of_the_model_in_use(path, similarity_entry):
 
 
 def test_that_of_another_model_is_warned_of_once(path, similarity_entry, caplog):
-    file.keep(path, Kind.SIMILARITY, (similarity_entry(),))
+    points.keep(path, Kind.SIMILARITY, (similarity_entry(),))
     store = CalibrationStore(path)
     for _ in range(3):
         store.warn_of_stale(Kind.SIMILARITY, "d" * 64)
@@ -155,7 +154,7 @@ def test_that_of_another_model_is_warned_of_once(path, similarity_entry, caplog)
 
 def test_of_one_that_is_damaged_what_was_read_before_is_used_and_it_is_said(path, similarity_entry, caplog):
     clock = Clock()
-    file.keep(path, Kind.SIMILARITY, (similarity_entry(),))
+    points.keep(path, Kind.SIMILARITY, (similarity_entry(),))
     store = CalibrationStore(path, clock)
     path.write_bytes(path.read_bytes()[:-20])
     clock.look()
@@ -167,13 +166,13 @@ def test_of_one_that_is_damaged_what_was_read_before_is_used_and_it_is_said(path
         "of the operating points those of before are used",
         "of the operating points the shipped ones are used",
     ]
-    file.forget(path, Kind.SIMILARITY)
+    points.forget(path, Kind.SIMILARITY)
     clock.look()
     assert store.facts(Kind.SIMILARITY, "a" * 64, SHIPPED)["ignored"] is None
 
 
 def test_a_writer_that_is_killed_leaves_the_old_file_or_the_new_one(path, similarity_entry):
-    file.keep(path, Kind.SIMILARITY, (similarity_entry(),))
+    points.keep(path, Kind.SIMILARITY, (similarity_entry(),))
     seen = set()
     for number in range(4):
         writer = subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE)
@@ -182,7 +181,7 @@ def test_a_writer_that_is_killed_leaves_the_old_file_or_the_new_one(path, simila
         writer.send_signal(signal.SIGKILL)
         assert writer.wait(30) == -signal.SIGKILL
         writer.stdout.close()
-        entries = file.read(path).similarity
+        entries = points.read(path).similarity
         seen.add(entries[0].threshold)
-        file.keep(path, Kind.SIMILARITY, entries[:1])
+        points.keep(path, Kind.SIMILARITY, entries[:1])
     assert len(seen) > 1

@@ -4,36 +4,36 @@ import stat
 
 import pytest
 
-from appliance.calibration import rounds
-from appliance.calibration.entries import CalibrationError
+from appliance.calibration import points
+from appliance.calibration.points import CalibrationError
 
 MODEL, OTHER = "a" * 64, "b" * 64
 
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "deep" / rounds.FILE
+    return tmp_path / "deep" / points.ROUNDS_FILE
 
 
 def test_rounds_are_added_up(path):
-    rounds.add(path, MODEL, rounds.REAL, (1.0, 2.0))
-    rounds.add(path, MODEL, "print", (-3.0,))
-    found = rounds.add(path, MODEL, rounds.REAL, (3.0,))
-    assert found == rounds.read(path, MODEL)
+    points.add_rounds(path, MODEL, points.REAL, (1.0, 2.0))
+    points.add_rounds(path, MODEL, "print", (-3.0,))
+    found = points.add_rounds(path, MODEL, points.REAL, (3.0,))
+    assert found == points.read_rounds(path, MODEL)
     assert found.real().tolist() == [1, 2, 3]
     assert {name: odds.tolist() for name, odds in found.attacks().items()} == {"print": [-3]}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_those_of_another_model_are_not_counted(path):
-    rounds.add(path, OTHER, rounds.REAL, (1.0,))
-    assert rounds.read(path, MODEL).real().size == 0
-    assert rounds.add(path, MODEL, rounds.REAL, (2.0,)).real().tolist() == [2]
-    assert rounds.read(path, OTHER).real().size == 0
+    points.add_rounds(path, OTHER, points.REAL, (1.0,))
+    assert points.read_rounds(path, MODEL).real().size == 0
+    assert points.add_rounds(path, MODEL, points.REAL, (2.0,)).real().tolist() == [2]
+    assert points.read_rounds(path, OTHER).real().size == 0
 
 
 def test_an_empty_round_is_none(path):
-    assert rounds.add(path, MODEL, "print", ()).attacks() == {}
+    assert points.add_rounds(path, MODEL, "print", ()).attacks() == {}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,6 @@ def test_a_damaged_file_is_said_with_the_way_out(path, content):
     path.parent.mkdir()
     path.write_bytes(content.replace(b"%s", MODEL.encode()))
     with pytest.raises(CalibrationError, match=r"is damaged: .*--reset"):
-        rounds.read(path, MODEL)
-    rounds.forget(path)
-    assert rounds.read(path, MODEL).sequences == {}
+        points.read_rounds(path, MODEL)
+    points.forget_rounds(path)
+    assert points.read_rounds(path, MODEL).sequences == {}

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from appliance.calibration import statistics
-from appliance.calibration.bounds import compared
-from appliance.calibration.entries import CalibrationError
-from appliance.calibration.statistics import Statistics, tabulated
+from appliance.calibration.points import CalibrationError
+from appliance.calibration.statistics import Statistics, compared, tabulated
 from appliance.calibrator import recording
-from appliance.calibrator.photos import PhotoEngine, listed
+from appliance.cli.calibrate import PhotoEngine, listed
 from appliance.config import Config
-from appliance.vision.store import ModelStore, Role
+from appliance.vision.manifest import ModelStore, Role
 
 SHA = "a" * 64
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from appliance.camera.orientation import Orientation
 from appliance.camera.picamera import PiCamera
+from appliance.camera.source import Orientation
 
 pytestmark = [
     pytest.mark.pi,

@@ -19,9 +19,8 @@ from document import assert_refusal
 
 from appliance import machine
 from appliance.camera import picamera
-from appliance.camera.orientation import Orientation
 from appliance.camera.picamera import BUFFERS, PiCamera
-from appliance.camera.source import CameraError, CameraFrame, NoCameraError
+from appliance.camera.source import CameraError, CameraFrame, NoCameraError, Orientation
 from appliance.config import CameraSection
 from appliance.face.types import Pixels
 

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from cameras import on_canvas
 
-from appliance.camera.orientation import Orientation
 from appliance.camera.replay import DEMONSTRATION, Replay
-from appliance.camera.source import CameraError, NoCameraError
+from appliance.camera.source import CameraError, NoCameraError, Orientation
 from appliance.face.types import Pixels
 
 UPRIGHT = Orientation()

@@ -6,8 +6,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from appliance.camera.orientation import Orientation
-from appliance.camera.source import CameraError, NoCameraError
+from appliance.camera.source import CameraError, NoCameraError, Orientation
 from appliance.camera.v4l2 import CAPABILITY, LIBCAMERAS, QUERYCAP, VIDEO_CAPTURE, V4l2Camera, first_device, properties
 
 NULL = Path("/dev/null")

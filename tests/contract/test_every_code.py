@@ -21,7 +21,7 @@ from PIL import Image
 from appliance import machine
 from appliance.config import EngineSection
 from appliance.face.types import AlignedFace, Detection, DetectLimits, Embedding, Face, Pixels, Points
-from appliance.vision.crop import Picture
+from appliance.vision.detector import Picture
 from appliance.vision.engine import EnginePool, FaceEngine
 
 PAIR = form({"image_a": bytes(RAW_BYTES), "image_b": bytes(RAW_BYTES)})

@@ -22,10 +22,10 @@ from devices import Device, pool, shipped_engine
 from document import PICTURE_PATHS, assert_aligned, assert_faces, assert_refusal
 from PIL import Image
 
-from appliance.face.geometry import overlap
+from appliance.face.alignment import overlap
 from appliance.face.types import Box
 from appliance.vision.loading import Choice
-from appliance.vision.store import Role
+from appliance.vision.manifest import Role
 
 KINDS: dict[str, Callable[[Image.Image], bytes]] = {
     "jpeg": jpeg,

@@ -18,8 +18,7 @@ from appliance.evaluation.open_set import MISTAKEN, NOT_FOUND, STRANGERS, figure
 from appliance.evaluation.people import read_people
 from appliance.evaluation.report import Finding
 from appliance.evaluation.searches import DRAWS, Draw, Picture, Search, Setting, draws, most
-from appliance.gallery.matching import Outcome
-from appliance.gallery.threshold import Point, Tail
+from appliance.gallery.search import Outcome, Point, Tail
 from appliance.in_process import InProcess
 
 QUICK = '[engine]\ndetector = "float16"\nembedder = "float16"\nliveness = "float16"\n'

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.face.geometry import overlap, suppress
+from appliance.face.alignment import overlap, suppress
 from appliance.face.types import Box
 
 places = st.floats(-2000, 2000)

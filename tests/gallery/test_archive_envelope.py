@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.gallery import envelope
-from appliance.gallery.envelope import CHUNK, MAGIC, ArchiveError, Cost, Opened
+from appliance.gallery import backup
+from appliance.gallery.backup import CHUNK, MAGIC, ArchiveError, Cost, Opened
 
 PASSPHRASE = "correct horse battery"
 CHEAP = Cost(1, 1, 1)
@@ -17,7 +17,7 @@ TAG = 16
 
 
 def sealed(content, passphrase=PASSPHRASE, cost=CHEAP):
-    return b"".join(envelope.sealed([content], passphrase, cost))
+    return b"".join(backup.sealed([content], passphrase, cost))
 
 
 def opened(archive, passphrase=PASSPHRASE):
@@ -39,7 +39,7 @@ PARTS = [
 
 @given(st.lists(st.binary(max_size=300), max_size=8), st.text(min_size=12, max_size=40))
 def test_what_goes_in_comes_out(pieces, passphrase):
-    archive = b"".join(envelope.sealed(pieces, passphrase, CHEAP))
+    archive = b"".join(backup.sealed(pieces, passphrase, CHEAP))
     content = b"".join(pieces)
     assert opened(archive, passphrase) == content
     assert len(content) < 8 or content not in archive
@@ -51,13 +51,13 @@ def test_whatever_the_sizes(size, piece):
     content = bytes(range(256)) * (size // 256 + 1)
     content = content[:size]
     pieces = [content[at : at + piece] for at in range(0, size, piece)]
-    archive = b"".join(envelope.sealed(pieces, PASSPHRASE, CHEAP))
+    archive = b"".join(backup.sealed(pieces, PASSPHRASE, CHEAP))
     assert opened(archive) == content
     assert len(archive) == HEADER + size + TAG * max(1, -(-size // CHUNK))
 
 
 def test_a_shipped_archive_costs_what_its_header_says():
-    archive = sealed(b"content", cost=envelope.SHIPPED_COST)
+    archive = sealed(b"content", cost=backup.SHIPPED_COST)
     assert archive[len(MAGIC) : len(MAGIC) + 4] == bytes([1, 16, 8, 2])
     assert opened(archive) == b"content"
 

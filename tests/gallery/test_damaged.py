@@ -16,7 +16,7 @@ from appliance.gallery.people import (
     NoKeyError,
     Source,
 )
-from appliance.gallery.site_key import SiteKey
+from appliance.gallery.vault import SiteKey
 
 
 @pytest.fixture

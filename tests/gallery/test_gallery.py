@@ -10,12 +10,12 @@ import pytest
 from strangers import MODEL, OTHER_MODEL, enrolled, face, somebody
 
 from appliance.gallery import enrolment
-from appliance.gallery.dossier import OnConflict
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import (
     InvalidPersonError,
     NoSuchPersonError,
     NoSuchTemplateError,
+    OnConflict,
     OtherEmbedderError,
     PersonExistsError,
     Source,

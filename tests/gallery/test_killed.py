@@ -26,7 +26,7 @@ from pathlib import Path
 from strangers import MODEL, face, somebody
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import Source
-from appliance.gallery.site_key import SiteKey
+from appliance.gallery.vault import SiteKey
 
 gallery = Gallery.open(Path(sys.argv[2]), SiteKey(bytes(range(32))), keep_pictures=True)
 print("open", flush=True)

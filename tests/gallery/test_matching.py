@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from appliance.gallery.columns import MOST
-from appliance.gallery.matching import Candidate, Index, Outcome, identify
+from appliance.gallery.search import MOST, Candidate, Index, Outcome, identify
 
 ROUNDING = 2e-6
 """Two ways of summing up 512 float32 products of unit vectors."""

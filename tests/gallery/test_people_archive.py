@@ -10,12 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.gallery import archive, copies
-from appliance.gallery.archive import Count, Label
-from appliance.gallery.copies import MalformedError
-from appliance.gallery.dossier import Copied, Dossier
-from appliance.gallery.envelope import ArchiveError
-from appliance.gallery.people import GROUP, PERSON_ID, Person, Source, Template
+from appliance.gallery import backup, records
+from appliance.gallery.backup import ArchiveError, Count, Label
+from appliance.gallery.people import GROUP, PERSON_ID, Copied, Dossier, Person, Source, Template
+from appliance.gallery.records import MalformedError
 
 LABEL = Label(True, datetime(2026, 11, 26, 8, tzinfo=UTC), "0.1.0", "ab" * 32)
 
@@ -58,7 +56,7 @@ ADA = Dossier(
 
 
 def packed(*dossiers, label=LABEL):
-    return b"".join(archive.packed(label, dossiers))
+    return b"".join(backup.packed(label, dossiers))
 
 
 def equal(one, other):
@@ -76,7 +74,7 @@ def equal(one, other):
 def test_what_goes_in_comes_out(wanted, size):
     content = packed(*wanted)
     pieces = [content[at : at + size] for at in range(0, len(content), size)]
-    label, found = archive.unpacked(iter(pieces))
+    label, found = backup.unpacked(iter(pieces))
     assert label == LABEL
     assert all(equal(one, other) for one, other in zip(wanted, found, strict=True))
 
@@ -84,28 +82,28 @@ def test_what_goes_in_comes_out(wanted, size):
 def test_the_label_is_there_before_anybody_is_read():
     label = dataclasses.replace(LABEL, whole=False, embedder=None)
     pieces = iter([packed(ADA, label=label)])
-    found, people = archive.unpacked(pieces)
-    assert (found, archive.counted(people)) == (label, Count(1, 1))
+    found, people = backup.unpacked(pieces)
+    assert (found, backup.counted(people)) == (label, Count(1, 1))
 
 
 @given(st.integers(0, 10_000))
 def test_what_is_cut_off_is_refused(size):
     content = packed(ADA, ADA)
     with pytest.raises(ArchiveError):
-        list(archive.unpacked([content[: size % len(content)]])[1])
+        list(backup.unpacked([content[: size % len(content)]])[1])
 
 
 @pytest.mark.parametrize("order", [[0, 2], [0, 1, 1, 2], [0, 2, 1], [0, 1, 2, 2], [1, 2], [2], [0, 1]])
 def test_lines_that_are_lost_doubled_or_moved_are_refused(order):
     lines = packed(ADA).splitlines(keepends=True)
     with pytest.raises(ArchiveError):
-        list(archive.unpacked([b"".join(lines[number] for number in order)])[1])
+        list(backup.unpacked([b"".join(lines[number] for number in order)])[1])
 
 
 @given(st.binary(max_size=200))
 def test_anything_else_is_refused(content):
     with pytest.raises(ArchiveError):
-        list(archive.unpacked([content])[1])
+        list(backup.unpacked([content])[1])
 
 
 def test_an_endless_line_is_not_waited_for():
@@ -117,14 +115,14 @@ def test_an_endless_line_is_not_waited_for():
             yield bytes(2**20)
 
     with pytest.raises(ArchiveError):
-        archive.unpacked(endless())
-    assert len(read) <= archive.LONGEST_LINE // 2**20 + 1
+        backup.unpacked(endless())
+    assert len(read) <= backup.LONGEST_LINE // 2**20 + 1
 
 
 def test_a_later_format_says_so():
     content = packed(ADA).replace(b'"format":1', b'"format":2', 1)
     with pytest.raises(ArchiveError, match="format 2: bring this program up to date"):
-        archive.unpacked([content])
+        backup.unpacked([content])
 
 
 not_unit = base64.b64encode((2 * embedding(1)).tobytes()).decode()
@@ -152,13 +150,13 @@ not_unit = base64.b64encode((2 * embedding(1)).tobytes()).decode()
     ],
 )
 def test_a_value_that_cannot_be_is_refused_without_being_shown(place, value, complaint):
-    table = json.loads(json.dumps(copies.record(ADA)))
+    table = json.loads(json.dumps(records.record(ADA)))
     inner = table
     for step in place[:-1]:
         inner = inner[step]
     inner[place[-1]] = value
     with pytest.raises(MalformedError, match=complaint) as caught:
-        copies.dossier(table)
+        records.dossier(table)
     assert "Lovelace" not in str(caught.value)
 
 
@@ -171,12 +169,12 @@ json_values = st.recursive(
 
 @given(st.data())
 def test_whatever_stands_in_a_record_is_a_person_or_malformed(data):
-    table = json.loads(json.dumps(copies.record(ADA)))
+    table = json.loads(json.dumps(records.record(ADA)))
     place = data.draw(st.sampled_from(["person", "templates"]))
     target = table[place] if place == "person" else table[place][0]
     target[data.draw(st.sampled_from(sorted(target)))] = data.draw(json_values)
     try:
-        found = copies.dossier(table)
+        found = records.dossier(table)
     except MalformedError:
         return
     assert isinstance(found, Dossier)

@@ -4,10 +4,9 @@ import pytest
 from strangers import enrolled, face, somebody
 
 from appliance.gallery import replacement
-from appliance.gallery.dossier import Dossier
 from appliance.gallery.gallery import Gallery
-from appliance.gallery.people import GalleryDamagedError, GalleryError, InvalidPersonError, NoKeyError
-from appliance.gallery.site_key import SiteKey
+from appliance.gallery.people import Dossier, GalleryDamagedError, GalleryError, InvalidPersonError, NoKeyError
+from appliance.gallery.vault import SiteKey
 
 
 @pytest.fixture

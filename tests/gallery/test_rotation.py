@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from strangers import face
 
-from appliance.gallery.rotation import Rotation, new_seed
+from appliance.gallery.vault import Rotation, new_seed
 
 ROTATION = Rotation(bytes(32))
 

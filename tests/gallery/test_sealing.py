@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.gallery.sealing import BrokenSealError, Seal
-from appliance.gallery.site_key import SiteKey
+from appliance.gallery.vault import BrokenSealError, Seal, SiteKey
 
 SEAL = Seal(SiteKey(bytes(32)))
 

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.calibration.bounds import Pairs
-from appliance.calibration.entries import CalibrationError
-from appliance.calibration.statistics import Statistics, tabulated
-from appliance.gallery.threshold import Point, Tail, tail_of, threshold
-from appliance.vision.store import ModelStore, Role
+from appliance.calibration.points import CalibrationError
+from appliance.calibration.statistics import Pairs, Statistics, tabulated
+from appliance.gallery.search import Point, Tail, tail_of, threshold
+from appliance.vision.manifest import ModelStore, Role
 
 SHIPPED = ModelStore.open(appliance_models.FOLDER).candidates(Role.EMBEDDER, "auto")
 TABLES = Statistics.read(appliance_models.FOLDER).impostors

@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-from appliance.access_control.policy import RULES
-from appliance.access_control.ruling import Reason
+from appliance.access.policy import RULES, Reason
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,7 @@ def test_the_wheel_has_every_file_of_the_models(wheel, root):
 
 def test_the_wheel_has_the_command_and_the_licence(wheel):
     (entry_points,) = (content for name, content in wheel.items() if name.endswith("entry_points.txt"))
-    assert b"appliance = appliance.cli:main" in entry_points
+    assert b"appliance = appliance.cli.main:main" in entry_points
     assert any(name.endswith(("licenses/LICENSE", "dist-info/LICENSE")) for name in wheel)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from appliance.face.types import Pixels
 from appliance.faults import Fault
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from appliance.faults import Fault
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 
 
 def png(width: int, height: int, bits: int, colour: int, rows: bytes, before: bytes = b"") -> bytes:

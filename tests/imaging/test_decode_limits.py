@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 from appliance.faults import Fault
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 
 
 def png(width: int, height: int, colour: int = 2, rows: bytes = bytes(1000)) -> bytes:
@@ -63,7 +63,7 @@ def test_before_pixels_are_asked_for_a_picture_costs_no_memory_for_them(tmp_path
 import re
 from pathlib import Path
 from appliance.faults import Fault
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 
 def most_memory():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])

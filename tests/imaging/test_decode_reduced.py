@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.imaging.decode import ENOUGH_DETAIL, EncodedPicture
+from appliance.imaging.codec import ENOUGH_DETAIL, EncodedPicture
 
 details = st.floats(0.001, 1.0)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 
 ORIENTATIONS = {
     1: ("top", "left"),

@@ -11,23 +11,14 @@ from cameras import noisy, on_canvas
 from devices import shipped_engine, until
 
 from appliance.camera.source import CameraFrame, Ring
+from appliance.events import BACKLOG, Appeared, Broadcast, Event, FacesSeen, Left, LivenessJudged, Subscription
 from appliance.face.types import Pixels
 from appliance.faults import Fault, ResultCode
-from appliance.observation.events import (
-    BACKLOG,
-    Appeared,
-    Broadcast,
-    Event,
-    FacesSeen,
-    Left,
-    LivenessJudged,
-    Subscription,
-)
 from appliance.observation.observer import Observer
 from appliance.vision import loading
 from appliance.vision.engine import FaceEngine
 from appliance.vision.loading import Choice
-from appliance.vision.store import Role
+from appliance.vision.manifest import Role
 
 
 class Stage:

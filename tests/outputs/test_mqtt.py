@@ -16,9 +16,8 @@ from client import HOST
 from devices import Child, until
 from told import NAME, PERSON, delivered, dropped, running, signed
 
-from appliance.outputs.mqtt import Broker
-from appliance.outputs.output import Tally
-from appliance.outputs.publisher import Publisher
+from appliance.outputs.mqtt import Broker, Publisher
+from appliance.outputs.queue import Tally
 
 pytestmark = needs_mosquitto
 

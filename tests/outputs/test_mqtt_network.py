@@ -10,8 +10,7 @@ from brokers import Listener, Mosquitto, needs_mosquitto
 from devices import until
 from told import running, signed
 
-from appliance.outputs.mqtt import Broker
-from appliance.outputs.publisher import Publisher
+from appliance.outputs.mqtt import Broker, Publisher
 
 pytestmark = [
     needs_mosquitto,

@@ -12,7 +12,7 @@ from devices import Child, until
 from gpiozero import Device
 from told import delivered, dropped, running, signed
 
-from appliance.outputs.output import Tally
+from appliance.outputs.queue import Tally
 from appliance.outputs.relay import Relay
 
 PIN = 17

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from told import signed
 
-from appliance.outputs.output import Tally
-from appliance.outputs.waiting import Told, Waiting
+from appliance.outputs.queue import Tally, Told, Waiting
 
 
 def test_what_is_put_in_comes_out_in_order():

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from receiver import OK, SECRET, Receiver, Verifier, closing, dripping, endless, silent, status
 from told import NAME, PERSON, delivered, dropped, running, signed
 
-from appliance.outputs import standard_webhooks
-from appliance.outputs.output import Tally
+from appliance.outputs import webhook as standard_webhooks
+from appliance.outputs.queue import Tally
 from appliance.outputs.webhook import Webhook, retry_after
 
 
@@ -65,23 +65,25 @@ def test_a_decision_is_posted_and_signed(webhook):
 
 
 def test_the_reference_s_own_example():
-    key = standard_webhooks.key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-    headers = standard_webhooks.headers(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    key = standard_webhooks.webhook_key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    headers = standard_webhooks.webhook_headers(
+        key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
+    )
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
 @pytest.mark.parametrize("secret", ["", "secret", "whsec_", "whsec_!", "whsec_AAAA", "whsec_" + "A" * 120])
 def test_what_is_no_secret_is_told_without_it(secret):
     with pytest.raises(ValueError, match=r"secret|whsec_") as told:
-        standard_webhooks.key(secret)
+        standard_webhooks.webhook_key(secret)
     assert len(secret) < 7 or secret.removeprefix("whsec_") not in str(told.value)
 
 
 @given(st.binary(min_size=24, max_size=64), st.text(max_size=40), st.integers(0, 2**40), st.binary(max_size=200))
 def test_what_is_signed_is_verified_and_nothing_else(key, message, moment, body):
-    headers = standard_webhooks.headers(key, message, moment, body)
+    headers = standard_webhooks.webhook_headers(key, message, moment, body)
     secret = "whsec_" + base64.b64encode(key).decode()
-    assert standard_webhooks.key(secret) == key
+    assert standard_webhooks.webhook_key(secret) == key
     assert Verifier(secret)(headers, body, moment)
     assert not Verifier(secret)(headers, body + b" ", moment)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from devices import until
 
-from appliance.access_control.decision import Decision, Signed
-from appliance.access_control.situation import Direction
+from appliance.access.policy import Direction
+from appliance.access.token import Decision, Signed
 
 NAME, PERSON = "Eileen Collins", "employee 4711"
 

@@ -21,8 +21,8 @@ from devices import Child, until
 from test_keys_at_work import QUICK
 
 from appliance import keys
-from appliance.calibration import file, rounds
-from appliance.calibration.entries import Basis, Kind, LivenessEntry, SimilarityEntry, now
+from appliance.calibration import points
+from appliance.calibration.points import Basis, Kind, LivenessEntry, SimilarityEntry, now
 from appliance.keys import Scope
 
 NOTHING: dict[str, Any] = {"wanted": {"fmr": 0.001}, "measured": {}, "counts": {}, "basis": Basis.PHOTOS}
@@ -50,24 +50,24 @@ def compared(client: Client, portrait: bytes, hopper: bytes) -> float:
 
 def test_a_running_device_takes_a_new_operating_point_at_once(tmp_path: Path, portrait: bytes, hopper: bytes) -> None:
     with Child(tmp_path, QUICK) as child:
-        client, path = child.ready(), child.state / file.FILE
+        client, path = child.ready(), child.state / points.FILE
         shipped = point(client, "similarity")
         assert (shipped["source"], shipped["ignored"], shipped["date"]) == ("shipped", None, None)
         assert shipped["counts"] == {"impostor_pairs": 1197943}
         before = compared(client, portrait, hopper)
         assert before < 0.1
 
-        file.keep(path, Kind.SIMILARITY, (similarity_at(shipped["model"], 0.0),))
+        points.keep(path, Kind.SIMILARITY, (similarity_at(shipped["model"], 0.0),))
         assert until(lambda: compared(client, portrait, hopper) > 0.5, 2)
         own = point(client, "similarity")
         assert (own["source"], own["threshold"], own["basis"]) == ("device", 0.0, "photos")
         assert point(client, "liveness")["source"] == "shipped"
-        child.logged(r"^INFO +appliance.audit: calibration: similarity: shipped -> 0.0000 \(fmr 0.001; photos\)")
+        child.logged(r"^INFO +appliance.state: calibration: similarity: shipped -> 0.0000 \(fmr 0.001; photos\)")
 
         headers, body = form({"images": frames([portrait] * 4)})
         for odds in (8.0, -8.0):  # a still is at most 0.30, wherever the operating point is
             entry = LivenessEntry(model=point(client, "liveness")["model"], threshold=odds, date=now(), **NOTHING)
-            file.keep(path, Kind.LIVENESS, (entry,))
+            points.keep(path, Kind.LIVENESS, (entry,))
             assert until(lambda odds=odds: point(client, "liveness")["threshold"] == odds, 2)
             assert client.post("/liveness/multiframe", body, headers).document["confidence"] <= 0.30
 
@@ -75,7 +75,7 @@ def test_a_running_device_takes_a_new_operating_point_at_once(tmp_path: Path, po
         assert until(lambda: point(client, "similarity")["ignored"] == "damaged", 2)
         assert compared(client, portrait, hopper) > 0.5, "as before it was damaged"
         child.logged(
-            r"^ERROR +appliance.calibration.file: of the operating points those of before are used: .* is damaged"
+            r"^ERROR +appliance.calibration.points: of the operating points those of before are used: .* is damaged"
         )
         health = client.get("/healthz")
         assert (health.status, health.document["reasons"][0]["state"]) == (503, "calibration_damaged")
@@ -83,14 +83,14 @@ def test_a_running_device_takes_a_new_operating_point_at_once(tmp_path: Path, po
 
 def test_that_of_another_model_is_never_taken(tmp_path: Path, portrait: bytes, hopper: bytes) -> None:
     (tmp_path / "state").mkdir()
-    path = tmp_path / "state" / file.FILE
-    file.keep(path, Kind.SIMILARITY, (similarity_at("0" * 64, -0.9),))
+    path = tmp_path / "state" / points.FILE
+    points.keep(path, Kind.SIMILARITY, (similarity_at("0" * 64, -0.9),))
     with Child(tmp_path, QUICK) as child:
         client = child.ready()
         assert compared(client, portrait, hopper) < 0.1
         assert point(client, "similarity")["ignored"] == "stale"
         assert client.get("/healthz").status == 200
-        child.logged(r"^WARNING +appliance.calibration.file: the similarity calibration is of another model")
+        child.logged(r"^WARNING +appliance.calibration.points: the similarity calibration is of another model")
 
 
 class Door:
@@ -155,14 +155,14 @@ def door(tmp_path: Path, portrait: bytes) -> Iterator[Door]:
 
 def test_liveness_is_calibrated_before_the_camera_of_a_running_device(door: Door) -> None:
     model = door.point()["model"]
-    kept = door.child.state / rounds.FILE
+    kept = door.child.state / points.ROUNDS_FILE
     seen = float(door.get("/liveness/multiframe").headers["X-Liveness-Odds"])
     few = door.run("--minutes", "0.03")
     assert (few.returncode, few.stdout) == (1, "")
     counted = re.search(r"real: (\d+) sequences, kept\n\1 sequences of real people, 20 are needed", few.stderr)
     assert counted, few.stderr
 
-    rounds.add(kept, model, "real", (seen - 1,) * 19)
+    points.add_rounds(kept, model, "real", (seen - 1,) * 19)
     done = door.run("--minutes", "0.03", "--json")
     assert done.returncode == 0, done.stderr
     assert done.stderr.endswith(f"{door.url} has taken it\n")
@@ -176,13 +176,13 @@ def test_liveness_is_calibrated_before_the_camera_of_a_running_device(door: Door
     answer = door.get("/liveness/multiframe")
     odds = float(answer.headers["X-Liveness-Odds"])
     assert (answer.document["confidence"] >= 0.5) == (odds >= found["threshold"])
-    door.child.logged(r"appliance.audit: calibration: liveness: shipped -> .* \(bpcer 0.05, apcer 0.05; camera\)")
+    door.child.logged(r"appliance.state: calibration: liveness: shipped -> .* \(bpcer 0.05, apcer 0.05; camera\)")
 
     attack = door.run("--attack", "print", "--minutes", "0.03")
     assert attack.returncode == 1
     assert "would be turned away" in attack.stderr  # it looks more alive than most of those people
     assert door.point()["threshold"] == found["threshold"]
-    assert "print" in rounds.read(kept, model).sequences
+    assert "print" in points.read_rounds(kept, model).sequences
 
     assert door.run("--reset").returncode == 0
     assert not kept.exists()
@@ -195,11 +195,11 @@ def test_what_is_wrong_with_the_asking_is_said_in_one_line_and_ctrl_c_ends_it(do
     assert refused.stderr == f"{door.url}: it wants a key: --key KEY, with the scope live\n"
 
     seen = float(door.get("/liveness/multiframe").headers["X-Liveness-Odds"])
-    rounds.add(tmp_path / "elsewhere" / rounds.FILE, door.point()["model"], "real", (seen - 1,) * 20)
+    points.add_rounds(tmp_path / "elsewhere" / points.ROUNDS_FILE, door.point()["model"], "real", (seen - 1,) * 20)
     lost = door.run("--minutes", "0.01", state=tmp_path / "elsewhere")
     assert lost.returncode == 1
     assert "does not take it, so nothing is kept: its state is not in " in lost.stderr.splitlines()[-1]
-    assert file.read(tmp_path / "elsewhere" / file.FILE).liveness == ()
+    assert points.read(tmp_path / "elsewhere" / points.FILE).liveness == ()
 
     with subprocess.Popen(
         door.command("--dry-run"), env=door.environment(), stderr=subprocess.PIPE, text=True
@@ -211,7 +211,7 @@ def test_what_is_wrong_with_the_asking_is_said_in_one_line_and_ctrl_c_ends_it(do
         said = asking.stderr.read()
     assert asking.returncode == 1
     assert re.fullmatch(r"ended by Ctrl-C\n[1-9] sequences of real people, 20 are needed: .*\n", said), said
-    assert not (door.child.state / rounds.FILE).exists()
+    assert not (door.child.state / points.ROUNDS_FILE).exists()
 
 
 def test_nobody_before_the_camera_is_nobody(tmp_path: Path) -> None:

@@ -11,10 +11,9 @@ from devices import Child, until
 from doors import HEIGHT, WIDTH, head
 from people import add, assert_enrolled, body
 
-from appliance.access_control.decision import LIFE
-from appliance.access_control.signing import PublicKey
-from appliance.access_control.verifier import Verifier
-from appliance.imaging.decode import EncodedPicture
+from appliance.access.token import LIFE, PublicKey
+from appliance.access.verifier import Verifier
+from appliance.imaging.codec import EncodedPicture
 
 CONFIG = """
 [gallery]

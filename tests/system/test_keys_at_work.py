@@ -73,7 +73,7 @@ def test_a_key_is_good_from_its_making_to_its_revocation(tmp_path: Path) -> None
             "key revoked: door",
             "wrong key",
         ):
-            child.logged(rf"^(INFO|WARNING) +appliance.audit: {line}")
+            child.logged(rf"^(INFO|WARNING) +appliance.state: {line}")
         assert token not in child.log
 
 
@@ -88,7 +88,7 @@ def test_a_device_whose_file_of_keys_is_damaged_starts_and_lets_nobody_in(tmp_pa
         assert own.get("/healthz").document["reasons"][0]["state"] == "keys_damaged"
         assert own.get("/version").status == 200
         assert re.search(
-            r"^ERROR +appliance.audit: no key is accepted: .*keys.json is damaged", child.log, re.MULTILINE
+            r"^ERROR +appliance.state: no key is accepted: .*keys.json is damaged", child.log, re.MULTILINE
         )
 
 
@@ -97,16 +97,16 @@ def test_the_audit_tells_what_has_changed_in_the_configuration(tmp_path: Path) -
     with Child(tmp_path, QUICK + quiet) as child:
         until((child.state / "configuration.json").exists)
         assert child.terminate() == 0
-        assert "appliance.audit" not in child.log
+        assert "appliance.state" not in child.log
 
     changed = QUICK.replace("engines = 1", "engines = 2") + "fps = 30\n[access]\nexpires = 2099-12-31\n"
     with Child(tmp_path, changed + quiet) as child:
         child.logged('access.expires: null -> "2099-12-31"')
         child.terminate()
         assert [line for line in child.log.splitlines() if "configuration" in line] == [
-            "INFO    appliance.audit: configuration: engine.engines: 1 -> 2",
-            "INFO    appliance.audit: configuration: camera.fps: 15.0 -> 30.0",
-            'INFO    appliance.audit: configuration: access.expires: null -> "2099-12-31"',
+            "INFO    appliance.state: configuration: engine.engines: 1 -> 2",
+            "INFO    appliance.state: configuration: camera.fps: 15.0 -> 30.0",
+            'INFO    appliance.state: configuration: access.expires: null -> "2099-12-31"',
         ]
 
 
@@ -125,7 +125,7 @@ def test_a_state_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "state").write_bytes(b"no folder")
     with Child(tmp_path, QUICK) as child:
         assert child.ready().get("/version").status == 200
-        assert re.search(r"^WARNING appliance.audit: configuration: ", child.log, re.MULTILINE)
+        assert re.search(r"^WARNING appliance.state: configuration: ", child.log, re.MULTILINE)
         assert "Traceback" not in child.log
 
 

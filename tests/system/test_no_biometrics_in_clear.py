@@ -18,7 +18,7 @@ from devices import Child, until
 from people import add, assert_enrolled, body
 
 from appliance import keys
-from appliance.gallery import site_key
+from appliance.gallery import vault
 from appliance.gallery.gallery import Gallery
 from appliance.keys import Scope
 
@@ -135,7 +135,7 @@ def test_everything_is_done_once_and_nothing_is_in_clear(tmp_path: Path, portrai
         places["refusal of a damaged one"] = text_of(client.ask("POST", "/people", body({"id": "z", "name": NAME})))
         child.process.kill()
         places["log of a damaged one"] = child.log.encode()
-    key = site_key.read(folder / "site.key")
+    key = vault.read_site_key(folder / "site.key")
     (folder / "site.key").rename(folder / "elsewhere")
     with device(folder, camera) as (client, child):
         places["health of a locked one"] = text_of(client.get("/healthz"))
@@ -165,7 +165,7 @@ def test_everything_is_done_once_and_nothing_is_in_clear(tmp_path: Path, portrai
 
 def _rotated(state: Path, folder: Path) -> list[np.ndarray]:
     """The templates as the gallery holds them."""
-    with closing(Gallery.open(state / "gallery.db", site_key.read(folder / "site.key"))) as gallery:
+    with closing(Gallery.open(state / "gallery.db", vault.read_site_key(folder / "site.key"))) as gallery:
         rotation = gallery._storage.snapshot.rotation
         return [rotation.turn(vector) for dossier in gallery.dump() for vector in _embeddings(dossier)]
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from appliance.gallery import site_key
+from appliance.gallery import vault
 
 UNITS = ("face-appliance", "face-appliance-tls")
 
@@ -79,8 +79,8 @@ def test_the_front_reaches_the_key_only_as_a_credential(root):
 
 def test_the_site_key_is_a_credential_whose_absence_stops_nothing(root):
     lines = (root / "systemd" / "face-appliance.service").read_text("utf-8").splitlines()
-    assert f"LoadCredential={site_key.CREDENTIAL}:{site_key.SYSTEM_FILE}" in lines
-    assert rf"SetCredential={site_key.CREDENTIAL}:\n" in lines
+    assert f"LoadCredential={vault.CREDENTIAL}:{vault.SYSTEM_FILE}" in lines
+    assert rf"SetCredential={vault.CREDENTIAL}:\n" in lines
 
 
 @pytest.mark.parametrize("name", ["webhook-secret", "mqtt-password"])

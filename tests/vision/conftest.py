@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from appliance.face.types import Pixels
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 from appliance.vision import loading
 from appliance.vision.engine import FaceEngine
 from appliance.vision.loading import Choice
-from appliance.vision.store import ModelStore, Role
+from appliance.vision.manifest import ModelStore, Role
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from appliance.face.alignment import rotated_square
 from appliance.face.types import Frame
-from appliance.vision.crop import cut, magnification
-from appliance.vision.detector import letterbox
+from appliance.vision.detector import cut, letterbox, magnification
 
 
 def difference(a, b):

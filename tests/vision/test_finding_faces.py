@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from appliance.face.geometry import overlap
+from appliance.face.alignment import overlap
 from appliance.face.types import Box, DetectLimits
 from appliance.faults import Fault
 

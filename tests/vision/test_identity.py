@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from appliance.face.alignment import TEMPLATE
 from appliance.face.types import AlignedFace, Box, DetectLimits
 from appliance.vision.embedder import SLOPE, Embedder, similarity
+from appliance.vision.manifest import ModelError, Role
 from appliance.vision.runtime import Network
-from appliance.vision.store import ModelError, Role
 
 NAMES = ["portrait", "hopper"]
 ONE = DetectLimits(count=1)

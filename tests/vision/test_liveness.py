@@ -10,8 +10,8 @@ from appliance.face.types import Box, DetectLimits
 from appliance.faults import Fault
 from appliance.vision.evidence import Scene
 from appliance.vision.liveness import CONTEXTS, LEAST_ODDS, NOT_ONE_LIVE_PERSON, TEMPERATURE, LivenessCheck
+from appliance.vision.manifest import Role
 from appliance.vision.runtime import Network
-from appliance.vision.store import Role
 
 NAMES = ["portrait", "hopper"]
 

@@ -9,10 +9,10 @@ import pytest
 
 from appliance.face.types import AlignedFace, Box, DetectLimits
 from appliance.faults import Fault
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 from appliance.vision import loading, selftest
 from appliance.vision.loading import Chosen
-from appliance.vision.store import ModelError, ModelStore, Role
+from appliance.vision.manifest import ModelError, ModelStore, Role
 
 FLOAT16 = {Role.DETECTOR: "float16", Role.EMBEDDER: "float16", Role.LIVENESS: "float16"}
 CODES = {Role.DETECTOR: "INF-06", Role.LANDMARKS: "INF-06", Role.EMBEDDER: "INF-07", Role.LIVENESS: "INF-07"}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from appliance.face.types import DetectLimits
+from appliance.vision.manifest import ModelError, Role
 from appliance.vision.runtime import Network
-from appliance.vision.store import ModelError, Role
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from appliance.face.types import DetectLimits
-from appliance.vision.occlusion import OcclusionCheck
+from appliance.vision.quality import OcclusionCheck
 
 NAMES = ["portrait", "hopper"]
 CHECK = OcclusionCheck()

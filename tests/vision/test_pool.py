@@ -9,10 +9,10 @@ import pytest
 
 from appliance.face.types import DetectLimits
 from appliance.faults import Fault
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 from appliance.vision import loading
 from appliance.vision.engine import EnginePool
-from appliance.vision.store import ModelError
+from appliance.vision.manifest import ModelError
 
 
 def engines(count):

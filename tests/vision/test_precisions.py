@@ -5,7 +5,7 @@ import pytest
 
 from appliance.face.types import DetectLimits
 from appliance.vision import loading
-from appliance.vision.store import Role
+from appliance.vision.manifest import Role
 
 NAMES = ["portrait", "hopper"]
 ONE = DetectLimits(count=1)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from appliance.face.types import AlignedFace, Box, Detection, DetectLimits, Embedding, Face, Pixels, Pose
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 from appliance.vision import quality
 from appliance.vision.engine import FaceEngine
 from appliance.vision.loading import Choice

@@ -8,9 +8,9 @@ import tomlkit
 
 from appliance.face.types import DetectLimits
 from appliance.faults import Fault
-from appliance.imaging.decode import EncodedPicture
+from appliance.imaging.codec import EncodedPicture
 from appliance.vision import loading, selftest
-from appliance.vision.store import ModelError, ModelStore, Role
+from appliance.vision.manifest import ModelError, ModelStore, Role
 
 
 @pytest.fixture(scope="module")

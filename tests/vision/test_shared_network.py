@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from appliance.vision.manifest import ModelError, Role
 from appliance.vision.runtime import Network, SharedNetwork
-from appliance.vision.store import ModelError, Role
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import appliance_models
 import pytest
 import tomlkit
 
-from appliance.vision.store import HOPELESS, ModelError, ModelStore, Role, fastest
+from appliance.vision.manifest import HOPELESS, ModelError, ModelStore, Role, fastest
 
 FILE = "liveness_int8.tflite"
 

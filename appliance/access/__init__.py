@@ -1,0 +1,1 @@
+"""Who may pass: enrolment, identification, the policy, signed decisions and their record."""

@@ -1,0 +1,347 @@
+"""Enrolment: a portrait becomes a template, unless it is somebody else's, or not this person's."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+from math import hypot
+from typing import Final, Protocol
+
+from appliance.access.identify import Recognition
+from appliance.face.types import Box, DetectLimits, Embedding, Face, Pose
+from appliance.faults import Refusal, ResultCode
+from appliance.gallery.people import Known, Person, Source, Template
+from appliance.imaging.codec import png
+from appliance.observation.tracking import followed
+from appliance.vision import quality
+from appliance.vision.detector import Picture
+from appliance.vision.engine import Examined, Portrait
+
+DUPLICATE, LOOK_ALIKE = "duplicate", "look-alike"
+"""Somebody else who is so alike that the device would take one for the other, or that one of their pictures might be."""
+
+
+class NotThisPersonError(Refusal):
+    """The portrait is not of the person whose other templates there are."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ResultCode.INVALID_QUERY,
+            "not_the_same_person",
+            "This is not like the pictures that this person was enrolled with: is it somebody else?",
+            status=409,
+        )
+
+
+class DuplicateError(Refusal):
+    """The portrait is of somebody who is known under another id, `person`."""
+
+    def __init__(self, person: Person) -> None:
+        super().__init__(
+            ResultCode.INVALID_QUERY,
+            DUPLICATE,
+            "Somebody else who is known looks the same: is it the same person?",
+            status=409,
+            facts={"person": person.id},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Somebody else who is like the person that was enrolled: `kind` is DUPLICATE or LOOK_ALIKE."""
+
+    kind: str
+    person: Person
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A new template, and who else is like it."""
+
+    person: Person
+    template: Template
+    warnings: tuple[Warned, ...]
+
+
+class Enrolment:
+    """Makes templates. Thread-safe: one at a time, so that of two pictures of one person, enrolled as two people at the same
+    moment, the second finds the first.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def enrol(
+        self,
+        recognition: Recognition,
+        identity: str,
+        portrait: Portrait,
+        source: Source,
+        *,
+        allow_duplicate: bool = False,
+        allow_mismatch: bool = False,
+    ) -> Enrolled:
+        """Another template of the person with the id `identity`. With `allow_duplicate` somebody else who looks the same is a
+        warning, with `allow_mismatch` it does not matter that the person's other templates are unlike this one. Raises
+        NotThisPersonError, DuplicateError, and the gallery's errors.
+        """
+        gallery = recognition.gallery
+        with self._lock:
+            known = gallery.person(identity)
+            if not (allow_mismatch or _one_person(recognition, known, portrait.embedding)):
+                raise NotThisPersonError
+            alike = recognition.identifier.alike(portrait.embedding, but=known.person)
+            warnings = [Warned(kind, person) for person, kind in alike]
+            for warning in warnings:
+                if warning.kind == DUPLICATE and not allow_duplicate:
+                    raise DuplicateError(warning.person)
+            template = gallery.enrol(
+                identity,
+                portrait.embedding,
+                recognition.model,
+                portrait.quality.overall,
+                source,
+                png(portrait.aligned.pixels),
+            )
+        return Enrolled(known.person, template, tuple(warnings))
+
+
+def _one_person(recognition: Recognition, known: Known, embedding: Embedding) -> bool:
+    """Whether the best of a person's templates is like this embedding; there may be none yet that can be compared."""
+    if all(template.model != recognition.model for template in known.templates):
+        return True
+    everybody = recognition.gallery.ranking(embedding, len(recognition.gallery.people()))
+    return any(each.reference == known.person.reference and each.cosine >= recognition.least for each in everybody)
+
+
+class Prompt(StrEnum):
+    """Left and right, up and down are those of the person."""
+
+    NOBODY = "nobody"
+    MORE_THAN_ONE = "more_than_one"
+    CLOSER = "closer"
+    FARTHER = "farther"
+    HOLD_STILL = "hold_still"
+    MORE_LIGHT = "more_light"
+    LESS_LIGHT = "less_light"
+    EVEN_LIGHT = "even_light"
+    LOOK_FRONT = "look_front"
+    TURN_LEFT = "turn_left"
+    TURN_RIGHT = "turn_right"
+    LOOK_UP = "look_up"
+    LOOK_DOWN = "look_down"
+    NOT_LIVE = "not_live"
+
+
+TEXTS = {
+    Prompt.NOBODY: "Nobody is before the camera: step in front of it.",
+    Prompt.MORE_THAN_ONE: "There is more than one face in the picture: one person at a time.",
+    Prompt.CLOSER: "Come closer.",
+    Prompt.FARTHER: "Step back a little, so that the whole face is in the picture.",
+    Prompt.HOLD_STILL: "Hold still.",
+    Prompt.MORE_LIGHT: "It is too dark: more light on the face.",
+    Prompt.LESS_LIGHT: "It is too bright: less light on the face.",
+    Prompt.EVEN_LIGHT: "The light comes from one side: turn towards it.",
+    Prompt.LOOK_FRONT: "Look straight at the camera.",
+    Prompt.TURN_LEFT: "Turn your head a little to your left.",
+    Prompt.TURN_RIGHT: "Turn your head a little to your right.",
+    Prompt.LOOK_UP: "Raise your chin a little.",
+    Prompt.LOOK_DOWN: "Lower your chin a little.",
+    Prompt.NOT_LIVE: "No living person could be made out: face the camera for a second, with no picture or screen before it.",
+}
+"""Said to whoever stands before the camera."""
+
+PHOTO_TEXTS = {
+    Prompt.NOBODY: "There is no face in the photograph.",
+    Prompt.MORE_THAN_ONE: "There is more than one face in the photograph: take one of this person alone.",
+    Prompt.CLOSER: "The face is too small: take a photograph that shows it larger.",
+    Prompt.FARTHER: "The face is cut off: take a photograph that shows all of it.",
+    Prompt.HOLD_STILL: "The face is blurred: take a sharper photograph.",
+    Prompt.MORE_LIGHT: "The face is too dark: take a photograph with more light on it.",
+    Prompt.LESS_LIGHT: "The face is too bright: take a photograph with less light on it.",
+    Prompt.EVEN_LIGHT: "The face is lit from one side: take a photograph with even light.",
+    Prompt.LOOK_FRONT: "The face looks away: take a photograph from the front.",
+}
+"""Said of a photograph, which nobody can ask to turn its head."""
+
+
+class NotTakenError(Refusal):
+    """No template can be taken from a picture: `prompt` says what is to be done, `text` says it to people."""
+
+    def __init__(self, prompt: Prompt, source: Source) -> None:
+        super().__init__(ResultCode.NO_FACE, prompt.value, (TEXTS if source is Source.CAMERA else PHOTO_TEXTS)[prompt])
+        self.prompt = prompt
+
+
+class Asked(StrEnum):
+    """Which way a person is asked to look: their own left and right."""
+
+    FRONT = "front"
+    LEFT = "left"
+    RIGHT = "right"
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Degrees between which yaw and pitch must be. In a picture that is not mirrored a person's left is at yaw > 0."""
+
+    yaw: tuple[float, float]
+    pitch: tuple[float, float]
+
+
+FRONT, TURNED, RAISED = 15.0, 40.0, 30.0
+"""Where the front ends, and where the two ways of looking away do."""
+
+STRAY = 20.0
+"""How far a head that is asked to turn one way may be turned the other way: up and down as well as left and right."""
+
+WINDOWS: Final = {
+    Asked.FRONT: Window((-FRONT, FRONT), (-FRONT, FRONT)),
+    Asked.LEFT: Window((FRONT, TURNED), (-STRAY, STRAY)),
+    Asked.RIGHT: Window((-TURNED, -FRONT), (-STRAY, STRAY)),
+    Asked.UP: Window((-STRAY, STRAY), (FRONT, RAISED)),
+    Asked.DOWN: Window((-STRAY, STRAY), (-RAISED, -FRONT)),
+}
+
+
+def nudge(asked: Asked, pose: Pose) -> Prompt | None:
+    """What brings a head from its pose to the one that is asked for; None when it is there."""
+    window = WINDOWS[asked]
+    prompt = _towards(pose.yaw, window.yaw, Prompt.TURN_LEFT, Prompt.TURN_RIGHT) or _towards(
+        pose.pitch, window.pitch, Prompt.LOOK_UP, Prompt.LOOK_DOWN
+    )
+    return Prompt.LOOK_FRONT if prompt and asked is Asked.FRONT else prompt
+
+
+def _towards(angle: float, window: tuple[float, float], more: Prompt, less: Prompt) -> Prompt | None:
+    least, most = window
+    if angle < least:
+        return more
+    return less if angle > most else None
+
+
+LEAST_SIDE = 48
+"""Pixels of the face's box: the smallest that the API looks for (the contract)."""
+
+SEEN_SIDE = 24
+"""So small a face is told to come closer, instead of that nobody is there."""
+
+CLEARLY = 2.0
+"""How many times as large as every other the face of a photograph must be, so that it is clearly its subject. The camera shows
+one face or none: whoever looks over a shoulder there may be the one who holds still.
+"""
+
+CUT_OFF = 0.1
+"""Share of a face's 106 points that may lie beyond the border. Of a portrait that is cut more and more, a tenth is beyond it
+when a sixth of the face is missing; the box says less, for it is drawn back from the border.
+"""
+
+UNSTEADY = 0.25
+"""How far a face may move from one frame to the next, 0.3 s later, in sides of its box: farther, and what the last frame shows
+is smeared or about to be.
+"""
+
+ALIVE = 0.5
+"""The operating point of the liveness check, which its scale is laid around (calibration)."""
+
+
+class Sees(Protocol):
+    """An engine, as far as taking a portrait needs it."""
+
+    def detect(self, picture: Picture, limits: DetectLimits) -> list[Face]: ...
+
+    def portray(self, picture: Picture, faces: Sequence[Face]) -> list[Portrait]: ...
+
+    def examine(self, pictures: Sequence[Picture], faces: Sequence[Face]) -> Examined: ...
+
+
+def from_photograph(engine: Sees, picture: Picture, least: float) -> Portrait:
+    """The portrait of the one person in a photograph; others may be in it when they are much smaller. `least` is the quality
+    (0..1) that it must have. Raises NotTakenError, and the Faults of the engine.
+    """
+    faces = engine.detect(picture, DetectLimits(min_size=SEEN_SIDE))
+    if not faces:
+        raise NotTakenError(Prompt.NOBODY, Source.PHOTO)
+    subject, *others = faces
+    if any(other.detection.box.side * CLEARLY > subject.detection.box.side for other in others):
+        raise NotTakenError(Prompt.MORE_THAN_ONE, Source.PHOTO)
+    return _good(engine, picture, subject, least, Source.PHOTO)
+
+
+def from_camera(engine: Sees, frames: Sequence[Picture], asked: Asked, least: float) -> Portrait:
+    """The portrait of the one person in the last of some frames, who looks as they were `asked` to. When there are four, as
+    `FaceEngine.examine` wants them, they must also show that this person is alive. Raises NotTakenError, and the Faults of the
+    engine.
+    """
+    *earlier, newest = frames
+    face = _alone(_seen(engine, newest))
+    if _too_small(face.detection.box):
+        raise NotTakenError(Prompt.CLOSER, Source.CAMERA)
+    if prompt := nudge(asked, face.pose):
+        raise NotTakenError(prompt, Source.CAMERA)
+    portrait = _good(engine, newest, face, least, Source.CAMERA)
+    if earlier:
+        _check_alive(engine, frames, [*(_alone(_seen(engine, frame)) for frame in earlier), face])
+    return portrait
+
+
+def _seen(engine: Sees, picture: Picture) -> list[Face]:
+    """The faces of a frame, largest first: a small one, which is far away, only when there is no other."""
+    faces = engine.detect(picture, DetectLimits(min_size=SEEN_SIDE))
+    return [face for face in faces if not _too_small(face.detection.box)] or faces[:1]
+
+
+def _alone(faces: Sequence[Face]) -> Face:
+    if len(faces) != 1:
+        raise NotTakenError(Prompt.MORE_THAN_ONE if faces else Prompt.NOBODY, Source.CAMERA)
+    return faces[0]
+
+
+def _good(engine: Sees, picture: Picture, face: Face, least: float, source: Source) -> Portrait:
+    """The portrait of a face that is large enough, wholly in the picture, and worth at least so much."""
+    if _too_small(face.detection.box):
+        raise NotTakenError(Prompt.CLOSER, source)
+    if _cut_off(face, picture):
+        raise NotTakenError(Prompt.FARTHER, source)
+    (portrait,) = engine.portray(picture, [face])
+    if portrait.quality.overall < least:
+        raise NotTakenError(_to_mend(portrait), source)
+    return portrait
+
+
+def _to_mend(portrait: Portrait) -> Prompt:
+    """What is to be done about the weakest aspect of a portrait."""
+    match portrait.quality.weakest:
+        case "size":
+            return Prompt.CLOSER
+        case "sharpness":
+            return Prompt.HOLD_STILL
+        case "pose":
+            return Prompt.LOOK_FRONT
+    by_light = {"brightness": Prompt.MORE_LIGHT, "exposure": Prompt.LESS_LIGHT, "evenness": Prompt.EVEN_LIGHT}
+    return by_light[quality.light(portrait.aligned).weakest]
+
+
+def _check_alive(engine: Sees, frames: Sequence[Picture], faces: Sequence[Face]) -> None:
+    boxes = [face.detection.box for face in faces]
+    if followed([[face] for face in faces]) is None or any(_moved(a, b) for a, b in pairwise(boxes)):
+        raise NotTakenError(Prompt.HOLD_STILL, Source.CAMERA)
+    if engine.examine(frames, faces).liveness.confidence < ALIVE:
+        raise NotTakenError(Prompt.NOT_LIVE, Source.CAMERA)
+
+
+def _too_small(box: Box) -> bool:
+    return box.side < LEAST_SIDE
+
+
+def _cut_off(face: Face, picture: Picture) -> bool:
+    beyond = (face.points < 0) | (face.points > (picture.width, picture.height))
+    return float(beyond.any(axis=1).mean()) > CUT_OFF
+
+
+def _moved(before: Box, after: Box) -> bool:
+    (a, b), (c, d) = before.center, after.center
+    return hypot(c - a, d - b) > UNSTEADY * after.side

@@ -1,0 +1,317 @@
+"""What is kept of a calibration."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Self
+
+import numpy as np
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from appliance import state
+from appliance.evaluation.measures import Reals
+from appliance.state import audit_log as audit
+
+Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Kind(StrEnum):
+    """What an operating point decides: are two faces one person, is one alive."""
+
+    SIMILARITY = "similarity"
+    LIVENESS = "liveness"
+
+
+class Basis(StrEnum):
+    """What an operating point was found on."""
+
+    STATISTICS = "bundled statistics"
+    PHOTOS = "photos"
+    CAMERA = "camera"
+
+
+class CalibrationError(Exception):
+    """No operating point can be had, or none can be kept; the text is one line that says why and what to do."""
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Measured(_Facts):
+    """`count` of `total` trials, and the 95 % bounds on the true rate, 0..1."""
+
+    count: Annotated[int, Field(ge=0)]
+    total: Annotated[int, Field(ge=1)]
+    lower: Share
+    upper: Share
+
+    @property
+    def value(self) -> float:
+        """The observed rate, 0..1."""
+        return self.count / self.total
+
+
+class Entry(_Facts):
+    """An operating point of this device for one model.
+
+    `wanted`: the rates it was chosen for (fmr; bpcer, apcer); `measured`: those it has (fmr, tmr; bpcer, "apcer SPECIES");
+    `counts`: of what it was found on.
+    """
+
+    model: Sha256
+    threshold: FiniteFloat
+    wanted: dict[str, Share]
+    measured: dict[str, Measured]
+    counts: dict[str, Annotated[int, Field(ge=0)]]
+    basis: Basis
+    date: AwareDatetime
+
+
+class SimilarityEntry(Entry):
+    """The threshold is a cosine."""
+
+    threshold: Annotated[FiniteFloat, Field(gt=-1, lt=1)]
+
+
+class LivenessEntry(Entry):
+    """The threshold is log odds; the network's own end at 8."""
+
+    threshold: Annotated[FiniteFloat, Field(ge=-8, le=8)]
+
+
+class Calibration(_Facts):
+    """All operating points of this device; an entry for each model that it may choose."""
+
+    similarity: tuple[SimilarityEntry, ...] = ()
+    liveness: tuple[LivenessEntry, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_entry_a_model(self) -> Self:
+        models = [entry.model for entry in (*self.similarity, *self.liveness)]
+        if len(set(models)) < len(models):
+            raise ValueError("two entries of one model")
+        return self
+
+    def of(self, kind: Kind) -> tuple[Entry, ...]:
+        """The entries of one kind."""
+        return self.similarity if kind is Kind.SIMILARITY else self.liveness
+
+    def with_entries(self, kind: Kind, entries: tuple[Entry, ...]) -> Self:
+        """The same with other entries of one kind."""
+        return self.model_copy(update={kind.value: entries})
+
+    def thresholds(self) -> dict[str, float]:
+        """The operating points by the sha256 of their model."""
+        return {entry.model: entry.threshold for entry in (*self.similarity, *self.liveness)}
+
+
+def record(entry: Entry) -> dict[str, Any]:
+    """An entry as JSON."""
+    return entry.model_dump(mode="json")
+
+
+def now() -> datetime:
+    """The date of an entry, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+log = logging.getLogger(__name__)
+
+FILE = "calibration.json"
+
+
+def read(path: Path) -> Calibration:
+    """What a file says; nothing when it is not there. Raises CalibrationError when it is damaged or cannot be read."""
+    try:
+        return Calibration.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return Calibration()
+    except OSError as error:
+        raise CalibrationError(f"{path}: {error.strerror}") from error
+    except ValidationError as error:
+        mistake = error.errors(include_url=False)[0]
+        where = ".".join(map(str, mistake["loc"]))
+        raise CalibrationError(
+            f"{path} is damaged ({where + ': ' if where else ''}{mistake['msg']}): "
+            "`appliance calibrate similarity --reset` begins anew"
+        ) from error
+
+
+def keep(path: Path, kind: Kind, entries: tuple[Entry, ...]) -> None:
+    """Puts these entries in the place of those of their kind. Raises CalibrationError, OSError."""
+    with state.held(path):
+        _write(path, read(path).with_entries(kind, entries))
+
+
+def forget(path: Path, kind: Kind) -> None:
+    """Drops the entries of a kind; all of them when the file is damaged. Raises OSError."""
+    with state.held(path):
+        try:
+            before = read(path)
+        except CalibrationError:
+            before = Calibration()
+        _write(path, before.with_entries(kind, ()))
+
+
+class CalibrationStore:
+    """The operating points of a running device, which notices by itself when the file has changed."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._watch = state.Watch(path, clock)
+        self._told: frozenset[str] = frozenset()
+        self._calibration = Calibration()
+        self._take()
+
+    def thresholds(self) -> Mapping[str, float]:
+        """The operating points by the sha256 of their model. What is given never changes. Of a file that is
+        damaged they are those before it was, as far as this process knows.
+        """
+        self.refresh()
+        return self._thresholds
+
+    def refresh(self) -> None:
+        """Reads the file again when it has changed; looks at it once a second at most."""
+        with self._lock:
+            if self._watch.changed():
+                before = self._calibration
+                self._take()
+                self._tell(before)
+
+    def facts(self, kind: Kind, model: str, shipped: Mapping[str, Any]) -> dict[str, Any]:
+        """What is in use for a model (its sha256): the device's own operating point, or `shipped` with the reason why the
+        device's is ignored: it is of another model ("stale") or its file cannot be read ("damaged"; what was read before goes
+        on being used).
+        """
+        self.refresh()
+        entries = self._calibration.of(kind)
+        for entry in entries:
+            if entry.model == model:
+                return {"source": "device", "ignored": "damaged" if self._problem else None, **record(entry)}
+        ignored = "damaged" if self._problem else "stale" if entries else None
+        return {"source": "shipped", "ignored": ignored, "model": model, **shipped}
+
+    def problem(self) -> str | None:
+        """Why the file cannot be read; None when it can, or is not there."""
+        self.refresh()
+        return self._problem
+
+    def warn_of_stale(self, kind: Kind, model: str) -> None:
+        """One line in the log, the first time, when there are operating points of a kind and none is of this model."""
+        entries = self._calibration.of(kind)
+        mark = f"{kind} {model} {[entry.model for entry in entries]}"
+        if entries and mark not in self._told and all(entry.model != model for entry in entries):
+            self._told |= {mark}
+            log.warning("the %s calibration is of another model and not used: `appliance calibrate %s`", kind, kind)
+
+    def _take(self) -> None:
+        try:
+            self._calibration, self._problem = read(self._path), None
+        except CalibrationError as error:
+            self._problem = str(error)
+            kept = "those of before" if any(self._calibration.of(kind) for kind in Kind) else "the shipped ones"
+            log.error("of the operating points %s are used: %s", kept, error)
+        self._thresholds = MappingProxyType(self._calibration.thresholds())
+
+    def _tell(self, before: Calibration) -> None:
+        if self._problem is not None:
+            return
+        for kind in Kind:
+            old, new = (_words(each.of(kind)) for each in (before, self._calibration))
+            if old != new:
+                audit.info("calibration: %s: %s -> %s", kind, old, new)
+
+
+def _words(entries: tuple[Entry, ...]) -> str:
+    points = (
+        f"{entry.threshold:.4f} ({', '.join(f'{name} {share:g}' for name, share in entry.wanted.items())}; {entry.basis})"
+        for entry in entries
+    )
+    return ", ".join(points) or "shipped"
+
+
+def _write(path: Path, calibration: Calibration) -> None:
+    state.write_atomically(path, calibration.model_dump_json(indent=1).encode() + b"\n", 0o600)
+
+
+ROUNDS_FILE = "liveness-rounds.json"
+
+REAL = "real"
+"""Real people, beside the species of attacks."""
+
+Species = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
+
+
+class Rounds(BaseModel):
+    """Log odds of all rounds with one liveness model, by what was shown: REAL, or a species of attack."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: Sha256
+    sequences: dict[Species, tuple[FiniteFloat, ...]] = {}
+
+    def with_round(self, shown: str, odds: tuple[float, ...]) -> Self:
+        """With a further round."""
+        together = {**self.sequences, shown: (*self.sequences.get(shown, ()), *odds)}
+        return self.model_copy(update={"sequences": {name: each for name, each in together.items() if each}})
+
+    def real(self) -> Reals:
+        """The log odds of real people."""
+        return np.array(self.sequences.get(REAL, ()))
+
+    def attacks(self) -> dict[str, Reals]:
+        """The log odds of each species that was tried."""
+        return {name: np.array(odds) for name, odds in self.sequences.items() if name != REAL}
+
+
+def read_rounds(path: Path, model: str) -> Rounds:
+    """The rounds with this model so far; none of another. Raises CalibrationError when the file is damaged."""
+    try:
+        kept = Rounds.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return Rounds(model=model)
+    except OSError as error:
+        raise CalibrationError(f"{path}: {error.strerror}") from error
+    except ValidationError as error:
+        raise CalibrationError(f"{path} is damaged: `appliance calibrate liveness --reset` begins anew") from error
+    return kept if kept.model == model else Rounds(model=model)
+
+
+def add_rounds(path: Path, model: str, shown: str, odds: tuple[float, ...]) -> Rounds:
+    """Keeps a further round, and returns all. Raises CalibrationError, OSError."""
+    with state.held(path):
+        rounds = read_rounds(path, model).with_round(shown, odds)
+        _write_rounds(path, rounds)
+    return rounds
+
+
+def put_rounds(path: Path, rounds: Rounds) -> None:
+    """Keeps these rounds in the place of all others. Raises OSError."""
+    with state.held(path):
+        _write_rounds(path, rounds)
+
+
+def forget_rounds(path: Path) -> None:
+    """Drops all rounds. Raises OSError."""
+    path.unlink(missing_ok=True)
+
+
+def _write_rounds(path: Path, rounds: Rounds) -> None:
+    state.write_atomically(path, rounds.model_dump_json().encode() + b"\n", 0o600)

@@ -1,0 +1,201 @@
+"""`appliance policy explain`: a dry run of the configured policy, rule by rule. It changes nothing, and asks no camera."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from appliance import machine, state
+from appliance.access import log
+from appliance.access.clock import Clock
+from appliance.access.log import FOLDER, Entry, RecordError
+from appliance.access.policy import ClockState, Direction, Passage, Policy, Ruling, Sighting, Situation
+from appliance.access.verify_log import Anchor, Verdict, verify
+from appliance.cli import gallery as place
+from appliance.cli.door_options import OFF
+from appliance.config import Config
+from appliance.gallery.gallery import FILE
+from appliance.gallery.people import GalleryError, NoSuchPersonError, Person
+from appliance.gallery.search import Outcome
+
+
+def explain(options: argparse.Namespace, settings: Config) -> int:
+    """Prints what each rule says, and which decided; the exit status."""
+    try:
+        person, last = _who(options, settings)
+    except GalleryError as error:
+        print(f"{options.person}: {error}", file=sys.stderr)
+        return 1
+    situation = _situation(options, settings, person, last)
+    ruling = Policy(machine.door_rules(settings.door)).rule(situation)
+    if options.json:
+        print(json.dumps(_policy_document(situation, ruling), ensure_ascii=False))
+    else:
+        print("\n".join(_lines(ruling)))
+    return 0
+
+
+def _who(options: argparse.Namespace, settings: Config) -> tuple[Person, Passage | None]:
+    if options.person is None:
+        someone = Person("", "", options.groups, options.valid_from, options.valid_until, "", datetime.now(UTC))
+        return someone, None
+    if not (state.folder(settings.state.folder) / FILE).exists():
+        raise NoSuchPersonError("there is no gallery here yet")
+    with place.opened(settings, make=False) as gallery:
+        person = gallery.person(options.person).person
+        last = gallery.last_passage(person.reference)
+    person = replace(
+        person,
+        valid_from=options.valid_from or person.valid_from,
+        valid_until=options.valid_until or person.valid_until,
+    )
+    return person, _passage(last)
+
+
+def _situation(options: argparse.Namespace, settings: Config, person: Person, last: Passage | None) -> Situation:
+    now, clock = _when(options, settings)
+    return Situation(
+        now=now,
+        clock=clock,
+        trouble="as --blind says" if options.blind else None,
+        gallery=None if settings.gallery.enabled else "gallery.enabled = false",
+        recordable=not options.full,
+        repeated=options.repeated,
+        direction=Direction(options.direction),
+        faces=options.faces,
+        sighting=None if options.not_followed else _sighting(options, settings, person),
+        last=_passage(options.last) if "last" in options else last,
+    )
+
+
+def _when(options: argparse.Namespace, settings: Config) -> tuple[datetime, ClockState]:
+    if options.at is not None:
+        return options.at.astimezone(), ClockState(options.clock or ClockState.SYNCHRONISED)
+    watch = Clock()
+    try:
+        latest = log.latest_time(state.folder(settings.state.folder) / FOLDER)
+    except RecordError as error:
+        print(f"record of decisions: {error}", file=sys.stderr)
+        latest = None
+    if latest:
+        watch.not_before(latest)
+    reading = watch.read()
+    return reading.now, ClockState(options.clock or reading.state)
+
+
+def _sighting(options: argparse.Namespace, settings: Config, person: Person) -> Sighting:
+    usual = None if settings.liveness.mode == "single" else 1.0
+    outcome = Outcome(options.outcome)
+    return Sighting(
+        liveness=usual if options.liveness is None else None if options.liveness == OFF else options.liveness,
+        one_person=not options.swapped,
+        quality=options.quality,
+        weakest="as --quality says",
+        outcome=outcome,
+        person=person if outcome is Outcome.IDENTIFIED else None,
+    )
+
+
+def _passage(last: tuple[str, datetime] | None) -> Passage | None:
+    return Passage(Direction(last[0]), last[1].astimezone()) if last else None
+
+
+def _lines(ruling: Ruling) -> list[str]:
+    """A line a rule, and what it comes to."""
+    wide = max(len(step.rule) for step in ruling.steps)
+    rows = [f"{step.rule:<{wide}}  {step.mark:<7}  {step.text}" for step in ruling.steps]
+    decided = ruling.decided
+    end = (
+        "granted: every rule lets pass"
+        if decided is None
+        else f"denied by {decided.rule}: {ruling.reason} ({ruling.text})"
+    )
+    return [*rows, "", end]
+
+
+def _policy_document(situation: Situation, ruling: Ruling) -> dict[str, Any]:
+    decided = ruling.decided
+    return {
+        "result": "granted" if ruling.granted else "denied",
+        "reason": ruling.reason,
+        "text": ruling.text,
+        "rule": decided.rule if decided else None,
+        "now": situation.now.isoformat(timespec="seconds"),
+        "clock": situation.clock,
+        "steps": [
+            {"rule": step.rule, "mark": step.mark, "reason": step.reason, "text": step.text} for step in ruling.steps
+        ],
+    }
+
+
+def listing(options: argparse.Namespace, settings: Config) -> int:
+    """Prints the newest entries, newest first; the exit status."""
+
+    def run() -> int:
+        for entry in log.newest_entries(_folder(settings), options.count):
+            print(json.dumps(_entry_document(entry), ensure_ascii=False) if options.json else _line(entry))
+        return 0
+
+    return _answered(run)
+
+
+def verification(options: argparse.Namespace, settings: Config) -> int:
+    """Reads the whole record and prints what it found; the exit status: 1 when anything is wrong."""
+
+    def run() -> int:
+        verdict = verify(_folder(settings), options.anchor)
+        if options.json:
+            print(json.dumps(asdict(verdict) | {"sound": verdict.sound}))
+        else:
+            print(_told(verdict, options.anchor))
+        return 0 if verdict.sound else 1
+
+    return _answered(run)
+
+
+def _folder(settings: Config) -> Path:
+    return state.folder(settings.state.folder) / FOLDER
+
+
+def _line(entry: Entry) -> str:
+    moment = entry.time.astimezone().isoformat(" ", "milliseconds")
+    facts = dict(entry.facts)
+    said = [str(facts.pop(name)) for name in ("result", "reason", "direction", "person") if facts.get(name) is not None]
+    if entry.kind != "decision":
+        said += [f"{name}={json.dumps(fact, ensure_ascii=False)}" for name, fact in facts.items()]
+    return f"{entry.sequence:>8}  {moment}  {entry.kind:<9} {' '.join(said)}".rstrip()
+
+
+def _entry_document(entry: Entry) -> dict[str, Any]:
+    time = entry.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {
+        "sequence": entry.sequence,
+        "time": time,
+        "kind": entry.kind,
+        "facts": dict(entry.facts),
+        "hash": entry.hash,
+    }
+
+
+def _told(verdict: Verdict, anchor: Anchor | None) -> str:
+    if verdict.problem:
+        sound = f"sound up to {verdict.last}; " if verdict.entries else ""
+        return f"{sound}{verdict.problem}"
+    if not verdict.entries:
+        return "nothing is recorded"
+    text = f"sound: {verdict.entries} entries, {verdict.first} to {verdict.last}; anchor {verdict.last}:{verdict.hash}"
+    if anchor and anchor.sequence < verdict.first:
+        return f"{text}; entry {anchor.sequence}, which the anchor names, has expired"
+    return text
+
+
+def _answered(run: Callable[[], int]) -> int:
+    try:
+        return run()
+    except RecordError as error:
+        print(error, file=sys.stderr)
+        return 1

@@ -1,0 +1,219 @@
+"""What can be said for the clock: by what has set it, by what it showed before, and against the time since boot."""
+
+import ctypes
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.access import clock as clock_module
+from appliance.access import clock as time_service
+from appliance.access.clock import RELEASED, STEP_SECONDS, Clock
+from appliance.access.policy import ClockState
+
+SYNCHRONISED, PLAUSIBLE, UNSET = ClockState.SYNCHRONISED, ClockState.PLAUSIBLE, ClockState.UNSET
+LATER = RELEASED.timestamp() + 86_400
+HOUR = 3600.0
+SHIM = Path(__file__).parents[1] / "system" / "clock.c"
+
+
+class Board:
+    """A device's clocks, and who has set them: its wall clock stands at `wall` when it has been up for a minute."""
+
+    def __init__(self, wall=LATER):
+        self.wall, self.boot, self.kernel, self.file = wall, 60.0, False, None
+
+    def clock(self):
+        return Clock(lambda: self.kernel, lambda: self.file, lambda: (self.wall, self.boot))
+
+    def runs(self, seconds):
+        self.wall += seconds
+        self.boot += seconds
+
+    def set(self, seconds):
+        """By hand: the kernel then says that nobody can vouch for it."""
+        self.wall += seconds
+        self.kernel = False
+
+    def touch(self):
+        self.file = int(self.wall * 1e9)
+
+
+def test_a_clock_that_nobody_has_set_is_plausible_from_the_release_on():
+    board = Board()
+    assert board.clock().read().state is PLAUSIBLE
+    board.wall = RELEASED.timestamp() - HOUR
+    assert board.clock().read().state is UNSET
+    board.wall = 0.0
+    assert board.clock().read().state is UNSET
+
+
+@pytest.mark.parametrize("who", ["kernel", "file"])
+def test_a_time_service_vouches_for_it_until_it_is_set_otherwise(who):
+    board = Board()
+    clock = board.clock()
+    board.kernel, board.file = who == "kernel", int(board.wall * 1e9) if who == "file" else None
+    assert clock.read().state is SYNCHRONISED
+    board.kernel = False  # what the kernel was told is nine hours old; the network is gone
+    board.runs(30 * HOUR)
+    assert clock.read().state is SYNCHRONISED
+    board.set(HOUR)
+    assert clock.read().state is PLAUSIBLE
+    board.runs(60)
+    assert clock.read().state is PLAUSIBLE
+    board.touch()
+    assert clock.read().state is SYNCHRONISED
+
+
+def test_a_file_of_the_future_vouches_for_nothing():
+    board = Board()
+    board.file = int((board.wall + HOUR) * 1e9)  # the clock was set back since
+    assert board.clock().read().state is PLAUSIBLE
+
+
+def test_a_clock_that_is_set_back_by_hand_is_wrong_until_it_has_caught_up():
+    board = Board()
+    clock = board.clock()
+    assert clock.read().state is PLAUSIBLE
+    board.set(-HOUR)
+    reading = clock.read()
+    assert (reading.state, reading.stepped) == (UNSET, -HOUR)
+    board.runs(2 * HOUR)
+    assert (clock.read().state, clock.read().stepped) == (UNSET, 0)  # time went on: it is still an hour late
+    board.set(HOUR)
+    assert clock.read().state is PLAUSIBLE
+
+
+def test_a_time_service_may_set_it_back():
+    board = Board(LATER + 365 * 24 * HOUR)
+    clock = board.clock()
+    assert clock.read().state is PLAUSIBLE
+    board.set(-365 * 24 * HOUR)
+    board.kernel = True
+    assert clock.read().state is SYNCHRONISED
+    board.runs(HOUR)
+    assert clock.read().state is SYNCHRONISED
+
+
+def test_it_was_later_already_when_the_record_says_so():
+    board = Board()
+    clock = board.clock()
+    clock.not_before(datetime.fromtimestamp(board.wall, UTC) + timedelta(hours=1))
+    assert clock.read().state is UNSET
+    board.runs(2 * HOUR)
+    assert clock.read().state is UNSET  # the record was made before these two hours
+    board.kernel = True
+    assert clock.read().state is SYNCHRONISED
+
+
+def test_the_record_of_yesterday_is_no_objection():
+    board = Board()
+    clock = board.clock()
+    clock.not_before(datetime.fromtimestamp(board.wall, UTC) - timedelta(days=1))
+    assert clock.read().state is PLAUSIBLE
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(-STEP_SECONDS / 20, STEP_SECONDS / 20)), max_size=10))
+def test_what_time_services_do_by_and_by_is_no_step(passing):
+    board = Board()
+    clock = board.clock()
+    for seconds, leap in passing:
+        board.runs(seconds)
+        board.wall += leap
+        assert (clock.read().stepped, clock.read().state) == (0, PLAUSIBLE)
+
+
+@given(st.lists(st.sampled_from([-HOUR, -10.0, 0.0, 10.0, HOUR]), max_size=20))
+def test_by_hand_it_never_becomes_earlier_than_it_was_and_stays_believed(steps):
+    board, latest = Board(), 0.0
+    clock = board.clock()
+    for step in steps:
+        board.runs(60)
+        board.set(step)
+        latest = max(latest + 60, board.wall)
+        reading = clock.read()
+        assert reading.state is (PLAUSIBLE if board.wall >= latest - STEP_SECONDS else UNSET)
+        assert reading.stepped == step
+
+
+def test_a_step_is_told_in_the_log(caplog):
+    board = Board()
+    clock = board.clock()
+    board.set(-HOUR)
+    with caplog.at_level(logging.WARNING, clock_module.__name__):
+        clock.read()
+        clock.read()
+    assert [record.getMessage() for record in caplog.records] == ["the clock was set back by 3600 s"]
+
+
+def test_now_is_local_time_in_the_zone_of_now(monkeypatch):
+    board = Board(datetime(2026, 12, 24, 23, 30, tzinfo=UTC).timestamp())
+    clock = board.clock()
+    for zone, told in (("Europe/Berlin", "2026-12-25T00:30:00+01:00"), ("America/Lima", "2026-12-24T18:30:00-05:00")):
+        monkeypatch.setenv("TZ", zone)
+        assert clock.read().now.isoformat() == told
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_the_kernel_s_answer_is_understood():
+    told = time_service._Timex()
+    if ctypes.CDLL(None).adjtimex(ctypes.byref(told)) < 0:
+        pytest.skip("the kernel may not be asked here")
+    assert abs(told.seconds - time.time()) < 5
+    assert 9_000 <= told.tick <= 11_000  # microseconds of a hundredth of a second, within what the kernel takes
+    assert time_service.kernel_says_so() == (told.maxerror < time_service.UNSET_US)
+
+
+def test_systemd_s_file_is_asked_for_its_time(tmp_path):
+    path = tmp_path / "synchronized"
+    assert time_service.touched(path) is None
+    path.touch()
+    os.utime(path, ns=(1, 5))
+    assert time_service.touched(path) == 5
+
+
+WATCH = """
+import json, sys
+from pathlib import Path
+from appliance.access.clock import Clock
+clock = Clock(kernel=lambda: False, touched=lambda: None)
+for line in sys.stdin:
+    Path(sys.argv[1]).write_text(line)
+    reading = clock.read()
+    print(json.dumps([reading.state, round(reading.stepped)]), flush=True)
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler: sudo apt install gcc libc6-dev")
+def test_a_real_clock_that_is_set_is_noticed(tmp_path):
+    library, off = tmp_path / "clock.so", tmp_path / "off"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, SHIM], check=True, timeout=60)
+    off.write_text("0")
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH, off],
+        input="0\n7200\n3600\n7200\n-86400\n",
+        env=os.environ | {"LD_PRELOAD": str(library), "CLOCK_OFF": str(off)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    if json.loads(done.stdout.splitlines()[0])[0] == UNSET:
+        pytest.skip("this machine's own clock is before the release")
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        [PLAUSIBLE, 0],
+        [PLAUSIBLE, 7200],
+        [UNSET, -3600],
+        [PLAUSIBLE, 3600],
+        [UNSET, -93_600],
+    ]

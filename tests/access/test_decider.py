@@ -1,0 +1,324 @@
+"""The decision, by real frames through the real camera loop: who is let pass, and who never is."""
+
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+from cameras import Scripted, noisy, on_canvas
+from devices import until
+from doors import ANY_CLOCK, FourFrames, empty, head, heads, placed, side_by_side
+
+from appliance.access import token
+from appliance.access.policy import ClockState, Direction, Rules
+from appliance.access.verifier import ReusedNonceError, WrongNonceError
+from appliance.gallery.people import GalleryUnavailableError
+
+
+@pytest.fixture
+def before(doorstep, photos):
+    """A door that knows Hopper and Collins, and before its camera what the frames show."""
+
+    @contextmanager
+    def opened(frames, rules=ANY_CLOCK, **words):
+        with doorstep(FourFrames(frames), rules) as door:
+            door.know("hopper", photos["hopper"], **words)
+            door.know("collins", photos["portrait"])
+            yield door
+
+    return opened
+
+
+@pytest.fixture
+def hopper_four(photos):
+    """Four frames of Hopper, as she moves."""
+    return heads(*[photos["hopper"]] * 4)
+
+
+def refused(door, reason, person=None):
+    """What is denied, signed and recorded all the same."""
+    decision = door.decide()
+    (entry,) = door.record.newest(1)
+    assert (decision.granted, decision.reason, decision.person) == (False, reason, person)
+    assert (entry.facts["result"], entry.facts["reason"]) == ("denied", reason)
+    return decision
+
+
+def test_somebody_who_is_known_and_alive_passes(before, hopper_four):
+    with before(hopper_four) as door:
+        nonce, asked = door.verifier.challenge(), datetime.now(UTC)
+        signed = door.ask(nonce=nonce)
+        decision = door.verifier.verify(signed.token)
+        (entry,) = door.record.newest(1)
+        person = door.gallery.person("hopper").person
+    assert decision == signed.decision
+    assert (decision.granted, decision.person, signed.name, decision.nonce) == (True, "hopper", "Hopper", nonce)
+    assert decision.frames[-1] >= asked - timedelta(milliseconds=2)
+    assert all(after - earlier >= timedelta(seconds=0.298) for earlier, after in pairwise(decision.frames))
+    assert decision.issued >= decision.frames[-1]
+    assert entry.facts == {
+        "id": decision.id,
+        "nonce": nonce,
+        "direction": "in",
+        "result": "granted",
+        "reason": "granted",
+        "person": person.reference,
+        "frames": tuple(token.milliseconds(each) for each in decision.frames),
+        "relaxed": (),
+    }
+    assert door.told == [signed]
+
+
+def test_the_token_names_its_entry_in_the_record(before, hopper_four):
+    with before(hopper_four) as door:
+        signed = door.ask()
+        (entry,) = door.record.newest(1)
+    assert f'"record":{{"sequence":1,"hash":"{entry.hash}"}}' in payload(signed.token)
+
+
+def payload(text):
+    return token.decoded(text.split(".")[1]).decode()
+
+
+def test_a_stranger(doorstep, photos):
+    with doorstep(FourFrames(heads(*[photos["hopper"]] * 4))) as door:
+        door.know("collins", photos["portrait"])
+        refused(door, "unknown")
+
+
+def test_nobody_is_known(doorstep, hopper_four):
+    with doorstep(FourFrames(hopper_four)) as door:
+        refused(door, "unknown")
+
+
+def test_nobody_is_there(before):
+    with before([empty(number) for number in range(4)]) as door:
+        refused(door, "nobody")
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_somebody_who_is_not_in_all_the_frames(before, hopper_four, place):
+    hopper_four[place] = empty(place)
+    with before(hopper_four) as door:
+        refused(door, "not_followed")
+
+
+def test_two_people(before, photos):
+    frames = [side_by_side(photos["hopper"], photos["portrait"], number) for number in range(4)]
+    with before(frames) as door:
+        assert not door.decide().granted
+        refused(door, "more_than_one_person", door.told[0].decision.person)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_second_person_in_one_of_the_frames(before, photos, place):
+    frames = heads(*[photos["hopper"]] * 4, left=0.1, scale=0.8)
+    frames[place] = side_by_side(photos["hopper"], photos["portrait"], place)
+    with before(frames) as door:
+        refused(door, "more_than_one_person", "hopper")
+
+
+@pytest.mark.parametrize("known", ["both", "the one", "the other"])
+@pytest.mark.parametrize("place", range(4))
+def test_a_person_swapped_between_frames(doorstep, engine, photos, place, known):
+    shown = [photos["hopper"]] * 4
+    shown[place] = placed(engine, photos["portrait"], photos["hopper"])
+    with doorstep(FourFrames(heads(*shown))) as door:
+        if known != "the other":
+            door.know("hopper", photos["hopper"])
+        if known != "the one":
+            door.know("collins", photos["portrait"])
+        refused(door, "another_person")
+
+
+def test_a_person_swapped_halfway(before, engine, photos):
+    other = placed(engine, photos["portrait"], photos["hopper"])
+    with before(heads(*[photos["hopper"]] * 2, other, other)) as door:
+        refused(door, "another_person")
+
+
+def test_a_still_photograph(before, photos):
+    with before([head(photos["hopper"], 1)] * 4) as door:
+        refused(door, "not_live", "hopper")
+
+
+def test_a_still_photograph_with_the_noise_of_a_sensor(before, photos):
+    still = noisy(head(photos["hopper"], 1))
+    with before([still(number) for number in range(4)]) as door:
+        refused(door, "not_live", "hopper")
+
+
+@pytest.mark.parametrize(("name", "identity"), [("portrait", "collins"), ("hopper", "hopper")])
+def test_a_photograph_that_is_held_up_and_moved(before, portrait, hopper, name, identity):
+    content = {"portrait": portrait, "hopper": hopper}[name]
+    small = [on_canvas(content, 640, 432, left=0.4 + number * 0.02) for number in range(4)]
+    frames = [
+        noisy(cv2.copyMakeBorder(each, 144, 144, 320, 320, cv2.BORDER_CONSTANT, value=(120,) * 3)) for each in small
+    ]
+    with before([each(number) for number, each in enumerate(frames)]) as door:
+        refused(door, "not_live", identity)
+
+
+def test_a_face_that_cannot_be_seen_well(before, hopper_four):
+    blurred = [np.asarray(cv2.GaussianBlur(frame, (0, 0), 9), np.uint8) for frame in hopper_four]
+    with before(blurred) as door:
+        decision = door.decide()
+    assert not decision.granted
+
+
+TODAY = datetime.now(UTC).astimezone().date()
+YESTERDAY, TOMORROW = TODAY - timedelta(days=1), TODAY + timedelta(days=1)
+
+
+def test_a_person_whose_time_is_over(before, hopper_four):
+    with before(hopper_four, valid_until=YESTERDAY) as door:
+        refused(door, "no_longer_valid", "hopper")
+
+
+def test_a_person_whose_time_has_not_come(before, hopper_four):
+    with before(hopper_four, valid_from=TOMORROW) as door:
+        refused(door, "not_yet_valid", "hopper")
+
+
+def test_a_nonce_a_second_time(before, hopper_four):
+    with before(hopper_four) as door:
+        nonce = door.verifier.challenge()
+        first, second = door.ask(nonce=nonce), door.ask(nonce=nonce)
+        assert first.decision.granted
+        assert (second.decision.granted, second.decision.reason) == (False, "nonce_repeated")
+        assert (second.decision.person, second.decision.frames) == (None, ())
+        assert door.verifier.verify(first.token).granted
+        with pytest.raises(ReusedNonceError):
+            door.verifier.verify(second.token)
+
+
+def test_a_nonce_that_this_door_did_not_ask(before, hopper_four):
+    with before(hopper_four) as door:
+        signed = door.ask(nonce="B" * 22)
+        assert signed.decision.granted
+        with pytest.raises(WrongNonceError):
+            door.verifier.verify(signed.token)
+
+
+def test_the_same_person_again_too_soon(before, hopper_four):
+    with before(hopper_four, Rules(passback_s=60, clock=ClockState.PLAUSIBLE)) as door:
+        assert door.decide().granted
+        refused(door, "too_soon", "hopper")
+        assert door.decide(Direction.OUT).granted
+
+
+def test_the_same_person_twice_in_and_out(before, hopper_four):
+    with before(hopper_four, Rules(passback_strict=True)) as door:
+        assert door.decide().granted
+        refused(door, "already_in", "hopper")
+        assert door.decide(Direction.OUT).granted
+        assert door.decide().granted
+        assert door.gallery.last_passage(door.gallery.person("hopper").person.reference)[0] == "in"
+
+
+def test_without_anti_passback_nobody_s_passages_are_kept(before, hopper_four):
+    with before(hopper_four) as door:
+        assert door.decide().granted
+        assert door.gallery.last_passage(door.gallery.person("hopper").person.reference) is None
+
+
+def test_who_is_erased_while_they_are_looked_at(before, hopper_four):
+    with before(hopper_four, Rules(passback_strict=True)) as door:
+        door.recognition = replace(door.recognition, identifier=Erasing(door))
+        refused(door, "unknown")
+
+
+class Erasing:
+    """Recognises people, and somebody erases them in the same moment."""
+
+    def __init__(self, door):
+        self._door, self._identifier = door, door.recognition.identifier
+
+    def identify(self, embedding):
+        found = self._identifier.identify(embedding)
+        self._door.gallery.erase(found.person.id)
+        return found
+
+
+def test_a_gallery_that_cannot_be_opened(before, hopper_four):
+    with before(hopper_four) as door:
+        door.trouble = GalleryUnavailableError("its key is gone")
+        assert refused(door, "gallery_unavailable").frames == ()
+
+
+@pytest.mark.parametrize(("relaxed", "reason"), [(False, "record_unavailable"), (True, "granted")])
+def test_a_record_that_cannot_be_written(before, hopper_four, relaxed, reason):
+    rules = Rules(without_record=relaxed)
+    with before(hopper_four, rules) as door:
+        (door.folder / "decisions").rmdir()
+        (door.folder / "decisions").write_bytes(b"")
+        signed = door.ask()
+    assert (signed.decision.granted, signed.decision.reason) == (relaxed, reason)
+    assert '"record":null' in payload(signed.token)
+
+
+@pytest.mark.parametrize("before_that", [[], [Direction.OUT]])
+def test_who_stays_outside_for_want_of_a_record_has_not_passed(before, hopper_four, before_that):
+    with before(hopper_four, Rules(passback_strict=True)) as door:
+        for direction in before_that:
+            assert door.decide(direction).granted
+        reference = door.gallery.person("hopper").person.reference
+        last = door.gallery.last_passage(reference)
+        door.recognition = replace(door.recognition, gallery=Filling(door))
+        signed = door.ask()
+        assert (signed.decision.granted, signed.decision.reason) == (False, "record_unavailable")
+        assert door.gallery.last_passage(reference) == last
+
+
+class Filling:
+    """A gallery beside which the record is lost as soon as a passage is noted."""
+
+    def __init__(self, door):
+        self._door = door
+
+    def __getattr__(self, name):
+        return getattr(self._door.gallery, name)
+
+    def note_passage(self, *passage):
+        self._door.gallery.note_passage(*passage)
+        folder = self._door.folder / "decisions"
+        folder.rename(folder.with_name("gone"))
+        folder.write_bytes(b"")
+
+
+@pytest.fixture
+def scripted(doorstep, photos):
+    """A door before a camera with cable and lens in the test's hands, and Hopper."""
+    camera = Scripted(lambda number: head(photos["hopper"], number), 1 / 15)
+    with doorstep(camera) as door:
+        door.know("hopper", photos["hopper"])
+        assert until(lambda: door.loop.state().frames > 15)
+        yield door
+
+
+def test_a_camera_that_is_unplugged(scripted):
+    assert scripted.decide().reason == "granted"
+    scripted.camera.plugged = False
+    assert until(lambda: scripted.loop.state().trouble)
+    assert refused(scripted, "camera_blind").frames == ()
+    scripted.camera.plugged = True
+    assert until(lambda: scripted.ring.spaced(4, 0.3))
+    assert scripted.decide().reason == "granted"
+
+
+def test_a_camera_that_freezes(scripted, photos):
+    frozen = head(photos["hopper"], 0)
+    scripted.camera.picture = lambda _: frozen.copy()
+    assert until(lambda: not scripted.decide().granted, 10)
+    assert until(lambda: scripted.loop.state().trouble)
+    refused(scripted, "camera_blind")
+
+
+def test_a_camera_that_falls_silent(scripted):
+    scripted.camera.silent = True
+    decision = scripted.decide()
+    assert not decision.granted
+    assert decision.reason == "camera_blind"

@@ -1,0 +1,84 @@
+"""The frames of a decision: four, apart, of now, the newest of them taken after the question came."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from cameras import frame
+
+from appliance.access.observe import FRESH_SECONDS, PATIENCE_SECONDS, SPAN_SECONDS, Footage
+from appliance.camera.source import CameraError, Ring
+
+PIXELS = np.zeros((4, 4, 3), np.uint8)
+
+
+class Usable:
+    """A camera that works, or does not."""
+
+    trouble = ""
+
+    def usable(self):
+        if self.trouble:
+            raise CameraError(self.trouble)
+
+
+@pytest.fixture
+def ring():
+    return Ring()
+
+
+def shown(ring, *ago):
+    """Frames that were taken so many seconds ago."""
+    now = time.monotonic()
+    for seconds in ago:
+        ring.publish(frame(PIXELS.copy(), now - seconds))
+    return now
+
+
+def test_the_newest_is_taken_after_the_question(ring):
+    asked = shown(ring, 0.93, 0.62, 0.31, 0.0) + 0.0001
+    later = threading.Timer(0.05, lambda: ring.publish(frame(PIXELS.copy(), time.monotonic())))
+    later.start()
+    frames = Footage(Usable(), ring).since(asked)
+    later.join()
+    assert len(frames) == 4
+    assert frames[-1].captured >= asked
+    assert frames[-1].sequence == 5
+
+
+def test_the_newest_may_be_there_already(ring):
+    asked = shown(ring, 0.93, 0.62, 0.31, 0.0)
+    assert [each.sequence for each in Footage(Usable(), ring).since(asked)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "ago",
+    [
+        (0.93, 0.62, 0.0),
+        (SPAN_SECONDS + 0.4, 0.62, 0.31, 0.0),
+        (FRESH_SECONDS + 0.98, FRESH_SECONDS + 0.67, FRESH_SECONDS + 0.36, FRESH_SECONDS + 0.05),
+        (),
+    ],
+)
+def test_too_few_or_too_far_apart_or_too_old(ring, ago):
+    shown(ring, *ago)
+    begun = time.monotonic()
+    with pytest.raises(CameraError, match=f"{PATIENCE_SECONDS:g} s"):
+        Footage(Usable(), ring).since(begun - 10)
+    assert time.monotonic() - begun >= PATIENCE_SECONDS
+
+
+def test_a_camera_in_trouble_is_not_waited_for(ring):
+    camera = Usable()
+    camera.trouble = "the cable is pulled"
+    with pytest.raises(CameraError, match="the cable is pulled"):
+        Footage(camera, ring).since(shown(ring, 0.93, 0.62, 0.31, 0.0))
+
+
+def test_the_end_of_the_device_is_not_waited_for(ring):
+    ring.close()
+    begun = time.monotonic()
+    with pytest.raises(CameraError):
+        Footage(Usable(), ring).since(begun)
+    assert time.monotonic() - begun < PATIENCE_SECONDS / 2
