@@ -43,7 +43,6 @@ from appliance.calibration.statistics import (
     impostor_bounds,
     measured,
 )
-from appliance.calibrator import recording
 from appliance.config import Config
 from appliance.evaluation.measures import RULE_OF_THREE, Reals, bona_fide_classification_error, rate
 from appliance.face.types import AlignedFace, DetectLimits
@@ -617,6 +616,8 @@ def similarity(options: argparse.Namespace, settings: Config) -> int:
 
     def run() -> int:
         if options.record:
+            from appliance.calibrator import recording
+
             return _said(f"recorded: {recording.impostors(settings, options.photos)}")
         if options.reset:
             return _reset(path, Kind.SIMILARITY)
@@ -636,6 +637,8 @@ def liveness(options: argparse.Namespace, settings: Config) -> int:
 
     def run() -> int:
         if options.record:
+            from appliance.calibrator import recording
+
             return _said(f"recorded: {recording.attacks(settings, options.record)}")
         if options.reset:
             points.forget_rounds(folder / points.ROUNDS_FILE)

@@ -37,7 +37,7 @@ def found_in(texts, pattern):
 
 
 def test_the_texts_are_found(texts):
-    assert {"setup.cfg", "README.md", "appliance/cli.py", "models/manifest.toml", "scripts/test"} <= set(texts)
+    assert {"setup.cfg", "README.md", "appliance/cli/main.py", "models/manifest.toml", "scripts/test"} <= set(texts)
 
 
 def test_no_file_names_a_folder_of_one_machine(texts):
