@@ -460,7 +460,7 @@ def check_pages(device: Device) -> None:
     with check("settings, status and the webhook's secret as docs/ has them", device.journal):
         true("active (running)" in as_printed(device, "settings"), "not active")
         answering(PATIENCE, key=device.key)
-        true("Everything works." in as_printed(device, "status"), "no state in the status")
+        until(lambda: "Everything works." in as_printed(device, "status"), 20)
         as_printed(device, "webhook")
         answering(PATIENCE, key=device.key)
         true(
