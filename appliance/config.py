@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
+import appliance_models
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 Auto = Literal["auto"]
@@ -123,6 +124,16 @@ class EngineSection(Section):
     )
     liveness: Precision = Field(default="auto", description="As above.")
 
+    @property
+    def folder(self) -> Path:
+        """The configured folder of models, or that of the models that came with the program."""
+        return self.models or appliance_models.FOLDER
+
+    @property
+    def precisions(self) -> dict[str, str]:
+        """The configured precision by role."""
+        return {"detector": self.detector, "embedder": self.embedder, "liveness": self.liveness}
+
 
 class LivenessSection(Section):
     """The liveness check."""
@@ -198,6 +209,11 @@ class CameraSection(Section):
         if self.exposure_us is not None and self.exposure_us > 1e6 / self.fps:
             raise ValueError(f"exposure_us = {self.exposure_us} is longer than a frame at fps = {self.fps:g}")
         return self
+
+    @property
+    def source_settings(self) -> dict[str, Any]:
+        """What `drivers.camera_source` takes."""
+        return self.model_dump(exclude={"restart_after_s", "watchdog"})
 
 
 class LiveSection(Section):
@@ -363,6 +379,11 @@ class DoorSection(Section):
     record_days: int = Field(
         default=90, ge=1, le=3650, description="Days for which decisions are kept; a day more at most."
     )
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """What `policy.Rules.of` takes."""
+        return self.model_dump(exclude={"enabled", "record_days"})
 
 
 class RelaySection(Section):

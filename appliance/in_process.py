@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from appliance import __version__, machine, state
+from appliance import __version__, state
 from appliance.api import answers, intake
 from appliance.api.intake import Intake
 from appliance.calibration import points as calibration_file
@@ -36,7 +36,8 @@ class InProcess:
     def __init__(self, settings: Config, workers: int) -> None:
         self._calibration = CalibrationStore(state.folder(settings.state.folder) / calibration_file.FILE)
         decided = self._calibration.thresholds()  # of now, for as long as this goes on
-        self._choice, first = machine.first_engine(settings.engine, lambda: decided)
+        section = settings.engine
+        self._choice, first = loading.first_engine(section.folder, section.precisions, section.threads, lambda: decided)
         rest = [
             loading.build(self._choice, settings.engine.threads, thresholds=lambda: decided) for _ in range(workers - 1)
         ]
@@ -45,8 +46,8 @@ class InProcess:
         self._facts = {
             "sdk_version": __version__,
             "runtime": {"name": RUNTIME, "version": RUNTIME_VERSION},
-            "models": machine.models_of(self._choice),
-            "calibration": machine.points_of(self._choice, self._calibration),
+            "models": loading.models_of(self._choice),
+            "calibration": loading.points_of(self._choice, self._calibration),
             "limits": settings.server.model_dump(include={"max_megapixels", "max_body_mib"}),
         }
         self._max_body = settings.server.max_body_mib * 2**20

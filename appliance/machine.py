@@ -1,17 +1,14 @@
 """Composition root: builds every part, and starts and stops them in order."""
 
 import logging
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-
-import appliance_models
 
 from appliance import __version__, doorway, gatekeeper, identity, keys, state, supervision
 from appliance.access.clock import Clock
-from appliance.access.policy import ClockState, Rules, Schedule
+from appliance.access.identify import similarity_point
+from appliance.access.policy import ClockState, Rules
 from appliance.api.access import Access, Attempts
 from appliance.api.app import API_VERSION, FaceApi, Page, Restrictions
 from appliance.api.faces import Documented, Features, Live, NoCamera
@@ -21,41 +18,29 @@ from appliance.api.origins import Origins
 from appliance.api.server import FRONT_HOST, ExposedError, HttpServer
 from appliance.api.streams import Snapshots, Streams
 from appliance.calibration import points as calibration_file
-from appliance.calibration.points import CalibrationStore, Kind
-from appliance.camera import picamera, v4l2
+from appliance.calibration.points import CalibrationStore
 from appliance.camera.condition import Inspector
-from appliance.camera.loop import CameraLoop, FirstThatOpens
-from appliance.camera.picamera import PiCamera
-from appliance.camera.replay import DEMONSTRATION, Replay
-from appliance.camera.source import FrameSource, Orientation, Ring
-from appliance.camera.v4l2 import V4l2Camera
-from appliance.config import CameraSection, Config, ConfigError, DoorSection, EngineSection
+from appliance.camera.drivers import camera_source
+from appliance.camera.loop import CameraLoop
+from appliance.camera.source import Ring
+from appliance.config import Config, ConfigError
 from appliance.doorway import Doorway
 from appliance.events import Broadcast
 from appliance.faults import Fault, ResultCode
-from appliance.gallery.search import Point
 from appliance.gatekeeper import Gatekeeper
-from appliance.imaging.codec import EncodedPicture
 from appliance.keys import KeyStore
 from appliance.observation.observer import Observer
-from appliance.outputs.queue import Output, Outputs
+from appliance.outputs.queue import Output, Outputs, configured_outputs
 from appliance.supervision import Pulse, ServiceManager, Supervisor, Watchdog
-from appliance.vision import loading, selftest
+from appliance.vision import loading
 from appliance.vision.engine import EnginePool, FaceEngine
-from appliance.vision.liveness import SHIPPED_ODDS
-from appliance.vision.loading import Choice, Chosen
-from appliance.vision.manifest import SHIPPED, ModelError, ModelFile, ModelStore, Role, Thresholds
+from appliance.vision.loading import Choice, engine_count
 from appliance.vision.runtime import RUNTIME, RUNTIME_VERSION
 
 if TYPE_CHECKING:
     from appliance.lan import Advertisement
 
 log = logging.getLogger(__name__)
-
-PORTRAIT, SELFTEST = "portrait.jpg", "selftest.toml"
-
-MOST_ENGINES = 4
-"""Engines that "auto" takes at most: a Pi has four cores, and each engine costs memory (scripts/bench)."""
 
 TICK_SECONDS = 1.0
 """How often the main thread looks after things."""
@@ -75,9 +60,6 @@ GOODBYE_SECONDS = 1.0
 
 ASIDE_SECONDS = 0.5
 """How often the live analysis, while it waits for requests to be answered, looks whether it should end."""
-
-DEMONSTRATION_SECONDS = 8.0
-"""How long each picture of the demonstration is shown."""
 
 IDLE_SECONDS = 30.0
 """A large network that nobody has asked for so long is given up; building it again costs about one run of it."""
@@ -109,7 +91,7 @@ class Machine:
             *([] if config.gallery.enabled and config.door.enabled else gatekeeper.PATHS),
         }
         self._ring = Ring()
-        self._camera = camera_loop(config.camera, self._ring, demonstrate=demonstrate)
+        self._camera = self._camera_loop(demonstrate=demonstrate)
         camera_state = self._camera.state if self._camera else None
         broadcast = Broadcast()
         self._observer = Observer(
@@ -126,8 +108,8 @@ class Machine:
             self._state,
             self._engines,
             lambda: self._choice,
-            model_folder(config.engine),
-            self._similarity_point,
+            config.engine.folder,
+            lambda file: similarity_point(self._calibration, file),
             intake,
             live,
             broadcast,
@@ -139,7 +121,7 @@ class Machine:
             self._state,
             config.gallery.key_file,
             lambda: identity.device_id(self._state),
-            door_rules(config.door),
+            Rules.of(**config.door.rules),
             self._doorway.register,
             self._engines,
             usable,
@@ -203,7 +185,10 @@ class Machine:
                 app,
                 config.server.host,
                 config.server.port,
-                workers=engine_count(config.engine) + config.server.queue + config.live.viewers + config.live.listeners,
+                workers=engine_count(config.engine.engines)
+                + config.server.queue
+                + config.live.viewers
+                + config.live.listeners,
                 max_body=max_body,
                 connections=config.server.connections,
                 refused=metrics.refused,
@@ -216,8 +201,7 @@ class Machine:
                 f"server.host {error} lets others in and there is no key: `appliance keys add NAME`, or access.open = true"
             ) from error
         self._lan = self._advertisement()
-        device_id = identity.device_id(self._state)
-        self._outputs: Outputs = Outputs(outputs(config, device_id, health.report))
+        self._outputs: Outputs = Outputs(self._configured_outputs())
         self._pulse = Pulse(self._http.addresses[0], self._http.port)
         self._watchdog = Watchdog(self._manager, [self._pulse.trouble, self._hanging_engine, self._blind_camera])
 
@@ -263,7 +247,7 @@ class Machine:
     def _tick(self) -> None:
         self._keys.refresh()
         self._calibration.refresh()
-        for kind, file in deciding(self._choice).items():
+        for kind, file in loading.deciding(self._choice).items():
             self._calibration.warn_of_stale(kind, file.sha256)
         loading.give_up_idle(self._choice, IDLE_SECONDS)
         self._manager.status(self._health.words())
@@ -292,8 +276,17 @@ class Machine:
         while not (self._engines.quiet(ASIDE_SECONDS) or self._ring.closed):
             pass
 
-    def _similarity_point(self, file: ModelFile) -> Point:
-        return similarity_point(self._calibration, file)
+    def _camera_loop(self, *, demonstrate: bool) -> CameraLoop | None:
+        section = self._config.camera
+        source = camera_source(**section.source_settings, demonstrate=demonstrate)
+        return CameraLoop(source, self._ring, lambda: Inspector(section.width, section.height)) if source else None
+
+    def _configured_outputs(self) -> Iterator[Output]:
+        config, device_id = self._config, identity.device_id(self._state)
+        name = config.lan.name or f"Face Appliance {device_id[:6]}"
+        introduction = {"name": name, "model": identity.board(), "version": __version__}
+        relay, webhook, mqtt = (each.model_dump() for each in (config.relay, config.webhook, config.mqtt))
+        return configured_outputs(relay, webhook, mqtt, device_id, introduction, self._health.report)
 
     def _model_faults(self) -> Mapping[str, Fault | None]:
         return {str(role): chosen if isinstance(chosen, Fault) else None for role, chosen in self._choice.items()}
@@ -303,8 +296,9 @@ class Machine:
         thresholds = self._calibration.thresholds
         if self._config.gallery.enabled:
             self._doorway.open()  # before the models are chosen: it may have been made with one of them
-        choice, first = first_engine(section, thresholds, self._doorway.embedder())
-        count = engine_count(section)
+        made_with = self._doorway.embedder()
+        choice, first = loading.first_engine(section.folder, section.precisions, section.threads, thresholds, made_with)
+        count = engine_count(section.engines)
         others = (loading.build(choice, section.threads, thresholds=thresholds) for _ in range(count - 1))
         self._engines.fill([first, *others])
         supervision.give_back()
@@ -359,176 +353,6 @@ class Machine:
             "sdk_version": __version__,
             "liveness_mode": self._config.liveness.mode.upper(),
             "runtime": {"name": RUNTIME, "version": RUNTIME_VERSION},
-            "models": models_of(self._choice),
-            "calibration": points_of(self._choice, self._calibration),
+            "models": loading.models_of(self._choice),
+            "calibration": loading.points_of(self._choice, self._calibration),
         }
-
-
-def points_of(choice: Choice, calibration: CalibrationStore) -> Mapping[str, Any]:
-    """The operating points that decide, as `/version` names them."""
-    return {
-        kind.value: calibration.facts(kind, file.sha256, shipped_point(kind, file))
-        for kind, file in deciding(choice).items()
-    }
-
-
-def deciding(choice: Choice) -> Mapping[Kind, ModelFile]:
-    """The models that have an operating point, without those that do not work."""
-    roles = {Kind.SIMILARITY: choice.get(Role.EMBEDDER), Kind.LIVENESS: choice.get(Role.LIVENESS)}
-    return {kind: chosen.files[0] for kind, chosen in roles.items() if isinstance(chosen, Chosen)}
-
-
-def similarity_point(calibration: CalibrationStore, file: ModelFile) -> Point:
-    """The operating point of an embedder: this device's own, or the shipped one."""
-    assert file.operating_point is not None
-    facts = calibration.facts(Kind.SIMILARITY, file.sha256, shipped_point(Kind.SIMILARITY, file))
-    return Point(facts["threshold"], facts["wanted"].get("fmr", file.operating_point.fmr))
-
-
-def shipped_point(kind: Kind, file: ModelFile) -> Mapping[str, Any]:
-    """The operating point that a model comes with, as an entry of the calibration has it; what is not known is empty."""
-    unknown: Mapping[str, Any] = {"wanted": {}, "measured": {}, "counts": {}, "basis": None, "date": None}
-    if kind is Kind.LIVENESS:
-        return {"threshold": SHIPPED_ODDS, **unknown}
-    point = file.operating_point
-    assert point is not None
-    known = {"wanted": {"fmr": point.fmr}, "counts": {"impostor_pairs": point.impostor_pairs}}
-    return {"threshold": point.cosine, **unknown, **known}
-
-
-def outputs(config: Config, device_id: str, health: Callable[[], Mapping[str, Any]]) -> Iterator[Output]:
-    """The ways out that are configured; of the others nothing is loaded. Call before there are other threads."""
-    relay, webhook, mqtt = config.relay, config.webhook, config.mqtt
-    if relay.pin is not None:
-        from appliance.outputs.relay import Relay
-
-        yield Relay(relay.pin, active_high=relay.active_high, pulse_s=relay.pulse_s)
-    if webhook.url is not None:
-        from appliance.outputs.webhook import Webhook
-
-        yield Webhook(
-            webhook.url,
-            secret_file=webhook.secret_file,
-            authority=webhook.ca_file,
-            timeout_s=webhook.timeout_s,
-            give_up_s=webhook.give_up_s,
-            most_waiting=webhook.waiting,
-        )
-    if mqtt.host is not None:
-        from appliance.outputs.mqtt import Broker, Publisher
-
-        broker = Broker(mqtt.host, mqtt.port, mqtt.tls, mqtt.ca_file, mqtt.username)
-        name = config.lan.name or f"Face Appliance {device_id[:6]}"
-        introduction = {"name": name, "model": identity.board(), "version": __version__}
-        told = introduction if mqtt.home_assistant else None
-        yield Publisher(broker, mqtt.password_file, mqtt.prefix, device_id, health, told)
-
-
-def camera_loop(section: CameraSection, ring: Ring, *, demonstrate: bool) -> CameraLoop | None:
-    """The camera that is configured; None without one."""
-    source = camera_source(section, demonstrate=demonstrate)
-    return CameraLoop(source, ring, lambda: Inspector(section.width, section.height)) if source else None
-
-
-def camera_source(section: CameraSection, *, demonstrate: bool) -> FrameSource | None:
-    """The driver that is configured; None without one. With `demonstrate`, bundled pictures when "auto" finds no camera."""
-    orientation = Orientation(section.rotation, section.mirror)
-    shape = (section.width, section.height, section.fps, orientation)
-    focus, exposure, gain = section.autofocus, section.exposure_us, section.gain
-    module = PiCamera(section.module, *shape, picamera.controls(focus, section.lens_position, exposure, gain))
-    usb = V4l2Camera(section.device, *shape, v4l2.properties(focus, exposure, gain))
-    pictures = [appliance_models.FOLDER / PORTRAIT, DEMONSTRATION]
-    demonstration = Replay(pictures, *shape, hold_s=DEMONSTRATION_SECONDS, demonstration=True)
-    match section.driver:
-        case "picamera":
-            return module
-        case "v4l2":
-            return usb
-        case "auto":
-            return FirstThatOpens([module, usb, demonstration] if demonstrate else [module, usb])
-        case "replay":
-            assert section.source is not None
-            return Replay([section.source], *shape, hold_s=section.hold_s, real_time=section.real_time)
-        case "demonstration":
-            return demonstration
-        case "none":
-            return None
-
-
-def first_engine(
-    section: EngineSection, thresholds: Callable[[], Thresholds] = lambda: SHIPPED, made_with: str | None = None
-) -> tuple[Choice, FaceEngine]:
-    """The models that serve on this device (verified, the fastest precision of each, proven on the bundled portrait), and
-    an engine of them. `thresholds` gives the device's own operating points. `made_with` is the sha256 of the embedder of the
-    gallery's templates: "auto" takes that one, if it is there.
-    """
-    folder = model_folder(section)
-    try:
-        store = ModelStore.open(folder)
-        precisions = {
-            Role.DETECTOR: section.detector,
-            Role.EMBEDDER: embedder_precision(section, store, made_with),
-            Role.LIVENESS: section.liveness,
-        }
-        choice = loading.choose(store, precisions, section.threads)
-        recorded = selftest.read(folder / SELFTEST)
-        return loading.proven(choice, portrait(folder), recorded, section.threads, thresholds)
-    except ModelError as error:
-        choice = loading.unusable(error)
-        return choice, loading.build(choice, section.threads)
-
-
-def embedder_precision(section: EngineSection, store: ModelStore, made_with: str | None) -> str:
-    """The configured precision; instead of "auto" that of the embedder `made_with` (sha256), if it is there."""
-    if section.embedder != "auto":
-        return section.embedder
-    files = (file for file in store.models if file.role is Role.EMBEDDER and file.sha256 == made_with)
-    return next((file.precision for file in files), "auto")
-
-
-def models_of(choice: Choice) -> list[dict[str, str]]:
-    """The files that serve on this device, as `/version` names them."""
-    return [
-        {
-            "name": f"{role} ({file.name})",
-            "file": file.file,
-            "sha256": file.sha256,
-            "precision": file.precision,
-            "licence": file.licence,
-        }
-        for role, chosen in choice.items()
-        if isinstance(chosen, Chosen)
-        for file in chosen.files
-    ]
-
-
-def portrait(folder: Path) -> EncodedPicture:
-    """The picture whose answers are known. Raises ModelError."""
-    try:
-        return EncodedPicture((folder / PORTRAIT).read_bytes(), max_pixels=2**20)
-    except (OSError, Fault) as error:
-        raise ModelError(f"{PORTRAIT}: {error}") from error
-
-
-def door_rules(section: DoorSection) -> Rules:
-    """The policy that is configured."""
-    return Rules(
-        schedules=tuple(Schedule.of(each.groups, each.days, each.begin, each.end) for each in section.schedules),
-        min_quality=section.min_quality,
-        passback_s=section.passback_s,
-        passback_strict=section.passback_strict,
-        clock=ClockState(section.clock),
-        without_liveness=section.without_liveness == "grant",
-        without_clock=section.without_clock == "grant",
-        without_record=section.without_record == "grant",
-    )
-
-
-def model_folder(section: EngineSection) -> Path:
-    """The configured folder, or that of the models that came with the program."""
-    return section.models or appliance_models.FOLDER
-
-
-def engine_count(section: EngineSection) -> int:
-    """How many engines: as configured, or one a core."""
-    return min(MOST_ENGINES, os.cpu_count() or 1) if section.engines == "auto" else section.engines

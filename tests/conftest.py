@@ -14,9 +14,8 @@ pytest.register_assert_rewrite("client", "devices", "document")
 from client import Client  # noqa: E402
 from devices import Child, Device, parts_of, pool, shipped_engine  # noqa: E402
 
-from appliance import machine  # noqa: E402
 from appliance.camera.replay import DEMONSTRATION  # noqa: E402
-from appliance.config import EngineSection  # noqa: E402
+from appliance.vision import loading  # noqa: E402
 from appliance.vision.loading import Choice  # noqa: E402
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
@@ -33,7 +32,7 @@ def data() -> Path:
 @pytest.fixture(scope="session")
 def portrait() -> bytes:
     """One person, 512 x 512."""
-    return (appliance_models.FOLDER / machine.PORTRAIT).read_bytes()
+    return (appliance_models.FOLDER / loading.PORTRAIT).read_bytes()
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +44,7 @@ def hopper() -> bytes:
 @pytest.fixture(scope="session")
 def choice() -> Choice:
     """The models that serve on this device."""
-    return machine.first_engine(EngineSection())[0]
+    return loading.first_engine(appliance_models.FOLDER, {}, 1)[0]
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from appliance.calibration.points import CalibrationStore, Kind
 from appliance.face.types import Embedding
 from appliance.faults import Fault, ResultCode
 from appliance.gallery.people import GalleryError, GalleryUnavailableError, Known, OtherEmbedderError, Person
 from appliance.gallery.search import Candidate, Outcome, Point, Tail, identify, threshold
+from appliance.vision import loading
 from appliance.vision.embedder import similarity
+from appliance.vision.manifest import ModelFile
 
 MOST_ALIKE = 8
 """People who are named to whoever enrols another one: in a gallery of thousands dozens reach the operating point."""
@@ -41,6 +44,13 @@ class Identification:
     cosine: float
     similarity: float
     runner_up: float | None
+
+
+def similarity_point(calibration: CalibrationStore, file: ModelFile) -> Point:
+    """The operating point of an embedder: this device's own, or the shipped one."""
+    assert file.operating_point is not None
+    facts = calibration.facts(Kind.SIMILARITY, file.sha256, loading.shipped_point(Kind.SIMILARITY, file))
+    return Point(facts["threshold"], facts["wanted"].get("fmr", file.operating_point.fmr))
 
 
 class RankedGallery(Protocol):

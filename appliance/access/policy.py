@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from appliance.gallery.people import Person
 from appliance.gallery.search import Outcome
@@ -284,6 +284,26 @@ class Rules:
     without_liveness: bool = False
     without_clock: bool = False
     without_record: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        schedules: Iterable[Mapping[str, Any]],
+        clock: str,
+        without_liveness: str,
+        without_clock: str,
+        without_record: str,
+        **others: Any,
+    ) -> "Rules":
+        """As the configuration has it: schedules as `Schedule.of` takes them, the relaxations as "grant" or "deny"."""
+        return cls(
+            schedules=tuple(Schedule.of(**each) for each in schedules),
+            clock=ClockState(clock),
+            without_liveness=without_liveness == "grant",
+            without_clock=without_clock == "grant",
+            without_record=without_record == "grant",
+            **others,
+        )
 
     @property
     def remembers(self) -> bool:

@@ -4,12 +4,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from appliance import machine
 from appliance.benchmark.protocol import serve
 from appliance.config import EngineSection
 from appliance.face.types import DetectLimits, Frame, Pixels
 from appliance.faults import Fault
 from appliance.stages import recording
+from appliance.vision import loading
 from appliance.vision.engine import FaceEngine
 from appliance.vision.runtime import RUNTIME, RUNTIME_VERSION
 
@@ -50,7 +50,7 @@ def look(engine: FaceEngine, pixels: Pixels) -> tuple[int, Mapping[str, float | 
 
 def main() -> int:
     """The exit status: 0 at the end of standard input, 1 when a model does not work."""
-    choice, engine = machine.first_engine(EngineSection())
+    choice, engine = loading.first_engine(EngineSection().folder, {}, 1)
     faults = [str(chosen) for chosen in choice.values() if isinstance(chosen, Fault)]
     if faults:
         print("\n".join(faults), file=sys.stderr)

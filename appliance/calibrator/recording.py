@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from appliance import machine
 from appliance.calibration import statistics
 from appliance.calibration.statistics import Attacks
 from appliance.cli.calibrate import SimilarityCalibrator
@@ -28,14 +27,14 @@ REAL = "real"
 def impostors(settings: Config, folders: Sequence[Path]) -> Path:
     """From photos (as `appliance calibrate similarity` takes them). Raises CalibrationError, ModelError, Fault, OSError."""
     tables = SimilarityCalibrator(settings, {}).recorded(folders)
-    path = machine.model_folder(settings.engine) / statistics.IMPOSTORS
+    path = settings.engine.folder / statistics.IMPOSTORS
     path.write_text(statistics.written("similarity", tables), "utf-8")
     return path
 
 
 def attacks(settings: Config, folder: Path) -> Path:
     """From sequences.csv (sequence, label, …) and a folder with 1.jpg … 4.jpg for each. Raises ModelError, Fault, OSError."""
-    models = machine.model_folder(settings.engine)
+    models = settings.engine.folder
     store = ModelStore.open(models)
     tables = [_attacks(store, file, folder) for file in store.models if file.role is Role.LIVENESS]
     path = models / statistics.ATTACKS

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -40,43 +40,6 @@ class CameraState:
     frame_age_s: float | None
     frames: int
     reopened: int
-
-
-class FirstThatOpens:
-    """Of several cameras the first that is there; from then on that one, so that a lost camera is not taken for another."""
-
-    def __init__(self, sources: Sequence[FrameSource]) -> None:
-        self._sources = sources
-        self._current = sources[0]
-
-    @property
-    def description(self) -> str:
-        return self._current.description
-
-    @property
-    def demonstration(self) -> bool:
-        return self._current.demonstration
-
-    def open(self) -> None:
-        """Raises NoCameraError when none is there, CameraError when the first that is there does not work."""
-        reasons: list[str] = []
-        for source in self._sources:
-            self._current = source
-            try:
-                source.open()
-            except NoCameraError as error:
-                source.close()
-                reasons.append(error.detail)
-            else:
-                self._sources = [source]
-                return
-        raise NoCameraError("; ".join(reasons))
-
-    def read(self) -> CameraFrame | None:
-        return self._current.read()
-
-    def close(self) -> None:
-        self._current.close()
 
 
 class CameraLoop:

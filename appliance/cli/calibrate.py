@@ -17,7 +17,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, track
 
-from appliance import machine, state
+from appliance import state
 from appliance.calibration import points, statistics
 from appliance.calibration.points import (
     REAL,
@@ -420,8 +420,8 @@ class PhotoEngine:
         """Raises ModelError, CalibrationError when a model that is needed does not work."""
         section = settings.engine
         self._max_pixels = int(settings.server.max_megapixels * 1e6)
-        choice, self._engine = machine.first_engine(section)
-        store = ModelStore.open(machine.model_folder(section))
+        choice, self._engine = loading.first_engine(section.folder, section.precisions, section.threads)
+        store = ModelStore.open(section.folder)
         precisions = {
             role: _chosen(choice, role).files[0].precision for role in (Role.DETECTOR, Role.LANDMARKS, Role.EMBEDDER)
         }
@@ -493,7 +493,7 @@ class SimilarityCalibrator:
 
     def from_statistics(self, fmr: float) -> Outcome:
         """Raises CalibrationError, ModelError."""
-        folder = machine.model_folder(self.settings.engine)
+        folder = self.settings.engine.folder
         files = ModelStore.open(folder).candidates(Role.EMBEDDER, self.settings.engine.embedder)
         known = Statistics.read(folder).impostors
         return Outcome(Kind.SIMILARITY, tuple(self._tabulated(file, known.get(file.sha256), fmr) for file in files))
@@ -652,7 +652,7 @@ def liveness(options: argparse.Namespace, settings: Config) -> int:
         if ended:
             print(ended, file=sys.stderr)
         judged = _with_round(options, folder, so_far, shown, odds)
-        attacks = Statistics.read(machine.model_folder(settings.engine)).attacks.get(in_use.model)
+        attacks = Statistics.read(settings.engine.folder).attacks.get(in_use.model)
         found = chosen_odds(in_use, judged, attacks, options.bpcer, options.apcer)
         status = _keep(options, folder / points.FILE, found)
         if options.dry_run:

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from appliance import machine, state
+from appliance import state
 from appliance.access import log
 from appliance.access.clock import Clock
 from appliance.access.log import FOLDER, Entry, RecordError
-from appliance.access.policy import ClockState, Direction, Passage, Policy, Ruling, Sighting, Situation
+from appliance.access.policy import ClockState, Direction, Passage, Policy, Rules, Ruling, Sighting, Situation
 from appliance.access.verify_log import Anchor, Verdict, verify
 from appliance.cli import gallery as place
 from appliance.cli.door_options import OFF
@@ -31,7 +31,7 @@ def explain(options: argparse.Namespace, settings: Config) -> int:
         print(f"{options.person}: {error}", file=sys.stderr)
         return 1
     situation = _situation(options, settings, person, last)
-    ruling = Policy(machine.door_rules(settings.door)).rule(situation)
+    ruling = Policy(Rules.of(**settings.door.rules)).rule(situation)
     if options.json:
         print(json.dumps(_policy_document(situation, ruling), ensure_ascii=False))
     else:

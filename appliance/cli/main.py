@@ -371,17 +371,15 @@ def _people(options: argparse.Namespace, settings: Config) -> int:
 
 def _evaluate(options: argparse.Namespace, settings: Config) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in _serve
-    from appliance import machine
     from appliance.evaluation.command import Wanted, run
     from appliance.evaluation.identification import Wished
     from appliance.in_process import InProcess
+    from appliance.vision.loading import engine_count
 
-    workers = options.workers or machine.engine_count(settings.engine)
+    workers = options.workers or engine_count(settings.engine.engines)
     names = ("question", "data", "device", "key", "json", "report", "answers", "judge", "config")
     known = settings.gallery
-    search = Wished(
-        known.fpir, known.margin, options.templates, options.strangers, machine.model_folder(settings.engine)
-    )
+    search = Wished(known.fpir, known.margin, options.templates, options.strangers, settings.engine.folder)
     wanted = Wanted(workers=workers, search=search, **{name: getattr(options, name) for name in names})
     return run(wanted, lambda: InProcess(settings, workers))
 

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from appliance import doorway, machine, state
+from appliance import doorway, state
 from appliance.access import enrol as taking
 from appliance.access import log
 from appliance.access.enrol import Enrolled, Enrolment
-from appliance.access.identify import Recognition
+from appliance.access.identify import Recognition, similarity_point
 from appliance.access.log import FOLDER, Record, RecordError
 from appliance.api import people as answers
 from appliance.calibration import points as calibration_file
@@ -26,6 +26,7 @@ from appliance.gallery.backup import Count
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import GalleryError, Known, OnConflict, Person, Source, new_reference
 from appliance.imaging.codec import EncodedPicture
+from appliance.vision import loading
 from appliance.vision.engine import FaceEngine
 from appliance.vision.manifest import ModelError, Role
 
@@ -252,14 +253,17 @@ class Desk:
     def of(cls, gallery: Gallery, settings: Config) -> Self:
         """Raises OtherEmbedderError, and Fault when the models do not work."""
         calibration = CalibrationStore(state.folder(settings.state.folder) / calibration_file.FILE)
-        choice, engine = machine.first_engine(settings.engine, calibration.thresholds, gallery.embedder())
-        embedder = choice[Role.EMBEDDER]
-        if isinstance(embedder, Fault):
-            raise embedder
-        file = embedder.files[0]
+        section, embedder = settings.engine, gallery.embedder()
+        choice, engine = loading.first_engine(
+            section.folder, section.precisions, section.threads, calibration.thresholds, embedder
+        )
+        chosen = choice[Role.EMBEDDER]
+        if isinstance(chosen, Fault):
+            raise chosen
+        file = chosen.files[0]
         gallery.check_embedder(file.sha256)
-        tail = doorway.tail(machine.model_folder(settings.engine), file)
-        point = machine.similarity_point(calibration, file)
+        tail = doorway.tail(section.folder, file)
+        point = similarity_point(calibration, file)
         recognition = doorway.recognition(gallery, file, point, tail, settings.gallery)
         return cls(engine, recognition, settings.gallery, int(settings.server.max_megapixels * 1e6))
 

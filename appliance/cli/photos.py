@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import tomlkit
 
-from appliance import machine, state
+from appliance import state
 from appliance.api import answers
 from appliance.calibration import points as calibration_file
 from appliance.calibration.points import CalibrationStore
@@ -32,7 +32,9 @@ class Workbench:
         self._max_pixels = int(settings.server.max_megapixels * 1e6)
         self._max_bytes = settings.server.max_body_mib * 2**20
         calibration = CalibrationStore(state.folder(settings.state.folder) / calibration_file.FILE)
-        self._choice, self._engine = machine.first_engine(settings.engine, calibration.thresholds)
+        self._choice, self._engine = loading.first_engine(
+            self._section.folder, self._section.precisions, self._section.threads, calibration.thresholds
+        )
 
     def detect(self, photo: Path, limits: DetectLimits, drawing: Path | None = None) -> list[Face]:
         """The faces of a photo; with `drawing`, also drawn into a picture there. Raises OSError, Fault."""
@@ -75,14 +77,14 @@ class Workbench:
 
     def record(self) -> tuple[list[str], bool]:
         """Writes the self-test's known answers anew, for every shipped precision."""
-        folder = machine.model_folder(self._section)
-        store, portrait = ModelStore.open(folder), machine.portrait(folder)
+        folder = self._section.folder
+        store, portrait = ModelStore.open(folder), loading.portrait(folder)
         tables: dict[str, Any] = {}
         for precision in sorted({model.precision for model in store.models}):
-            wanted: dict[Role, str] = dict.fromkeys((Role.DETECTOR, Role.EMBEDDER, Role.LIVENESS), precision)
+            wanted = dict.fromkeys((Role.DETECTOR, Role.EMBEDDER, Role.LIVENESS), precision)
             engine = loading.build(loading.choose(store, wanted, 1), 1)
             tables[precision] = selftest.Answers.of(engine, portrait).table()
-        path = folder / machine.SELFTEST
+        path = folder / loading.SELFTEST
         path.write_text(tomlkit.dumps(tables), "utf-8")
         return [f"recorded in {path.name}: {', '.join(tables)}"], True
 

@@ -5,13 +5,14 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from appliance.access.token import Signed
+if TYPE_CHECKING:  # brings cryptography, which a device without a gallery does not load
+    from appliance.access.token import Signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Output(Protocol):
 
     name: str
 
-    def tell(self, signed: Signed) -> None: ...
+    def tell(self, signed: "Signed") -> None: ...
 
     def run(self) -> None: ...
 
@@ -55,7 +56,7 @@ class Outputs:
         self._outputs = tuple(outputs)
         self._threads: list[threading.Thread] = []
 
-    def tell(self, signed: Signed) -> None:
+    def tell(self, signed: "Signed") -> None:
         """Hands a decision to all; from any thread. Returns at once and never raises."""
         for output in self._outputs:
             output.tell(signed)
@@ -81,7 +82,35 @@ class Outputs:
         return {output.name: output.tally() for output in self._outputs}
 
 
-def notice_of(signed: Signed) -> dict[str, Any]:
+def configured_outputs(
+    relay: Mapping[str, Any],
+    webhook: Mapping[str, Any],
+    mqtt: Mapping[str, Any],
+    device: str,
+    introduction: Mapping[str, str],
+    health: Callable[[], Mapping[str, Any]],
+) -> Iterator[Output]:
+    """The outputs that are configured (the tables of these names); of the others nothing is loaded. `device` is the id that
+    MQTT topics name, `introduction` what Home Assistant shows (name, model, version), `health` the body of `/healthz`. Call
+    before there are other threads.
+    """
+    if relay["pin"] is not None:
+        from appliance.outputs.relay import Relay
+
+        yield Relay(**relay)
+    if webhook["url"] is not None:
+        from appliance.outputs.webhook import Webhook
+
+        yield Webhook(**webhook)
+    if mqtt["host"] is not None:
+        from appliance.outputs.mqtt import Broker, Publisher
+
+        broker = Broker(*(mqtt[each] for each in ("host", "port", "tls", "ca_file", "username")))
+        shown = dict(introduction) if mqtt["home_assistant"] else None
+        yield Publisher(broker, mqtt["password_file"], mqtt["prefix"], device, health, shown)
+
+
+def notice_of(signed: "Signed") -> dict[str, Any]:
     """The JSON object that a webhook and MQTT carry; `person` is an id or null, `token` what others can verify."""
     decision = signed.decision
     return {
@@ -154,7 +183,7 @@ log = logging.getLogger(__name__)
 class Told:
     """A decision, and when it was told (seconds of the monotonic clock)."""
 
-    signed: Signed
+    signed: "Signed"
     since: float
 
     def age(self) -> float:
@@ -179,7 +208,7 @@ class Waiting:
         self._taken = self._delivered = self._dropped = 0
         self._full = self._closed = False
 
-    def put(self, signed: Signed) -> None:
+    def put(self, signed: "Signed") -> None:
         """Adds a decision; returns at once. That decisions are dropped is told once, until one is delivered again."""
         with self._changed:
             self._queue.append(Told(signed, time.monotonic()))

@@ -205,15 +205,15 @@ class Webhook:
         url: str,
         *,
         secret_file: Path | None,
-        authority: Path | None,
+        ca_file: Path | None,
         timeout_s: float,
         give_up_s: float,
-        most_waiting: int,
+        waiting: int,
     ) -> None:
-        """`authority` is a PEM file whose certificates are trusted instead of the system's."""
-        self._receiver = Receiver(url, timeout_s, authority)
+        """`ca_file` is a PEM file whose certificates are trusted instead of the system's; at most `waiting` decisions wait."""
+        self._receiver = Receiver(url, timeout_s, ca_file)
         self._secret_file, self._give_up = secret_file, give_up_s
-        self._waiting = Waiting(self.name, most_waiting)
+        self._waiting = Waiting(self.name, waiting)
         self._problem: Problem | None = None
         self._why = ""
         self._failures = 0

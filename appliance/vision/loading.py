@@ -1,16 +1,21 @@
 """From a folder of models to engines that work: verify, choose by measurement, build, prove."""
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
+from appliance.calibration.points import CalibrationStore, Kind
 from appliance.faults import Fault, ResultCode
+from appliance.imaging.codec import EncodedPicture
+from appliance.vision import selftest
 from appliance.vision.detector import Detector, Picture
 from appliance.vision.embedder import Embedder
 from appliance.vision.engine import Aligner, FaceEngine, Missing
 from appliance.vision.landmarks import Landmarks
-from appliance.vision.liveness import LivenessCheck
+from appliance.vision.liveness import SHIPPED_ODDS, LivenessCheck
 from appliance.vision.manifest import SHIPPED, ModelError, ModelFile, ModelStore, Role, Thresholds, fastest
 from appliance.vision.quality import OcclusionCheck
 from appliance.vision.runtime import Courteous, Network, Runs, SharedNetwork
@@ -19,6 +24,12 @@ from appliance.vision.selftest import Answers, complaints
 log = logging.getLogger(__name__)
 
 Part = TypeVar("Part")
+
+PORTRAIT, SELFTEST = "portrait.jpg", "selftest.toml"
+"""Files in the folder of the models: a picture, and the answers that were recorded for it."""
+
+MOST_ENGINES = 4
+"""Engines that "auto" takes at most: a Pi has four cores, and each engine costs memory (scripts/bench)."""
 
 
 OWN = {Role.DETECTOR, Role.LANDMARKS}
@@ -46,6 +57,90 @@ class Chosen:
 
 
 Choice = Mapping[Role, Chosen | Fault]
+
+
+def engine_count(configured: int | Literal["auto"]) -> int:
+    """The number of engines: as configured, or one per core up to MOST_ENGINES."""
+    return min(MOST_ENGINES, os.cpu_count() or 1) if configured == "auto" else configured
+
+
+def first_engine(
+    folder: Path,
+    precisions: Mapping[str, str],
+    threads: int,
+    thresholds: Callable[[], Thresholds] = lambda: SHIPPED,
+    made_with: str | None = None,
+) -> tuple[Choice, FaceEngine]:
+    """The models of `folder` that serve on this device (verified, the fastest precision of each, proven on the bundled
+    portrait), and an engine of them. `precisions` gives "int8", "float16" or "auto" by role, `thresholds` the device's own
+    operating points. `made_with` is the sha256 of the embedder of the gallery's templates, which "auto" takes if it is there.
+    """
+    try:
+        store = ModelStore.open(folder)
+        wanted = {Role(role): precision for role, precision in precisions.items()}
+        wanted[Role.EMBEDDER] = embedder_precision(store, wanted.get(Role.EMBEDDER, "auto"), made_with)
+        choice = choose(store, wanted, threads)
+        return proven(choice, portrait(folder), selftest.read(folder / SELFTEST), threads, thresholds)
+    except ModelError as error:
+        choice = unusable(error)
+        return choice, build(choice, threads)
+
+
+def embedder_precision(store: ModelStore, configured: str, made_with: str | None) -> str:
+    """The configured precision; instead of "auto" that of the embedder `made_with` (sha256), if it is in the store."""
+    if configured != "auto":
+        return configured
+    files = (file for file in store.models if file.role is Role.EMBEDDER and file.sha256 == made_with)
+    return next((file.precision for file in files), "auto")
+
+
+def portrait(folder: Path) -> EncodedPicture:
+    """The picture whose answers are recorded. Raises ModelError."""
+    try:
+        return EncodedPicture((folder / PORTRAIT).read_bytes(), max_pixels=2**20)
+    except (OSError, Fault) as error:
+        raise ModelError(f"{PORTRAIT}: {error}") from error
+
+
+def models_of(choice: Choice) -> list[dict[str, str]]:
+    """The files that serve on this device, as `/version` names them."""
+    return [
+        {
+            "name": f"{role} ({file.name})",
+            "file": file.file,
+            "sha256": file.sha256,
+            "precision": file.precision,
+            "licence": file.licence,
+        }
+        for role, chosen in choice.items()
+        if isinstance(chosen, Chosen)
+        for file in chosen.files
+    ]
+
+
+def points_of(choice: Choice, calibration: CalibrationStore) -> Mapping[str, Any]:
+    """The operating points in use, as `/version` names them."""
+    return {
+        kind.value: calibration.facts(kind, file.sha256, shipped_point(kind, file))
+        for kind, file in deciding(choice).items()
+    }
+
+
+def deciding(choice: Choice) -> Mapping[Kind, ModelFile]:
+    """The models that have an operating point, without those that do not work."""
+    roles = {Kind.SIMILARITY: choice.get(Role.EMBEDDER), Kind.LIVENESS: choice.get(Role.LIVENESS)}
+    return {kind: chosen.files[0] for kind, chosen in roles.items() if isinstance(chosen, Chosen)}
+
+
+def shipped_point(kind: Kind, file: ModelFile) -> Mapping[str, Any]:
+    """The operating point that a model comes with, in the form of a calibration's entry; what is unknown is empty."""
+    unknown: Mapping[str, Any] = {"wanted": {}, "measured": {}, "counts": {}, "basis": None, "date": None}
+    if kind is Kind.LIVENESS:
+        return {"threshold": SHIPPED_ODDS, **unknown}
+    point = file.operating_point
+    assert point is not None
+    known = {"wanted": {"fmr": point.fmr}, "counts": {"impostor_pairs": point.impostor_pairs}}
+    return {"threshold": point.cosine, **unknown, **known}
 
 
 def choose(store: ModelStore, precisions: Mapping[Role, str], threads: int) -> Choice:

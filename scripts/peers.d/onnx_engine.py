@@ -11,12 +11,11 @@ import appliance_models
 import cv2
 import onnxruntime
 
-from appliance import machine
 from appliance.benchmark.alone import assembled
 from appliance.benchmark.entrant import look
 from appliance.benchmark.protocol import serve
 from appliance.face.types import Pixels
-from appliance.vision import selftest
+from appliance.vision import loading, selftest
 from appliance.vision.engine import FaceEngine
 from appliance.vision.manifest import ModelFile, ModelStore, Role
 from appliance.vision.runtime import Floats, Runs
@@ -61,8 +60,8 @@ def engine() -> FaceEngine:
 def main() -> int:
     """The exit status: 0 at the end of standard input, 1 when the answers are not those of the .tflite files."""
     peer = engine()
-    portrait = machine.portrait(appliance_models.FOLDER)
-    recorded = selftest.read(appliance_models.FOLDER / machine.SELFTEST)
+    portrait = loading.portrait(appliance_models.FOLDER)
+    recorded = selftest.read(appliance_models.FOLDER / loading.SELFTEST)
     wrong = selftest.complaints(peer, portrait, recorded, dict.fromkeys(Role, PRECISION))
     if wrong:
         print("; ".join(f"{role}: {text}" for role, text in wrong.items()), file=sys.stderr)

@@ -19,16 +19,18 @@ from disks import ram_disk, remount
 from document import assert_refusal
 from people import add, assert_all, assert_enrolled, assert_one, assert_refused, body
 
-from appliance import machine
 from appliance.access import log
 from appliance.access.clock import Clock
 from appliance.access.log import FOLDER, Record
 from appliance.access.policy import ClockState
-from appliance.config import EngineSection, GallerySection
+from appliance.api.intake import Words
+from appliance.api.people import _person
+from appliance.config import GallerySection
 from appliance.events import Event, GalleryChanged
 from appliance.gallery.gallery import FILE, Gallery
 from appliance.gallery.people import Source
 from appliance.gallery.vault import SiteKey, read_site_key
+from appliance.vision import loading
 from appliance.vision.loading import Choice
 from appliance.vision.manifest import ModelStore, Role
 
@@ -110,7 +112,7 @@ def made_by_another(folder: Path) -> None:
     vector = np.zeros(512, np.float32)
     vector[0] = 1
     with closing(Gallery.open(folder / FILE, SiteKey(bytes(range(32))))) as gallery:
-        gallery.add(machine.doorway.people._person("x", machine.doorway.people.Words(name="X")))
+        gallery.add(_person("x", Words(name="X")))
         gallery.enrol("x", vector, "ab" * 32, 0.9, Source.PHOTO)
 
 
@@ -136,11 +138,11 @@ def test_the_embedder_is_the_one_that_the_gallery_was_made_with(precision: str) 
     store = ModelStore.open(appliance_models.FOLDER)
     (file,) = store.candidates(Role.EMBEDDER, precision)
 
-    assert machine.embedder_precision(EngineSection(), store, file.sha256) == precision
-    assert machine.embedder_precision(EngineSection(), store, None) == "auto"
-    assert machine.embedder_precision(EngineSection(), store, "ab" * 32) == "auto"
+    assert loading.embedder_precision(store, "auto", file.sha256) == precision
+    assert loading.embedder_precision(store, "auto", None) == "auto"
+    assert loading.embedder_precision(store, "auto", "ab" * 32) == "auto"
     other = {"int8": "float16", "float16": "int8"}[precision]
-    assert machine.embedder_precision(EngineSection(embedder=other), store, file.sha256) == other
+    assert loading.embedder_precision(store, other, file.sha256) == other
 
 
 def test_a_gallery_that_is_switched_off_is_not_there(tmp_path: Path, portrait: bytes) -> None:
@@ -169,7 +171,7 @@ def test_a_gallery_that_is_switched_off_is_not_there(tmp_path: Path, portrait: b
 def test_what_the_command_line_changes_is_taken_over(device: Device, tmp_path: Path, portrait: bytes) -> None:
     with device.doorway._broadcast.subscribed() as heard:
         with closing(Gallery.open(tmp_path / FILE, read_site_key(tmp_path / "site.key"))) as beside:
-            beside.add(machine.doorway.people._person("beside", machine.doorway.people.Words(name="Beside")))
+            beside.add(_person("beside", Words(name="Beside")))
         assert gallery_event(heard.next(10)) == (1, 0)
         assert [person["id"] for person in assert_all(device.client.get("/people"))] == ["beside"]
 

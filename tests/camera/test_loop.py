@@ -11,7 +11,8 @@ from cameras import HEIGHT, WIDTH, Scripted, noisy, on_canvas
 from devices import until
 
 from appliance.camera.condition import Inspector, Trouble
-from appliance.camera.loop import CameraLoop, FirstThatOpens
+from appliance.camera.drivers import FirstThatOpens
+from appliance.camera.loop import CameraLoop
 from appliance.camera.source import CameraError, FrameSource, NoCameraError, Ring
 from appliance.face.types import Pixels
 

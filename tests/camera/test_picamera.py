@@ -17,8 +17,8 @@ from client import Client
 from devices import Child, until
 from document import assert_refusal
 
-from appliance import machine
 from appliance.camera import picamera
+from appliance.camera.drivers import camera_source
 from appliance.camera.picamera import BUFFERS, PiCamera
 from appliance.camera.source import CameraError, CameraFrame, NoCameraError, Orientation
 from appliance.config import CameraSection
@@ -48,7 +48,7 @@ def camera(module: ModuleType) -> Iterator[Callable[..., PiCamera]]:
         section = CameraSection.model_validate(
             {"driver": "picamera", "width": 640, "height": 360, "fps": 60, **options}
         )
-        source = machine.camera_source(section, demonstrate=False)
+        source = camera_source(**section.source_settings, demonstrate=False)
         assert isinstance(source, PiCamera)
         made.append(source)
         return source
@@ -360,7 +360,9 @@ def test_a_usb_camera_is_left_to_its_own_driver(camera: Callable[..., PiCamera],
 
 def test_auto_goes_on_to_the_usb_camera(module: ModuleType, tmp_path: Path) -> None:
     module.identifiers = [module.USB]
-    source = machine.camera_source(CameraSection(driver="auto", device=tmp_path / "video0"), demonstrate=False)
+    source = camera_source(
+        **CameraSection(driver="auto", device=tmp_path / "video0").source_settings, demonstrate=False
+    )
     assert source is not None
     with pytest.raises(NoCameraError, match=r"camera module 0 is not there; .*video0 is not there"):
         source.open()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance import config, machine
+from appliance import config
 from appliance.access.policy import ClockState, Rules, Schedule
 from appliance.config import Config, ConfigError
 
@@ -329,14 +329,14 @@ def test_a_wrong_schedule_is_named_by_its_number_and_its_key(written, schedule, 
 def test_schedules_become_the_policy_s(written):
     text = '[door]\nschedules = [{groups = ["staff"], days = ["sun", "mon"], begin = "22:00", end = "00:00"}]\n'
     settings = config.load(written(text + 'without_clock = "grant"\nclock = "plausible"\n'), {})
-    (schedule,) = machine.door_rules(settings.door).schedules
+    (schedule,) = Rules.of(**settings.door.rules).schedules
     assert schedule == Schedule(("staff",), ("mon", "sun"), 22 * 60, 0)
     relaxed = Rules((schedule,), clock=ClockState.PLAUSIBLE, without_clock=True)
-    assert machine.door_rules(settings.door) == relaxed
+    assert Rules.of(**settings.door.rules) == relaxed
 
 
 def test_the_default_policy_is_that_of_the_default_configuration():
-    assert machine.door_rules(Config().door) == Rules()
+    assert Rules.of(**Config().door.rules) == Rules()
 
 
 @pytest.mark.parametrize("section", SECTIONS)

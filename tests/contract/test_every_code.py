@@ -18,11 +18,10 @@ from devices import Device, pool
 from document import MESSAGES, RAW_BYTES, assert_refusal, message
 from PIL import Image
 
-from appliance import machine
-from appliance.config import EngineSection
 from appliance.face.types import AlignedFace, Detection, DetectLimits, Embedding, Face, Pixels, Points
 from appliance.vision.detector import Picture
 from appliance.vision.engine import EnginePool, FaceEngine
+from appliance.vision.loading import first_engine
 
 PAIR = form({"image_a": bytes(RAW_BYTES), "image_b": bytes(RAW_BYTES)})
 
@@ -149,8 +148,8 @@ def lab(device: Client, parts: Mapping[str, Any], portrait: bytes, tmp_path_fact
 
 
 def corrupted(lab: Lab, ask: Callable[[Client], Answer]) -> Answer:
-    section = EngineSection(models=lab.corrupted, detector="float16", embedder="float16", liveness="float16")
-    _, engine = machine.first_engine(section)
+    precisions = dict.fromkeys(("detector", "embedder", "liveness"), "float16")
+    _, engine = first_engine(lab.corrupted, precisions, 1)
     with Device(pool(engine)) as device:
         return ask(device.client)
 

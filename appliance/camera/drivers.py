@@ -1,0 +1,94 @@
+"""Which camera is used: the configured driver, or the first one that opens."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import appliance_models
+
+from appliance.camera import picamera, v4l2
+from appliance.camera.picamera import PiCamera
+from appliance.camera.replay import DEMONSTRATION, Replay
+from appliance.camera.source import CameraFrame, FrameSource, NoCameraError, Orientation
+from appliance.camera.v4l2 import V4l2Camera
+
+DEMONSTRATION_SECONDS = 8.0
+"""How long each picture of the demonstration is shown."""
+
+
+def camera_source(
+    *,
+    driver: str,
+    module: int,
+    device: Path | None,
+    width: int,
+    height: int,
+    fps: float,
+    rotation: int,
+    mirror: bool,
+    source: Path | None,
+    hold_s: float,
+    real_time: bool,
+    autofocus: str | None,
+    lens_position: float | None,
+    exposure_us: int | None,
+    gain: float | None,
+    demonstrate: bool,
+) -> FrameSource | None:
+    """The driver with this name; None for "none". `source`, `hold_s` and `real_time` are those of "replay"; with `demonstrate`,
+    "auto" shows bundled pictures when it finds no camera. Exposure is in microseconds, the lens position in 1 / metres.
+    """
+    shape = (width, height, fps, Orientation(rotation, mirror))
+    pictures = [appliance_models.FOLDER / "portrait.jpg", DEMONSTRATION]
+    demonstration = Replay(pictures, *shape, hold_s=DEMONSTRATION_SECONDS, demonstration=True)
+    match driver:
+        case "none":
+            return None
+        case "demonstration":
+            return demonstration
+        case "replay":
+            assert source is not None
+            return Replay([source], *shape, hold_s=hold_s, real_time=real_time)
+    cameras: dict[str, FrameSource] = {
+        "picamera": PiCamera(module, *shape, picamera.controls(autofocus, lens_position, exposure_us, gain)),
+        "v4l2": V4l2Camera(device, *shape, v4l2.properties(autofocus, exposure_us, gain)),
+    }
+    if driver in cameras:
+        return cameras[driver]
+    return FirstThatOpens([*cameras.values(), demonstration] if demonstrate else list(cameras.values()))
+
+
+class FirstThatOpens:
+    """Of several cameras the first that is there; from then on that one, so that a lost camera is not taken for another."""
+
+    def __init__(self, sources: Sequence[FrameSource]) -> None:
+        self._sources = sources
+        self._current = sources[0]
+
+    @property
+    def description(self) -> str:
+        return self._current.description
+
+    @property
+    def demonstration(self) -> bool:
+        return self._current.demonstration
+
+    def open(self) -> None:
+        """Raises NoCameraError when none is there, CameraError when the first that is there does not work."""
+        reasons: list[str] = []
+        for source in self._sources:
+            self._current = source
+            try:
+                source.open()
+            except NoCameraError as error:
+                source.close()
+                reasons.append(error.detail)
+            else:
+                self._sources = [source]
+                return
+        raise NoCameraError("; ".join(reasons))
+
+    def read(self) -> CameraFrame | None:
+        return self._current.read()
+
+    def close(self) -> None:
+        self._current.close()
