@@ -1,7 +1,9 @@
 """The shell scripts are sound, and `install` says in one line what it cannot do."""
 
+import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -55,3 +57,20 @@ def test_a_peer_that_nobody_knows_is_said(root):
     )
     complaint = "peers: there is no nobody; there are: dlib mediapipe onnxruntime litert human\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", complaint)
+
+
+def test_the_python_in_install_makes_a_site_key_and_names_the_device(root, tmp_path):
+    snippets = re.findall(
+        r"-c '([^']*\nfrom appliance[^']*)' \$(\w+)", (root / "scripts" / "install").read_text("utf-8")
+    )
+    printed = {}
+    for program, argument in snippets:
+        place = tmp_path / argument
+        if argument == "state":
+            place.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-c", program, place], capture_output=True, text=True, timeout=60, check=True
+        )
+        printed[argument] = done.stdout
+    assert re.fullmatch(r"[0-9a-f]{64}\n?", (tmp_path / "site_key").read_text("ascii"))
+    assert re.fullmatch(r"face-appliance-[0-9a-f]{6}\.local\n", printed["state"])
