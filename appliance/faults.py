@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
 from typing import Any, Self
@@ -91,6 +92,17 @@ class Refusal(Fault):
     ) -> None:
         super().__init__(code, reason, status=status, retry_after=retry_after)
         self.reason, self.text, self.facts = reason, text, facts or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a part, as `/healthz` reports it: `part` is its name, `state` a word for programs, `text` a sentence
+    for people.
+    """
+
+    part: str
+    state: str
+    text: str
 
 
 @contextmanager

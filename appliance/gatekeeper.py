@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from appliance.access import log as recall
 from appliance.access.clock import Clock
-from appliance.access.identify import Recognition, Register
+from appliance.access.identify import GalleryHandle, Recognition
 from appliance.access.log import FOLDER, Record, RecordError
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.api import door
@@ -46,7 +46,7 @@ class Gatekeeper:
         key_file: Path | None,
         device: Callable[[], str],
         rules: Rules,
-        register: Register,
+        register: GalleryHandle,
         engines: EnginePool,
         camera: "Camera",
         demonstration: Callable[[], bool],

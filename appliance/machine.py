@@ -5,10 +5,14 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal
 
-from appliance import __version__, doorway, gatekeeper, identity, keys, state, supervision
+from appliance import __version__, gatekeeper, identity, keys, state, supervision
 from appliance.access.clock import Clock
-from appliance.access.identify import similarity_point
+from appliance.access.enrol import Enrolment
+from appliance.access.identify import GalleryHandle
+from appliance.access.log import FOLDER, Record
 from appliance.access.policy import ClockState, Rules
+from appliance.access.retention import Retention
+from appliance.api import people
 from appliance.api.access import Access, Attempts
 from appliance.api.app import API_VERSION, FaceApi, Page, Restrictions
 from appliance.api.faces import Documented, Features, Live, NoCamera
@@ -24,17 +28,14 @@ from appliance.camera.drivers import camera_source
 from appliance.camera.loop import CameraLoop
 from appliance.camera.source import Ring
 from appliance.config import Config, ConfigError
-from appliance.doorway import Doorway
 from appliance.events import Broadcast
-from appliance.faults import Fault, ResultCode
 from appliance.gatekeeper import Gatekeeper
 from appliance.keys import KeyStore
 from appliance.observation.observer import Observer
 from appliance.outputs.queue import Output, Outputs, configured_outputs
 from appliance.supervision import Pulse, ServiceManager, Supervisor, Watchdog
-from appliance.vision import loading
-from appliance.vision.engine import EnginePool, FaceEngine
-from appliance.vision.loading import Choice, engine_count
+from appliance.vision.engine import EnginePool
+from appliance.vision.loading import Models, engine_count
 from appliance.vision.runtime import RUNTIME, RUNTIME_VERSION
 
 if TYPE_CHECKING:
@@ -61,9 +62,6 @@ GOODBYE_SECONDS = 1.0
 ASIDE_SECONDS = 0.5
 """How often the live analysis, while it waits for requests to be answered, looks whether it should end."""
 
-IDLE_SECONDS = 30.0
-"""A large network that nobody has asked for so long is given up; building it again costs about one run of it."""
-
 ANNOUNCED: Mapping[str, Literal["loading", "ready", "fault"]] = {"starting": "loading", "ok": "ready", "fault": "fault"}
 """The state on the LAN by the status in /healthz."""
 
@@ -79,7 +77,6 @@ class Machine:
         self._supervisor = Supervisor()
         self._manager = ServiceManager()
         self._config = config
-        self._choice: Choice = {}
         self._engines = EnginePool(config.server.queue, config.server.patience_s)
         max_body = config.server.max_body_mib * 2**20
         intake = Intake(max_body, int(config.server.max_megapixels * 1e6))
@@ -87,7 +84,7 @@ class Machine:
         restricted = {
             *config.access.restricted,
             *([] if multi else ["/liveness/multiframe"]),
-            *([] if config.gallery.enabled else doorway.RULES),
+            *([] if config.gallery.enabled else people.RULES),
             *([] if config.gallery.enabled and config.door.enabled else gatekeeper.PATHS),
         }
         self._ring = Ring()
@@ -95,34 +92,42 @@ class Machine:
         camera_state = self._camera.state if self._camera else None
         broadcast = Broadcast()
         self._observer = Observer(
-            self._ring, self._observing_engine, broadcast, config.live.analysis_fps, liveness=multi
+            self._ring,
+            lambda: self._models.engine(self._step_aside),
+            broadcast,
+            config.live.analysis_fps,
+            liveness=multi,
         )
         self._state = state.folder(config.state.folder)
         self._keys = KeyStore(self._state / keys.FILE)
-        self._calibration = CalibrationStore(self._state / calibration_file.FILE)
         usable = self._camera or NoCamera()
         live = Live(self._engines, usable, self._ring)
         self._clock = Clock()
-        self._doorway = Doorway(
-            config.gallery,
+        engine, known = config.engine, config.gallery
+        self._models = Models(
+            engine.folder, engine.precisions, engine.threads, CalibrationStore(self._state / calibration_file.FILE)
+        )
+        self._gallery = GalleryHandle(
             self._state,
-            self._engines,
-            lambda: self._choice,
-            config.engine.folder,
-            lambda file: similarity_point(self._calibration, file),
-            intake,
-            live,
+            self._models,
             broadcast,
+            **known.model_dump(include={"key_file", "pictures", "most_templates", "fpir", "margin"}),
+        )
+        record = Record(self._state / FOLDER)
+        self._retention = Retention(
+            self._gallery,
+            record,
             self._clock,
-            alive=multi,
-            good_enough=ClockState(config.door.clock),
+            ClockState(config.door.clock),
+            people_days=known.erase_expired_after_days,
+            template_days=known.erase_templates_after_days,
         )
         self._gatekeeper = Gatekeeper(
             self._state,
             config.gallery.key_file,
             lambda: identity.device_id(self._state),
             Rules.of(**config.door.rules),
-            self._doorway.register,
+            self._gallery,
             self._engines,
             usable,
             lambda: camera_state is not None and camera_state().demonstration,
@@ -135,12 +140,12 @@ class Machine:
         )
         health = self._health = Health(
             camera_state,
-            self._model_faults,
+            self._models.problems,
             self._keys.problem,
             lambda: state.full(self._state),
-            points=self._calibration.problem,
+            points=self._models.calibration.problem,
             outputs=lambda: [*self._outputs.problems(), *self._gatekeeper.problems()],
-            gallery=self._doorway.register.problem,
+            gallery=self._gallery.problem,
         )
         streams = Streams(
             usable,
@@ -159,7 +164,8 @@ class Machine:
                 "engine_queue": ("Requests that wait for an engine.", lambda: self._engines.queue),
                 "stream_viewers": ("Open picture streams.", lambda: streams.viewers.taken),
                 "event_listeners": ("Open event streams.", lambda: streams.listeners.taken),
-                **self._doorway.gauges,
+                "people": ("People who are known.", lambda: self._gallery.counts()[0]),
+                "templates": ("Their templates.", lambda: self._gallery.counts()[1]),
             },
             lambda: self._outputs.tallies(),
         )
@@ -167,9 +173,9 @@ class Machine:
         app = FaceApi(
             Documented(self._engines, intake, self._facts),
             Features(self._engines, intake),
-            self._doorway.people,
-            self._doorway.enrol,
-            self._doorway.identify,
+            people.People(self._gallery, record),
+            people.Enrol(self._gallery, Enrolment(), self._engines, intake, live, known.min_quality, multi),
+            people.Identify(self._gallery, self._engines, intake, live),
             self._gatekeeper.door,
             live,
             streams,
@@ -221,7 +227,7 @@ class Machine:
             self._supervisor.start("camera", self._camera.run)
             self._supervisor.start("observer", self._observer.run)
         if self._config.gallery.enabled:
-            self._supervisor.start("gallery", self._doorway.run)
+            self._supervisor.start("gallery", self._retention.run)
         if self._config.gallery.enabled and self._config.door.enabled:
             self._supervisor.start("record", self._gatekeeper.run)
         if self._manager.watches:
@@ -235,7 +241,8 @@ class Machine:
         self._observer.stop()
         self._http.stop()
         self._outputs.stop(OUTPUTS_STOP_SECONDS)
-        self._doorway.stop()
+        self._retention.stop()
+        self._gallery.close()
         self._gatekeeper.stop()
         if self._camera:
             self._camera.stop(CAMERA_STOP_SECONDS)
@@ -246,10 +253,7 @@ class Machine:
 
     def _tick(self) -> None:
         self._keys.refresh()
-        self._calibration.refresh()
-        for kind, file in loading.deciding(self._choice).items():
-            self._calibration.warn_of_stale(kind, file.sha256)
-        loading.give_up_idle(self._choice, IDLE_SECONDS)
+        self._models.tick()
         self._manager.status(self._health.words())
         if self._manager.watches:
             self._watchdog.tick()
@@ -263,13 +267,6 @@ class Machine:
     def _blind_camera(self) -> str | None:
         trouble = self._camera.state().trouble if self._camera and self._config.camera.watchdog else None
         return trouble.text if trouble and trouble.blinds else None
-
-    def _observing_engine(self) -> FaceEngine | None:
-        """An engine that lets posted requests go first, before each run of a network; None while models load."""
-        section = self._config.engine
-        if not self._choice:
-            return None
-        return loading.build(self._choice, section.threads, self._step_aside, self._calibration.thresholds)
 
     def _step_aside(self) -> None:
         """Returns when no request waits for an engine, or at the stop."""
@@ -288,23 +285,12 @@ class Machine:
         relay, webhook, mqtt = (each.model_dump() for each in (config.relay, config.webhook, config.mqtt))
         return configured_outputs(relay, webhook, mqtt, device_id, introduction, self._health.report)
 
-    def _model_faults(self) -> Mapping[str, Fault | None]:
-        return {str(role): chosen if isinstance(chosen, Fault) else None for role, chosen in self._choice.items()}
-
     def _load(self) -> None:
-        section = self._config.engine
-        thresholds = self._calibration.thresholds
         if self._config.gallery.enabled:
-            self._doorway.open()  # before the models are chosen: it may have been made with one of them
-        made_with = self._doorway.embedder()
-        choice, first = loading.first_engine(section.folder, section.precisions, section.threads, thresholds, made_with)
-        count = engine_count(section.engines)
-        others = (loading.build(choice, section.threads, thresholds=thresholds) for _ in range(count - 1))
-        self._engines.fill([first, *others])
+            self._gallery.open()  # before the models are chosen: it may have been made with one of them
+        self._models.load(self._engines, engine_count(self._config.engine.engines), self._gallery.made_with())
         supervision.give_back()
-        self._choice = choice  # last: from here on the device says that it is ready
         self._manager.ready()
-        log.info("ready: %d engine(s) of %d thread(s)", count, section.threads)
 
     def _advertisement(self) -> "Advertisement | None":
         """None for a device that is not to be found on the LAN, or answers itself alone."""
@@ -346,13 +332,10 @@ class Machine:
 
     def _facts(self) -> Mapping[str, Any]:
         """The body of `/version`. Raises Fault INF-08 while models load."""
-        if not self._choice:
-            raise Fault(ResultCode.NOT_READY, "models are loading", retry_after=1)
         return {
             "api_version": API_VERSION,
             "sdk_version": __version__,
             "liveness_mode": self._config.liveness.mode.upper(),
             "runtime": {"name": RUNTIME, "version": RUNTIME_VERSION},
-            "models": loading.models_of(self._choice),
-            "calibration": loading.points_of(self._choice, self._calibration),
+            **self._models.facts(),
         }

@@ -18,7 +18,11 @@ from client import ELSEWHERE, HOST, Client, from_elsewhere
 from waitress.channel import HTTPChannel
 
 from appliance.access.clock import Clock
-from appliance.access.policy import Rules
+from appliance.access.enrol import Enrolment
+from appliance.access.identify import GalleryHandle
+from appliance.access.log import FOLDER, Record
+from appliance.access.policy import ClockState, Rules
+from appliance.access.retention import Retention
 from appliance.access.token import Signed
 from appliance.api.access import Access, Attempts
 from appliance.api.app import FaceApi, Page, Restrictions
@@ -26,22 +30,21 @@ from appliance.api.faces import Documented, Features, Live, NoCamera
 from appliance.api.intake import Intake
 from appliance.api.monitoring import Health, Metrics
 from appliance.api.origins import Origins
+from appliance.api.people import Enrol, Identify, People
 from appliance.api.server import HttpServer
 from appliance.api.streams import Snapshots, Streams
+from appliance.calibration.points import CalibrationStore
 from appliance.camera.condition import Inspector
 from appliance.camera.loop import CameraLoop
 from appliance.camera.source import FrameSource, Ring
 from appliance.config import GallerySection
-from appliance.doorway import Doorway
 from appliance.events import Broadcast
-from appliance.gallery.search import Point
 from appliance.gatekeeper import Gatekeeper
 from appliance.keys import KeyStore
 from appliance.observation.observer import Observer
 from appliance.vision import loading
 from appliance.vision.engine import EnginePool, FaceEngine
-from appliance.vision.loading import Choice
-from appliance.vision.manifest import ModelFile
+from appliance.vision.loading import Choice, Models
 
 MAX_BODY = 8 * 2**20
 DEVICE_ID = "d41d8cd98f00b204e9800998ecf8427e"
@@ -53,12 +56,6 @@ DEADLINE = 30.0
 
 
 T = TypeVar("T")
-
-
-def shipped_point(file: ModelFile) -> Point:
-    """The operating point that an embedder comes with."""
-    assert file.operating_point is not None
-    return Point(file.operating_point.cosine, file.operating_point.fmr)
 
 
 class Device:
@@ -101,22 +98,23 @@ class Device:
         self.camera = CameraLoop(source, self.ring, lambda: Inspector(*size)) if source else None
         usable = self.camera or NoCamera()
         state = self.camera.state if self.camera else None
-        broadcast = Broadcast()
+        broadcast = self.broadcast = Broadcast()
         self.observer = Observer(self.ring, lambda: observing, broadcast, fps, liveness=True)
         intake = Intake(max_body, max_pixels)
         live = Live(engines, usable, self.ring)
-        self.doorway = Doorway(
-            section or GallerySection(key_file=gallery and gallery / "site.key"),
-            gallery or Path("/nowhere"),
-            engines,
-            lambda: choice or {},
-            appliance_models.FOLDER,
-            shipped_point,
-            intake,
-            live,
-            broadcast,
+        known = section or GallerySection(key_file=gallery and gallery / "site.key")
+        folder = gallery or Path("/nowhere")
+        models = Models(appliance_models.FOLDER, {}, 1, CalibrationStore(folder / "calibration.json"), choice)
+        wanted = {"key_file", "pictures", "most_templates", "fpir", "margin"}
+        self.gallery = GalleryHandle(folder, models, broadcast, **known.model_dump(include=wanted))
+        record = Record(folder / FOLDER)
+        self.retention = Retention(
+            self.gallery,
+            record,
             clock or Clock(),
-            alive=alive,
+            ClockState.SYNCHRONISED,
+            people_days=known.erase_expired_after_days,
+            template_days=known.erase_templates_after_days,
         )
         self._has_gallery = gallery is not None
         self.told: list[Signed] = []
@@ -125,7 +123,7 @@ class Device:
             gallery and gallery / "site.key",
             lambda: DEVICE_ID,
             rules,
-            self.doorway.register,
+            self.gallery,
             engines,
             usable,
             lambda: state is not None and state().demonstration,
@@ -137,10 +135,8 @@ class Device:
             record_days=90,
         )
         if self._has_gallery:
-            self.doorway.open()
-        health = Health(
-            state, lambda: {"detector": None}, store.problem, lambda: full, gallery=self.doorway.register.problem
-        )
+            self.gallery.open()
+        health = Health(state, tuple, store.problem, lambda: full, gallery=self.gallery.problem)
         streams = Streams(
             usable,
             self.ring,
@@ -151,16 +147,20 @@ class Device:
             listeners=listeners,
             fps=fps,
         )
-        gauges = {"stream_viewers": ("Viewers.", lambda: streams.viewers.taken), **self.doorway.gauges}
+        gauges = {
+            "stream_viewers": ("Viewers.", lambda: streams.viewers.taken),
+            "people": ("People who are known.", lambda: self.gallery.counts()[0]),
+            "templates": ("Their templates.", lambda: self.gallery.counts()[1]),
+        }
         metrics = Metrics(state, gauges)
         access = Access(store, attempts or Attempts(), everyone=False, loopback=loopback)
         http = HttpServer(
             api := FaceApi(
                 Documented(engines, intake, dict),
                 Features(engines, intake),
-                self.doorway.people,
-                self.doorway.enrol,
-                self.doorway.identify,
+                People(self.gallery, record),
+                Enrol(self.gallery, Enrolment(), engines, intake, live, known.min_quality, alive),
+                Identify(self.gallery, engines, intake, live),
                 self.gatekeeper.door,
                 live,
                 streams,
@@ -186,7 +186,7 @@ class Device:
         self.routes = [(route.method, route.rule) for route in api._app.routes]
         self._http = http
         work = [http.run, *([self.camera.run, self.observer.run] if self.camera else [])]
-        work += [self.doorway.run] if self._has_gallery else []
+        work += [self.retention.run] if self._has_gallery else []
         self._threads = [threading.Thread(target=each, name=f"device {each.__qualname__}") for each in work]
 
     def __enter__(self) -> Self:
@@ -206,7 +206,8 @@ class Device:
         self.ring.close()
         self.observer.stop()
         self._http.stop()
-        self.doorway.stop()
+        self.retention.stop()
+        self.gallery.close()
         if self.camera:
             self.camera.stop(DEADLINE)
         for thread in self._threads:

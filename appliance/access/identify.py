@@ -6,17 +6,33 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol, Self
 
 import numpy as np
 
-from appliance.calibration.points import CalibrationStore, Kind
+from appliance.calibration.points import CalibrationError, CalibrationStore, Kind
+from appliance.events import Broadcast, GalleryChanged
 from appliance.face.types import Embedding
-from appliance.faults import Fault, ResultCode
-from appliance.gallery.people import GalleryError, GalleryUnavailableError, Known, OtherEmbedderError, Person
-from appliance.gallery.search import Candidate, Outcome, Point, Tail, identify, threshold
+from appliance.faults import Fault, Problem, ResultCode
+from appliance.gallery.gallery import FILE, Gallery
+from appliance.gallery.people import (
+    GalleryDamagedError,
+    GalleryError,
+    GalleryUnavailableError,
+    Known,
+    NoKeyError,
+    OtherEmbedderError,
+    Person,
+    ReadOnlyError,
+    StorageFullError,
+)
+from appliance.gallery.search import Candidate, Outcome, Point, Tail, identify, tail_of, threshold
+from appliance.gallery.vault import SiteKey, find_site_key, obtain_site_key, read_site_key
 from appliance.vision import loading
 from appliance.vision.embedder import similarity
+from appliance.vision.loading import Models
 from appliance.vision.manifest import ModelFile
 
 MOST_ALIKE = 8
@@ -51,6 +67,19 @@ def similarity_point(calibration: CalibrationStore, file: ModelFile) -> Point:
     assert file.operating_point is not None
     facts = calibration.facts(Kind.SIMILARITY, file.sha256, loading.shipped_point(Kind.SIMILARITY, file))
     return Point(facts["threshold"], facts["wanted"].get("fmr", file.operating_point.fmr))
+
+
+@lru_cache(maxsize=8)
+def impostor_tail(models: Path, file: ModelFile) -> Tail:
+    """How rare false matches of an embedder are, by the statistics in the folder of the models. Raises Fault INF-07 when there
+    are none for it.
+    """
+    shipped = file.operating_point
+    assert shipped is not None
+    try:
+        return tail_of(models, file.sha256, Point(shipped.cosine, shipped.fmr))
+    except CalibrationError as error:
+        raise Fault(ResultCode.INITIALIZE_EXTENSION, str(error)) from error
 
 
 class RankedGallery(Protocol):
@@ -118,70 +147,109 @@ class Identifier:
         return self.gallery.ranking(embedding, count)
 
 
-if TYPE_CHECKING:  # they bring cryptography along, which a device without a gallery need not have
-    from appliance.gallery.gallery import Gallery
-
 log = logging.getLogger(__name__)
 
-AGAIN_SECONDS = 10.0
-"""How often a gallery that could not be opened is tried again: somebody may have put its key back."""
+RETRY_SECONDS = 10.0
+"""How often the device tries to open a gallery that could not be opened: its key may be back."""
+
+STATES: dict[type[GalleryError], tuple[str, str]] = {
+    NoKeyError: ("gallery_locked", "The gallery's key is not there, or is not the right one: nobody is recognised."),
+    GalleryDamagedError: ("gallery_damaged", "The gallery is damaged: nobody can be enrolled or erased, see the log."),
+    StorageFullError: ("gallery_full", "The disk is full: nobody can be enrolled."),
+    ReadOnlyError: ("gallery_read_only", "The gallery cannot be written: nobody can be enrolled or erased."),
+    OtherEmbedderError: (
+        "other_embedder",
+        "The gallery was made with another embedder: nobody is recognised until engine.embedder is set back, or everybody "
+        "is enrolled anew.",
+    ),
+    GalleryUnavailableError: ("gallery_unavailable", "The gallery cannot be used just now: see the log."),
+}
+"""The state and the sentence for each error, the more special errors first."""
+
+
+def state_of(error: GalleryError) -> tuple[str, str]:
+    """The state of a gallery with this error: a word for programs and a sentence for people."""
+    return next(state for kind, state in STATES.items() if isinstance(error, kind))
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """All it takes to know people again: who is known, how they are told apart, the sha256 of the embedder that works now, and
-    the cosine from which two pictures are one person's (1:1).
+    """What is needed to recognise people: the gallery, the search in it, the sha256 of the embedder in use, and the cosine from
+    which two pictures show one person (1:1).
     """
 
-    gallery: "Gallery"
-    identifier: "Identifier"
+    gallery: Gallery
+    identifier: Identifier
     model: str
     least: float
 
+    @classmethod
+    def of(
+        cls, gallery: Gallery, models: Path, file: ModelFile, calibration: CalibrationStore, fpir: float, margin: float
+    ) -> Self:
+        """Recognition with the embedder `file` of the folder `models`. Raises Fault INF-07 when there are no statistics for it,
+        OtherEmbedderError when the gallery's templates are another embedder's.
+        """
+        point = similarity_point(calibration, file)
+        identifier = Identifier(gallery, impostor_tail(models, file), point, fpir, margin)
+        gallery.check_embedder(file.sha256)
+        return cls(gallery, identifier, file.sha256, point.cosine)
 
-class Register:
-    """Hands the gallery to those who need it, or says why there is none. Thread-safe."""
+
+class GalleryHandle:
+    """Opens the gallery of the device, and hands it out or raises the reason why there is none. Thread-safe."""
 
     def __init__(
         self,
-        opening: Callable[[], "Gallery"],
-        recognition: Callable[["Gallery"], Recognition],
-        changed: Callable[[int, int], None],
+        folder: Path,
+        models: Models,
+        broadcast: Broadcast,
+        *,
+        key_file: Path | None,
+        pictures: bool,
+        most_templates: int,
+        fpir: float,
+        margin: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`opening` opens the gallery or raises GalleryError; `recognition` says how people are recognised with it, or raises
-        a Fault while nobody can be; `changed` is told how many people and templates there are when that, or anything about
-        them, has changed.
+        """`folder` is that of the state, `key_file` the configured site key. The other arguments are those of `Gallery.open`
+        and `Identifier`.
         """
-        self._opening, self._recognition, self._changed, self._clock = opening, recognition, changed, clock
+        self._database, self._key_file = folder / FILE, key_file
+        self._pictures, self._most_templates = pictures, most_templates
+        self._models, self._broadcast, self._clock = models, broadcast, clock
+        self._fpir, self._margin = fpir, margin
         self._lock = threading.Lock()
         self._gallery: Gallery | None = None
         self._trouble: GalleryError | None = None
         self._tried = float("-inf")
-        self._told = 0
+        self._published = 0
 
     def open(self) -> None:
-        """Opens the gallery; that it cannot be opened is told by `problem`, and tried again by `refresh`."""
+        """Opens the gallery; `problem` says why that failed, and `refresh` tries again."""
         with self._lock:
             self._tried = self._clock()
             try:
-                self._gallery, self._trouble = self._opening(), None
+                key = obtain_site_key(find_site_key(self._key_file), self._database)
+                self._gallery = Gallery.open(
+                    self._database, key, keep_pictures=self._pictures, most_templates=self._most_templates
+                )
             except GalleryError as error:
                 if str(error) != str(self._trouble):
                     log.error("the gallery cannot be opened: %s", error)
                 self._trouble = error
                 return
-            self._told = self._gallery.version
-        log.info("gallery: %d people, %d templates", len(self._gallery.people()), self._gallery.templates)
+            self._trouble, self._published = None, self._gallery.version
+        log.info("gallery: %d people, %d templates", *self.counts())
 
     def close(self) -> None:
         """Closes the gallery: nothing can be changed from here on."""
         if self._gallery is not None:
             self._gallery.close()
 
-    def gallery(self) -> "Gallery":
-        """The gallery, though its storage may be in trouble. Raises GalleryError when it could not be opened, Fault INF-08 when
-        nobody has tried yet.
+    def gallery(self) -> Gallery:
+        """The gallery, though its storage may be in trouble. Raises GalleryError when it could not be opened, Fault INF-08
+        before the first attempt.
         """
         if self._gallery is not None:
             return self._gallery
@@ -189,40 +257,63 @@ class Register:
             raise type(self._trouble)(str(self._trouble))
         raise Fault(ResultCode.NOT_READY, "the gallery is being opened", status=503, retry_after=1)
 
+    def site_key(self) -> SiteKey:
+        """The key that seals the gallery. Raises GalleryError when the gallery is not open."""
+        self.gallery()
+        return read_site_key(find_site_key(self._key_file))
+
     def recognition(self) -> Recognition:
         """What people are recognised with. Raises as `gallery`, OtherEmbedderError when the gallery's templates are another
-        embedder's, and a Fault when no embedder works.
+        embedder's, and Fault INF-08 or INF-07 when no embedder works.
         """
-        found = self._recognition(self.gallery())
-        found.gallery.check_embedder(found.model)
-        return found
+        gallery, file = self.gallery(), self._models.embedder()
+        return Recognition.of(gallery, self._models.folder, file, self._models.calibration, self._fpir, self._margin)
+
+    def model(self) -> str | None:
+        """The sha256 of the embedder in use; None while none works."""
+        try:
+            return self._models.embedder().sha256
+        except Fault:
+            return None
+
+    def made_with(self) -> str | None:
+        """The sha256 of the embedder of the gallery's templates; None without templates, or when that cannot be known."""
+        try:
+            return self.gallery().embedder()
+        except (GalleryError, Fault):
+            return None
 
     def problem(self) -> GalleryError | None:
-        """Why nobody is recognised, or nobody can be enrolled; None when all is well, and before there is anything to say."""
+        """Why people cannot be recognised, or not be enrolled; None when all is well, and before the first attempt to open."""
         if self._gallery is None:
             return self._trouble
         return self._gallery.problem() or self._mismatch()
 
+    def problems(self) -> list[Problem]:
+        """The same, for `/healthz`."""
+        error = self.problem()
+        return [Problem("gallery", *state_of(error))] if error else []
+
     def refresh(self) -> None:
-        """Takes over what the command line has changed, and tells of it; tries again to open what could not be opened."""
+        """Takes over what the command line has changed; tries again to open a gallery that could not be opened."""
         if self._gallery is None:
-            if self._trouble is not None and self._clock() - self._tried >= AGAIN_SECONDS:
+            if self._trouble is not None and self._clock() - self._tried >= RETRY_SECONDS:
                 self.open()
             return
         self._gallery.refresh()
-        self.tell()
+        self.publish()
 
-    def tell(self) -> None:
-        """Tells of a change, if there was one."""
+    def publish(self) -> None:
+        """Publishes GalleryChanged if the gallery has changed since the last time."""
         gallery = self.gallery()
         with self._lock:
-            if gallery.version == self._told:
+            if gallery.version == self._published:
                 return
-            self._told = gallery.version
-        self._changed(*self.counts())
+            self._published = gallery.version
+        self._broadcast.publish(GalleryChanged(*self.counts()))
 
     def counts(self) -> tuple[int, int]:
-        """How many people and templates there are; none while there is no gallery."""
+        """The numbers of people and templates; (0, 0) without a gallery."""
         gallery = self._gallery
         return (len(gallery.people()), gallery.templates) if gallery else (0, 0)
 
@@ -231,6 +322,6 @@ class Register:
             self.recognition()
         except OtherEmbedderError as error:
             return error
-        except (Fault, GalleryUnavailableError):  # of which others tell
+        except (Fault, GalleryUnavailableError):  # reported by their own checks
             return None
         return None

@@ -11,20 +11,15 @@ from typing import Any
 import bottle
 import numpy as np
 
+from appliance.access.identify import state_of
 from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, Embedding, Face, Pose
 from appliance.faults import Fault, Refusal, ResultCode
 from appliance.gallery.people import (
-    GalleryDamagedError,
     GalleryError,
-    GalleryUnavailableError,
     InvalidPersonError,
-    NoKeyError,
     NoSuchPersonError,
     NoSuchTemplateError,
-    OtherEmbedderError,
     PersonExistsError,
-    ReadOnlyError,
-    StorageFullError,
     TooManyError,
 )
 from appliance.vision.quality import Quality
@@ -122,27 +117,8 @@ def box(found: Box) -> dict[str, float]:
 
 log = logging.getLogger(__name__)
 
-STATES: dict[type[GalleryError], tuple[str, str]] = {
-    NoKeyError: ("gallery_locked", "The gallery's key is not there, or is not the right one: nobody is recognised."),
-    GalleryDamagedError: ("gallery_damaged", "The gallery is damaged: nobody can be enrolled or erased, see the log."),
-    StorageFullError: ("gallery_full", "The disk is full: nobody can be enrolled."),
-    ReadOnlyError: ("gallery_read_only", "The gallery cannot be written: nobody can be enrolled or erased."),
-    OtherEmbedderError: (
-        "other_embedder",
-        "The gallery was made with another embedder: nobody is recognised until engine.embedder is set back, or everybody "
-        "is enrolled anew.",
-    ),
-    GalleryUnavailableError: ("gallery_unavailable", "The gallery cannot be used just now: see the log."),
-}
-"""Of each error the state and what it means, the more special first."""
-
 WAIT_SECONDS = 5
 """After which a client may try again what the gallery cannot do now."""
-
-
-def state_of(error: GalleryError) -> tuple[str, str]:
-    """The state of a gallery with this problem, and one line for people."""
-    return next(state for kind, state in STATES.items() if isinstance(error, kind))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from appliance.access import log
-from appliance.access.identify import Register
+from appliance.access.identify import GalleryHandle
 from appliance.access.log import Entry, RecordError
 from appliance.access.policy import Direction, Reason
 from appliance.access.token import ENTRY
@@ -60,7 +60,7 @@ class Door:
     signer: "Callable[[], Signer]"
     decider: "Callable[[], Decider]"
     record: Path
-    register: Register
+    register: GalleryHandle
 
     def decide(self) -> bottle.HTTPResponse:
         """`POST /access/decide`"""

@@ -10,11 +10,11 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from appliance.access.identify import state_of
 from appliance.api import answers
-from appliance.api.answers import state_of
 from appliance.camera.condition import Trouble
 from appliance.camera.loop import CameraState
-from appliance.faults import Fault, ResultCode
+from appliance.faults import ResultCode
 from appliance.gallery.people import GalleryError
 
 
@@ -37,7 +37,7 @@ class Health:
     def __init__(
         self,
         camera: Callable[[], CameraState] | None,
-        models: Callable[[], Mapping[str, Fault | None]],
+        models: Callable[[], Sequence[Problem]],
         keys: Callable[[], str | None],
         full: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
@@ -66,7 +66,7 @@ class Health:
         """The body of `/healthz`; `status` is "ok", "starting" or "fault"."""
         camera = self._camera() if self._camera else None
         reasons = [
-            *self._about_models(),
+            *(_reason(problem.part, problem.state, problem.text) for problem in self._models()),
             *self._about_keys(),
             *self._about_points(),
             *self._about_gallery(),
@@ -86,16 +86,6 @@ class Health:
     def words(self) -> str:
         """The same as one line for people."""
         return " ".join(reason["text"] for reason in self.report()["reasons"]) or "Everything works."
-
-    def _about_models(self) -> list[dict[str, str]]:
-        models = self._models()
-        if not models:
-            return [_reason("models", "loading", "The models are loading.")]
-        return [
-            _reason("models", f"{name}_unusable", f"The {name} model does not work: see the log.")
-            for name, fault in models.items()
-            if fault is not None
-        ]
 
     def _about_keys(self) -> list[dict[str, str]]:
         if self._keys() is None:

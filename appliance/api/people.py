@@ -1,7 +1,7 @@
 """Who is known: added, shown, changed and erased."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -10,7 +10,7 @@ import bottle
 
 from appliance.access import enrol, log
 from appliance.access.enrol import Asked, Enrolled, Enrolment
-from appliance.access.identify import Recognition, Register
+from appliance.access.identify import GalleryHandle, Recognition
 from appliance.access.log import Record
 from appliance.api import answers, intake
 from appliance.api.access import NAME
@@ -26,6 +26,11 @@ from appliance.vision.engine import EnginePool, Portrait
 PEOPLE, PERSON = "/people", "/people/<identity>"
 TEMPLATE = f"{PERSON}/templates/<number>"
 
+TEMPLATES, FROM_CAMERA, IDENTIFY = f"{PERSON}/templates", f"{PERSON}/templates/camera", "/identify"
+
+RULES = frozenset({PEOPLE, PERSON, TEMPLATE, TEMPLATES, FROM_CAMERA, IDENTIFY})
+"""The paths that need a gallery."""
+
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
@@ -33,9 +38,7 @@ _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 class People:
     """One method an endpoint; each takes bottle's current request and returns the answer or raises a Fault."""
 
-    register: Register
-    model: Callable[[], str | None]
-    """The sha256 of the embedder that works now; None while none does."""
+    register: GalleryHandle
     record: Record
     """Where it is kept that somebody was erased."""
 
@@ -43,7 +46,7 @@ class People:
         """`GET /people`"""
         with refusing():
             gallery = self.register.gallery()
-        people, model = gallery.people(), self.model()
+        people, model = gallery.people(), self.register.model()
         return self._answer(
             {
                 "count": len(people),
@@ -96,11 +99,11 @@ class People:
         return self._one(known)
 
     def _one(self, known: Known) -> bottle.HTTPResponse:
-        return self._answer({"person": record(known, self.model())})
+        return self._answer({"person": record(known, self.register.model())})
 
     def _told(self, person: Person, what: str) -> None:
         note(person, what)
-        self.register.tell()
+        self.register.publish()
 
     def _answer(self, body: dict[str, Any]) -> bottle.HTTPResponse:
         return answers.answer(body, headers={"Cache-Control": "no-store"})
@@ -157,15 +160,11 @@ def _day(day: date | None) -> str | None:
     return day.isoformat() if day else None
 
 
-TEMPLATES = f"{PERSON}/templates"
-FROM_CAMERA = f"{TEMPLATES}/camera"
-
-
 @dataclass(frozen=True, slots=True)
 class Enrol:
     """One method an endpoint; each takes bottle's current request and returns the answer or raises a Fault."""
 
-    register: Register
+    register: GalleryHandle
     enrolment: Enrolment
     engines: EnginePool
     intake: Intake
@@ -212,7 +211,7 @@ class Enrol:
                 allow_mismatch=query.get("allow_mismatch") == "1",
             )
         note(enrolled.person, f"template {enrolled.template.number} enrolled ({source})")
-        self.register.tell()
+        self.register.publish()
         return _answer(enrolled, portrait, recognition.model)
 
 
@@ -233,14 +232,11 @@ def _asked(pose: str) -> Asked:
         raise Refusal(ResultCode.INVALID_QUERY, "invalid_pose", f"pose: one of {poses}") from None
 
 
-IDENTIFY = "/identify"
-
-
 @dataclass(frozen=True, slots=True)
 class Identify:
     """One method an endpoint; each takes bottle's current request and returns the answer or raises a Fault."""
 
-    register: Register
+    register: GalleryHandle
     engines: EnginePool
     intake: Intake
     live: Live

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from appliance import doorway, state
+from appliance import state
 from appliance.access import enrol as taking
 from appliance.access import log
 from appliance.access.enrol import Enrolled, Enrolment
-from appliance.access.identify import Recognition, similarity_point
+from appliance.access.identify import Recognition
 from appliance.access.log import FOLDER, Record, RecordError
 from appliance.api import people as answers
 from appliance.calibration import points as calibration_file
@@ -261,10 +261,8 @@ class Desk:
         if isinstance(chosen, Fault):
             raise chosen
         file = chosen.files[0]
-        gallery.check_embedder(file.sha256)
-        tail = doorway.tail(section.folder, file)
-        point = similarity_point(calibration, file)
-        recognition = doorway.recognition(gallery, file, point, tail, settings.gallery)
+        known = settings.gallery
+        recognition = Recognition.of(gallery, section.folder, file, calibration, known.fpir, known.margin)
         return cls(engine, recognition, settings.gallery, int(settings.server.max_megapixels * 1e6))
 
     def enrol(self, identity: str, photo: bytes, *, allow_duplicate: bool, allow_mismatch: bool) -> Enrolled:

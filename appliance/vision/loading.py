@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from appliance.calibration.points import CalibrationStore, Kind
-from appliance.faults import Fault, ResultCode
+from appliance.faults import Fault, Problem, ResultCode
 from appliance.imaging.codec import EncodedPicture
 from appliance.vision import selftest
 from appliance.vision.detector import Detector, Picture
 from appliance.vision.embedder import Embedder
-from appliance.vision.engine import Aligner, FaceEngine, Missing
+from appliance.vision.engine import Aligner, EnginePool, FaceEngine, Missing
 from appliance.vision.landmarks import Landmarks
 from appliance.vision.liveness import SHIPPED_ODDS, LivenessCheck
 from appliance.vision.manifest import SHIPPED, ModelError, ModelFile, ModelStore, Role, Thresholds, fastest
@@ -30,6 +30,12 @@ PORTRAIT, SELFTEST = "portrait.jpg", "selftest.toml"
 
 MOST_ENGINES = 4
 """Engines that "auto" takes at most: a Pi has four cores, and each engine costs memory (scripts/bench)."""
+
+IDLE_SECONDS = 30.0
+"""A larger network that has not been used for this long is freed; building it again takes about as long as one run of it."""
+
+LOADING = "loading"
+"""The state of the models in `/healthz` while they load."""
 
 
 OWN = {Role.DETECTOR, Role.LANDMARKS}
@@ -240,3 +246,69 @@ def _chosen(store: ModelStore, role: Role, precision: str, threads: int) -> Chos
 def _fault(role: Role, error: ModelError) -> Fault:
     base = role in (Role.DETECTOR, Role.LANDMARKS)
     return Fault(ResultCode.INITIALIZE if base else ResultCode.INITIALIZE_EXTENSION, str(error))
+
+
+class Models:
+    """The models of a running device. There are none while they load."""
+
+    def __init__(
+        self,
+        folder: Path,
+        precisions: Mapping[str, str],
+        threads: int,
+        calibration: CalibrationStore,
+        choice: Choice | None = None,
+    ) -> None:
+        """The arguments are those of `first_engine`; `choice` is given where the models are loaded already."""
+        self.folder, self._precisions, self._threads = folder, precisions, threads
+        self.calibration = calibration
+        self._choice: Choice = choice or {}
+
+    def load(self, engines: EnginePool, count: int, made_with: str | None = None) -> None:
+        """Chooses the models and fills the pool with `count` engines of them."""
+        thresholds = self.calibration.thresholds
+        choice, first = first_engine(self.folder, self._precisions, self._threads, thresholds, made_with)
+        others = (build(choice, self._threads, thresholds=thresholds) for _ in range(count - 1))
+        engines.fill([first, *others])
+        self._choice = choice  # last: from here on the device reports that it is ready
+        log.info("ready: %d engine(s) of %d thread(s)", count, self._threads)
+
+    def engine(self, step_aside: Callable[[], object]) -> FaceEngine | None:
+        """A further engine, each run of whose networks waits for `step_aside`; None while the models load."""
+        if not self._choice:
+            return None
+        return build(self._choice, self._threads, step_aside, self.calibration.thresholds)
+
+    def embedder(self) -> ModelFile:
+        """The embedder in use. Raises Fault INF-08 while the models load, INF-07 when the embedder does not work."""
+        chosen = self._chosen().get(Role.EMBEDDER)
+        if isinstance(chosen, Chosen):
+            return chosen.files[0]
+        raise Fault(ResultCode.INITIALIZE_EXTENSION, chosen.detail if chosen else "there is none")
+
+    def facts(self) -> Mapping[str, Any]:
+        """The files and the operating points in use, as `/version` names them. Raises Fault INF-08 while the models load."""
+        choice = self._chosen()
+        return {"models": models_of(choice), "calibration": points_of(choice, self.calibration)}
+
+    def problems(self) -> list[Problem]:
+        """The models that do not work, for `/healthz`."""
+        if not self._choice:
+            return [Problem("models", LOADING, "The models are loading.")]
+        return [
+            Problem("models", f"{role}_unusable", f"The {role} model does not work: see the log.")
+            for role, chosen in self._choice.items()
+            if isinstance(chosen, Fault)
+        ]
+
+    def tick(self) -> None:
+        """Reads the operating points again if they have changed, and frees large networks that have been idle."""
+        self.calibration.refresh()
+        for kind, file in deciding(self._choice).items():
+            self.calibration.warn_of_stale(kind, file.sha256)
+        give_up_idle(self._choice, IDLE_SECONDS)
+
+    def _chosen(self) -> Choice:
+        if not self._choice:
+            raise Fault(ResultCode.NOT_READY, "models are loading", retry_after=1)
+        return self._choice

@@ -1,0 +1,85 @@
+"""The care of what the device keeps: people, templates and decisions are erased after their time."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from appliance.access import log as receipts
+from appliance.access.clock import Clock
+from appliance.access.identify import GalleryHandle
+from appliance.access.log import Record
+from appliance.access.policy import ClockState
+from appliance.faults import Fault
+from appliance.gallery import retention
+from appliance.gallery.people import GalleryError
+from appliance.state import audit_log as audit
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+"""How often the gallery is checked for changes by the command line."""
+
+EXPIRY_SECONDS = 3600.0
+"""How often the device looks for what has been kept long enough; the limits are in days."""
+
+
+class Retention:
+    """Follows the gallery's changes, and erases what has been kept for as long as the configuration says."""
+
+    def __init__(
+        self,
+        gallery: GalleryHandle,
+        record: Record,
+        clock: Clock,
+        good_enough: ClockState,
+        *,
+        people_days: int | None,
+        template_days: int | None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """People are erased `people_days` after their validity, templates when they are `template_days` old; None: never.
+        Nothing is erased for its age unless the clock is SYNCHRONISED, or in the state that is `good_enough`.
+        """
+        self._gallery, self._record = gallery, record
+        self._clock, self._good_enough, self._monotonic = clock, good_enough, monotonic
+        self._people_days, self._template_days = people_days, template_days
+        self._stopping = threading.Event()
+        self._looked, self._waits = float("-inf"), False
+
+    def run(self) -> None:
+        """Looks after the gallery until `stop`."""
+        while not self._stopping.wait(TICK_SECONDS):
+            self._gallery.refresh()
+            if self._monotonic() - self._looked >= EXPIRY_SECONDS:
+                self.expire()
+
+    def stop(self) -> None:
+        """Ends `run`."""
+        self._stopping.set()
+
+    def expire(self) -> None:
+        """Erases what has been kept long enough, if the clock can be trusted with that."""
+        if self._people_days is None and self._template_days is None:
+            return
+        reading = self._clock.read()
+        if reading.state not in {ClockState.SYNCHRONISED, self._good_enough}:
+            if not self._waits:
+                log.warning("gallery: nothing is erased for its age before the clock is set by a time service")
+            self._waits = True
+            return
+        self._looked, self._waits = self._monotonic(), False
+        try:
+            gallery = self._gallery.gallery()
+            today = reading.now.date()
+            due = retention.expired(gallery.people(), today, self._people_days, self._template_days)
+            for person in due.people:
+                erasure = gallery.erase(person.id)
+                audit.info("person %s: erased, %s days after valid_until", erasure.reference, self._people_days)
+                receipts.enter_receipt(self._record, erasure)
+            for person, number in due.templates:
+                gallery.forget(person.id, number)
+                audit.info("person %s: template %d erased, %s days old", person.reference, number, self._template_days)
+            self._gallery.publish()
+        except (GalleryError, Fault) as error:
+            log.warning("gallery: not everything is erased for its age now: %s", error)
