@@ -64,7 +64,7 @@ class Session:
             ["sh", "-c", SESSION.format(saved=self._folder / "saved", commands=script)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             cwd=ROOT,
             env=self._environment,
             check=False,
@@ -83,6 +83,7 @@ def session(tmp_path: Path) -> Iterator[Session]:
         yield Session(child, tmp_path / "terminal")
 
 
+@pytest.mark.timeout(300)  # ten programs are started one after the other, beside other tests
 @pytest.mark.parametrize("page", [page for page in PAGES if any(not is_elsewhere(b) for b in blocks(page, "sh"))])
 def test_the_commands_of_a_page_print_what_it_shows(page: str, session: Session) -> None:
     for block in blocks(page, "sh"):
@@ -196,6 +197,12 @@ def test_the_links_of_a_page_lead_somewhere(page: str) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.MULTILINE)
             assert anchor in map(slug, headings), target
+
+
+@pytest.mark.parametrize("page", [*PAGES, "models/CARDS.md", "CHANGELOG.md"])
+def test_the_sentences_of_a_page_name_who_acts(page: str) -> None:
+    sentences = re.sub(r"^```.*?^```$|`[^`\n]+`", "", (ROOT / page).read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    assert re.findall(r"\b(?:nobody|somebody|whoever|told)\b", sentences, re.IGNORECASE) == []
 
 
 def test_the_readme_is_short(root: Path) -> None:
