@@ -70,10 +70,10 @@ def begin(page: Page, identity: str, name: str, groups: str = "") -> None:
     """The first step of the wizard."""
     page.goto(page.url.partition("#")[0] + "#enrol")
     page.reload()
-    page.locator("#step-who [name=id]").fill(identity)
-    page.locator("#step-who [name=name]").fill(name)
-    page.locator("#step-who [name=groups]").fill(groups)
-    page.get_by_role("button", name="Go on to the pictures").click()
+    page.locator("#step-person [name=id]").fill(identity)
+    page.locator("#step-person [name=name]").fill(name)
+    page.locator("#step-person [name=groups]").fill(groups)
+    page.get_by_role("button", name="Continue").click()
 
 
 def give(page: Page, *photos: bytes) -> None:
@@ -84,15 +84,15 @@ def give(page: Page, *photos: bytes) -> None:
 
 def test_somebody_is_enrolled_with_a_photograph(visit: Visit, guarded: Client, hopper: bytes) -> None:
     with visit(guarded, path="/door#people") as page:
-        expect(page.locator("#nobody")).to_be_visible()
+        expect(page.locator("#no-people")).to_be_visible()
         begin(page, "staff-17", "Grace Hopper", "staff, crew")
         give(page, hopper)
-        expect(page.locator("#photo-outcomes li")).to_contain_text("taken, quality")
+        expect(page.locator("#photo-outcomes li")).to_contain_text("added, quality")
         page.get_by_role("button", name="Finish").click()
         expect(page.locator("#done-title")).to_have_text("Grace Hopper is enrolled")
-        page.get_by_role("link", name="Show the people").click()
+        page.get_by_role("link", name="Show people").click()
         expect(page.locator("#known summary")).to_contain_text("Grace Hopper")
-        expect(page.locator("#people-count")).to_have_text("1 enrolled")
+        expect(page.locator("#people-count")).to_have_text("1 person")
 
     (person,) = assert_all(guarded.get("/people"))
     assert (person["id"], person["groups"], len(person["templates"])) == ("staff-17", ["staff", "crew"], 1)
@@ -115,7 +115,7 @@ def test_a_picture_before_the_camera_is_refused_and_told(visit: Visit, guarded: 
     with visit(guarded, path="/door#enrol", refusals=True) as page:
         begin(page, "eileen", "Eileen Collins")
         expect(page.locator("#prompt[data-code=not_live]")).to_have_text(
-            "No photographs, no screens: show your own face", timeout=20_000
+            "Show your own face, not a photo or a screen", timeout=20_000
         )
     (person,) = assert_all(guarded.get("/people"))
     assert person["templates"] == []
@@ -125,9 +125,9 @@ def test_what_is_wrong_is_told_beside_the_field(visit: Visit, guarded: Client) -
     add(guarded, "taken")
     with visit(guarded, path="/door#enrol", refusals=True) as page:
         begin(page, "no spaces", "")
-        assert page.locator("#step-who [aria-invalid=true]").count() == 2
+        assert page.locator("#step-person [aria-invalid=true]").count() == 2
         begin(page, "taken", "Somebody")
-        expect(page.locator("#step-who")).to_contain_text("Somebody has this id already")
+        expect(page.locator("#step-person")).to_contain_text("This id is taken")
 
 
 def test_a_face_that_is_known_is_enrolled_again_only_when_somebody_says_so(
@@ -135,7 +135,7 @@ def test_a_face_that_is_known_is_enrolled_again_only_when_somebody_says_so(
 ) -> None:
     enrol(guarded, "grace", hopper)
     with visit(guarded, path="/door#enrol", refusals=True) as page:
-        for button, templates in (("Do not enrol it", 0), ("They are two people: enrol it", 1)):
+        for button, templates in (("Do not enrol", 0), ("Enrol as another person", 1)):
             begin(page, f"twin-{templates}", "Her twin")
             give(page, hopper)
             expect(page.locator("#doubt")).to_contain_text("grace")
@@ -153,12 +153,12 @@ def test_doubts_about_two_pictures_are_asked_one_after_the_other(
     enrol(unguarded, "eileen", portrait)
     with visit(unguarded, path="/door#enrol", refusals=True) as page:
         begin(page, "twin", "Their twin")
-        page.locator("#by-itself").uncheck()
+        page.locator("#automatic").uncheck()
         page.locator("#take").click()
         give(page, hopper)
         for known in ("eileen", "grace"):
             expect(page.locator("#doubt")).to_contain_text(known)
-            page.get_by_role("button", name="Do not enrol it").click()
+            page.get_by_role("button", name="Do not enrol").click()
         expect(page.locator("#photo-outcomes li")).to_have_attribute("data-state", "refused")
     assert unguarded.get("/people/twin").document["person"]["templates"] == []
 
@@ -168,10 +168,10 @@ def test_photographs_that_were_given_are_enrolled_before_it_ends(
 ) -> None:
     with visit(guarded, path="/door#enrol", refusals=True) as page:
         begin(page, "grace", "Grace Hopper")
-        page.locator("#by-itself").uncheck()
+        page.locator("#automatic").uncheck()
         give(page, hopper, portrait, hopper)
         page.get_by_role("button", name="Finish").click()
-        page.get_by_role("button", name="Do not enrol it").click()
+        page.get_by_role("button", name="Do not enrol").click()
         expect(page.locator("#done-templates li")).to_have_count(2)
     assert len(guarded.get("/people/grace").document["person"]["templates"]) == 2
 
@@ -190,13 +190,13 @@ def test_people_are_found_edited_and_erased_with_a_receipt(visit: Visit, guarded
         expect(page.locator("#known summary")).to_contain_text("Rear Admiral Hopper")
 
         page.get_by_role("button", name="Erase", exact=True).click()
-        page.get_by_role("button", name="Keep").click()
+        page.get_by_role("button", name="Cancel").click()
         expect(page.locator("#known summary")).to_have_count(1)
         page.get_by_role("button", name="Erase", exact=True).click()
-        page.get_by_role("button", name="Erase for good").click()
+        page.get_by_role("button", name="Erase permanently").click()
         expect(page.locator("#receipt-json")).to_contain_text("reference")
         with page.expect_download() as saved:
-            page.get_by_role("button", name="Save the receipt").click()
+            page.get_by_role("button", name="Save receipt").click()
         assert b"Hopper" not in saved.value.path().read_bytes()
         page.locator("#receipt").get_by_role("button", name="Close").click()
         expect(page.locator("#known summary")).to_have_count(0)
@@ -210,8 +210,8 @@ def test_who_stands_there_and_what_was_decided_are_told(visit: Visit, guarded: C
         enrol(guarded, "eileen", portrait, "Eileen Collins")
         expect(page.locator("#who")).to_contain_text("Eileen Collins")
         page.get_by_role("button", name="Decide now").click()
-        expect(page.locator("#ruling .verdict")).to_contain_text("Denied")
-        expect(page.locator("#ruling")).to_contain_text("appliance verify-decision --key door-key.json")
+        expect(page.locator("#decision .verdict")).to_contain_text("Denied")
+        expect(page.locator("#decision")).to_contain_text("appliance verify-decision --key door-key.json")
         expect(page.locator("#decisions li").first).to_contain_text("Denied")
         expect(page.locator("#decisions li").first).to_contain_text("Eileen Collins")
         told = page.locator("#decisions li").count()
@@ -244,7 +244,7 @@ def test_nothing_reaches_beyond_the_screen(
 
 def test_the_wizard_is_worked_by_the_keyboard(visit: Visit, guarded: Client) -> None:
     with visit(guarded, path="/door#enrol") as page:
-        page.locator("#step-who [name=name]").focus()
+        page.locator("#step-person [name=name]").focus()
         page.keyboard.type("Somebody")
         page.keyboard.press("Tab")
         page.keyboard.type("by-keys")
@@ -257,7 +257,7 @@ def test_every_control_is_reached_by_the_tabulator(visit: Visit, guarded: Client
     enrol(guarded, "x", hopper)
     with visit(guarded, path=f"/door#{view}") as page:
         expect(page.locator("#status")).to_have_text("Everything works")
-        page.locator("#looking").evaluate("(box) => box.click()")  # or names come and go meanwhile
+        page.locator("#identifying").evaluate("(box) => box.click()")  # or names come and go meanwhile
         page.wait_for_timeout(300)
         page.evaluate("document.activeElement.blur()")
         wanted, reached = tabbed(page)
@@ -275,10 +275,10 @@ def test_a_key_without_the_scope_is_told_and_another_can_be_given(
             page.locator("#locked input").fill(live)
             page.locator("#locked button").click()
             expect(page.locator("#keyless")).to_be_visible()
-            page.get_by_role("button", name="Give a key").click()
+            page.get_by_role("button", name="Enter key").click()
             page.locator("#administer input").fill(admin)
             page.locator("#administer button").last.click()
-            expect(page.locator("#nobody")).to_be_visible()
+            expect(page.locator("#no-people")).to_be_visible()
             expect(page.locator("#keyless")).to_be_hidden()
 
 

@@ -86,7 +86,7 @@ def test_what_is_told_of_a_face(visit: Visit, watched: Client) -> None:
     with visit(watched) as page:
         expect(page.locator("#present [data-face] .verdict")).to_contain_text("%")
         expect(page.locator("#present [data-face]")).to_contain_text("yaw")
-        expect(page.locator("#log li").last).to_contain_text(re.compile(r"Face \d+ (appeared|is there)"))
+        expect(page.locator("#log li").last).to_contain_text(re.compile(r"Face \d+ (appeared|is in view)"))
         assert page.locator("#overlay .points").get_attribute("d").count("M") == 106
         assert page.locator("#overlay .axis").count() == 3
         expect(page.locator("#status")).to_have_text("Everything works")
@@ -231,7 +231,7 @@ def test_the_camera_can_stand_in_for_a_photo(visit: Visit, watched: Client) -> N
 def test_errors_are_told_in_words_with_their_code(visit: Visit, watched: Client, portrait: bytes) -> None:
     with visit(watched, refusals=True) as page:
         for selector, endpoint, file, said in (
-            ("#faces-photo", "faces", payload(b"no picture"), ("INF-04", "whole JPEG or PNG")),
+            ("#faces-photo", "faces", payload(b"no picture"), ("INF-04", "complete JPEG or PNG")),
             ("#alignedfaces-photo", "alignedfaces", payload(bytes(9 * 2**20)), ("INF-01", "smaller file")),
             ("#liveness-frames", "liveness", payload(portrait), ("INF-22", "choose four pictures")),
         ):
@@ -240,7 +240,7 @@ def test_errors_are_told_in_words_with_their_code(visit: Visit, watched: Client,
                 expect(outcome(page, endpoint)).to_contain_text(words)
         page.set_input_files("#similarity-a", payload(portrait))
         page.set_input_files("#similarity-b", payload(black_png(64, 64)))
-        expect(outcome(page, "similarity")).to_have_text("Photo B shows no face.")
+        expect(outcome(page, "similarity")).to_have_text("Photo B: no face found.")
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl: sudo apt install curl")
@@ -329,7 +329,7 @@ def test_a_device_without_a_camera_says_so(visit: Visit, tmp_path: Path, portrai
 
 def test_a_demonstration_says_so(visit: Visit, tmp_path: Path) -> None:
     with watching(tmp_path, 'driver = "demonstration"\n') as child, visit(child.ready()) as page:
-        expect(page.locator("#demonstration")).to_contain_text("bundled pictures are shown, there is no camera")
+        expect(page.locator("#demonstration")).to_contain_text("these are stored pictures, not a camera")
         page.wait_for_selector("#overlay .box")
 
 
@@ -356,7 +356,7 @@ def test_a_device_that_goes_away_and_comes_back(visit: Visit, tmp_path: Path, se
             page.wait_for_selector("#overlay .box")
             assert child.terminate() == 0
             expect(page.locator("#unreachable")).to_be_visible(timeout=15_000)
-            expect(page.locator("#status")).to_have_text("Does not answer")
+            expect(page.locator("#status")).to_have_text("No answer")
             expect(page.locator("#overlay .box")).to_have_count(0)
             with watching(tmp_path, seated, client.port) as again:
                 again.ready()
@@ -383,7 +383,7 @@ def test_a_picture_stream_that_ends_is_opened_again(visit: Visit, watched: Clien
 def test_more_viewers_than_streams_get_still_pictures(visit: Visit, tmp_path: Path, seated: str) -> None:
     camera = f"{seated}[live]\nviewers = 0\n"
     with watching(tmp_path, camera) as child, visit(child.ready(), refusals=True) as page:
-        expect(page.locator("#stream-note")).to_contain_text("one picture a second", timeout=15_000)
+        expect(page.locator("#stream-note")).to_contain_text("one picture per second", timeout=15_000)
         page.wait_for_selector("#overlay .box")
         assert child.ready().post("/faces", page.locator("#stage").screenshot()).document["count"] == 1
 
@@ -401,15 +401,15 @@ def locked(tmp_path_factory: pytest.TempPathFactory, seated: str) -> Iterator[tu
 def test_the_key_is_asked_for_once(visit: Visit, locked: tuple[Child, str], portrait: bytes) -> None:
     child, token = locked
     with visit(child.ready(), refusals=True) as page:
-        expect(page.get_by_role("dialog", name="This device wants a key")).to_be_visible()
-        expect(page.locator("#status")).to_have_text("Wants a key")
+        expect(page.get_by_role("dialog", name="Key required")).to_be_visible()
+        expect(page.locator("#status")).to_have_text("Key required")
         expect(page.get_by_label("Key", exact=True)).to_be_focused()
         page.keyboard.press("Escape")
         expect(page.locator("#locked")).to_be_visible()
 
         page.keyboard.type("fa_" + "A" * 43)
         page.keyboard.press("Enter")
-        expect(page.get_by_role("alert")).to_have_text("This key is not known here.")
+        expect(page.get_by_role("alert")).to_have_text("This device does not know this key.")
         page.keyboard.type(f" {token} ")
         page.keyboard.press("Enter")
 
@@ -429,7 +429,7 @@ def test_the_key_is_asked_for_once(visit: Visit, locked: tuple[Child, str], port
 
     with visit(child.ready(), storage_state=kept, refusals=True) as page:
         page.wait_for_selector("#overlay .box")
-        page.get_by_role("button", name="Forget the key").click()
+        page.get_by_role("button", name="Sign out").click()
         expect(page.locator("#locked")).to_be_visible()
         expect(page.locator("#overlay .box")).to_have_count(0)
         assert page.context.cookies() == []
@@ -446,7 +446,7 @@ def test_a_key_of_another_scope_is_refused_in_words(visit: Visit, tmp_path: Path
     ):
         page.get_by_label("Key", exact=True).fill(token)
         page.keyboard.press("Enter")
-        expect(page.get_by_role("alert")).to_contain_text("needs the scope “live”")
+        expect(page.get_by_role("alert")).to_contain_text("does not have the scope “live”")
         expect(page.locator("#locked")).to_be_visible()
 
 
@@ -457,7 +457,7 @@ def test_the_question_for_the_key_can_be_read(
 ) -> None:
     with visit(locked[0].ready(), size, color_scheme=scheme, refusals=True) as page:
         page.get_by_label("Key", exact=True).fill("fa_" + "A" * 43)
-        page.get_by_role("button", name="Open").click()
+        page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("alert")).to_be_visible()
         assert page.evaluate(FAINT) == []
         assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [size[0], size[0]]

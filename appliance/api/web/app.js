@@ -1,18 +1,26 @@
 /* The live page. */
 
-import { $, LIVE_FROM, announce, counted, degrees, make, meter, percent, verdict } from "./elements.js";
+import { $, LIVE_FROM, announce, counted, degrees, ignoreDrops, make, meter, percent, verdict } from "./elements.js";
 import { showFacts } from "./facts.js";
 import { setUpKey } from "./key.js";
-import { scaling } from "./marks.js";
+import { keepScaled } from "./marks.js";
 import { plays } from "./stage.js";
 import { setUpPanel } from "./trial.js";
-import { begin, end, mark, poll, setUpWatch, troubleItem } from "./watch.js";
+import { begin, end, lock, mark, poll, setUpWatch, troubleItem } from "./watch.js";
 
-const MEND = { size: "come closer", sharpness: "hold still, or clean the lens", light: "more light, from the front", pose: "look at the camera" };
-const POOR = 0.7; // overall quality below which it is said what to mend
-const LOGGED = 60;
+const REMEDIES = { size: "come closer", sharpness: "hold still, or clean the lens", light: "more light from the front", pose: "look at the camera" };
+const POOR = 0.7; // the overall quality below which a remedy is shown, as for templates
+const LOGGED = 60; // entries
 
-const liveness = new Map(); // by the number of a face
+const EMPTY = {
+  waiting: "Waiting for the device.",
+  none: "No face in view.",
+  stale: "No current data.",
+  lost: "Not known: the device does not answer, or too many pages are open already.",
+  locked: "Not known: a key is required.",
+};
+
+const liveness = new Map(); // confidences by face number
 let shown = 0;
 
 function showReport(report, troubles) {
@@ -25,13 +33,15 @@ function showFaces(seen) {
   for (const { id } of seen.faces) meet(id);
   const known = seen.faces.map((face) => ({ ...face, live: liveness.get(face.id) }));
   mark(seen, known.map((face) => ({ ...face, title: `Face ${face.id}${verdict(face.live, " · ")}` })));
-  listFaces(known);
+  listFaces(known, "none");
 }
 
-function listFaces(faces) {
+/* Lists the faces in view; without any, says why in the words of `empty`. */
+function listFaces(faces, empty) {
   if (faces.length !== shown) announce(counted(faces.length));
   shown = faces.length;
-  $("nobody").hidden = faces.length > 0;
+  $("empty").hidden = faces.length > 0;
+  $("empty").textContent = EMPTY[empty];
   $("present").replaceChildren(...faces.map(presence));
 }
 
@@ -39,10 +49,10 @@ function presence({ id, pose, quality, live: confidence }) {
   const turns = Object.entries(pose).map(([name, angle]) => make("span", {}, `${name} `, make("b", {}, degrees(angle))));
   return make("li", { data: { face: id } },
     make("strong", {}, `Face ${id}`),
-    make("span", { className: "verdict" }, verdict(confidence) || "liveness: looking …"),
-    meter(confidence ?? 0, LIVE_FROM, "Liveness"),
+    make("span", { className: "verdict" }, verdict(confidence) || "checking liveness …"),
+    confidence === undefined ? make("span", { className: "bar" }) : meter(confidence, LIVE_FROM, "Liveness"),
     make("span", { className: "angles figures" }, ...turns),
-    make("span", { className: "quality" }, "picture quality ", make("b", {}, percent(quality.overall)), quality.overall < POOR ? `: ${MEND[quality.weakest]}` : ""));
+    make("span", { className: "quality" }, "picture quality ", make("b", {}, percent(quality.overall)), quality.overall < POOR ? `: ${REMEDIES[quality.weakest]}` : ""));
 }
 
 function appeared({ id, time }, how = "appeared") {
@@ -55,9 +65,9 @@ function left({ id, time, seconds }) {
   liveness.delete(id);
 }
 
-/* A face that was there before this page was. */
+/* Logs a face that was in view before this page was opened. */
 function meet(id) {
-  if (!liveness.has(id)) appeared({ id, time: Date.now() }, "is there");
+  if (!liveness.has(id)) appeared({ id, time: Date.now() }, "is in view");
 }
 
 function judged({ id, confidence }) {
@@ -66,24 +76,21 @@ function judged({ id, confidence }) {
 }
 
 function log(time, text) {
-  const clock = make("time", { dateTime: time.toISOString() }, time.toLocaleTimeString([], { hour12: false }));
+  const clock = make("time", { dateTime: time.toISOString() }, time.toLocaleTimeString("en-GB"));
   $("log").prepend(make("li", {}, clock, ` ${text}`));
   while ($("log").childElementCount > LOGGED) $("log").lastElementChild.remove();
 }
 
-/* Or the browser would leave for what is dropped, or put it into the field itself. */
-for (const type of ["dragover", "drop"]) window.addEventListener(type, (event) => event.preventDefault());
+ignoreDrops();
 document.querySelectorAll(".panel").forEach(setUpPanel);
 for (const name of ["points", "axes"]) $(name).onchange = () => $("overlay").classList.toggle(`no-${name}`, !$(name).checked);
-scaling.observe($("overlay"));
+keepScaled($("overlay"));
 setUpWatch({
   events: { faces: showFaces, appeared, left, liveness: judged },
   report: showReport,
-  opened: () => { $("nobody").textContent = "Nobody."; },
-  lost: () => { $("nobody").textContent = "Not known: the device does not answer, or tells too many others already."; },
-  cleared: () => listFaces([]),
+  cleared: (why) => listFaces([], why),
   ended: () => liveness.clear(),
 });
-setUpKey({ locked: end, opened: begin, forgotten: poll });
+setUpKey({ locked: lock, opened: begin, forgotten: poll });
 document.addEventListener("visibilitychange", () => (document.hidden ? end() : begin()));
 begin();

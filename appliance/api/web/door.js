@@ -1,21 +1,21 @@
-/* The page of people and the door: three views of which one is seen. */
+/* The door page: the views of the door, the people and the enrolment, of which one is shown. */
 
-import { $ } from "./elements.js";
-import { addPictures, guided, setUpEnrolment, takesPictures, unsighted } from "./enrolment.js";
+import { $, ignoreDrops } from "./elements.js";
+import { addPictures, guideTo, setUpEnrolment, takesPictures, waitForFaces } from "./enrolment.js";
 import { gallery, onGallery, refresh, setUpGallery, showTroubles } from "./gallery.js";
 import { setUpKey } from "./key.js";
-import { scaling } from "./marks.js";
-import { decided, setUpMonitor, showDecisions, watchDoor, watched } from "./monitor.js";
+import { keepScaled } from "./marks.js";
+import { addDecision, markNamed, setUpMonitor, showDecisions, watchDoor } from "./monitor.js";
 import { setUpPeople } from "./people.js";
-import { begin, end, poll, setUpWatch, showHealth } from "./watch.js";
+import { begin, end, lock, poll, setUpWatch, showHealth } from "./watch.js";
 
 const VIEWS = ["door", "people", "enrol"];
 
 let reasons = [], view = "door";
 
 function show() {
-  const asked = location.hash.slice(1);
-  view = VIEWS.includes(asked) ? asked : "door";
+  const wanted = location.hash.slice(1);
+  view = VIEWS.includes(wanted) ? wanted : "door";
   for (const name of VIEWS) $(`view-${name}`).hidden = name !== view;
   for (const link of document.querySelectorAll("nav a[href^='#']")) {
     if (link.hash === `#${view}`) link.setAttribute("aria-current", "page");
@@ -25,19 +25,19 @@ function show() {
   window.scrollTo({ top: 0, behavior: "instant" });
 }
 
-/* The picture stands where it is wanted; elsewhere it does not run. */
+/* Moves the picture to the view that is shown, and updates what depends on the view. */
 function settle() {
   const place = $(view === "enrol" ? "enrol-scene" : "door-scene");
   if ($("scene").parentElement !== place) place.append($("scene"));
-  tellKeyless();
+  showKeyless();
   $("stage").classList.toggle("mirrored", view === "enrol" && $("mirror").checked);
   showTroubles(reasons);
   showHealth();
   watchDoor();
 }
 
-function tellKeyless() {
-  $("keyless").hidden = !gallery.keyless || view === "door"; // the door needs no such key
+function showKeyless() {
+  $("keyless").hidden = !gallery.keyless || view === "door"; // the view of the door needs no admin key
 }
 
 const pictured = () => view === "door" || (view === "enrol" && takesPictures());
@@ -49,20 +49,24 @@ function visit() {
   watchDoor();
 }
 
-for (const type of ["dragover", "drop"]) window.addEventListener(type, (event) => event.preventDefault());
-scaling.observe($("overlay"));
+ignoreDrops();
+keepScaled($("overlay"));
 setUpWatch({
-  events: { faces: (seen) => (view === "door" ? watched(seen) : pictured() && guided(seen)), decision: decided, gallery: refresh },
-  report: (report) => { reasons = report?.reasons.filter(({ part }) => part === "gallery") ?? []; showTroubles(reasons); },
-  cleared: unsighted,
+  events: { faces: (seen) => (view === "door" ? markNamed(seen) : pictured() && guideTo(seen)), decision: addDecision, gallery: refresh },
+  report(report, [{ state }]) {
+    reasons = report?.reasons.filter(({ part }) => part === "gallery") ?? [];
+    showTroubles(reasons);
+    $("troubles").hidden = state === "silent";
+  },
+  cleared: waitForFaces,
   wanted: pictured,
 });
-setUpKey({ locked: end, opened: visit, forgotten: poll });
+setUpKey({ locked: lock, opened: visit, forgotten: poll });
 setUpGallery();
 setUpMonitor({ shown: () => view === "door" });
 setUpPeople({ addPictures: (person) => { location.hash = "#enrol"; addPictures(person); } });
 setUpEnrolment({ stepped: settle });
-onGallery(() => { tellKeyless(); showTroubles(reasons); });
+onGallery(() => { showKeyless(); showTroubles(reasons); });
 $("mirror").onchange = settle;
 window.addEventListener("hashchange", () => { show(); $(`view-${view}`).focus(); });
 document.addEventListener("visibilitychange", () => (document.hidden ? end() : visit()));

@@ -1,7 +1,7 @@
-/* What both pages make of elements, numbers and files. */
+/* Elements, numbers and files, as both pages use them. */
 
-const ANNOUNCE_MS = 4000;
-export const LIVE_FROM = 0.5;
+const ANNOUNCE_MS = 4000; // at most one announcement in this time: a screen reader needs about as long for a sentence
+export const LIVE_FROM = 0.5; // the confidence from which a face counts as live
 
 export const $ = (id) => document.getElementById(id);
 export const counted = (count) => (count === 1 ? "One face." : `${count || "No"} faces.`);
@@ -12,7 +12,7 @@ export const degrees = (angle) => `${angle < -0.5 ? "−" : angle >= 0.5 ? "+" :
 export const verdict = (confidence, before = "") =>
   confidence === undefined ? "" : `${before}${confidence >= LIVE_FROM ? "live" : "not live"} ${percent(confidence)}`;
 
-/* An element with properties, `data` among them, and what is in it; texts stay texts. */
+/* Returns an element with the given properties, data attributes (`data`) and children; strings become text nodes. */
 export function make(tag, options = {}, ...children) {
   const { data = {}, ...properties } = options;
   const element = Object.assign(document.createElement(tag), properties);
@@ -21,6 +21,7 @@ export function make(tag, options = {}, ...children) {
   return element;
 }
 
+/* Returns an SVG element. */
 export function drawn(tag, attributes, text = "") {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -28,7 +29,7 @@ export function drawn(tag, attributes, text = "") {
   return element;
 }
 
-/* A bar with a mark at the threshold. */
+/* Returns a bar from 0 to 1 with a mark at the threshold. */
 export function meter(share, threshold, label) {
   const bar = make("span", { className: share >= threshold ? "good" : "bad" });
   bar.style.width = percent(share).replace(" ", "");
@@ -38,7 +39,10 @@ export function meter(share, threshold, label) {
   return scale;
 }
 
-/* Screen readers hear the newest of what changed, not every glance away. */
+/* Returns a list of terms and their values. */
+export const described = (facts) => Object.entries(facts).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
+
+/* Announces a change to screen readers; of changes in quick succession only the newest. */
 export function announce(text) {
   announce.next = text;
   announce.timer ??= setTimeout(() => {
@@ -47,18 +51,33 @@ export function announce(text) {
   }, ANNOUNCE_MS);
 }
 
+/* Calls `take` with the files that are chosen in a file input or dropped on the zone around it. */
+export function onFiles(input, take) {
+  const zone = input.closest(".drop");
+  input.onchange = () => { take([...input.files]); input.value = ""; };
+  zone.ondragover = () => zone.classList.add("over");
+  zone.ondragleave = () => zone.classList.remove("over");
+  zone.ondrop = ({ dataTransfer }) => { zone.classList.remove("over"); take([...dataTransfer.files]); };
+}
+
+/* Keeps the browser from opening a file that is dropped anywhere else. */
+export function ignoreDrops() {
+  for (const type of ["dragover", "drop"]) window.addEventListener(type, (event) => event.preventDefault());
+}
+
+/* Offers a file as a download. */
 export function save(file) {
   const url = URL.createObjectURL(file);
   make("a", { href: url, download: file.name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-/* The text beside a button, to the clipboard. */
+/* Copies the text beside a button to the clipboard. */
 export async function copy(button) {
   const text = button.parentElement.querySelector("pre");
   try {
     await navigator.clipboard.writeText(text.textContent);
-  } catch { // over plain HTTP from another machine browsers have no clipboard object
+  } catch { // over plain HTTP from another machine browsers offer no clipboard
     getSelection().selectAllChildren(text);
     document.execCommand("copy");
   }

@@ -1,47 +1,43 @@
-/* Enrolment, step by step: who, pictures, done. */
+/* The enrolment wizard: person, pictures, done. */
 
-import { $, announce, make, percent } from "./elements.js";
+import { $, announce, make, onFiles, percent } from "./elements.js";
 import { fieldsOf } from "./fields.js";
-import { askGallery, gallery, keep, placeOf, refresh, send, wordsOf } from "./gallery.js";
+import { askGallery, gallery, keep, pathOf, refresh, refusalText, send } from "./gallery.js";
 import { ARROWS, POSES, PROMPTS, guide } from "./guidance.js";
 import { shape } from "./shapes.js";
 import { templateItem } from "./templates.js";
 import { mark } from "./watch.js";
 
-const HOLD_MS = 700; // a good picture must last so long
-const STAND_MS = 1800; // the device's own word stands so long before the camera's next
-const DRIFT = 0.08; // of the face's width, beyond which it does not hold still
-const STEPS = ["step-who", "step-pictures", "step-done"];
+const HOLD_MS = 700; // how long the face must be good before a picture is taken
+const STAND_MS = 1800; // how long an answer of the device is shown before the next prompt
+const DRIFT = 0.08; // the movement between two events, as a share of the face's width, from which a head is not still
+const STEPS = ["step-person", "step-pictures", "step-done"];
 
 const DOUBTS = {
   duplicate: {
-    leave: "allow_duplicate", title: "This face is known already",
-    words: (name, other) => `It looks like ${other}, who is enrolled already. If ${name} is the same person, one entry is enough.`,
-    note: "Two people with one face cannot be told apart: neither of them is let through.",
-    stop: "Do not enrol it", go: "They are two people: enrol it",
+    override: "allow_duplicate", title: "This face is already enrolled",
+    words: (name, other) => `It looks like ${other}. If ${name} is the same person, one entry is enough.`,
+    note: "Two entries with the same face cannot be told apart, so neither is granted access.",
+    stop: "Do not enrol", go: "Enrol as another person",
   },
   not_the_same_person: {
-    leave: "allow_mismatch", title: "Is this the same person?",
-    words: (name) => `This face is not like the other pictures of ${name}.`,
-    note: "A wrong picture lets somebody else pass under this name.",
-    stop: "Do not enrol it", go: "It is the same person: enrol it",
+    override: "allow_mismatch", title: "Is this the same person?",
+    words: (name) => `This face does not resemble the other pictures of ${name}.`,
+    note: "With a wrong picture, another person is granted access under this name.",
+    stop: "Do not enrol", go: "Same person: enrol",
   },
 };
 
-let fields = null, moved = () => {};
-let queue = Promise.resolve(); // what is enrolled just now; it never rejects
+let fields = null, stepChanged = () => {};
+let queue = Promise.resolve(); // the enrolments under way, one after the other; it never rejects
 const shots = { step: 0, person: null, pose: "front", taken: {}, warnings: [], allowed: [], busy: 0, since: null, at: null, stands: 0, turn: 0 };
 
-/* Sets the wizard up; `stepped` is called when the step has changed. */
+/* Sets up the wizard; `stepped` is called when the step has changed. */
 export function setUpEnrolment({ stepped }) {
-  moved = stepped;
-  fields = fieldsOf($("step-who"));
-  $("step-who").onsubmit = addPerson;
-  $("photos").onchange = () => { addPhotos([...$("photos").files]); $("photos").value = ""; };
-  const zone = $("photos").closest(".drop");
-  zone.ondragover = () => zone.classList.add("over");
-  zone.ondragleave = () => zone.classList.remove("over");
-  zone.ondrop = ({ dataTransfer }) => { zone.classList.remove("over"); addPhotos([...dataTransfer.files]); };
+  stepChanged = stepped;
+  fields = fieldsOf($("step-person"));
+  $("step-person").onsubmit = addPerson;
+  onFiles($("photos"), addPhotos);
   $("take").onclick = takePicture;
   $("finish").onclick = finish;
   $("next").onclick = startAnew;
@@ -49,40 +45,41 @@ export function setUpEnrolment({ stepped }) {
   startAnew();
 }
 
-/* Whether the camera's picture is wanted. */
+/* Whether the wizard shows the camera's picture. */
 export const takesPictures = () => shots.step === 1;
 
-/* Goes to the pictures of somebody who is enrolled already. */
+/* Goes to the step of the pictures, for a person in the gallery. */
 export function addPictures(person) {
   Object.assign(shots, { person, taken: {}, warnings: [], allowed: [], stands: 0, turn: shots.turn + 1 });
   choose("front");
   $("poses-title").textContent = `${person.name} (${person.id})`;
   $("shot-outcome").textContent = "";
   $("photo-outcomes").replaceChildren();
-  tell("wait", "nobody", "Looking …");
+  prompt("wait", "nobody", "Looking …");
   go(1, $("poses-title"));
 }
 
-/* What the camera sees: guidance, and a picture when it is good for a moment. */
-export function guided(seen) {
+/* Shows a prompt for the faces of an event, and takes a picture once they are good for HOLD_MS. */
+export function guideTo(seen) {
   mark(seen, seen.faces.map(({ id, box }) => ({ id, box })));
   if (shots.busy || performance.now() < shots.stands) return;
-  const prompt = shots.pose ? guide(seen, shots.pose) : null;
-  if (prompt || !shots.pose || !steady(seen.faces[0])) shots.since = null;
-  if (prompt) return tell("go", prompt);
-  if (!shots.pose) return tell("good", "done", "All pictures are taken");
+  const code = shots.pose ? guide(seen, shots.pose) : null;
+  if (code || !shots.pose || !steady(seen.faces[0])) shots.since = null;
+  if (code) return prompt("go", code);
+  if (!shots.pose) return prompt("good", "done", "All pictures are taken");
   shots.since ??= performance.now();
   const held = performance.now() - shots.since;
-  tell("good", "hold_still", PROMPTS.hold_still, held / HOLD_MS);
-  if (held >= HOLD_MS && $("by-itself").checked && !document.querySelector("dialog[open]")) takePicture();
+  prompt("good", "hold_still", PROMPTS.hold_still, held / HOLD_MS);
+  if (held >= HOLD_MS && $("automatic").checked && !document.querySelector("dialog[open]")) takePicture();
 }
 
-/* There is no picture just now. */
-export function unsighted() {
+/* Shows that there are no current faces. */
+export function waitForFaces() {
   shots.since = null;
-  if (!shots.busy && performance.now() >= shots.stands) tell("wait", "blind", "Waiting for the camera …");
+  if (!shots.busy && performance.now() >= shots.stands) prompt("wait", "blind", "One moment …");
 }
 
+/* Whether a face has hardly moved since the last event. */
 function steady({ box }) {
   const before = shots.at;
   shots.at = box;
@@ -104,7 +101,7 @@ function go(step, focused) {
     if (index === step) item.setAttribute("aria-current", "step");
     else item.removeAttribute("aria-current");
   });
-  moved();
+  stepChanged();
   focused?.focus();
 }
 
@@ -112,7 +109,7 @@ async function addPerson(event) {
   event.preventDefault();
   const person = fields.read();
   if (!person) return;
-  const button = $("step-who").querySelector("button.main");
+  const button = $("step-person").querySelector("button.main");
   button.disabled = true;
   const answer = await send("POST", "/people", person);
   button.disabled = false;
@@ -120,11 +117,11 @@ async function addPerson(event) {
     keep(answer.body.person);
     addPictures(answer.body.person);
   } else if (answer?.reason === "person_exists") {
-    fields.refuse("id: Somebody has this id already. To give them more pictures, find them among the people.");
+    fields.refuse("id: This id is taken. To add pictures to that person, find them in the list of people.");
   } else if (gallery.keyless && answer) {
-    fields.refuse("Your key does not open this: give one with the scope “admin” above.");
+    fields.refuse("Managing people needs an admin key; enter one above.");
   } else {
-    fields.refuse(wordsOf(answer));
+    fields.refuse(refusalText(answer));
   }
 }
 
@@ -135,8 +132,8 @@ function choose(pose) {
   $("poses").replaceChildren(...Object.entries(POSES).map(([name, title]) => {
     const template = shots.taken[name];
     const button = make("button", { type: "button", className: "pose", data: { pose: name }, onclick: () => choose(name) },
-      shape(template ? "granted" : name === "front" ? "nobody" : name), make("b", {}, title),
-      make("span", { className: "quiet" }, template ? `taken, ${percent(template.quality)}` : name === pose ? "now" : "to do"));
+      shape(template ? "granted" : name === "front" ? "neutral" : name), make("b", {}, title),
+      make("span", { className: "quiet" }, template ? `taken, quality ${percent(template.quality)}` : name === pose ? "now" : "to do"));
     button.setAttribute("aria-current", name === pose ? "step" : "false");
     return make("li", { className: template ? "taken" : "" }, button);
   }));
@@ -145,30 +142,30 @@ function choose(pose) {
 async function takePicture() {
   if (shots.busy || !shots.person) return;
   const { turn } = shots, pose = shots.pose ?? "front";
-  tell("good", "hold_still", PROMPTS.hold_still, 1);
-  const answer = await enrolled(cameraPath(pose), {});
+  prompt("good", "hold_still", PROMPTS.hold_still, 1);
+  const answer = await enrol(cameraPath(pose), {});
   if (turn !== shots.turn) return;
   shots.since = null;
   shots.stands = performance.now() + STAND_MS;
   if (answer.template) {
     shots.taken[pose] = answer.template;
-    tell("good", "taken", "Thank you", 1);
-    announce(`${POSES[pose]} is taken.`);
+    prompt("good", "taken", "Thank you", 1);
+    announce(`${POSES[pose]}: picture taken.`);
     $("shot-outcome").textContent = "";
     choose(Object.keys(POSES).find((name) => !shots.taken[name]) ?? null);
     if (!shots.pose) setTimeout(() => turn === shots.turn && shots.step === 1 && !shots.pose && finish(), STAND_MS);
   } else if (PROMPTS[answer.reason]) {
-    tell("stop", answer.reason);
+    prompt("stop", answer.reason);
     $("shot-outcome").textContent = "";
   } else {
-    if (answer.text) $("by-itself").checked = false; // it would be refused again and again
+    if (answer.text) $("automatic").checked = false; // it would be refused every time
     $("shot-outcome").textContent = answer.text;
-    tell("wait", "stopped", "Wait a moment");
+    prompt("wait", "stopped", "Wait a moment");
   }
 }
 
-/* Enrols from what is posted, one after the other; gives the template, or why there is none. */
-function enrolled(path, options) {
+/* Enrols a picture after those before it; returns the template, or the reason and text of the refusal. */
+function enrol(path, options) {
   shots.busy++;
   const { person: { id }, allowed, turn } = shots;
   const answered = queue.then(() => post({ id, allowed, turn }, path, options)).finally(() => { shots.busy--; });
@@ -176,16 +173,16 @@ function enrolled(path, options) {
   return answered;
 }
 
-/* What the device doubts is asked of people, never assumed. */
+/* Posts a picture; where the device has a doubt, the operator decides. */
 async function post({ id, allowed, turn }, path, options) {
-  const attempt = () => askGallery(placeOf(id, path(allowed)), { method: "POST", ...options });
+  const attempt = () => askGallery(pathOf(id, path(allowed)), { method: "POST", ...options });
   let answer = await attempt();
   while (turn === shots.turn && DOUBTS[answer?.reason] && !allowed.includes(answer.reason)) {
-    if (!(await overruled(answer))) break;
+    if (!(await overrules(answer))) break;
     allowed.push(answer.reason);
     answer = await attempt();
   }
-  if (!answer?.ok) return { reason: answer?.reason, text: wordsOf(answer) };
+  if (!answer?.ok) return { reason: answer?.reason, text: refusalText(answer) };
   const { template, warnings } = answer.body;
   if (turn === shots.turn) {
     shots.warnings.push(...warnings);
@@ -195,12 +192,12 @@ async function post({ id, allowed, turn }, path, options) {
   return { template };
 }
 
-const cameraPath = (pose) => (allowed) => `/templates/camera?${new URLSearchParams([["pose", pose], ...leave(allowed)])}`;
-const photoPath = (allowed) => `/templates?${new URLSearchParams(leave(allowed))}`;
-const leave = (allowed) => allowed.map((reason) => [DOUBTS[reason].leave, "1"]);
+const cameraPath = (pose) => (allowed) => `/templates/camera?${new URLSearchParams([["pose", pose], ...overrides(allowed)])}`;
+const photoPath = (allowed) => `/templates?${new URLSearchParams(overrides(allowed))}`;
+const overrides = (allowed) => allowed.map((reason) => [DOUBTS[reason].override, "1"]);
 
-/* Whether a person says that it is right all the same. */
-function overruled({ reason, body }) {
+/* Whether the operator overrules a doubt. */
+function overrules({ reason, body }) {
   const { title, words, note, stop, go: onwards } = DOUBTS[reason];
   const dialog = $("doubt");
   $("doubt-title").textContent = title;
@@ -208,10 +205,10 @@ function overruled({ reason, body }) {
   $("doubt-note").textContent = note;
   $("doubt-stop").textContent = stop;
   $("doubt-go").textContent = onwards;
-  return new Promise((decided) => {
+  return new Promise((resolve) => {
     $("doubt-stop").onclick = () => dialog.close("stop");
     $("doubt-go").onclick = () => dialog.close("go");
-    dialog.onclose = () => decided(dialog.returnValue === "go");
+    dialog.onclose = () => resolve(dialog.returnValue === "go");
     dialog.returnValue = "";
     dialog.showModal();
   });
@@ -219,33 +216,33 @@ function overruled({ reason, body }) {
 
 function nameOf(id) {
   const known = gallery.people?.find((person) => person.id === id);
-  return known ? `${known.name} (${id})` : id ?? "somebody";
+  return known ? `${known.name} (${id})` : id ?? "another person";
 }
 
 function addPhotos(files) {
   if (!shots.person) return;
   for (const file of files) {
-    const line = make("li", { data: { state: "busy" } }, `${file.name}: looking …`);
+    const line = make("li", { data: { state: "busy" } }, `${file.name}: checking …`);
     $("photo-outcomes").append(line);
-    enrolled(photoPath, { body: file }).then(({ template, text }) => {
+    enrol(photoPath, { body: file }).then(({ template, text }) => {
       line.dataset.state = template ? "taken" : "refused";
-      line.textContent = `${template ? "✓" : "✕"} ${file.name}: ${template ? `taken, quality ${percent(template.quality)}` : text}`;
+      line.textContent = `${template ? "✓" : "✕"} ${file.name}: ${template ? `added, quality ${percent(template.quality)}` : text}`;
     });
   }
 }
 
-/* The prompt in large words; `held` 0..1 is how much of the moment is over. */
-function tell(kind, code, words = PROMPTS[code], held = 0) {
-  const prompt = $("prompt");
+/* Shows a prompt; `held` (0..1) is the share of HOLD_MS that has passed. */
+function prompt(kind, code, words = PROMPTS[code], held = 0) {
+  const line = $("prompt");
   $("hold").firstElementChild.style.width = `${Math.min(1, held) * 100}%`;
-  if (prompt.dataset.code === code && prompt.dataset.kind === kind) return; // or it would be read out again
-  Object.assign(prompt.dataset, { kind, code });
-  prompt.replaceChildren(...(ARROWS[code] ? [shape(ARROWS[code])] : []), make("span", {}, words));
+  if (line.dataset.code === code && line.dataset.kind === kind) return; // or screen readers would repeat it
+  Object.assign(line.dataset, { kind, code });
+  line.replaceChildren(...(ARROWS[code] ? [shape(ARROWS[code])] : []), make("span", {}, words));
 }
 
 /* ---- Done ---- */
 
-/* What was given already is enrolled first. */
+/* Waits for the enrolments under way, then shows the result. */
 async function finish() {
   const { turn } = shots;
   shots.busy++;
@@ -257,11 +254,11 @@ async function finish() {
   const { person, warnings } = shots;
   shots.turn++;
   const count = person.templates.length;
-  $("done-title").textContent = count ? `${person.name} is enrolled` : `${person.name} has no picture yet`;
+  $("done-title").textContent = count ? `${person.name} is enrolled` : `${person.name} has no pictures yet`;
   const seen = new Map(warnings.map((warning) => [`${warning.kind} ${warning.person}`, warning]));
   const lines = [...seen.values()].map(({ kind, person: id }) =>
-    make("li", { data: { kind } }, kind === "duplicate" ? `Enrolled although the face is taken for ${nameOf(id)}'s.` : `Looks like ${nameOf(id)}: at the door they may be told apart with difficulty. More pictures help.`));
-  if (!count) lines.push(make("li", { data: { kind: "empty" } }, "Without one nobody is recognised: add pictures, or erase the entry."));
+    make("li", { data: { kind } }, kind === "duplicate" ? `Enrolled although the face matches ${nameOf(id)}.` : `Looks like ${nameOf(id)}. The door may confuse the two; more pictures help.`));
+  if (!count) lines.push(make("li", { data: { kind: "empty" } }, "A person without pictures is not recognised: add pictures, or erase the entry."));
   $("warnings").replaceChildren(...lines);
   $("done-templates").replaceChildren(...person.templates.map((template) => templateItem(template)));
   go(2, $("done-title"));

@@ -1,40 +1,41 @@
-/* What the live page tells of the device. */
+/* What the live page shows about the device. */
 
-import { $, make } from "./elements.js";
+import { $, described, make } from "./elements.js";
 import { ask } from "./key.js";
 
-const VERSION_SECONDS = 30; // an operating point may change while the device runs
+const VERSION_MS = 30_000; // how often /version is read again: an operating point may change while the device runs
+const MODES = { MULTI: "four frames (MULTI)", SINGLE: "single frame (SINGLE)" };
 
 let version = null;
 let versionAsked = -Infinity;
 
-/* Shows what a report of health says, and what the version does. */
+/* Shows a health report and the version. */
 export async function showFacts(report) {
   const camera = report.camera;
-  const age = camera?.frame_age_ms == null ? "–" : `${Math.round(camera.frame_age_ms)} ms`;
-  const old = performance.now() - versionAsked > VERSION_SECONDS * 1000;
+  const age = camera?.frame_age_ms == null ? null : `${Math.round(camera.frame_age_ms)} ms old`;
+  const old = performance.now() - versionAsked > VERSION_MS;
   if ((!version || old) && report.reasons.every(({ state }) => state !== "loading")) {
     versionAsked = performance.now();
     version = (await ask("/version").then(({ ok, body }) => (ok ? body : null), () => null)) ?? version;
     if (version) $("models").replaceChildren(...version.models.map(modelRow));
   }
-  $("stream-facts").textContent = camera?.width ? `${camera.width} × ${camera.height} · ${camera.fps} fps · ${age} old` : "";
-  const facts = {
+  const size = camera?.width ? `${camera.width} × ${camera.height}` : null;
+  $("stream-facts").textContent = size ? [size, `${camera.fps} fps`, age].filter(Boolean).join(" · ") : "";
+  $("facts").replaceChildren(...described({
     Camera: camera?.driver ?? "none",
-    Picture: camera?.width ? `${camera.width} × ${camera.height}, ${camera.fps} a second` : "–",
-    "Newest frame": camera ? `number ${camera.frames}, ${age} old` : "–",
-    "Camera re-opened": camera ? `${camera.reopened} times` : "–",
+    Picture: size ? `${size}, ${camera.fps} frames per second` : "–",
+    "Newest frame": age ? `number ${camera.frames}, ${age}` : "–",
+    "Camera reopened": camera ? times(camera.reopened) : "–",
     "Running for": duration(report.uptime_s),
     Runtime: version ? `${version.runtime.name} ${version.runtime.version}` : "–",
     Versions: version ? `API ${version.api_version}, engine ${version.sdk_version}` : "–",
-    Liveness: version ? (version.liveness_mode === "MULTI" ? "four frames (MULTI)" : version.liveness_mode) : "–",
+    Liveness: version ? MODES[version.liveness_mode] : "–",
     "Operating point": version ? operatingPoints(version.calibration) : "–",
     Address: location.origin,
-  };
-  $("facts").replaceChildren(...Object.entries(facts).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+  }));
 }
 
-/* Operating points in words. */
+/* Returns the operating points of /version in words. */
 export function operatingPoints(calibration) {
   const points = Object.entries(calibration).map(([kind, point]) => [kind, operatingPoint(point)]);
   const alike = new Set(points.map(([, words]) => words)).size === 1;
@@ -53,7 +54,11 @@ function modelRow({ name, file, sha256, precision, licence }) {
   return make("tr", {}, ...cells, make("td", {}, make("code", { title: sha256 }, `${sha256.slice(0, 12)}…`)));
 }
 
-function duration(seconds) {
+/* Returns how often something happened, in words. */
+export const times = (count) => ["never", "once"][count] ?? `${count} times`;
+
+/* Returns a number of seconds in its two largest units. */
+export function duration(seconds) {
   const [d, h, m] = [Math.floor(seconds / 86400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
   return d ? `${d} d ${h} h` : h ? `${h} h ${m} min` : m ? `${m} min ${Math.floor(seconds % 60)} s` : `${Math.floor(seconds)} s`;
 }

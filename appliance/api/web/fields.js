@@ -1,19 +1,19 @@
-/* The fields of a person, with what is wrong beside each. */
+/* The fields of a person's form, each with its mistakes beside it. */
 
 import { make } from "./elements.js";
 
 const ID = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/, GROUP = /^[A-Za-z0-9._-]{1,32}$/;
-const LONGEST_NAME = 100, MOST_GROUPS = 16; // as the gallery takes them
+const LONGEST_NAME = 100, MOST_GROUPS = 16; // the gallery's own limits
 
 const FIELDS = {
-  name: { label: "Name", hint: "As it is shown at the door.", maxLength: LONGEST_NAME, autocomplete: "off" },
-  id: { label: "Id", hint: "A staff number, say; it cannot be changed later.", maxLength: 64, autocomplete: "off", spellcheck: false },
-  groups: { label: "Groups", hint: "Separated by commas, such as: staff, night-shift.", autocomplete: "off", spellcheck: false },
-  valid_from: { label: "Valid from", hint: "The first day; empty: from now on.", type: "date" },
-  valid_until: { label: "Valid until", hint: "The last day; empty: for ever.", type: "date" },
+  name: { label: "Name", hint: "Shown at the door.", maxLength: LONGEST_NAME, autocomplete: "off" },
+  id: { label: "Id", hint: "For example a staff number. It cannot be changed later.", maxLength: 64, autocomplete: "off", spellcheck: false },
+  groups: { label: "Groups", hint: "Separated by commas, for example: staff, night-shift.", autocomplete: "off", spellcheck: false },
+  valid_from: { label: "Valid from", hint: "The first day. Empty: valid from now on.", type: "date" },
+  valid_until: { label: "Valid until", hint: "The last day. Empty: no end.", type: "date" },
 };
 
-/* Fills a form with the fields of a person; without the id when it exists already. */
+/* Fills a form with the fields of a person, without the id if it is fixed. */
 export function fieldsOf(form, { fixedId = false } = {}) {
   const names = Object.keys(FIELDS).filter((name) => !(fixedId && name === "id"));
   const parts = Object.fromEntries(names.map((name) => [name, field(form.closest("[id]").id, name)]));
@@ -41,24 +41,24 @@ export function fieldsOf(form, { fixedId = false } = {}) {
 
   return {
     focusFirst,
-    /* Fills in a person, or nothing. */
+    /* Shows a person's values; without a person, empty fields. */
     fill(person) {
       clear();
       for (const name of names) parts[name].input.value = name === "groups" ? (person?.groups ?? []).join(", ") : person?.[name] ?? "";
     },
-    /* The person as the device takes it; null when something is wrong, which is told. */
+    /* Returns the person as the API takes one; null when there are mistakes, which are shown. */
     read() {
       clear();
       const person = Object.fromEntries(names.map((name) => [name, parts[name].input.value.trim()]));
-      person.groups = [...new Set(person.groups.split(/[\s,;]+/).filter(Boolean))];
+      person.groups = groupsIn(person.groups);
       for (const name of ["valid_from", "valid_until"]) person[name] = person[name] || null;
-      for (const name of names) if (parts[name].input.validity.badInput) refuse(name, "This is no day.");
-      for (const [name, text] of mistakes(person, fixedId)) refuse(name, text);
+      for (const name of names) if (parts[name].input.validity.badInput) refuse(name, "This is not a valid date.");
+      for (const [name, text] of mistakes(person)) refuse(name, text);
       const wrong = names.some((name) => parts[name].error.textContent);
       if (wrong) focusFirst();
       return wrong ? null : person;
     },
-    /* Shows the device's word beside the field that it begins with. */
+    /* Shows a refusal of the device beside the field that its text begins with, or below the form. */
     refuse(text) {
       const [name] = /^\w+(?=:)/.exec(text) ?? [""];
       refuse(name, parts[name] ? text.slice(name.length + 1).trim() : text);
@@ -78,11 +78,16 @@ function field(prefix, name) {
   return { element, input, error };
 }
 
-function* mistakes({ id, name, groups, valid_from: from, valid_until: until }, fixedId) {
-  if (!name) yield ["name", "A name is needed."];
-  if (!fixedId && !ID.test(id)) yield ["id", id ? "Letters, digits, “.”, “_”, “@” and “-”; a letter or a digit first." : "An id is needed."];
-  if (groups.length > MOST_GROUPS) yield ["groups", `At most ${MOST_GROUPS} groups.`];
+/* Returns the groups in a text, each once. */
+export const groupsIn = (text) => [...new Set(text.split(/[\s,;]+/).filter(Boolean))];
+
+/* Yields what is wrong with a person, as the name of a field and a sentence; a person without an id keeps theirs. */
+export function* mistakes({ id, name, groups, valid_from: from, valid_until: until }) {
+  if (!name) yield ["name", "Enter a name."];
+  if (id === "") yield ["id", "Enter an id."];
+  else if (id !== undefined && !ID.test(id)) yield ["id", "Use letters, digits, “.”, “_”, “@” and “-”, beginning with a letter or a digit."];
+  if (groups.length > MOST_GROUPS) yield ["groups", `There can be at most ${MOST_GROUPS} groups.`];
   const wrong = groups.find((group) => !GROUP.test(group));
-  if (wrong) yield ["groups", `“${wrong}” is no name of a group: 1 to 32 letters, digits, “.”, “_” and “-”.`];
-  if (from && until && from > until) yield ["valid_until", "It is before the first day."];
+  if (wrong) yield ["groups", `“${wrong}” is not a valid group: use 1 to 32 letters, digits, “.”, “_” and “-”.`];
+  if (from && until && from > until) yield ["valid_until", "This is before the first day."];
 }

@@ -1,26 +1,26 @@
-/* The people of this device: asked for with a key of the scope admin, and what stands in the way. */
+/* The people in the gallery, as the API's admin scope shows them, and what prevents access to them. */
 
-import { HINTS, SILENT } from "./advice.js";
+import { SILENT, explained } from "./advice.js";
 import { $, make } from "./elements.js";
 import { ask, askOwn, giveOwn, keyDialog } from "./key.js";
 
 const ADMIN = "admin";
-const OFF = "The gallery is switched off in the configuration (gallery.enabled): nobody is enrolled or recognised here.";
-const UNUSABLE = /^(gallery_|other_embedder)/;
+const OFF = "The gallery is switched off in the configuration (gallery.enabled), so people cannot be enrolled or recognised.";
+const UNUSABLE = /^(gallery_|other_embedder)/; // reasons of a refusal that concern the gallery as a whole
 
-/* `people` is null until they are known; `keyless` that the key does not open them; `off` that there is no gallery. */
+/* `people` is null until they are known; `keyless` when an admin key is needed; `trouble` says why the gallery cannot be used. */
 export const gallery = { people: null, keyless: false, trouble: null };
 
 const listeners = new Set();
 
-/* Calls a function whenever the people, or what is known of them, have changed. */
+/* Calls a function whenever the state of the gallery has changed. */
 export const onGallery = (listener) => listeners.add(listener);
 
-/* Sets up the way to give a key of the scope admin. */
+/* Sets up the dialog for an admin key. */
 export function setUpGallery() {
   const dialog = keyDialog("administer", {
-    title: "A key for the people",
-    hint: ["It needs the scope “admin” and is kept until this page is closed or loaded anew."],
+    title: "Admin key required",
+    hint: ["It needs the scope “admin”. This page forgets it when it is closed or reloaded."],
     cancel: true,
     give: async (key) => {
       const refused = await giveOwn(key, "/people", ADMIN);
@@ -31,64 +31,63 @@ export function setUpGallery() {
   $("give").onclick = () => dialog.showModal();
 }
 
-/* Asks for the people anew. */
+/* Reads the people again. */
 export async function refresh() {
   const answer = await askGallery("/people");
   if (answer?.ok) gallery.people = answer.body.people;
-  tell();
+  notify();
 }
 
-/* A question about people; null when the device does not answer. */
+/* Makes a request about people; returns null when the device does not answer. */
 export async function askGallery(path, options = {}) {
   let answer;
   try { answer = await askOwn(path, options); } catch { return null; }
   const { status, body } = answer;
   gallery.keyless = status === 403 || status === 401;
-  gallery.trouble = status === 406 ? OFF : UNUSABLE.test(body.reason) ? wordsOf(answer) : null;
+  gallery.trouble = status === 406 ? OFF : UNUSABLE.test(body.reason) ? refusalText(answer) : null;
   if (status === 406 || gallery.keyless) gallery.people = null;
-  if (!answer.ok) tell();
+  if (!answer.ok) notify();
   return { ...answer, reason: body.reason };
 }
 
-/* The same with a body as JSON. */
+/* Makes a request about people with a JSON body. */
 export const send = (method, path, body) => askGallery(path, { method, body: JSON.stringify(body) });
 
-/* Where a person is. */
-export const placeOf = (id, rest = "") => `/people/${encodeURIComponent(id)}${rest}`;
+/* Returns the path of a person. */
+export const pathOf = (id, rest = "") => `/people/${encodeURIComponent(id)}${rest}`;
 
-/* Why a question was refused, in words. */
-export function wordsOf(answer) {
+/* Returns why a request was refused, in words. */
+export function refusalText(answer) {
   if (!answer) return SILENT.text;
   if (answer.status === 406) return OFF;
-  const { text, return_msg: { return_code: code, return_msg: message } } = answer.body;
-  return text ?? `${code} ${message} ${HINTS[code] ?? "A fault of the device: its log says more."}`;
+  return answer.body.text ?? explained(answer.body.return_msg);
 }
 
-/* Takes what an answer said of a person into the list. */
+/* Adds a person to the list, or replaces the one with the same id. */
 export function keep(person) {
   if (!gallery.people) return;
   gallery.people = [...gallery.people.filter(({ id }) => id !== person.id), person].sort((a, b) => (a.id < b.id ? -1 : 1));
-  tell();
+  notify();
 }
 
-/* Takes a person out of the list. */
+/* Removes a person from the list. */
 export function drop(id) {
   gallery.people = gallery.people?.filter((each) => each.id !== id) ?? null;
-  tell();
+  notify();
 }
 
-/* A question anyone with the browser's key may ask; null when the device does not answer. */
-export async function asked(path, options) {
+/* Makes a request that needs no admin key; returns null when the device does not answer. */
+export async function askDevice(path, options) {
   try { return await ask(path, options); } catch { return null; }
 }
 
-/* Lines about what is wrong with the gallery, of the health's reasons and of what was refused. */
+/* Shows what is wrong with the gallery, by the health's reasons or by what was refused. */
 export function showTroubles(reasons) {
   const lines = reasons.map(({ text }) => text);
   if (gallery.trouble && !lines.length) lines.push(gallery.trouble);
   $("troubles").replaceChildren(...lines.map((line) => make("p", { className: "notice bad" }, line)));
 }
 
-function tell() {
+function notify() {
   for (const listener of listeners) listener();
 }

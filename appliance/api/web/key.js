@@ -1,20 +1,20 @@
-/* The keys, and every question that is asked with one. */
+/* API keys, and requests made with them. */
 
+import { LOCKED, SILENT, STATUS } from "./advice.js";
 import { $, make } from "./elements.js";
-import { SILENT, STATUS } from "./advice.js";
 
-const PATTERN = "\\s*fa_[A-Za-z0-9_\\-]{43}\\s*";
+const PATTERN = "\\s*fa_[A-Za-z0-9_\\-]{43}\\s*"; // as keys.py makes them
 
-let keysGiven = 0;
-let own = null; // a key for what the browser's does not open; nobody keeps it
-let page = { locked() {}, opened() {} };
+let keysEntered = 0;
+let own = null; // a key with more scopes than the browser's; it is kept in this page only
+let page = { locked() {}, opened() {}, forgotten() {} };
 
-/* Sets the page's dialog up; `locked` is called when a key is wanted, `opened` when one was given. */
+/* Sets up the page's dialog and its callbacks: `locked` when a key is required, `opened` when one was accepted, `forgotten` after signing out. */
 export function setUpKey(given) {
   page = given;
   const dialog = keyDialog("locked", {
-    title: "This device wants a key",
-    hint: ["On the device, ", make("code", {}, "appliance keys add NAME"), " makes one. This browser keeps it until you let it forget."],
+    title: "Key required",
+    hint: ["Make one on the device with ", make("code", {}, "appliance keys add NAME"), ". This browser stays signed in until you sign out."],
     give: unlock,
   });
   dialog.oncancel = (event) => event.preventDefault();
@@ -22,25 +22,28 @@ export function setUpKey(given) {
   $("forget").hidden = !keyed();
 }
 
-/* Every question goes through here; the browser adds its key, from a cookie, unless another is given. */
+/* Whether the page waits for a key. */
+export const isLocked = () => $("locked").open;
+
+/* Makes a request. The browser adds its own key, from a cookie, unless another is given. */
 export async function ask(path, options = {}, key = null) {
-  const begun = performance.now(), given = keysGiven;
+  const begun = performance.now(), entered = keysEntered;
   const headers = key ? { ...options.headers, Authorization: `Bearer ${key}` } : options.headers;
   const response = await fetch(path, { cache: "no-store", ...options, headers });
   const body = await response.json();
-  if (response.status === 401 && !key && given === keysGiven) lock(); // not for what was asked before a key was given
+  if (response.status === 401 && !key && entered === keysEntered) lock(); // unless a key was entered in the meantime
   const stages = [...(response.headers.get("Server-Timing") ?? "").matchAll(/(\w+);dur=([\d.]+)/g)];
   return { body, status: response.status, ok: response.ok, stages, took: performance.now() - begun };
 }
 
-/* The same with the page's own key, where it has one. */
+/* Makes a request with the page's own key, if it has one. */
 export async function askOwn(path, options = {}) {
   const answer = await ask(path, options, own);
-  if (answer.status === 401 && own) own = null; // revoked
+  if (answer.status === 401 && own) own = null; // it was revoked
   return answer;
 }
 
-/* Takes a key for this page alone, when `path` opens with it; else returns why not. */
+/* Keeps a key for this page if `path` accepts it; returns why it is refused, or "". */
 export async function giveOwn(key, path, scope) {
   const response = await fetch(path, { cache: "no-store", headers: { Authorization: `Bearer ${key}` } }).catch(() => null);
   if (!response || [401, 403].includes(response.status)) return refusalOf(response, scope);
@@ -48,19 +51,19 @@ export async function giveOwn(key, path, scope) {
   return "";
 }
 
-/* Whether this browser was given a key; the key itself no script can see. */
+/* Whether this browser is signed in; scripts cannot read the key itself. */
 export function keyed() {
-  try { return localStorage.getItem("keyed") !== null; } catch { return false; } // a browser that keeps nothing
+  try { return localStorage.getItem("keyed") !== null; } catch { return false; } // storage may be switched off
 }
 
-/* A dialog that wants a key; `give` takes it and returns why it is refused, or nothing. */
+/* Returns a dialog for a key; `give` takes the key and returns why it is refused, or "". */
 export function keyDialog(id, { title, hint, give, cancel = false }) {
   const outcome = make("p", { className: "outcome bad", role: "alert" });
   const input = make("input", {
     id: `${id}-key`, type: "password", autocomplete: "current-password", required: true, pattern: PATTERN,
     title: "fa_ and 43 letters, digits, - or _", autofocus: true,
   });
-  const buttons = make("div", { className: "buttons" }, make("button", {}, "Open"));
+  const buttons = make("div", { className: "buttons" }, make("button", {}, "Sign in"));
   const form = make("form", {}, make("h2", { id: `${id}-title` }, title), make("p", { className: "quiet" }, ...hint),
     make("label", { htmlFor: input.id }, "Key"), input, outcome, buttons);
   const dialog = make("dialog", { id, className: "card locked" }, form);
@@ -78,29 +81,30 @@ export function keyDialog(id, { title, hint, give, cancel = false }) {
   return dialog;
 }
 
+/* Returns why a key was refused, by the answer; without an answer the device is silent. */
+export function refusalOf(response, scope) {
+  const later = response?.headers.get("Retry-After");
+  if (!response) return SILENT.text;
+  if (later) return `Too many wrong keys. Try again in ${later} s.`;
+  return response.status === 403 ? `This key does not have the scope “${scope}”.` : "This device does not know this key.";
+}
+
 function lock() {
-  if ($("locked").open) return;
-  page.locked();
-  $("status").dataset.status = "locked";
+  if (isLocked()) return;
+  $("status").dataset.status = LOCKED.state;
   $("status").textContent = STATUS.locked;
   $("locked").showModal();
+  page.locked();
 }
 
 async function unlock(key) {
   const response = await fetch("/key", { method: "POST", headers: { Authorization: `Bearer ${key}` } }).catch(() => null);
   if (!response?.ok) return refusalOf(response, "live");
-  keysGiven++;
+  keysEntered++;
   localStorage.setItem("keyed", "yes");
   $("forget").hidden = false;
-  setTimeout(page.opened); // when the dialog is closed
+  setTimeout(page.opened); // after the dialog has closed
   return "";
-}
-
-function refusalOf(response, scope) {
-  const later = response?.headers.get("Retry-After");
-  if (!response) return SILENT.text;
-  if (later) return `Too many wrong keys. Again in ${later} s.`;
-  return response.status === 403 ? `This key does not open ${scope === "live" ? "the live page" : "this"}: it needs the scope “${scope}”.` : "This key is not known here.";
 }
 
 async function forget() {

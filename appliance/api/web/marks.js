@@ -1,21 +1,27 @@
-/* Faces on a picture. */
+/* Faces drawn on a picture. */
 
 import { LIVE_FROM, degrees, drawn } from "./elements.js";
 
 const angles = ({ yaw, pitch, roll }) => `yaw ${degrees(yaw)}  pitch ${degrees(pitch)}  roll ${degrees(roll)}`;
 
-export const scaling = new ResizeObserver((entries) => entries.forEach(({ target }) => scaleText(target)));
+let resized = null;
 
-/* A CSS pixel in pixels of the picture; of a drawing that is not on the page, 1. */
+/* Keeps texts and bars of a drawing at their size on the screen when the drawing is resized. */
+export function keepScaled(svg) {
+  resized ??= new ResizeObserver((entries) => entries.forEach(({ target }) => scaleText(target)));
+  resized.observe(svg);
+}
+
+/* Returns the length of a CSS pixel in pixels of the picture; 1 for a drawing that is not on the page. */
 function pixelOf(svg) {
   return svg.clientWidth ? svg.viewBox.baseVal.width / svg.clientWidth : 1;
 }
 
-/* Texts and bars keep their size on the screen. */
 function scaleText(svg) {
   svg.style.setProperty("--px", pixelOf(svg));
 }
 
+/* Draws faces in place of those drawn before. */
 export function drawFaces(svg, width, height, faces) {
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   scaleText(svg);
@@ -41,7 +47,7 @@ function faceMark({ id, box, landmark, pose, title, live }, px) {
   return mark;
 }
 
-/* The head's right, up and forward, turned by yaw, pitch and roll as the contract defines them, seen orthographically. */
+/* Returns the head's right, up and forward axes, turned by the contract's yaw, pitch and roll and projected orthographically. */
 function axes(box, pose) {
   const [y, p, r] = [pose.yaw, pose.pitch, pose.roll].map((angle) => (angle * Math.PI) / 180);
   const { sin, cos } = Math;

@@ -1,92 +1,95 @@
-/* The door: who stands there now, and what was decided. */
+/* The view of the door: the people in front of the camera, and the decisions. */
 
-import { $, announce, copy, make, percent } from "./elements.js";
-import { asked, gallery, onGallery, wordsOf } from "./gallery.js";
+import { $, announce, copy, described, make, percent } from "./elements.js";
+import { askDevice, gallery, onGallery, refusalText } from "./gallery.js";
 import { shape } from "./shapes.js";
 import { mark, watches } from "./watch.js";
 
-const LOOK_MS = 1000; // between two looks at who stands there
-const FRESH_MS = 2500; // how long their names are written on the picture
-const KEPT = 50;
-const HOLDS_MS = 100; // how often the time that an answer still holds is counted down
+const IDENTIFY_MS = 1000; // between two requests
+const FRESH_MS = 2500; // how long names are shown on the picture
+const KEPT = 50; // decisions
+const COUNT_MS = 100; // how often the remaining validity of a decision is updated
 
-const NOBODY = { result: "nobody", title: "Nobody", text: "No face is seen." };
 const TITLES = { unknown: "Unknown", ambiguous: "Ambiguous" };
-const TEXTS = { unknown: "Not one of those who are enrolled.", ambiguous: "Too much alike to say which of two people." };
-const WORDS = { granted: "Granted", denied: "Denied" };
+const TEXTS = { unknown: "Not enrolled.", ambiguous: "The face resembles two people equally." };
+const RESULTS = { granted: "Granted", denied: "Denied" };
 
 const seen = { faces: [], at: -Infinity, timer: null, asking: false };
 let wanted = () => true, counting = null;
 
-/* Sets the monitor up; `shown` says whether somebody looks at it. */
+/* Sets up the view; `shown` returns whether it is shown. */
 export function setUpMonitor({ shown }) {
   wanted = shown;
-  $("look").onclick = () => look();
-  $("looking").onchange = watchDoor;
+  $("identify").onclick = () => identify();
+  $("identifying").onchange = watchDoor;
   $("decide").onsubmit = decide;
-  showWho([]);
-  onGallery(() => seen.faces.length || showWho([]));
+  showPeople([{ title: "Looking …", text: "" }]);
+  onGallery(() => { if (seen.faces.length) showPeople(seen.faces.map(identified)); });
 }
 
-/* Begins to look at who stands there, or ends it. */
+/* Starts identifying the people in front of the camera, or stops it when that is not wanted. */
 export function watchDoor() {
   clearTimeout(seen.timer);
-  if (watches() && wanted() && $("looking").checked) look().then(() => { seen.timer = setTimeout(watchDoor, LOOK_MS); });
+  if (watches() && wanted() && $("identifying").checked) identify().then(() => { seen.timer = setTimeout(watchDoor, IDENTIFY_MS); });
 }
 
-/* Draws the faces of an event, with the names that were found for them. */
-export function watched(event) {
+/* Marks the faces of an event, with the names found for them lately. */
+export function markNamed(event) {
   const named = performance.now() - seen.at < FRESH_MS ? seen.faces : [];
-  mark(event, event.faces.map(({ id, box }) => ({ id, box, title: titleOf(named.find((face) => within(face.box, box))) })));
+  mark(event, event.faces.map(({ id, box }) => ({ id, box, title: titleOf(named.find((face) => centredIn(face.box, box))) })));
 }
 
-/* The newest decisions, from the device's record. */
+/* Shows the newest decisions of the device's log. */
 export async function showDecisions() {
-  const answer = await asked(`/access/decisions?count=${KEPT}`);
-  $("decisions-note").textContent = answer?.ok ? (answer.body.decisions.length ? "" : "None yet.") : answer?.status === 401 ? "" : wordsOf(answer);
+  const answer = await askDevice(`/access/decisions?count=${KEPT}`);
+  $("decisions-note").textContent = answer?.ok ? (answer.body.decisions.length ? "" : "None yet.") : answer?.status === 401 ? "" : obstacle(answer);
   if (answer?.ok) $("decisions").replaceChildren(...answer.body.decisions.map((decision) => decisionItem(decision)));
 }
 
-/* A decision as it is made. */
-export function decided(decision) {
-  if ($("decisions").querySelector("time")?.dateTime === decision.time) return; // the record was faster
+/* Adds a new decision to those shown. */
+export function addDecision(decision) {
+  if ($("decisions").querySelector("time")?.dateTime === decision.time) return; // it was in the log already
   $("decisions-note").textContent = "";
   $("decisions").prepend(decisionItem(decision, true));
   while ($("decisions").childElementCount > KEPT) $("decisions").lastElementChild.remove();
-  announce(`${WORDS[decision.result]}. ${decision.text}`);
+  announce(`${RESULTS[decision.result]}. ${decision.text}`);
 }
 
-/* ---- Who stands here now ---- */
+/* Why there is no answer; "" when the page shows above that the gallery is switched off. */
+const obstacle = (answer) => (answer?.status === 406 ? "" : refusalText(answer));
 
-async function look() {
+/* ---- People in front of the camera ---- */
+
+async function identify() {
   if (seen.asking) return;
   seen.asking = true;
-  const answer = await asked("/identify");
+  const answer = await askDevice("/identify");
   seen.asking = false;
   if (!watches()) return;
   seen.faces = answer?.ok ? answer.body.faces : [];
   seen.at = performance.now();
-  showWho(seen.faces, answer?.ok === false || !answer ? wordsOf(answer) : "");
+  if (seen.faces.length) showPeople(seen.faces.map(identified));
+  else if (answer?.ok) showPeople([{ title: "No face in view", text: "" }]);
+  else showPeople([{ title: "Not known", text: obstacle(answer) }]);
 }
 
-function showWho(faces, trouble = "") {
-  const alone = trouble ? { result: "nobody", title: "Not known", text: trouble } : NOBODY;
-  const lines = faces.length ? faces.map(described) : [alone];
+function showPeople(lines) {
   const words = JSON.stringify(lines.map(({ result, title }) => [result, title]));
   if ($("who").dataset.words !== words) announce(lines.map(({ title }) => title).join(", "));
   $("who").dataset.words = words;
-  $("who").replaceChildren(...lines.map(({ result, title, text }) =>
+  $("who").replaceChildren(...lines.map(({ result = "neutral", title, text }) =>
     make("li", { data: { result } }, shape(result), make("strong", {}, title), make("span", {}, text))));
 }
 
-function described({ result, person, similarity }) {
+function identified({ result, person, similarity }) {
   if (person) return { result, title: person.name, text: [person.id, ...person.groups, `similarity ${percent(similarity)}`].join(" · ") };
-  return { result, title: TITLES[result], text: gallery.people?.length === 0 ? "Nobody is enrolled yet: everyone is a stranger." : TEXTS[result] };
+  return { result, title: TITLES[result], text: gallery.people?.length === 0 ? "No people are enrolled yet." : TEXTS[result] };
 }
 
 const titleOf = (face) => (face ? TITLES[face.result] ?? face.person.name : "");
 
-function within(inner, outer) {
+/* Whether the centre of one box is inside another. */
+export function centredIn(inner, outer) {
   const [x, y] = [inner.x + inner.width / 2, inner.y + inner.height / 2];
   return x > outer.x && x < outer.x + outer.width && y > outer.y && y < outer.y + outer.height;
 }
@@ -96,57 +99,58 @@ function within(inner, outer) {
 function decisionItem({ time, result, text, person, direction }, fresh = false) {
   const moment = new Date(time);
   const today = moment.toDateString() === new Date().toDateString();
-  const clock = moment.toLocaleTimeString([], { hour12: false });
+  const clock = moment.toLocaleTimeString("en-GB");
   return make("li", { className: fresh ? "fresh" : "", data: { result } }, shape(result),
     make("time", { dateTime: time, className: "figures" }, today ? clock : `${moment.toLocaleDateString("en-GB", { day: "numeric", month: "short" })} ${clock}`),
-    make("b", { className: "word" }, WORDS[result]), make("span", { className: "whom" }, person?.name ?? "–"),
+    make("b", { className: "word" }, RESULTS[result]), make("span", { className: "whom" }, person?.name ?? "–"),
     make("span", { className: "quiet" }, direction), make("span", { className: "reason" }, text));
 }
 
-/* Asks with a nonce of its own, as a door does. */
+/* Requests a decision with a nonce of its own, as a door does. */
 async function decide(event) {
   event.preventDefault();
   const button = $("decide").querySelector("button");
   const nonce = base64url(crypto.getRandomValues(new Uint8Array(32)));
   const direction = new FormData($("decide")).get("direction");
   button.disabled = true;
-  $("ruling").setAttribute("aria-busy", "true");
-  const answer = await asked("/access/decide", { method: "POST", body: JSON.stringify({ nonce, direction }) });
+  $("decision").setAttribute("aria-busy", "true");
+  const answer = await askDevice("/access/decide", { method: "POST", body: JSON.stringify({ nonce, direction }) });
   button.disabled = false;
-  $("ruling").removeAttribute("aria-busy");
-  $("ruling").hidden = false;
+  $("decision").removeAttribute("aria-busy");
+  $("decision").hidden = false;
   clearInterval(counting);
   if (!answer?.ok) {
-    $("ruling").replaceChildren(make("p", { className: "outcome bad", role: "alert" }, wordsOf(answer)));
+    $("decision").replaceChildren(make("p", { className: "outcome bad", role: "alert" }, refusalText(answer)));
     return;
   }
-  showRuling(answer.body, nonce);
+  showDecision(answer.body, nonce);
   showDecisions();
 }
 
-function showRuling({ decision, token }, nonce) {
-  const { result, text, person } = decision;
-  const holds = make("span", { className: "figures" });
+function showDecision({ decision, token }, nonce) {
+  const { result, text, person, frames } = decision;
+  const valid = make("span", { className: "figures" });
+  const times = frames.map((time) => make("li", {}, make("time", { dateTime: time }, clockOf(time))));
   const rows = {
-    Person: person ? `${person.name} (${person.id})` : "nobody identified", Rule: decision.reason, Direction: decision.direction,
-    Frames: make("ol", { className: "frames-times figures" }, ...decision.frames.map((time) => make("li", {}, make("time", { dateTime: time }, clockOf(time))))),
-    Issued: clockOf(decision.issued), Holds: holds, Id: decision.id, Device: decision.device, Nonce: decision.nonce,
+    Person: person ? `${person.name} (${person.id})` : "not identified", Reason: decision.reason, Direction: decision.direction,
+    ...(frames.length && { Frames: make("ol", { className: "frames-times figures" }, ...times) }),
+    Issued: clockOf(decision.issued), Valid: valid, Id: decision.id, Device: decision.device, Nonce: decision.nonce,
   };
   const question = `curl -s ${location.origin}/access/key > door-key.json`;
-  $("ruling").replaceChildren(
-    make("p", { className: "verdict", data: { result }, role: "alert" }, shape(result), make("strong", {}, WORDS[result]), make("span", {}, text)),
-    make("dl", { className: "facts" }, ...Object.entries(rows).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)))),
-    shownText("The token", token),
-    make("p", { className: "quiet" }, "A door checks it with the device's public key, its own nonce and its own clock: once, within two seconds. This one is checked by:"),
-    shownText("How to verify it", `${question}\n${verifyLine(token, nonce)}`));
+  $("decision").replaceChildren(
+    make("p", { className: "verdict", data: { result }, role: "alert" }, shape(result), make("strong", {}, RESULTS[result]), make("span", {}, text)),
+    make("dl", { className: "facts" }, ...described(rows)),
+    shownText("Token", token),
+    make("p", { className: "quiet" }, "A door verifies the token once, within two seconds, with the device's public key, its own nonce and its own clock. To verify this token:"),
+    shownText("Commands", `${question}\n${verifyLine(token, nonce)}`));
   const expires = performance.now() + (Date.parse(decision.expires) - Date.parse(decision.issued));
   const count = () => {
     const left = expires - performance.now();
-    holds.textContent = left > 0 ? `${(left / 1000).toFixed(1)} s more` : `until ${clockOf(decision.expires)}: over`;
+    valid.textContent = left > 0 ? `for ${(left / 1000).toFixed(1)} s` : `until ${clockOf(decision.expires)} (expired)`;
     if (left <= 0) clearInterval(counting);
   };
   count();
-  counting = setInterval(count, HOLDS_MS);
+  counting = setInterval(count, COUNT_MS);
 }
 
 const verifyLine = (token, nonce) => `appliance verify-decision --key door-key.json --nonce=${nonce} ${token}`;
@@ -157,5 +161,8 @@ function shownText(label, text) {
     make("pre", { tabIndex: 0, role: "region", ariaLabel: label }, text));
 }
 
-const clockOf = (time) => `${new Date(time).toLocaleTimeString([], { hour12: false })}.${time.slice(20, 23).padEnd(3, "0")}`;
-const base64url = (bytes) => btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
+/* Returns the time of day with milliseconds, in this browser's time zone; `time` is as in 2026-11-28T18:39:57.025Z. */
+export const clockOf = (time) => `${new Date(time).toLocaleTimeString("en-GB")}.${time.slice(20, 23)}`;
+
+/* Returns bytes in URL-safe base64 without padding (RFC 4648, section 5). */
+export const base64url = (bytes) => btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");

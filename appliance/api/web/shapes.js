@@ -1,4 +1,4 @@
-/* What is told by shape as well as by words and colour. */
+/* Icons, so that nothing is told by colour alone. */
 
 import { drawn } from "./elements.js";
 
@@ -11,14 +11,14 @@ const SHAPES = {
   identified: [ROUND, "M16 9a4 4 0 1 1 0 8a4 4 0 1 1 0-8zM8.5 24.500c1-4 4-5.500 7.500-5.500s6.500 1.500 7.500 5.500"],
   unknown: ["M16 2l14 14l-14 14L2 16z", QUESTION],
   ambiguous: ["M16 4l14 24H2z", "M16 12v8M16 23.600v.4"],
-  nobody: [ROUND, "M10 16h12"],
+  neutral: [ROUND, "M10 16h12"],
   left: ["M20 6L10 16l10 10"],
   right: ["M12 6l10 10l-10 10"],
   up: ["M6 20L16 10l10 10"],
   down: ["M6 12l10 10l10-10"],
 };
 
-/* The drawing of one of SHAPES. */
+/* Returns one of SHAPES as an SVG element. */
 export function shape(name) {
   const svg = drawn("svg", { viewBox: "0 0 32 32", class: `shape ${name}`, "aria-hidden": "true" });
   svg.append(...SHAPES[name].map((d) => drawn("path", { d })));

@@ -1,12 +1,12 @@
-/* The live picture: a stream drawn on a canvas, or why there is none. */
+/* The live picture, drawn on a canvas, or the reason why there is none. */
 
 import { $, wait } from "./elements.js";
 
-const STILL_MS = 1000, STILLS = 15;
+const STILL_MS = 1000, STILLS = 15; // still pictures, before the stream is requested again
 
 let playing = null;
 
-/* Whether the picture runs. */
+/* Whether the picture is shown. */
 export const plays = () => playing !== null;
 
 /* Shows the stream until `pause`. */
@@ -17,35 +17,35 @@ export function play() {
   $("picture").hidden = false;
 }
 
-/* Ends the stream and forgets its last picture. */
+/* Ends the stream and clears the picture. */
 export function pause() {
   playing?.abort();
   playing = null;
   $("blind").hidden = false;
   $("picture").hidden = true;
   $("stream-note").textContent = "";
-  $("picture").width = 0; // forgets what it shows
+  $("picture").width = 0; // clears the canvas
 }
 
-/* Says in the picture's place why there is none. */
+/* Shows the reason in place of the picture. */
 export function blind({ text, advice }) {
   pause();
   $("blind").querySelector("strong").textContent = text;
   $("blind").querySelector("span").textContent = advice;
 }
 
-/* Gives the stage the picture's shape. */
+/* Gives the stage the picture's aspect ratio. */
 export function shape(width, height) {
   if (width && height) $("stage").style.setProperty("--ratio", width / height);
 }
 
-/* The stream, drawn here: an <img> tells nobody when its stream has ended. */
+/* Draws the stream; an <img> would not report when its stream ends. */
 async function show(signal) {
   let again = false;
   try {
     const response = await fetch("/camera/stream.mjpg", { cache: "no-store", signal });
     again = response.status === 503;
-    $("stream-note").textContent = again ? "Every live stream is taken: one picture a second." : "";
+    $("stream-note").textContent = again ? "All live streams are in use: one picture per second." : "";
     for await (const jpeg of again ? stills(signal) : jpegsOf(response)) {
       const picture = await createImageBitmap(jpeg);
       if (!signal.aborted) draw(picture);
@@ -53,7 +53,7 @@ async function show(signal) {
   } catch { again = false; }
   if (signal.aborted) return;
   if (again) play();
-  else pause(); // the next report brings it back, or says why not
+  else pause(); // the next health report starts it again, or says why not
 }
 
 function draw(picture) {
@@ -64,7 +64,7 @@ function draw(picture) {
   picture.close();
 }
 
-/* A picture now and then, before the stream is asked for again. */
+/* Yields still pictures. */
 async function* stills(signal) {
   for (let count = 0; count < STILLS; count++) {
     const response = await fetch("/camera/frame.jpg", { cache: "no-store", signal });
@@ -74,8 +74,8 @@ async function* stills(signal) {
   }
 }
 
-/* The parts of a multipart/x-mixed-replace stream, each with its Content-Length. */
-async function* jpegsOf(response) {
+/* Yields the parts of a multipart/x-mixed-replace response, each of which must have a Content-Length. */
+export async function* jpegsOf(response) {
   if (!response.ok) throw new Error(response.statusText);
   const reader = response.body.getReader();
   let buffer = new Uint8Array(), size = 0;
@@ -99,7 +99,7 @@ async function* jpegsOf(response) {
   }
 }
 
-/* Where the first empty line is over; -1 when there is none. */
+/* Returns the offset just behind the first empty line; -1 when there is none. */
 function endOfHead(bytes) {
   const at = bytes.findIndex((_, i) => bytes[i] === 13 && bytes[i + 1] === 10 && bytes[i + 2] === 13 && bytes[i + 3] === 10);
   return at < 0 ? -1 : at + 4;

@@ -1,12 +1,12 @@
-/* What recognises a person, as a list. */
+/* A person's templates, as a list. */
 
 import { make, meter, percent } from "./elements.js";
 
-const SOURCES = { camera: "camera", photo: "photograph" };
-const FINE_FROM = 0.7; // quality from which nothing needs mending
+const SOURCES = { camera: "camera", photo: "photo" };
+const FINE_FROM = 0.7; // the quality from which a template needs no improvement
 
-/* One template; `forget` adds a button that calls it. */
-export function templateItem(template, forget) {
+/* Returns a list item about a template; with `remove`, it has a button that calls it. */
+export function templateItem(template, remove) {
   const { number, quality, source, created, usable, pictured } = template;
   const words = [SOURCES[source] ?? source, day(created), pictured ? "picture kept" : ""].filter(Boolean).join(" · ");
   const item = make("li", { data: { template: number, usable } },
@@ -14,10 +14,10 @@ export function templateItem(template, forget) {
     make("span", { className: "quiet" }, words),
     meter(quality, FINE_FROM, `Quality of template ${number}`),
     make("span", { className: "figures" }, percent(quality)));
-  if (forget) item.append(make("button", { type: "button", onclick: forget, ariaLabel: `Remove template ${number}` }, "Remove"));
-  if (!usable) item.append(make("strong", { className: "unusable" }, "Not usable: made by another embedder. Enrol again."));
+  if (remove) item.append(make("button", { type: "button", onclick: remove, ariaLabel: `Remove template ${number}` }, "Remove"));
+  if (!usable) item.append(make("strong", { className: "unusable" }, "Not usable: made by another embedder. Enrol this person again."));
   return item;
 }
 
-/* A moment as a day, here. */
+/* Returns the day of a time, in this browser's time zone. */
 export const day = (moment) => new Date(moment).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });

@@ -1,13 +1,15 @@
-/* The live page's try-out of the endpoints: each returns what is to be shown of a panel's files. */
+/* The live page's panels for trying out the endpoints. */
 
-import { $, LIVE_FROM, announce, copy, counted, drawn, make, meter, save, wait } from "./elements.js";
-import { HINTS } from "./advice.js";
+import { explained } from "./advice.js";
+import { $, LIVE_FROM, announce, copy, counted, drawn, make, meter, onFiles, save, wait } from "./elements.js";
 import { ask, keyed } from "./key.js";
-import { drawFaces, scaling } from "./marks.js";
+import { drawFaces, keepScaled } from "./marks.js";
 import { zip } from "./zip.js";
 
-const SAME_FROM = 0.5;
+const SAME_FROM = 0.5; // the similarity from which two faces count as one person: the contract's operating point
+const FRAME_MS = 350; // between the four frames of a liveness check
 
+/* By endpoint: takes a panel's files, posts them, and returns the answer, its summary (`words`), elements to show and the curl lines. */
 const ENDPOINTS = { faces: tryFaces, alignedfaces: tryAlignedFaces, similarity: trySimilarity, liveness: tryLiveness };
 const post = (path, body) => ask(path, { method: "POST", body });
 
@@ -35,14 +37,14 @@ async function trySimilarity(photos) {
   for (const [index, photo] of photos.entries()) {
     const answer = await post(path, photo);
     const [face] = answer.body.aligned_faces ?? [];
-    if (!face) return { ...result, answer, failed: true, words: `Photo ${"AB"[index]}${answer.ok ? " shows no face." : ":"}` };
+    if (!face) return { ...result, answer, failed: true, words: `Photo ${"AB"[index]}${answer.ok ? ": no face found." : ""}` };
     crops.append(crop(face, `Photo ${"AB"[index]}`));
     form.append(names[index], new Blob([bytesOf(face.image_data)]), `${names[index]}.rgb`);
   }
   const answer = await post("/similarity/v2", form);
   const { similarity = 0 } = answer.body;
   if (answer.ok) crops.append(gauge(similarity, SAME_FROM, "Similarity"));
-  const words = `${similarity >= SAME_FROM ? "The same person" : "Different people"}: ${similarity.toFixed(3)} (the same from ${SAME_FROM}).`;
+  const words = `${similarity >= SAME_FROM ? "The same person" : "Different people"}: ${similarity.toFixed(3)} (threshold ${SAME_FROM}).`;
   return { ...result, answer, words };
 }
 
@@ -57,21 +59,22 @@ async function tryLiveness(files) {
   if (answer.ok) shown.push(gauge(confidence, LIVE_FROM, "Confidence"));
   if (files.length > 1) shown.push(make("button", { type: "button", onclick: () => save(zipped) }, `Save ${zipped.name}`));
   const line = `${curl()} ${quoted(`${location.origin}/liveness/multiframe`)} -F ${quoted(`images=@${formFile(zipped.name)}`)}`;
-  return { answer, shown, curl: line, words: `${confidence >= LIVE_FROM ? "Live" : "Not live"}: ${confidence.toFixed(3)} (live from ${LIVE_FROM}).` };
+  return { answer, shown, curl: line, words: `${confidence >= LIVE_FROM ? "Live" : "Not live"}: ${confidence.toFixed(3)} (threshold ${LIVE_FROM}).` };
 }
 
-/* A photo with its faces; nothing when the browser cannot show it. */
+/* Returns a photo with its faces; "" when the browser cannot show it. */
 async function framed(photo, faces) {
   const image = make("img", { alt: photo.name, src: URL.createObjectURL(photo) });
   try { await image.decode(); } catch { return ""; }
   const svg = drawn("svg", { class: "overlay", "aria-hidden": "true" });
   const { naturalWidth: width, naturalHeight: height } = image;
-  scaling.observe(svg);
-  requestAnimationFrame(() => drawFaces(svg, width, height, faces)); // when it has a size
+  keepScaled(svg);
+  requestAnimationFrame(() => drawFaces(svg, width, height, faces)); // once it has a size
   return make("figure", { className: "photo" }, image, svg);
 }
 
-function bytesOf(base64) {
+/* Returns the bytes of base64. */
+export function bytesOf(base64) {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
@@ -91,23 +94,19 @@ function gauge(share, threshold, label) {
 
 /* ---- Panels ---- */
 
-/* Makes a panel work. */
+/* Sets up a panel. */
 export function setUpPanel(panel) {
   const inputs = [...panel.querySelectorAll("input[type=file]")];
   const state = { panel, inputs, files: [], turn: 0 };
   inputs.forEach((input, slot) => {
-    const drop = input.closest(".drop");
-    input.onchange = () => { take(state, slot, [...input.files]); input.value = ""; };
-    drop.ondragover = () => drop.classList.add("over");
-    drop.ondragleave = () => drop.classList.remove("over");
-    drop.ondrop = ({ dataTransfer }) => { drop.classList.remove("over"); take(state, slot, [...dataTransfer.files]); };
+    onFiles(input, (files) => take(state, slot, files));
   });
   panel.querySelectorAll("input[name]").forEach((input) => { input.onchange = () => run(state); });
   panel.querySelector(".from-camera").onclick = async () => {
     try {
       take(state, inputs.length - 1, await cameraFrames(inputs[0].multiple ? 4 : 1));
     } catch (error) {
-      present(panel, { failed: true, words: `The camera gave no picture (${error.message}).`, shown: [] });
+      present(panel, { failed: true, words: `The camera has no picture (${error.message}).`, shown: [] });
     }
   };
 }
@@ -131,7 +130,7 @@ async function cameraFrames(count) {
     const response = await fetch("/camera/frame.jpg", { cache: "no-store" });
     if (!response.ok) throw new Error(response.statusText);
     frames.push(new File([await response.blob()], count > 1 ? `${number}.jpg` : "frame.jpg", { type: "image/jpeg" }));
-    if (number < count) await wait(350);
+    if (number < count) await wait(FRAME_MS);
   }
   return frames;
 }
@@ -160,11 +159,9 @@ function present(panel, { answer, words, shown, curl, failed = false }) {
   panel.querySelector(".answer")?.remove();
   const view = $("answer").content.cloneNode(true);
   const part = (selector) => view.querySelector(selector);
-  const { return_code: code, return_msg: message } = answer?.body.return_msg ?? {};
-  const refused = answer && code !== "INF-00";
-  const reason = `${code} ${message} ${HINTS[code] ?? "A fault of the device: its log says more."}`;
-  part(".outcome").textContent = refused ? [failed ? words : "", reason].join(" ").trim() : words;
-  part(".outcome").classList.toggle("bad", failed || Boolean(refused));
+  const refused = answer?.ok === false;
+  part(".outcome").textContent = refused ? [failed ? `${words}:` : "", explained(answer.body.return_msg)].join(" ").trim() : words;
+  part(".outcome").classList.toggle("bad", failed || refused);
   part(".shown").append(...shown);
   part(".curl").hidden = !curl;
   part(".curl pre").textContent = curl ?? "";
@@ -178,14 +175,18 @@ function present(panel, { answer, words, shown, curl, failed = false }) {
   announce(panel.querySelector(".outcome").textContent);
 }
 
-function timing({ status, stages, took }) {
-  const inside = stages.filter(([, name]) => name !== "total").map(([, name, ms]) => `${name} ${Number(ms).toFixed(1)}`).join(", ");
-  const total = stages.find(([, name]) => name === "total")?.[2];
-  return `HTTP ${status} · ${Number(total).toFixed(1)} ms in the device (${inside}) · ${Math.round(took)} ms in all`;
+/* Returns an answer's status and times in words: on the device, by its Server-Timing, and as this page measured it. */
+export function timing({ status, stages, took }) {
+  const times = new Map(stages.map(([, name, ms]) => [name, Number(ms).toFixed(1)]));
+  const total = times.get("total");
+  times.delete("total");
+  const inside = [...times].map(([name, ms]) => `${name} ${ms}`).join(", ");
+  const device = total === undefined ? [] : [`${total} ms on the device${inside && ` (${inside})`}`];
+  return [`HTTP ${status}`, ...device, `${Math.round(took)} ms in total`].join(" · ");
 }
 
-/* JSON with long arrays and texts shortened, and small objects on one line. */
-function legible(value) {
+/* Returns indented JSON with long arrays and strings shortened, and small objects on one line. */
+export function legible(value) {
   const text = JSON.stringify(shortened(value), null, 2);
   return text.replace(/\{\n[^{}[\]]*\}/g, (object) => (object.length < 160 ? object.replace(/\n\s*/g, " ") : object));
 }
@@ -198,9 +199,12 @@ function shortened(value) {
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, shortened(each)]));
 }
 
-/* Whoever asks from elsewhere needs a key there, too. */
+/* Where this browser needs a key, so does curl. */
 const curl = () => (keyed() ? 'curl -s -H "X-API-Key: $KEY" -X POST' : "curl -s -X POST");
 const curlRaw = (path, file) => `${curl()} ${quoted(location.origin + path)} --data-binary ${quoted(`@${file.name}`)}`;
-const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
-/* In -F, curl itself gives a meaning to some characters of a file's name. */
-const formFile = (name) => (/^[\w.-]+$/.test(name) ? name : `"${name.replace(/["\\]/g, "\\$&")}"`);
+
+/* Returns a text quoted for a POSIX shell, if it needs quotes. */
+export const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
+/* Returns a file name as curl takes it in -F, where some characters have a meaning of their own. */
+export const formFile = (name) => (/^[\w.-]+$/.test(name) ? name : `"${name.replace(/["\\]/g, "\\$&")}"`);

@@ -1,8 +1,8 @@
-/* How the device is and what it sees, for as long as somebody looks: health by question and by event, picture, faces. */
+/* The state of the device and what its camera sees, while the page is visible: health (polled and by events), picture, faces. */
 
-import { ADVICE, BLIND, CONNECTING, FINE, SILENT, STATUS } from "./advice.js";
+import { ADVICE, BLIND, CONNECTING, FINE, LOCKED, SILENT, STATUS } from "./advice.js";
 import { $, announce, make } from "./elements.js";
-import { ask } from "./key.js";
+import { ask, isLocked } from "./key.js";
 import { drawFaces } from "./marks.js";
 import * as stage from "./stage.js";
 
@@ -11,39 +11,45 @@ const STALE_MS = 2000, POLL_MS = 3000, RETRY_MS = 3000;
 const state = { timers: [], report: null, unanswered: 0, events: null, facesAt: 0 };
 let page = null;
 
-/* Sets up what the page does with what is heard: `events` by their names, `report` with the health, `opened` and `lost` when
-   the events begin and end, `cleared` when no faces are known any more, `ended` when nobody looks; `wanted` says whether the
-   picture is. */
+/* Sets the page's callbacks: `events` by event name, `report` for the health, `cleared` when no faces are known any more (with
+   "waiting", "stale", "lost" or "locked"), `ended` when the page stops watching; `wanted` returns whether the picture is shown. */
 export function setUpWatch(given) {
-  page = { events: {}, report() {}, opened() {}, lost() {}, cleared() {}, ended() {}, wanted: () => true, ...given };
+  page = { events: {}, report() {}, cleared() {}, ended() {}, wanted: () => true, ...given };
 }
 
-/* Begins to look. */
+/* Starts watching. */
 export function begin() {
-  if (document.hidden || state.timers.length) return;
+  if (document.hidden || watches() || isLocked()) return;
   state.timers = [setInterval(poll, POLL_MS), setInterval(forgetStale, STALE_MS / 4)];
   poll();
   listen();
 }
 
-/* Looks no longer. */
-export function end() {
+/* Stops watching. */
+export function end(why = "waiting") {
   state.timers.forEach(clearInterval);
   state.timers = [];
   hangUp();
   stage.pause();
-  clear();
+  clear(why);
   page.ended();
 }
 
-/* Whether somebody looks. */
+/* Stops watching until a key is entered. */
+export function lock() {
+  end("locked");
+  stage.blind(LOCKED);
+  page.report(null, [LOCKED]);
+}
+
+/* Whether the page is watching. */
 export const watches = () => state.timers.length > 0;
 
 /* Asks for the health now. */
 export async function poll() {
   try {
     const { body } = await ask("/healthz", { signal: AbortSignal.timeout(POLL_MS) });
-    if (body.status) heardHealth(body);
+    if (body.status) onHealth(body);
   } catch {
     state.unanswered++;
     showHealth();
@@ -57,11 +63,11 @@ export function mark({ width, height }, faces) {
   drawFaces($("overlay"), width, height, faces);
 }
 
-/* Shows what the newest report says. */
+/* Shows the newest health report. */
 export function showHealth() {
   if (!watches()) return;
   const { report } = state;
-  const silent = state.unanswered > 1; // one answer may be late
+  const silent = state.unanswered > 1; // a single answer may be late
   const status = silent ? "silent" : report?.status ?? "starting";
   const troubles = silent ? [SILENT] : report ? troublesOf(report) : [CONNECTING];
   $("unreachable").hidden = !silent;
@@ -75,7 +81,7 @@ export function showHealth() {
   page.report(report, troubles);
 }
 
-/* A line about what is wrong. */
+/* Returns a list item about one trouble. */
 export function troubleItem({ state: name, text, advice }) {
   return make("li", { data: { state: name } }, make("strong", {}, text), ` ${advice}`);
 }
@@ -83,14 +89,14 @@ export function troubleItem({ state: name, text, advice }) {
 function listen() {
   hangUp();
   const source = state.events = new EventSource("/events");
-  source.onopen = () => page.opened();
+  source.onopen = () => clear("waiting");
   source.onerror = () => {
-    page.lost();
+    clear("lost");
     hangUp();
     poll();
     setTimeout(() => watches() && !state.events && listen(), RETRY_MS);
   };
-  for (const [name, handle] of Object.entries({ health: heardHealth, ...page.events })) {
+  for (const [name, handle] of Object.entries({ health: onHealth, ...page.events })) {
     source.addEventListener(name, ({ data }) => handle(JSON.parse(data)));
   }
 }
@@ -100,7 +106,7 @@ function hangUp() {
   state.events = null;
 }
 
-function heardHealth(report) {
+function onHealth(report) {
   if (state.report?.status !== report.status) announce(STATUS[report.status]);
   state.unanswered = 0;
   state.report = report;
@@ -115,10 +121,10 @@ function troublesOf({ reasons, camera }) {
 }
 
 function forgetStale() {
-  if (performance.now() - state.facesAt > STALE_MS) clear();
+  if (state.events?.readyState === EventSource.OPEN && performance.now() - state.facesAt > STALE_MS) clear("stale");
 }
 
-function clear() {
+function clear(why) {
   $("overlay").replaceChildren();
-  page.cleared();
+  page.cleared(why);
 }

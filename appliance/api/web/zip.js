@@ -1,4 +1,4 @@
-/* A zip of stored files, named by their order. */
+/* Zip archives without compression (PKWARE APPNOTE 6.3.3). */
 
 const CRC = Uint32Array.from({ length: 256 }, (_, n) => {
   for (let bit = 0; bit < 8; bit++) n = n & 1 ? (n >>> 1) ^ 0xedb88320 : n >>> 1;
@@ -6,11 +6,12 @@ const CRC = Uint32Array.from({ length: 256 }, (_, n) => {
 });
 const crc32 = (bytes) => ~bytes.reduce((crc, byte) => (crc >>> 8) ^ CRC[(crc ^ byte) & 255], -1) >>> 0;
 
-/* Little-endian numbers, each given as [bytes, value]. */
+/* Returns numbers as little-endian bytes; each is given as [number of bytes, value]. */
 function packed(...numbers) {
   return Uint8Array.from(numbers.flatMap(([size, value]) => Array.from({ length: size }, (_, i) => (value >>> (8 * i)) & 255)));
 }
 
+/* Returns frames.zip with the given pictures, named 1.jpg, 2.jpg … (or .png) in their order. */
 export async function zip(files) {
   const body = [], directory = [];
   let offset = 0;
