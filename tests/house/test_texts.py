@@ -6,9 +6,26 @@ from pathlib import Path
 
 import pytest
 
-TEXTS = {"", ".py", ".toml", ".cfg", ".md", ".txt", ".service", ".conf", ".html", ".js", ".css", ".yml", ".yaml"}
+TEXTS = {
+    "",
+    ".py",
+    ".toml",
+    ".cfg",
+    ".md",
+    ".txt",
+    ".service",
+    ".conf",
+    ".html",
+    ".js",
+    ".mjs",
+    ".cjs",
+    ".json",
+    ".css",
+    ".yml",
+    ".yaml",
+}
 ELSEWHERE = re.compile(
-    r"^(\.venv.*|\.vm|\.peers|\.git|\.\w+_cache|\.hypothesis|\.cache|__pycache__|build|dist|.*\.egg-info)$"
+    r"^(\.venv.*|\.vm|\.peers|\.git|\.\w+_cache|\.hypothesis|\.cache|__pycache__|node_modules|build|dist|.*\.egg-info)$"
 )
 
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:home|root|work|Users|mnt|media)/\w|[A-Z]:\\\\?Users\\")

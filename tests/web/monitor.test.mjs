@@ -1,0 +1,25 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { base64url, centredIn, clockOf } from "../../appliance/api/web/monitor.js";
+
+test("bytes become URL-safe base64 that Node reads back", () => {
+  for (let length = 0; length < 40; length++) {
+    const bytes = Uint8Array.from({ length }, (_, index) => (index * 37 + length * 251) & 255);
+    assert.equal(base64url(bytes), Buffer.from(bytes).toString("base64url"));
+  }
+  assert.equal(base64url(Uint8Array.of(255, 254, 253)), "__79");
+});
+
+test("a face belongs to the box that has its centre", () => {
+  const box = { x: 100, y: 100, width: 50, height: 50 };
+  assert.ok(centredIn({ x: 110, y: 90, width: 50, height: 50 }, box));
+  assert.ok(!centredIn({ x: 150, y: 100, width: 50, height: 50 }, box));
+  assert.ok(!centredIn({ x: 100, y: 160, width: 50, height: 50 }, box));
+});
+
+test("the time of day has milliseconds and begins at 00", () => {
+  process.env.TZ = "UTC";
+  assert.equal(clockOf("2026-11-28T18:39:57.025Z"), "18:39:57.025");
+  assert.equal(clockOf("2026-11-28T00:05:00.000Z"), "00:05:00.000");
+});

@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { matches, standing, templateWords, validity } from "../../appliance/api/web/people.js";
+
+const TEMPLATE = { quality: 0.9, usable: true }, UNUSABLE = { quality: 1, usable: false };
+const person = (changes) => ({ id: "staff-17", name: "Grace Hopper", groups: ["crew"], valid_from: null, valid_until: null, templates: [TEMPLATE], ...changes });
+const on = (date, changes) => standing(person(changes), date);
+
+test("a person is valid from the first day to the last", () => {
+  const days = { valid_from: "2026-11-10", valid_until: "2026-11-20" };
+  assert.deepEqual(on("2026-11-09", days), { state: "later", text: "○ from 10 Nov 2026" });
+  assert.deepEqual(on("2026-11-10", days), { state: "valid", text: "● until 20 Nov 2026" });
+  assert.deepEqual(on("2026-11-20", days), { state: "valid", text: "● until 20 Nov 2026" });
+  assert.deepEqual(on("2026-11-21", days), { state: "over", text: "✕ ended 20 Nov 2026" });
+  assert.deepEqual(on("2026-11-21", {}), { state: "valid", text: "● valid" });
+});
+
+test("a person who cannot be recognised is not called valid", () => {
+  assert.deepEqual(on("2026-11-21", { templates: [] }), { state: "later", text: "○ no pictures yet" });
+  assert.deepEqual(on("2026-11-21", { templates: [UNUSABLE] }), { state: "over", text: "✕ enrol again" });
+  assert.equal(on("2026-11-21", { templates: [UNUSABLE, TEMPLATE] }).state, "valid");
+});
+
+test("validity is a sentence", () => {
+  assert.equal(validity(person({})), "Valid without end.");
+  assert.equal(validity(person({ valid_from: "2026-11-10" })), "Valid from 10 Nov 2026.");
+  assert.equal(validity(person({ valid_until: "2026-11-20" })), "Valid until 20 Nov 2026.");
+  assert.equal(validity(person({ valid_from: "2026-11-10", valid_until: "2026-11-20" })), "Valid from 10 Nov 2026 until 20 Nov 2026.");
+});
+
+test("templates are counted, with the best of those that are usable", () => {
+  assert.equal(templateWords(person({ templates: [] })), "");
+  assert.equal(templateWords(person({})), "1 template, best 90 %");
+  assert.equal(templateWords(person({ templates: [UNUSABLE, UNUSABLE] })), "2 templates, not usable");
+  assert.equal(templateWords(person({ templates: [UNUSABLE, TEMPLATE] })), "2 templates, best 90 %, 1 not usable");
+});
+
+test("a search finds a person whose id, name and groups have all of its words", () => {
+  for (const search of ["", "grace", "HOPPER 17", "crew grace"]) assert.ok(matches(person({}), search), search);
+  for (const search of ["eileen", "grace 18"]) assert.ok(!matches(person({}), search), search);
+});
