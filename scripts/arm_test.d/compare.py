@@ -156,15 +156,15 @@ class Serving:
 
     def answers(self) -> dict[str, Any]:
         """To all of them."""
-        told: dict[str, Any] = {"runtime": self.ask("/version")["runtime"]}
+        answers: dict[str, Any] = {"runtime": self.ask("/version")["runtime"]}
         for name in PICTURES:
-            told[name] = self.ask("/faces", "-X", "POST", "--data-binary", f"@{MATERIAL}/{name}.jpg")["faces"]
-            told[f"{name} aligned"] = self.aligned(name)
-            (self._place.material / f"{name}.rgb").write_bytes(told[f"{name} aligned"])
-        told["apart"] = self._similarity("portrait.rgb", "hopper.rgb")
-        told["same"] = self._similarity("portrait.rgb", "portrait.here.rgb")
-        told["confidence"] = self.ask("/liveness/multiframe", "-F", f"images=@{MATERIAL}/frames.zip")["confidence"]
-        return told
+            answers[name] = self.ask("/faces", "-X", "POST", "--data-binary", f"@{MATERIAL}/{name}.jpg")["faces"]
+            answers[f"{name} aligned"] = self.aligned(name)
+            (self._place.material / f"{name}.rgb").write_bytes(answers[f"{name} aligned"])
+        answers["apart"] = self._similarity("portrait.rgb", "hopper.rgb")
+        answers["same"] = self._similarity("portrait.rgb", "portrait.here.rgb")
+        answers["confidence"] = self.ask("/liveness/multiframe", "-F", f"images=@{MATERIAL}/frames.zip")["confidence"]
+        return answers
 
     def aligned(self, name: str) -> bytes:
         """The largest face of a picture, upright."""
@@ -194,10 +194,10 @@ def compare(there: dict[str, Any], here: dict[str, Any], bounds: dict[str, float
     """Raises ValueError where answers differ by more than rounding."""
     for name in PICTURES:
         for what, unit in (("box", "pixels"), ("pose", "degrees")):
-            asked, expected = ([list(face[what].values()) for face in told[name]] for told in (there, here))
+            asked, expected = ([list(face[what].values()) for face in answers[name]] for answers in (there, here))
             near(what, asked, expected, bounds[unit], facts)
         near("points", points(there[name]), points(here[name]), bounds["pixels"], facts)
-        pixels = [np.frombuffer(told[f"{name} aligned"], np.uint8).astype(float) for told in (there, here)]
+        pixels = [np.frombuffer(answers[f"{name} aligned"], np.uint8).astype(float) for answers in (there, here)]
         near("aligned", np.abs(pixels[0] - pixels[1]).mean(), 0.0, bounds["grey levels"], facts)
     near("similarity", there["apart"], here["apart"], bounds["similarity"], facts)
     near("of one face", there["same"], 1.0, bounds["similarity"], facts)

@@ -43,7 +43,7 @@ def to_int8(model: tf.keras.Model, samples: Iterable[Tensor], *, takes_pixels: b
 
 
 def _converted(converter: tf.lite.TFLiteConverter) -> bytes:
-    """Without the converter's remarks, which say nothing to whoever runs the build."""
+    """Hides the messages of the converter, which do not concern the build."""
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         content = converter.convert()

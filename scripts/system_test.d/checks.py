@@ -1,4 +1,4 @@
-"""What is checked, from outside of the containers: a line each."""
+"""The checks, made from outside of the containers: one line each."""
 
 import json
 import os
@@ -21,13 +21,13 @@ PROJECT = Path(__file__).parents[2]
 ADDRESS, MOVED, PORT, TLS_PORT = "192.0.2.10", "192.0.2.11", 9297, 9443
 NAME = "The door"
 PATIENCE = 60.0
-"""Seconds for what comes sooner or later, on a busy computer too."""
+"""Seconds to wait for what must happen eventually, even on a busy computer."""
 
 SERVICE = "face-appliance"
 SETTINGS = "/etc/face-appliance/appliance.toml"
 
 NOTICED = 1.5
-"""Seconds within which a running device notices changed keys. It is not asked meanwhile: wrong keys are counted."""
+"""Seconds within which a running device notices changed keys. No request is sent meanwhile, because wrong keys are counted."""
 
 RESTART = 133
 """Exit status of systemd-nspawn when the container wants to begin again."""
@@ -309,7 +309,7 @@ def check_installation(device: Device) -> None:
         true(found and f"http://{ADDRESS}:{PORT}" in done.stdout, done.stdout)
         device.key = found[1] if found else ""
         facts.append(device.says("du", "-sh", "/opt/face-appliance").split()[0])
-    with check("active, READY, and says how it is", device.journal) as facts:
+    with check("active, READY, with its state in the status", device.journal) as facts:
         true(device.shown("ActiveState") == "active", device.shown("ActiveState"))
         until(lambda: device.shown("StatusText") == "There is no camera, or it cannot be opened.", 20)
         facts.append(f"{device.resident() / 2**20:.0f} MB")
@@ -341,7 +341,7 @@ def check_installation(device: Device) -> None:
 
 def check_answers(device: Device) -> None:
     portrait = f"@{PROJECT}/models/portrait.jpg"
-    with check("a stranger on the LAN is refused: 401, INF-25"):
+    with check("a client without a key on the LAN is rejected: 401, INF-25"):
         for path, options in (
             ("/faces", ["-X", "POST", "--data-binary", portrait]),
             ("/version", []),
@@ -420,7 +420,7 @@ def check_people(device: Device) -> None:
         credential = f"/run/credentials/{SERVICE}.service/gallery-key"
         facts.append(device.says("stat", "-c", "%a %U %n", credential))
         true(not [reason for reason in reasons(device) if reason.startswith("gallery")], reasons(device))
-    with check("enrolled over HTTP, and known again", device.journal):
+    with check("enrolled over HTTP, and recognised", device.journal):
         add = ["-X", "POST", "--data-binary", '{"id": "eileen", "name": "Eileen Collins", "groups": ["staff"]}']
         status, body = curl("/people", *add, key=device.key)
         true(status == 200, body)
@@ -430,9 +430,7 @@ def check_people(device: Device) -> None:
         status, body = curl("/identify", *photo, key=device.key)
         (face,) = json.loads(body)["faces"]
         true(face["result"] == "identified" and face["person"]["id"] == "eileen", body)
-    with check(
-        "looked after by root beside the running service: nothing of it becomes root's", device.journal
-    ) as facts:
+    with check("managed by root next to the running service: no file becomes root's", device.journal) as facts:
         device.says("sh", "-c", f"echo a passphrase of many words >{PASSPHRASE}")
         device.says(*people, "add", "grace", "--name", "Grace Hopper", "--valid-until", "2099-12-31")
         facts.append(device.says(*people, "enrol", "grace", HOPPER).rpartition(": ")[2])
@@ -472,13 +470,15 @@ def check_pages(device: Device) -> None:
 
 
 def check_site_key(device: Device) -> None:
-    with check("the site key is missing: nobody is recognised, all else is answered", device.journal) as facts:
+    with check(
+        "the site key is missing: no person is recognised, everything else is answered", device.journal
+    ) as facts:
         device.says("mv", SITE_KEY, "/opt/")
         device.says("systemctl", "restart", SERVICE)
         answering(PATIENCE, key=device.key)
         until(lambda: "gallery_locked" in reasons(device), 10)
         facts.append(f"{reasons(device)}")
-        true(curl("/people", key=device.key)[0] == 503, "people are told")
+        true(curl("/people", key=device.key)[0] == 503, "people are listed")
         status, _ = curl("/faces", "-X", "POST", "--data-binary", f"@{PROJECT}/models/portrait.jpg", key=device.key)
         true(status == 200, status)
         done = device.install("wheels")
@@ -604,7 +604,7 @@ def check_mishaps(device: Device) -> None:
         facts.append(f"after {time.monotonic() - begin:.0f} s")
         logged = device.says("journalctl", "-q", "-u", SERVICE, "-n", "500", "-o", "cat")
         true("Watchdog timeout" in logged, "by something else")
-    with check("disk full: answers, and says so", device.journal) as facts:
+    with check("disk full: answers, and reports it", device.journal) as facts:
         free, block = map(int, device.says("stat", "-f", "-c", "%a %S", "/").split())
         device.says("fallocate", "-l", free * block - 2**20, "/fill")
         status, _ = curl("/faces", "-X", "POST", "--data-binary", f"@{PROJECT}/models/portrait.jpg", key=device.key)
@@ -654,7 +654,7 @@ def check_upgrades(device: Device) -> None:
 
 
 def check_removal(device: Device) -> None:
-    with check("uninstalled: people, keys and settings stay; then they go, too"):
+    with check("uninstalled: people, keys and settings are kept, and removed by --purge"):
         for options, stays in (([], True), (["--purge"], False)):
             done = device.run("sh", "/opt/project/scripts/install", "--uninstall", *options)
             true(done.returncode == 0, done.stdout + done.stderr)

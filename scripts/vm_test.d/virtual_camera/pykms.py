@@ -1,4 +1,4 @@
-"""Stands in for python3-kms++, which Debian does not have: picamera2 imports it for a screen that nobody opens."""
+"""Stands in for python3-kms++, which Debian does not have: picamera2 imports it for a preview window that is never opened."""
 
 
 class PixelFormat:

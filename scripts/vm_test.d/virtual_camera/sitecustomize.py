@@ -2,7 +2,7 @@
 
 The virtual camera gives NV12 alone, in buffers of two planes, has no raw stream, makes a frame the moment it is asked for one,
 and gives each picture four times. A Raspberry Pi gives what is asked for, in buffers of one plane with padded rows, at the rate
-asked for, with grain that is never the same, until somebody pulls the cable.
+asked for, with grain that is never the same, until the cable is pulled.
 """
 
 import ctypes
