@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 
 from appliance.face.types import Face
 from appliance.vision.quality import Quality
@@ -65,22 +64,8 @@ class GalleryChanged:
     templates: int
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """A decision on who may pass: its id, when it was made, "granted" or "denied", why, the same for people, the id and the
-    name of whoever was identified, and which way they wanted.
-    """
-
-    id: str
-    time: datetime
-    result: str
-    reason: str
-    text: str
-    person: tuple[str, str] | None
-    direction: str
-
-
-Event = FacesSeen | Appeared | Left | LivenessJudged | GalleryChanged | Decided
+Event = object
+"""What is published: the classes above, and each signed decision as `appliance.access` makes it."""
 
 
 class Subscription:

@@ -14,7 +14,7 @@ from appliance.access.policy import ClockState, Policy, Rules
 from appliance.api import door
 from appliance.api.door import Door
 from appliance.camera.source import Ring
-from appliance.events import Broadcast, Decided
+from appliance.events import Broadcast
 from appliance.faults import Fault
 from appliance.gallery.people import GalleryError
 from appliance.outputs.queue import Problem
@@ -23,7 +23,7 @@ from appliance.vision.engine import EnginePool
 if TYPE_CHECKING:  # they bring cryptography along, which a device without a gallery need not have
     from appliance.access.decide import Decider
     from appliance.access.observe import Camera
-    from appliance.access.token import Signed, Signer
+    from appliance.access.token import SignedDecision, Signer
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Gatekeeper:
         ring: Ring,
         clock: Clock,
         broadcast: Broadcast,
-        tell: Callable[["Signed"], None],
+        tell: Callable[["SignedDecision"], None],
         *,
         liveness: bool,
         record_days: int,
@@ -94,14 +94,14 @@ class Gatekeeper:
 
     def signer(self) -> "Signer":
         """The device's signature. Raises GalleryError without the gallery's key: a signing key is never made under another."""
-        from appliance.access import token
+        from appliance.access import decide
         from appliance.gallery import vault
 
         self._register.gallery()
         with self._lock:
             if self._known_signer is None:
                 key = vault.read_site_key(vault.find_site_key(self._key_file))
-                self._known_signer = token.obtain_signing_key(self._folder / token.SIGNING_KEY_FILE, key)
+                self._known_signer = decide.obtain_signing_key(self._folder / decide.SIGNING_KEY_FILE, key)
             return self._known_signer
 
     def _signs(self) -> bool:
@@ -110,10 +110,10 @@ class Gatekeeper:
             self._register.gallery()
         except (GalleryError, Fault):
             return True
-        from appliance.access import token
+        from appliance.access import decide
 
         try:
-            if (self._folder / token.SIGNING_KEY_FILE).exists():
+            if (self._folder / decide.SIGNING_KEY_FILE).exists():
                 self.signer()
         except GalleryError as error:
             if not self._unsigned:
@@ -147,7 +147,7 @@ class Gatekeeper:
         camera = Genuine(self._camera, self._demonstration)
         witness = Witness(self._engines, Footage(camera, self._ring), liveness=self._liveness)
         circumstances = Circumstances(witness, self._recognition, self._clock, self.record)
-        tell: Sequence[Callable[[Signed], None]] = [self._publish, self._tell]
+        tell: Sequence[Callable[[SignedDecision], None]] = [self._broadcast.publish, self._tell]
         return Decider(self._device(), self.signer, circumstances, Policy(self._rules), self.record, tell)
 
     def _recognition(self) -> Recognition:
@@ -164,10 +164,3 @@ class Gatekeeper:
                 log.info("record of decisions: %d files of more than %d days removed", removed, self._days)
         except RecordError as error:
             log.warning("record of decisions: nothing is removed for its age now: %s", error)
-
-    def _publish(self, signed: "Signed") -> None:
-        said = signed.decision
-        person = (said.person, signed.name) if said.person is not None and signed.name is not None else None
-        self._broadcast.publish(
-            Decided(said.id, said.issued, said.result, said.reason, signed.text, person, said.direction.value)
-        )

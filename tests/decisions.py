@@ -5,9 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from appliance.access import token
-from appliance.access.log import Entry
-from appliance.access.policy import Direction
-from appliance.access.token import LIFE, Decision, Signer
+from appliance.access.token import LIFE, Anchor, Decision, Direction, Signer
 
 SIGNER = Signer.of(bytes(range(32)))
 
@@ -15,7 +13,7 @@ DEVICE = "d41d8cd98f00b204e9800998ecf8427e"
 
 NOON = datetime(2026, 11, 26, 12, 0, 0, 250_000, UTC)
 
-ENTRY = Entry(17, NOON, "decision", {}, "cd" * 32, "ab" * 32)
+ANCHOR = Anchor(17, "ab" * 32)
 
 GRANTED = Decision(
     id="0f" * 16,
@@ -33,7 +31,7 @@ GRANTED = Decision(
 
 def token_of(signer: Signer = SIGNER, **changes: Any) -> str:
     """The token of a granted decision, but for the changes."""
-    return token.write_token(replace(GRANTED, **changes), ENTRY, signer)
+    return token.write_token(replace(GRANTED, **changes), ANCHOR, signer)
 
 
 class Clocks:

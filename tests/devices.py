@@ -23,7 +23,7 @@ from appliance.access.identify import GalleryHandle
 from appliance.access.log import FOLDER, Record
 from appliance.access.policy import ClockState, Rules
 from appliance.access.retention import Retention
-from appliance.access.token import Signed
+from appliance.access.token import SignedDecision
 from appliance.api.access import Access, Attempts
 from appliance.api.app import FaceApi, Page, Restrictions
 from appliance.api.faces import Documented, Features, Live, NoCamera
@@ -117,7 +117,7 @@ class Device:
             template_days=known.erase_templates_after_days,
         )
         self._has_gallery = gallery is not None
-        self.told: list[Signed] = []
+        self.told: list[SignedDecision] = []
         self.gatekeeper = Gatekeeper(
             gallery or Path("/nowhere"),
             gallery and gallery / "site.key",

@@ -19,9 +19,8 @@ from appliance.access.decide import Circumstances, Decider
 from appliance.access.identify import Identifier
 from appliance.access.log import Record
 from appliance.access.observe import Footage, Witness
-from appliance.access.policy import ClockState, Direction, Policy, Rules
-from appliance.access.token import Decision, Signed, Signer
-from appliance.access.verifier import Verifier
+from appliance.access.policy import ClockState, Policy, Rules
+from appliance.access.token import Decision, Direction, SignedDecision, Signer, Verifier
 from appliance.camera.condition import Inspector
 from appliance.camera.loop import CameraLoop
 from appliance.camera.source import CameraFrame, FrameSource, Ring
@@ -114,7 +113,7 @@ class Doorstep:
         self.recognition = recognition(self.gallery, embedder)
         self.record = Record(folder / "decisions")
         self.signer = Signer.of(bytes(range(32)))
-        self.told: list[Signed] = []
+        self.told: list[SignedDecision] = []
         self.trouble: GalleryError | None = None
         witness = Witness(self.engines, Footage(self.loop, self.ring), liveness=True)
         circumstances = Circumstances(witness, self._recognise, Clock(), self.record)
@@ -150,7 +149,7 @@ class Doorstep:
                 self.gallery.enrol(identity, engine.embed(aligned), MODEL, 0.9, Source.PHOTO)
         return person
 
-    def ask(self, direction: Direction = Direction.IN, nonce: str | None = None) -> Signed:
+    def ask(self, direction: Direction = Direction.IN, nonce: str | None = None) -> SignedDecision:
         """What is decided on a question of the verifier's own."""
         nonce = nonce or self.verifier.challenge(direction)
         if isinstance(self.camera, FourFrames):

@@ -5,7 +5,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 from hypothesis import strategies as st
 
-from appliance.access.policy import DAYS, ClockState, Direction, Passage, Rules, Schedule, Sighting, Situation
+from appliance.access.policy import DAYS, ClockState, Passage, Rules, Schedule, Sighting, Situation
+from appliance.access.token import Direction
 from appliance.gallery.people import Person
 from appliance.gallery.search import Outcome
 

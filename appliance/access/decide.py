@@ -5,17 +5,28 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from appliance.access import token
+from appliance import state
 from appliance.access.clock import Clock, Reading
-from appliance.access.log import Entry, Fact, Record, RecordError
+from appliance.access.log import DECISION, Entry, Record, RecordError
 from appliance.access.observe import Gallery, Recognises, Seen, Witness
-from appliance.access.policy import Direction, Passage, Policy, Ruling, Situation
-from appliance.access.token import ENTRY, LIFE, Decision, Signed, Signer
+from appliance.access.policy import Passage, Policy, Ruling, Situation
+from appliance.access.token import (
+    LIFE,
+    SECRET_BYTES,
+    Anchor,
+    Decision,
+    Direction,
+    SignedDecision,
+    Signer,
+    in_milliseconds,
+    write_token,
+)
 from appliance.faults import Fault, ResultCode
 from appliance.gallery.people import (
     GalleryDamagedError,
@@ -26,6 +37,7 @@ from appliance.gallery.people import (
     Person,
 )
 from appliance.gallery.search import Outcome
+from appliance.gallery.vault import BrokenSealError, Seal, SiteKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,22 +176,6 @@ class Turns:
             self._places.release()
 
 
-def decision_facts(decision: Decision, reference: str | None, ruling: Ruling) -> Mapping[str, Fact]:
-    """Of a decision, and the reference of whoever it is about: what was asked and answered, when the frames were taken
-    (milliseconds since 1970), and which rules the configuration relaxed. No score.
-    """
-    return {
-        "id": decision.id,
-        "nonce": decision.nonce,
-        "direction": decision.direction.value,
-        "result": decision.result,
-        "reason": decision.reason,
-        "person": reference,
-        "frames": tuple(token.milliseconds(each) for each in decision.frames),
-        "relaxed": tuple(step.rule for step in ruling.relaxed),
-    }
-
-
 log = logging.getLogger(__name__)
 
 ID_BYTES = 16
@@ -196,7 +192,7 @@ class Decider:
         circumstances: Circumstances,
         policy: Policy,
         record: Record,
-        tell: Sequence[Callable[[Signed], None]],
+        tell: Sequence[Callable[[SignedDecision], None]],
     ) -> None:
         """`device` is the id that decisions name; `signer` raises GalleryError when nothing can be signed. Each of `tell` hears
         of every decision; it neither blocks nor raises.
@@ -205,7 +201,7 @@ class Decider:
         self._circumstances, self._policy, self._record, self._tell = circumstances, policy, record, tell
         self._turns, self._nonces = Turns(), Nonces()
 
-    def decide(self, nonce: str, direction: Direction) -> Signed:
+    def decide(self, nonce: str, direction: Direction) -> SignedDecision:
         """Whether whoever stands before the camera may pass: granted or denied, recorded and signed. `nonce` is the door's, 16
         to 86 characters of base64url. Raises Fault INF-08 (503) when others wait already, the Faults of an engine and its pool,
         and GalleryError when nothing can be signed: then there is no decision, and the door can ask again with this nonce.
@@ -220,7 +216,7 @@ class Decider:
         log.info("decision %s: %s (%s) after %.0f ms", said.id, said.result, said.reason, milliseconds)
         return signed
 
-    def _answer(self, question: Question, signer: Signer) -> Signed:
+    def _answer(self, question: Question, signer: Signer) -> SignedDecision:
         moment = self._circumstances.now(question, repeated=question.nonce in self._nonces)
         situation = self._let_pass(moment)
         ruling = self._policy.rule(situation)
@@ -233,8 +229,9 @@ class Decider:
             if granted and not ruling.granted:
                 self._stay_outside(moment)
         person = _person(situation)
-        return Signed(
-            decision, token.write_token(decision, entry, signer), ruling.text, person.name if person else None
+        anchor = Anchor(entry.sequence, entry.hash) if entry else None
+        return SignedDecision(
+            decision, write_token(decision, anchor, signer), ruling.text, person.name if person else None
         )
 
     def _let_pass(self, moment: Moment) -> Situation:
@@ -268,7 +265,7 @@ class Decider:
     def _decision(
         self, question: Question, frames: Sequence[datetime], situation: Situation, ruling: Ruling
     ) -> Decision:
-        issued, person = token.whole(situation.now), _person(situation)
+        issued, person = in_milliseconds(situation.now), _person(situation)
         return Decision(
             id=secrets.token_hex(ID_BYTES),
             device=self.device,
@@ -277,7 +274,7 @@ class Decider:
             granted=ruling.granted,
             reason=ruling.reason.value,
             person=person.id if person else None,
-            frames=tuple(map(token.whole, frames)),
+            frames=tuple(map(in_milliseconds, frames)),
             issued=issued,
             expires=issued + LIFE,
         )
@@ -285,9 +282,14 @@ class Decider:
     def _recorded(self, decision: Decision, situation: Situation, ruling: Ruling) -> Entry | None:
         """The entry that keeps a decision; None when it cannot be kept."""
         person = _person(situation)
-        facts = decision_facts(decision, person.reference if person else None, ruling)
+        facts = {
+            **decision.facts(),
+            "person": person.reference if person else None,
+            "relaxed": tuple(step.rule for step in ruling.relaxed),
+        }
+        del facts["device"]  # the record is that of one device
         try:
-            return self._record.append(ENTRY, facts)
+            return self._record.append(DECISION, facts)
         except RecordError as error:
             log.error("a decision cannot be recorded: %s", error)
             return None
@@ -295,3 +297,31 @@ class Decider:
 
 def _person(situation: Situation) -> Person | None:
     return situation.sighting.person if situation.sighting else None
+
+
+SIGNING_KEY_FILE = "signing.key"
+
+SIGNING_KEY_PLACE = "device key"
+"""What its seal is bound to."""
+
+
+class DeviceKeyError(GalleryUnavailableError):
+    """The device cannot sign; the text is one line that gives the reason and the remedy."""
+
+
+def obtain_signing_key(path: Path, site_key: SiteKey) -> Signer:
+    """The signer of the key in a file, which is made when it is not there. Raises DeviceKeyError."""
+    seal = Seal(site_key)
+    try:
+        with state.held(path):
+            if not path.exists():
+                state.write_atomically(path, seal.close(secrets.token_bytes(SECRET_BYTES), SIGNING_KEY_PLACE), 0o600)
+                log.warning("%s was made: doors that know another key must learn this one (GET /access/key)", path.name)
+        return Signer.of(seal.open(path.read_bytes(), SIGNING_KEY_PLACE))
+    except OSError as error:
+        raise DeviceKeyError(f"{path}: the signing key cannot be read or made: {error.strerror}") from error
+    except BrokenSealError as error:
+        raise DeviceKeyError(
+            f"{path} is damaged, or sealed with another site key: put the right one back; or delete it, and every door "
+            "must learn the new key (GET /access/key)"
+        ) from error

@@ -375,8 +375,8 @@ def _size(segment: Segment | None) -> int:
     return segment.path.stat().st_size if segment else 0
 
 
-ERASURE = "erased"
-"""Of the entry in the record of decisions."""
+DECISION, ERASURE = "decision", "erased"
+"""Kinds of entries."""
 
 COPIES = (
     "Backups and exports made before still hold them, and so do copies of the state folder together with the site key: "

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
+from appliance.access.token import Direction
 from appliance.gallery.people import Person
 from appliance.gallery.search import Outcome
 
@@ -128,13 +129,6 @@ _TEXTS = {
     Reason.ALREADY_OUT: "out already, and must come in first",
     Reason.TOO_SOON: "too soon after the last time",
 }
-
-
-class Direction(StrEnum):
-    """Which way somebody wants to pass."""
-
-    IN = "in"
-    OUT = "out"
 
 
 class ClockState(StrEnum):

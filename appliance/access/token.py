@@ -1,38 +1,131 @@
-"""A decision on its way to the door: a JWS in compact form (RFC 7515), signed with Ed25519 (RFC 8037)."""
+"""A decision as a door gets it: a JWS in compact form (RFC 7515), signed with Ed25519 (RFC 8037), and its check.
+
+This file needs `cryptography` and the standard library only, so that a door controller can run a copy of it: there `Verifier`
+asks and checks.
+"""
 
 import hashlib
 import json
-import logging
+import re
 import secrets
+import threading
+import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
-
-from appliance import state
-from appliance.access.policy import Direction
-from appliance.gallery.people import GalleryUnavailableError
-from appliance.gallery.vault import BrokenSealError, Seal, SiteKey
-
-ENTRY = "decision"
-"""The kind of its entry in the record."""
+if TYPE_CHECKING:  # loaded when a key is used, because a device without a gallery uses none
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 LIFE = timedelta(seconds=2)
-"""How long a decision holds."""
+"""How long a decision is valid."""
+
+ANSWER = timedelta(seconds=3)
+"""How long a device may take to decide: 1.2 s when it is ready, 2.5 s when its camera has just started, and the network."""
+
+TOLERANCE = timedelta(seconds=0.5)
+"""By how much the wall clocks of door and device may differ: on a LAN, NTP keeps them within some hundredths of a second."""
+
+REMEMBERED = 256
+"""Open questions, and answered nonces, that a verifier remembers at most; the oldest are forgotten first."""
+
+NONCE_BYTES, SECRET_BYTES = 32, 32
+"""Random bytes of a nonce, and the length of a private key (RFC 8032, 5.1.5)."""
+
+LONGEST = 4096
+"""Characters of a token at most; one with the longest nonce, id and reason has about 900."""
+
+VERSION, TYPE = 1, "face-decision"
+"""In payload and header, so that nothing else that this key may ever sign is taken for a decision."""
+
+_KEY_ID_DIGITS = 16
+"""Hexadecimal digits of the SHA-256 of a public key that identify it."""
+
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+
+_LATEST_MS = 253_402_300_799_999
+"""The end of the year 9999, the latest that a datetime can hold."""
+
+T = TypeVar("T")
+
+
+class TokenError(Exception):
+    """A token that a door must not act on; the text is one line that gives the reason."""
+
+
+class AlteredError(TokenError):
+    """It is not a token, or not what was signed."""
+
+
+class OtherSignerError(TokenError):
+    """It was signed with another key."""
+
+
+class OtherDeviceError(TokenError):
+    """It is the decision of another device."""
+
+
+class WrongNonceError(TokenError):
+    """It does not answer this question."""
+
+
+class ReusedNonceError(TokenError):
+    """The question was answered before."""
+
+
+class WrongDirectionError(TokenError):
+    """It is about the other direction."""
+
+
+class ExpiredError(TokenError):
+    """It is no longer valid."""
+
+
+class NotYetValidError(TokenError):
+    """It is valid from a later time on: one of the clocks is wrong."""
+
+
+class LateError(TokenError):
+    """It came too long after the question."""
+
+
+class PublicKeyError(ValueError):
+    """The text is not a public key; the message says what one looks like."""
+
+
+class Direction(StrEnum):
+    """Which way a person wants to pass."""
+
+    IN = "in"
+    OUT = "out"
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The place of an entry in the record of decisions and its hash (64 hexadecimal digits), as each token has them."""
+
+    sequence: int
+    hash: str
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """From "SEQUENCE:HASH". Raises ValueError."""
+        match = re.fullmatch(r"([1-9][0-9]{0,11}):([0-9a-f]{64})", text)
+        if not match:
+            raise ValueError("an anchor is SEQUENCE:HASH, with the values of `record` in a token")
+        return cls(int(match[1]), match[2])
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`id` (32 hexadecimal digits) is its own, `device` that of the device, `nonce` the question's. `person` is the id of
-    whoever was identified, granted or not; None when nobody was. `reason` names the rule that decided. `frames` are the times
-    the four frames were taken, `issued` and `expires` those between which it holds (UTC, milliseconds).
+    """Whether a person may pass. `id` has 32 hexadecimal digits; `nonce` is the door's; `person` is the id of the
+    identified person, granted or not, or None; `reason` names the rule that decided; `frames` are the times of the four frames;
+    the decision is valid from `issued` until `expires`. Times are UTC, in whole milliseconds.
     """
 
     id: str
@@ -48,110 +141,60 @@ class Decision:
 
     @property
     def result(self) -> str:
-        """What it comes to, in a word."""
+        """Either "granted" or "denied"."""
         return "granted" if self.granted else "denied"
+
+    def facts(self) -> dict[str, Any]:
+        """What the token and the record say of it, as JSON; times in milliseconds since 1970."""
+        return {
+            "id": self.id,
+            "device": self.device,
+            "nonce": self.nonce,
+            "direction": self.direction.value,
+            "result": self.result,
+            "reason": self.reason,
+            "person": self.person,
+            "frames": tuple(map(milliseconds, self.frames)),
+        }
+
+    def document(self) -> dict[str, Any]:
+        """The same for people and other systems: times in RFC 3339, with `issued` and `expires`."""
+        frames = list(map(stamp, self.frames))
+        return {**self.facts(), "frames": frames, "issued": stamp(self.issued), "expires": stamp(self.expires)}
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
-    """A decision as it is handed out: `token` is a JWS in compact form (RFC 7515, EdDSA of RFC 8037); what it says in words;
-    and what its person is called, if it has one: for those who may know, never for a log.
-    """
+class SignedDecision:
+    """A decision with its token, the reason as a sentence, and the name of its person, which belongs in no log."""
 
     decision: Decision
     token: str
     text: str
     name: str | None
 
-
-ALGORITHM = "Ed25519"
-
-SECRET_BYTES = 32
-"""Length of a private key (RFC 8032, 5.1.5)."""
-
-ID_DIGITS = 16
-"""Hexadecimal digits of the SHA-256 of a public key that it is called by."""
-
-
-class PublicKeyError(ValueError):
-    """What should be a public key is none; the text says what one looks like."""
-
-
-class PublicKey:
-    """What a door knows of the device that decides."""
-
-    def __init__(self, key: Ed25519PublicKey) -> None:
-        self._key = key
-
-    @classmethod
-    def read(cls, text: str) -> Self:
-        """A key in PEM (SubjectPublicKeyInfo), as 32 bytes in base64url, or within the JSON that `GET /access/key` answers.
-        Raises PublicKeyError.
+    def document(self, *names: str) -> dict[str, Any]:
+        """The parts with these names of: those of `Decision.document`, `text`, and `time` (when it was issued); `person` is an
+        object with id and name.
         """
-        text = text.strip()
-        try:
-            if text.startswith("{"):
-                text = json.loads(text)["public_key"]
-            if text.startswith("-----"):
-                return cls._pem(text)
-            return cls(Ed25519PublicKey.from_public_bytes(decoded(text)))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise PublicKeyError(
-                "not an Ed25519 public key: PEM, 43 characters of base64url, or what GET /access/key answers"
-            ) from error
-
-    @cached_property
-    def raw(self) -> bytes:
-        """Its 32 bytes."""
-        return self._key.public_bytes(Encoding.Raw, PublicFormat.Raw)
-
-    @property
-    def text(self) -> str:
-        """Its 32 bytes in base64url."""
-        return encoded(self.raw)
-
-    @property
-    def pem(self) -> str:
-        """The key in PEM (SubjectPublicKeyInfo), as OpenSSL takes it."""
-        return self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
-
-    @cached_property
-    def id(self) -> str:
-        """What it is called in a token's header (`kid`)."""
-        return hashlib.sha256(self.raw).hexdigest()[:ID_DIGITS]
-
-    def signed(self, content: bytes, signature: bytes) -> bool:
-        """Whether this device has signed the content."""
-        try:
-            self._key.verify(signature, content)
-        except InvalidSignature:
-            return False
-        return True
-
-    @classmethod
-    def _pem(cls, text: str) -> Self:
-        key = load_pem_public_key(text.encode("ascii"))
-        if not isinstance(key, Ed25519PublicKey):
-            raise TypeError(f"a {type(key).__name__}")
-        return cls(key)
+        found = self.decision.document()
+        person = None if self.decision.person is None else {"id": self.decision.person, "name": self.name}
+        found |= {"text": self.text, "time": found["issued"], "person": person}
+        return {name: found[name] for name in names}
 
 
-@dataclass(frozen=True, slots=True)
-class Signer:
-    """Signs as this device."""
+def stamp(moment: datetime) -> str:
+    """A time as JSON (RFC 3339), such as "2026-11-26T07:00:00.000Z"."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
-    _private: Ed25519PrivateKey
-    public: PublicKey
 
-    @classmethod
-    def of(cls, secret: bytes) -> Self:
-        """The signer of a private key of 32 bytes."""
-        private = Ed25519PrivateKey.from_private_bytes(secret)
-        return cls(private, PublicKey(private.public_key()))
+def milliseconds(moment: datetime) -> int:
+    """A time as a token has it: milliseconds since 1970, rounded down."""
+    return (moment - _EPOCH) // _MILLISECOND
 
-    def sign(self, content: bytes) -> bytes:
-        """A signature of 64 bytes."""
-        return self._private.sign(content)
+
+def in_milliseconds(moment: datetime) -> datetime:
+    """A time as it is after it has been in a token: UTC, in whole milliseconds."""
+    return _EPOCH + milliseconds(moment) * _MILLISECOND
 
 
 def encoded(content: bytes) -> str:
@@ -160,8 +203,8 @@ def encoded(content: bytes) -> str:
 
 
 def decoded(text: str) -> bytes:
-    """The bytes of canonical base64url without padding: of several spellings of the same bytes only the one that `encoded`
-    gives, so that no altered character goes unnoticed. Raises ValueError.
+    """The bytes of canonical base64url without padding. Of several spellings of the same bytes only that of `encoded` is
+    accepted, so that every altered character is noticed. Raises ValueError.
     """
     try:
         content = urlsafe_b64decode(text + "=" * (-len(text) % 4))
@@ -172,71 +215,110 @@ def decoded(text: str) -> bytes:
     return content
 
 
-VERSION = 1
+class PublicKey:
+    """The public key of a device: 32 bytes, `raw`."""
 
-TYPE = "face-decision"
-"""In the header, so that nothing else this key may ever sign is taken for a decision."""
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
 
-LONGEST = 4096
-"""Characters of a token; one of the longest nonce, id and reason has about 900."""
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """A key in PEM (SubjectPublicKeyInfo), as 32 bytes in base64url, or within the answer of `GET /access/key`. Raises
+        PublicKeyError.
+        """
+        text = text.strip()
+        try:
+            if text.startswith("{"):
+                text = json.loads(text)["public_key"]
+            found = cls(_raw(text) if text.startswith("-----") else decoded(text))
+            found.loaded()
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            expected = "PEM, 43 characters of base64url, or the answer of GET /access/key"
+            raise PublicKeyError(f"not an Ed25519 public key: {expected}") from error
+        return found
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+    def loaded(self) -> "Ed25519PublicKey":
+        """The key as cryptography has it. Raises ValueError when there are not 32 bytes."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-MILLISECOND = timedelta(milliseconds=1)
-
-LATEST_MS = 253_402_300_799_999
-"""The end of the year 9999: what a datetime can hold."""
-
-RESULTS = {"granted": True, "denied": False}
-
-T = TypeVar("T")
-
-
-class TokenError(Exception):
-    """A token that a door must not act on; the text is one line that says why."""
-
-
-class AlteredError(TokenError):
-    """It is no token, or not what was signed."""
-
-
-class OtherSignerError(TokenError):
-    """Another key has signed it."""
-
-
-class Recorded(Protocol):
-    """Where the record of decisions has a decision: the number of its entry, and the entry's hash in hexadecimal."""
+        return Ed25519PublicKey.from_public_bytes(self.raw)
 
     @property
-    def sequence(self) -> int: ...
+    def text(self) -> str:
+        """Its 32 bytes in base64url."""
+        return encoded(self.raw)
 
     @property
-    def hash(self) -> str: ...
+    def pem(self) -> str:
+        """The key in PEM (SubjectPublicKeyInfo), as OpenSSL reads it."""
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+        return self.loaded().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
+
+    @cached_property
+    def id(self) -> str:
+        """Its id in the header of a token (`kid`)."""
+        return hashlib.sha256(self.raw).hexdigest()[:_KEY_ID_DIGITS]
+
+    def signed(self, content: bytes, signature: bytes) -> bool:
+        """Whether the device has signed the content."""
+        from cryptography.exceptions import InvalidSignature
+
+        try:
+            self.loaded().verify(signature, content)
+        except InvalidSignature:
+            return False
+        return True
 
 
-def write_token(decision: Decision, entry: Recorded | None, signer: Signer) -> str:
-    """The token of a decision; `entry` is None for one that could not be recorded."""
+def _raw(pem: str) -> bytes:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    key = load_pem_public_key(pem.encode("ascii"))
+    if not isinstance(key, Ed25519PublicKey):
+        raise TypeError(f"a {type(key).__name__}")
+    return key.public_bytes_raw()
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """The private key of a device."""
+
+    _private: "Ed25519PrivateKey"
+    public: PublicKey
+
+    @classmethod
+    def of(cls, secret: bytes) -> Self:
+        """The signer with a private key of 32 bytes."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        private = Ed25519PrivateKey.from_private_bytes(secret)
+        return cls(private, PublicKey(private.public_key().public_bytes_raw()))
+
+    def sign(self, content: bytes) -> bytes:
+        """A signature of 64 bytes."""
+        return self._private.sign(content)
+
+
+def write_token(decision: Decision, record: Anchor | None, signer: Signer) -> str:
+    """The token of a decision; `record` is the place of its entry in the record, or None if it could not be recorded."""
     header = {"alg": "EdDSA", "typ": TYPE, "kid": signer.public.id}
     payload = {
         "v": VERSION,
-        "id": decision.id,
-        "device": decision.device,
-        "nonce": decision.nonce,
-        "direction": decision.direction.value,
-        "result": decision.result,
-        "reason": decision.reason,
-        "person": decision.person,
-        "frames": [milliseconds(each) for each in decision.frames],
+        **decision.facts(),
         "iat_ms": milliseconds(decision.issued),
         "exp_ms": milliseconds(decision.expires),
-        "record": None if entry is None else {"sequence": entry.sequence, "hash": entry.hash},
+        "record": record and {"sequence": record.sequence, "hash": record.hash},
     }
-    content = f"{_part(header)}.{_part(payload)}"
+    content = ".".join(encoded(json.dumps(part, separators=(",", ":")).encode()) for part in (header, payload))
     return f"{content}.{encoded(signer.sign(content.encode()))}"
 
 
-def read_token(token: str, key: PublicKey) -> Decision:
-    """The decision in a token that `key` has signed. Raises AlteredError, OtherSignerError."""
+def read_token(token: str, key: PublicKey, device: str | None = None) -> Decision:
+    """The decision in a token that was signed with `key`, by the device with this id unless it is None. Raises AlteredError,
+    OtherSignerError, OtherDeviceError.
+    """
     parts = token.split(".") if len(token) <= LONGEST else []
     if len(parts) != 3:
         raise AlteredError("not a token: three parts of base64url with dots between them")
@@ -246,31 +328,101 @@ def read_token(token: str, key: PublicKey) -> Decision:
         raise AlteredError(f"altered: a part is {error}") from error
     _check_header(_object(header, "header"), key)
     if not key.signed(f"{parts[0]}.{parts[1]}".encode(), signature):
-        raise AlteredError("altered: the signature does not fit")
-    return _decision(_object(payload, "payload"))
+        raise AlteredError("altered: the signature does not match")
+    decision = _decision(_object(payload, "payload"))
+    if device is not None and decision.device != device:
+        raise OtherDeviceError(f"of another device: {decision.device}")
+    return decision
 
 
-def milliseconds(time: datetime) -> int:
-    """A time as a token has it: milliseconds since 1970, rounded down."""
-    return (time - EPOCH) // MILLISECOND
+def check_answer(
+    decision: Decision, nonce: str, direction: Direction, now: datetime | None, tolerance: timedelta = TOLERANCE
+) -> None:
+    """Checks that a decision of the right device answers a question and is valid `now` (None: the time is not checked,
+    because the wall clock of the door is not set). Raises WrongNonceError, WrongDirectionError, NotYetValidError, ExpiredError.
+    """
+    if decision.nonce != nonce:
+        raise WrongNonceError("wrong nonce: this decision answers another question")
+    if decision.direction != direction:
+        raise WrongDirectionError(f"wrong direction: this decision is about the direction {decision.direction.value}")
+    if now is None:
+        return
+    if now + tolerance < decision.issued:
+        ahead = (decision.issued - now).total_seconds()
+        raise NotYetValidError(f"not yet valid: issued {ahead:.1f} s ahead of this computer's clock")
+    if now - tolerance >= min(decision.expires, decision.issued + LIFE):
+        raise ExpiredError(f"expired: issued {(now - decision.issued).total_seconds():.1f} s ago")
 
 
-def whole(time: datetime) -> datetime:
-    """A time as it is when it has been in a token: UTC, in whole milliseconds."""
-    return EPOCH + milliseconds(time) * MILLISECOND
+class Verifier:
+    """What a door controller runs: it makes the nonce of each question to one device and checks the answer. Thread-safe.
+    Nothing is kept on a disk: a question that was open before a restart has no valid answer.
+    """
+
+    def __init__(
+        self,
+        key: PublicKey,
+        device: str | None = None,
+        *,
+        answer: timedelta = ANSWER,
+        tolerance: timedelta | None = TOLERANCE,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`device`: the id that decisions must have (None: any that `key` has signed). An answer is late after `answer` and the
+        life of a decision, by this computer's monotonic `clock`. `tolerance`: by how much the two wall clocks may differ; None:
+        this computer's wall clock is not set, and only `clock` counts.
+        """
+        self._key, self._device = key, device
+        self._longest, self._tolerance = (answer + LIFE).total_seconds(), tolerance
+        self._clock, self._now = clock, now
+        self._lock = threading.Lock()
+        self._questions: OrderedDict[str, tuple[Direction, float]] = OrderedDict()
+        self._answered: OrderedDict[str, None] = OrderedDict()
+
+    def challenge(self, direction: Direction = Direction.IN) -> str:
+        """A new nonce: send it to the device, with this direction, at once."""
+        nonce = secrets.token_urlsafe(NONCE_BYTES)
+        with self._lock:
+            self._questions[nonce] = direction, self._clock()
+            _shorten(self._questions)
+        return nonce
+
+    def verify(self, token: str) -> Decision:
+        """The decision, granted or denied, that answers an open question; the question is closed from then on. Raises
+        TokenErrors.
+        """
+        decision = read_token(token, self._key, self._device)
+        direction, asked = self._close(decision.nonce)
+        if asked + self._longest < self._clock():
+            raise LateError(f"late: it came more than {self._longest:g} s after the question")
+        now = None if self._tolerance is None else self._now()
+        check_answer(decision, decision.nonce, direction, now, self._tolerance or timedelta())
+        return decision
+
+    def _close(self, nonce: str) -> tuple[Direction, float]:
+        with self._lock:
+            if nonce in self._answered:
+                raise ReusedNonceError("reused nonce: this question was answered before")
+            if nonce not in self._questions:
+                raise WrongNonceError("wrong nonce: this verifier has no such question")
+            self._answered[nonce] = None
+            _shorten(self._answered)
+            return self._questions.pop(nonce)
 
 
-def _part(value: Mapping[str, Any]) -> str:
-    return encoded(json.dumps(value, separators=(",", ":")).encode())
+def _shorten(remembered: OrderedDict[str, Any]) -> None:
+    while len(remembered) > REMEMBERED:
+        remembered.popitem(last=False)
 
 
-def _object(content: bytes, what: str) -> Mapping[str, Any]:
+def _object(content: bytes, part: str) -> Mapping[str, Any]:
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise AlteredError(f"altered: the {what} is not JSON") from error
+        raise AlteredError(f"altered: the {part} is not JSON") from error
     if not isinstance(found, dict):
-        raise AlteredError(f"altered: the {what} is not a JSON object")
+        raise AlteredError(f"altered: the {part} is not a JSON object")
     return found
 
 
@@ -279,11 +431,11 @@ def _check_header(header: Mapping[str, Any], key: PublicKey) -> None:
     if header.get("alg") != "EdDSA" or header.get("typ") != TYPE or "crit" in header:
         raise AlteredError("not a decision: its header has another alg or typ, or names an extension")
     if header.get("kid") != key.id:
-        raise OtherSignerError("signed by another device: its key is not the one given")
+        raise OtherSignerError("signed by another device: its key is not the given one")
 
 
 def _decision(payload: Mapping[str, Any]) -> Decision:
-    """What was signed, which is then as `write` made it, unless another version did."""
+    """The decision of a signed payload, which is as `write_token` makes it unless another version of the program signed it."""
     try:
         if _as(int, payload["v"]) != VERSION:
             raise ValueError(f"version {payload['v']!r}")
@@ -292,7 +444,7 @@ def _decision(payload: Mapping[str, Any]) -> Decision:
             device=_as(str, payload["device"]),
             nonce=_as(str, payload["nonce"]),
             direction=Direction(payload["direction"]),
-            granted=RESULTS[_as(str, payload["result"])],
+            granted={"granted": True, "denied": False}[_as(str, payload["result"])],
             reason=_as(str, payload["reason"]),
             person=None if payload["person"] is None else _as(str, payload["person"]),
             frames=tuple(_time(each) for each in _as(list, payload["frames"])),
@@ -304,43 +456,13 @@ def _decision(payload: Mapping[str, Any]) -> Decision:
 
 
 def _as(kind: type[T], value: object) -> T:
-    if type(value) is not kind:  # a bool is no int here
-        raise TypeError(f"{value!r} is no {kind.__name__}")
+    if type(value) is not kind:  # a bool is not an int here
+        raise TypeError(f"{value!r} is not a {kind.__name__}")
     return value
 
 
 def _time(value: object) -> datetime:
     found = _as(int, value)
-    if not 0 <= found <= LATEST_MS:
-        raise ValueError(f"{found} is no time")
-    return EPOCH + found * MILLISECOND
-
-
-log = logging.getLogger(__name__)
-
-SIGNING_KEY_FILE = "signing.key"
-
-SIGNING_KEY_PLACE = "device key"
-"""What its seal is bound to."""
-
-
-class DeviceKeyError(GalleryUnavailableError):
-    """The device cannot sign; the text is one line that says why, and what to do."""
-
-
-def obtain_signing_key(path: Path, site_key: SiteKey) -> Signer:
-    """The signer of the key in a file, which is made when it is not there. Raises DeviceKeyError."""
-    seal = Seal(site_key)
-    try:
-        with state.held(path):
-            if not path.exists():
-                state.write_atomically(path, seal.close(secrets.token_bytes(SECRET_BYTES), SIGNING_KEY_PLACE), 0o600)
-                log.warning("%s was made: doors that know another key must learn this one (GET /access/key)", path.name)
-        return Signer.of(seal.open(path.read_bytes(), SIGNING_KEY_PLACE))
-    except OSError as error:
-        raise DeviceKeyError(f"{path}: the signing key cannot be read or made: {error.strerror}") from error
-    except BrokenSealError as error:
-        raise DeviceKeyError(
-            f"{path} is damaged, or sealed with another site key: put the right one back; or delete it, and every door "
-            "must learn the new key (GET /access/key)"
-        ) from error
+    if not 0 <= found <= _LATEST_MS:
+        raise ValueError(f"{found} is not a time")
+    return _EPOCH + found * _MILLISECOND

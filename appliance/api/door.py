@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +13,8 @@ from pydantic_core import PydanticCustomError
 from appliance.access import log
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import Entry, RecordError
-from appliance.access.policy import Direction, Reason
-from appliance.access.token import ENTRY
+from appliance.access.policy import Reason
+from appliance.access.token import Direction, stamp
 from appliance.api import answers, intake
 from appliance.api.answers import refusing
 from appliance.faults import Fault, Refusal, ResultCode
@@ -23,13 +22,19 @@ from appliance.gallery.people import GalleryError
 
 if TYPE_CHECKING:  # they bring cryptography along, which a device without a gallery need not have
     from appliance.access.decide import Decider
-    from appliance.access.token import Signed, Signer
+    from appliance.access.token import Signer
 
 DECIDE, KEY, DECISIONS = "/access/decide", "/access/key", "/access/decisions"
 """Their paths."""
 
 SHOWN, MOST_SHOWN = 50, 1000
 """Decisions that are shown unless more are asked for, and at most."""
+
+ANSWERED = (
+    *("id", "device", "nonce", "direction", "result", "reason", "text"),
+    *("person", "frames", "issued", "expires"),
+)
+"""The parts of a decision in an answer."""
 
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -67,7 +72,7 @@ class Door:
         asked = intake.read_person(bottle.request.environ["wsgi.input"].read(), Asked)
         with refusing():
             signed = self.decider().decide(asked.nonce, asked.direction)
-        return answers.answer({"decision": _decision(signed), "token": signed.token}, headers=NO_STORE)
+        return answers.answer({"decision": signed.document(*ANSWERED), "token": signed.token}, headers=NO_STORE)
 
     def key(self) -> bottle.HTTPResponse:
         """`GET /access/key`"""
@@ -80,7 +85,7 @@ class Door:
         """`GET /access/decisions`: the newest first."""
         count = intake.number(bottle.request.query, "count", SHOWN, MOST_SHOWN)
         try:
-            found = log.newest_entries(self.record, count, ENTRY)
+            found = log.newest_entries(self.record, count, log.DECISION)
         except RecordError as error:
             text = "The record of decisions cannot be read: see the log."
             raise Refusal(ResultCode.NOT_READY, "record_unavailable", text, status=503) from error
@@ -91,7 +96,7 @@ class Door:
         reason = str(entry.facts["reason"])
         return {
             "sequence": entry.sequence,
-            "time": _stamp(entry.time),
+            "time": stamp(entry.time),
             "result": entry.facts["result"],
             "reason": reason,
             "text": Reason(reason).text if reason in set(Reason) else reason,
@@ -106,24 +111,3 @@ class Door:
         except (GalleryError, Fault):
             return None
         return {"id": known.person.id, "name": known.person.name} if known else None
-
-
-def _decision(signed: "Signed") -> Mapping[str, Any]:
-    said = signed.decision
-    return {
-        "id": said.id,
-        "device": said.device,
-        "nonce": said.nonce,
-        "direction": said.direction.value,
-        "result": said.result,
-        "reason": said.reason,
-        "text": signed.text,
-        "person": None if said.person is None else {"id": said.person, "name": signed.name},
-        "frames": [_stamp(each) for each in said.frames],
-        "issued": _stamp(said.issued),
-        "expires": _stamp(said.expires),
-    }
-
-
-def _stamp(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,12 +10,13 @@ from typing import Any
 
 import bottle
 
+from appliance.access.token import SignedDecision, stamp
 from appliance.api import answers
 from appliance.api.access import ADMITTED
 from appliance.api.faces import Camera
 from appliance.api.monitoring import Health
 from appliance.camera.source import CameraError, Ring
-from appliance.events import Appeared, Broadcast, Decided, Event, FacesSeen, GalleryChanged, Left, LivenessJudged
+from appliance.events import Appeared, Broadcast, Event, FacesSeen, GalleryChanged, Left, LivenessJudged
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.codec import jpeg
 
@@ -198,7 +199,7 @@ class Streams:
 
 
 def _event(event: Event) -> str:
-    now = _stamp(datetime.now(UTC))
+    now = stamp(datetime.now(UTC))
     match event:
         case FacesSeen():
             body = {
@@ -218,26 +219,12 @@ def _event(event: Event) -> str:
             return _message("left", {"id": event.number, "time": now, "seconds": round(event.seconds, 1)})
         case LivenessJudged():
             return _message("liveness", {"id": event.number, "confidence": event.confidence})
-        case Decided():
-            return _message("decision", _decision(event))
+        case SignedDecision():
+            names = ("id", "time", "result", "reason", "text", "person", "direction")
+            return _message("decision", event.document(*names))
         case GalleryChanged():
             return _message("gallery", {"people": event.people, "templates": event.templates})
-
-
-def _decision(event: Decided) -> dict[str, Any]:
-    return {
-        "id": event.id,
-        "time": _stamp(event.time),
-        "result": event.result,
-        "reason": event.reason,
-        "text": event.text,
-        "person": dict(zip(("id", "name"), event.person, strict=True)) if event.person else None,
-        "direction": event.direction,
-    }
-
-
-def _stamp(time: datetime) -> str:
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    raise TypeError(f"{type(event).__name__} is not an event")
 
 
 def _message(name: str, body: dict[str, Any]) -> str:

@@ -13,7 +13,8 @@ from appliance import state
 from appliance.access import log
 from appliance.access.clock import Clock
 from appliance.access.log import FOLDER, Entry, RecordError
-from appliance.access.policy import ClockState, Direction, Passage, Policy, Rules, Ruling, Sighting, Situation
+from appliance.access.policy import ClockState, Passage, Policy, Rules, Ruling, Sighting, Situation
+from appliance.access.token import Direction
 from appliance.access.verify_log import Anchor, Verdict, verify
 from appliance.cli import gallery as place
 from appliance.cli.door_options import OFF

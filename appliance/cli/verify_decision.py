@@ -6,13 +6,19 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from appliance import state
-from appliance.access import token
-from appliance.access.policy import Direction
-from appliance.access.token import Decision, PublicKey, PublicKeyError, TokenError, milliseconds
-from appliance.access.verifier import ReusedNonceError, WrongNonceError, check_device, check_direction, check_time
+from appliance.access.token import (
+    LONGEST,
+    Direction,
+    PublicKey,
+    PublicKeyError,
+    ReusedNonceError,
+    TokenError,
+    check_answer,
+    milliseconds,
+    read_token,
+)
 
 KEPT = timedelta(days=1)
 """How long a nonce is remembered after its decision has expired: longer than a clock that was wrong is set back, as a rule."""
@@ -53,8 +59,9 @@ def verify_decision(options: argparse.Namespace) -> int:
     standard error says why.
     """
     try:
-        decision = token.read_token(_text(options.token), _key(options.key))
-        _check(decision, options)
+        decision = read_token(_text(options.token), _key(options.key), options.device)
+        tolerance = timedelta(seconds=options.tolerance)
+        check_answer(decision, options.nonce, Direction(options.direction), datetime.now(UTC), tolerance)
         if options.ledger is not None:
             use_nonce(options.ledger, decision.nonce, decision.expires)
     except (TokenError, PublicKeyError, LedgerError) as error:
@@ -62,7 +69,9 @@ def verify_decision(options: argparse.Namespace) -> int:
     except OSError as error:
         return _refused(f"{error.filename}: {error.strerror}", options)
     if options.json:
-        print(json.dumps({"verified": True, **_facts(decision)}))
+        said = decision.document()
+        names = ("result", "reason", "person", "direction", "device", "id", "frames", "issued", "expires")
+        print(json.dumps({"verified": True, **{name: said[name] for name in names}}))
     elif decision.granted:
         print(decision.person)
     if not decision.granted:
@@ -72,7 +81,7 @@ def verify_decision(options: argparse.Namespace) -> int:
 
 def _text(given: str) -> str:
     """The token itself, or what stands on standard input."""
-    return (sys.stdin.buffer.read(2 * token.LONGEST).decode("ascii", "replace") if given == "-" else given).strip()
+    return (sys.stdin.buffer.read(2 * LONGEST).decode("ascii", "replace") if given == "-" else given).strip()
 
 
 def _key(text: str) -> PublicKey:
@@ -85,34 +94,8 @@ def _key(text: str) -> PublicKey:
     return PublicKey.read(path.read_text("utf-8", "replace") if there else text)
 
 
-def _check(decision: Decision, options: argparse.Namespace) -> None:
-    if decision.nonce != options.nonce:
-        raise WrongNonceError("wrong nonce: this decision answers another question")
-    check_device(decision, options.device)
-    check_direction(decision, Direction(options.direction))
-    check_time(decision, datetime.now(UTC), timedelta(seconds=options.tolerance))
-
-
 def _refused(why: str, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"verified": False, "refused": why}))
     print(why, file=sys.stderr)
     return 1
-
-
-def _facts(decision: Decision) -> Mapping[str, Any]:
-    return {
-        "result": decision.result,
-        "reason": decision.reason,
-        "person": decision.person,
-        "direction": decision.direction.value,
-        "device": decision.device,
-        "id": decision.id,
-        "frames": [_stamp(each) for each in decision.frames],
-        "issued": _stamp(decision.issued),
-        "expires": _stamp(decision.expires),
-    }
-
-
-def _stamp(time: datetime) -> str:
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -19,7 +19,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from appliance.access.token import Signed
+from appliance.access.token import SignedDecision
 from appliance.outputs import queue
 from appliance.outputs.queue import Problem, SecretError, Tally, Waiting
 
@@ -263,7 +263,7 @@ class Publisher:
         self._why = ""
         self._failures = 0
 
-    def tell(self, signed: Signed) -> None:
+    def tell(self, signed: SignedDecision) -> None:
         self._waiting.put(signed)
         self._wake()
 

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:  # brings cryptography, which a device without a gallery does not load
-    from appliance.access.token import Signed
+from appliance.access.token import SignedDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Output(Protocol):
 
     name: str
 
-    def tell(self, signed: "Signed") -> None: ...
+    def tell(self, signed: SignedDecision) -> None: ...
 
     def run(self) -> None: ...
 
@@ -56,7 +55,7 @@ class Outputs:
         self._outputs = tuple(outputs)
         self._threads: list[threading.Thread] = []
 
-    def tell(self, signed: "Signed") -> None:
+    def tell(self, signed: SignedDecision) -> None:
         """Hands a decision to all; from any thread. Returns at once and never raises."""
         for output in self._outputs:
             output.tell(signed)
@@ -110,25 +109,11 @@ def configured_outputs(
         yield Publisher(broker, mqtt["password_file"], mqtt["prefix"], device, health, shown)
 
 
-def notice_of(signed: "Signed") -> dict[str, Any]:
+def notice_of(signed: SignedDecision) -> dict[str, Any]:
     """The JSON object that a webhook and MQTT carry; `person` is an id or null, `token` what others can verify."""
-    decision = signed.decision
-    return {
-        "id": decision.id,
-        "device": decision.device,
-        "result": decision.result,
-        "reason": decision.reason,
-        "person": decision.person,
-        "direction": decision.direction.value,
-        "issued": moment(decision.issued),
-        "expires": moment(decision.expires),
-        "token": signed.token,
-    }
-
-
-def moment(time: datetime) -> str:
-    """Such as "2026-11-26T07:00:00.000Z" (RFC 3339) of a time with UTC as its zone."""
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    said = signed.decision.document()
+    names = ("id", "device", "result", "reason", "person", "direction", "issued", "expires")
+    return {**{name: said[name] for name in names}, "token": signed.token}
 
 
 MOST_BYTES = 4096
@@ -183,7 +168,7 @@ log = logging.getLogger(__name__)
 class Told:
     """A decision, and when it was told (seconds of the monotonic clock)."""
 
-    signed: "Signed"
+    signed: SignedDecision
     since: float
 
     def age(self) -> float:
@@ -208,7 +193,7 @@ class Waiting:
         self._taken = self._delivered = self._dropped = 0
         self._full = self._closed = False
 
-    def put(self, signed: "Signed") -> None:
+    def put(self, signed: SignedDecision) -> None:
         """Adds a decision; returns at once. That decisions are dropped is told once, until one is delivered again."""
         with self._changed:
             self._queue.append(Told(signed, time.monotonic()))

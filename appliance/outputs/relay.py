@@ -7,7 +7,7 @@ import time
 
 import gpiozero
 
-from appliance.access.token import Signed
+from appliance.access.token import SignedDecision
 from appliance.outputs.queue import Problem, Tally, Waiting
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Relay:
         self._problem: Problem | None = None
         self._failures = _pin_library()
 
-    def tell(self, signed: Signed) -> None:
+    def tell(self, signed: SignedDecision) -> None:
         """A denial is none of its business."""
         if signed.decision.granted:
             self._waiting.put(signed)

@@ -21,7 +21,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from appliance.access.token import Signed
+from appliance.access.token import SignedDecision
 from appliance.outputs import queue
 from appliance.outputs.queue import Problem, SecretError, Tally, Told, Waiting
 
@@ -220,7 +220,7 @@ class Webhook:
         if not url.startswith("https:"):
             log.warning("webhook: %s is not https: what is posted can be read on its way", self._receiver.name)
 
-    def tell(self, signed: Signed) -> None:
+    def tell(self, signed: SignedDecision) -> None:
         self._waiting.put(signed)
 
     def run(self) -> None:

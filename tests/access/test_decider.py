@@ -13,8 +13,8 @@ from devices import until
 from doors import ANY_CLOCK, FourFrames, empty, head, heads, placed, side_by_side
 
 from appliance.access import token
-from appliance.access.policy import ClockState, Direction, Rules
-from appliance.access.verifier import ReusedNonceError, WrongNonceError
+from appliance.access.policy import ClockState, Rules
+from appliance.access.token import Direction, ReusedNonceError, WrongNonceError
 from appliance.gallery.people import GalleryUnavailableError
 
 

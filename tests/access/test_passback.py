@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from situations import NOW, moments
 
-from appliance.access.policy import Direction, Passage, against_direction, against_time, depends_on_time
+from appliance.access.policy import Passage, against_direction, against_time, depends_on_time
+from appliance.access.token import Direction
 
 IN, OUT = Direction.IN, Direction.OUT
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from situations import ADA, FLAWLESS, NOW, rules, situations, spoilt, well
 
-from appliance.access.policy import RULES, ClockState, Direction, Mark, Passage, Policy, Reason, Rules, Ruling, Schedule
+from appliance.access.policy import RULES, ClockState, Mark, Passage, Policy, Reason, Rules, Ruling, Schedule
+from appliance.access.token import Direction
 from appliance.gallery.search import Outcome
 
 DAY = Schedule.of(["staff"], ["mon", "tue", "wed", "thu", "fri"], "07:00", "19:00")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from decisions import DEVICE, ENTRY, GRANTED, NOON, SIGNER, token_of
+from decisions import ANCHOR, DEVICE, GRANTED, NOON, SIGNER, token_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,7 +31,7 @@ def spoken(text: str) -> dict[str, Any]:
 
 
 def forged(header: object, payload: object) -> str:
-    """Signed by the device's own key, whatever it says."""
+    """SignedDecision by the device's own key, whatever it says."""
     content = ".".join(encoded(json.dumps(part).encode()) for part in (header, payload))
     return f"{content}.{encoded(SIGNER.sign(content.encode()))}"
 
@@ -71,7 +71,7 @@ def test_a_decision_about_nobody_that_is_not_recorded():
 
 def test_times_are_whole_milliseconds():
     exact = replace(GRANTED, issued=NOON + timedelta(microseconds=999))
-    assert token.read_token(token.write_token(exact, ENTRY, SIGNER), SIGNER.public).issued == NOON
+    assert token.read_token(token.write_token(exact, ANCHOR, SIGNER), SIGNER.public).issued == NOON
 
 
 def test_the_longest_one_has_room():
@@ -143,7 +143,7 @@ def test_a_payload_of_another_kind_is_refused_or_read_as_it_is(name: str, value:
         decision = token.read_token(written, SIGNER.public)
     except AlteredError:
         return
-    again = spoken(token.write_token(decision, ENTRY, SIGNER).split(".")[1])
+    again = spoken(token.write_token(decision, ANCHOR, SIGNER).split(".")[1])
     assert {**again, "record": None} == {**payload, "record": None}
     assert name == "record" or type(value) is not bool
 

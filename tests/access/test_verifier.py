@@ -6,17 +6,21 @@ from functools import partial
 import pytest
 from decisions import DEVICE, GRANTED, NOON, SIGNER, Clocks, token_of
 
-from appliance.access.policy import Direction
-from appliance.access.token import LIFE, AlteredError, OtherSignerError, Signer, TokenError
-from appliance.access.verifier import (
+from appliance.access.token import (
     ANSWER,
+    LIFE,
     REMEMBERED,
     TOLERANCE,
+    AlteredError,
+    Direction,
     ExpiredError,
     LateError,
     NotYetValidError,
     OtherDeviceError,
+    OtherSignerError,
     ReusedNonceError,
+    Signer,
+    TokenError,
     Verifier,
     WrongDirectionError,
     WrongNonceError,

@@ -1,8 +1,12 @@
 """The door's endpoints: a decision and its token, the key, and what was decided; and the verifier of docs/door.md."""
 
+import ast
 import json
 import re
-import time
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,14 +14,13 @@ from typing import Any
 import pytest
 from cameras import Scripted
 from client import Client, request
-from cryptography.exceptions import InvalidSignature
 from devices import DEVICE_ID, Device, pool, shipped_engine, until
 from document import assert_refusal, assert_success
 from doors import HEIGHT, WIDTH, head
 from people import add, assert_enrolled, assert_refused, body
 
-from appliance.access.token import LIFE, PublicKey
-from appliance.access.verifier import ReusedNonceError, Verifier
+from appliance.access import token
+from appliance.access.token import LIFE, PublicKey, ReusedNonceError, Verifier
 from appliance.face.types import Pixels
 from appliance.imaging.codec import EncodedPicture
 from appliance.vision.loading import Choice
@@ -245,44 +248,45 @@ def test_while_models_load(choice: Choice, tmp_path: Path) -> None:
         assert_refusal(ask(device.client), 500, "INF-08")
 
 
-@pytest.fixture(scope="module")
-def snippet() -> str:
-    """The verifier of docs/door.md."""
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
-    (found,) = [block for block in blocks if "face-decision" in block]
-    return found
-
-
 @pytest.fixture
-def program_of_the_page(snippet: str, client: Client) -> dict[str, Any]:
-    """The verifier of docs/door.md, set up for this device."""
+def program_of_the_page(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """The program of docs/door.md on a door controller that has a copy of the token's file."""
+    shutil.copy(token.__file__, tmp_path / "face_decision.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    (found,) = re.findall(r"```python\n([^`]*face_decision.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     key = client.get("/access/key").document
+    for text, ours in (("127.0.0.1:9297", f"127.0.0.1:{client.port}"), ("fa_…", "none")):
+        assert text in found
+        found = found.replace(text, ours)
+    found = found.replace("…", key["device"], 1).replace("…", key["public_key"], 1)
     program: dict[str, Any] = {}
-    exec(compile(snippet, "door.md", "exec"), program)
-    program.update(URL=f"http://127.0.0.1:{client.port}", API_KEY="none")
-    program.update(DEVICE=key["device"], PUBLIC_KEY=key["public_key"])
-    return program
+    exec(compile(found, "door.md", "exec"), program)
+    yield program
+    del sys.modules["face_decision"]
 
 
-def test_the_verifier_of_the_page(program_of_the_page: dict[str, Any]) -> None:
+def test_the_program_of_the_page(program_of_the_page: dict[str, Any]) -> None:
     assert program_of_the_page["ask"]() == "hopper"
     assert program_of_the_page["ask"]("out") == "hopper"
 
 
-def test_the_verifier_of_the_page_refuses_what_is_not_its_answer(
-    client: Client, program_of_the_page: dict[str, Any]
+def test_the_program_of_the_page_opens_for_no_other_device(
+    program_of_the_page: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    nonce = "page-nonce-00001"
-    token = ask(client, nonce=nonce).document["token"]
-    checked, asked = program_of_the_page["checked"], time.monotonic()
-    assert checked(token, nonce, asked, "in") == "hopper"
-    assert checked(token, "another-nonce-1", asked, "in") is None
-    assert checked(token, nonce, asked, "out") is None
-    assert checked(token, nonce, asked - 6, "in") is None
-    for place in range(0, len(token), 7):
-        for bit in (0, 3, 7):
-            altered = token[:place] + chr(ord(token[place]) ^ 1 << bit) + token[place + 1 :]
-            with pytest.raises((InvalidSignature, ValueError)):
-                checked(altered, nonce, asked, "in")
-    time.sleep(LIFE.total_seconds() + 0.6)
-    assert checked(token, nonce, asked, "in") is None
+    theirs = sys.modules["face_decision"]
+    other = theirs.Signer.of(b"another device, and its 32 bytes").public
+    program_of_the_page["verifier"] = theirs.Verifier(other, DEVICE_ID)
+    assert program_of_the_page["ask"]() is None
+    assert "another device" in capsys.readouterr().out
+
+
+def test_the_copied_file_needs_cryptography_alone(tmp_path: Path) -> None:
+    shutil.copy(token.__file__, tmp_path / "face_decision.py")
+    program = (
+        "import sys, face_decision\n"
+        "face_decision.PublicKey.read(face_decision.Signer.of(bytes(32)).public.pem)\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert {"cryptography"} <= set(ast.literal_eval(done.stdout))
+    assert not {"appliance", "appliance_models", "numpy", "cv2"} & set(ast.literal_eval(done.stdout))

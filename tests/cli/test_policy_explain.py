@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from appliance.access.log import Record
-from appliance.access.policy import RULES, ClockState, Direction, Reason
+from appliance.access.policy import RULES, ClockState, Reason
+from appliance.access.token import Direction
 from appliance.cli import door, door_options
 from appliance.config import load
 from appliance.gallery import vault

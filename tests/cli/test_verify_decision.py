@@ -9,8 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from decisions import DEVICE, SIGNER, token_of
 
-from appliance.access.policy import Direction
-from appliance.access.token import LIFE, Signer
+from appliance.access.token import LIFE, Direction, Signer
 
 NONCE = "-begins_with_a_hyphen"
 

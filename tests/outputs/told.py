@@ -9,13 +9,12 @@ from typing import Any
 
 from devices import until
 
-from appliance.access.policy import Direction
-from appliance.access.token import Decision, Signed
+from appliance.access.token import Decision, Direction, SignedDecision
 
 NAME, PERSON = "Eileen Collins", "employee 4711"
 
 
-def signed(*, granted: bool = True, age: float = 0.0, lasts: float = 2.0) -> Signed:
+def signed(*, granted: bool = True, age: float = 0.0, lasts: float = 2.0) -> SignedDecision:
     """A decision that was made `age` seconds ago."""
     issued = datetime.now(UTC) - timedelta(seconds=age)
     decision = Decision(
@@ -30,7 +29,7 @@ def signed(*, granted: bool = True, age: float = 0.0, lasts: float = 2.0) -> Sig
         issued=issued,
         expires=issued + timedelta(seconds=lasts),
     )
-    return Signed(decision, "header.payload.signature", f"Welcome, {NAME}.", NAME)
+    return SignedDecision(decision, "header.payload.signature", f"Welcome, {NAME}.", NAME)
 
 
 @contextmanager

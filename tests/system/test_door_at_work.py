@@ -11,8 +11,7 @@ from devices import Child, until
 from doors import HEIGHT, WIDTH, head
 from people import add, assert_enrolled, body
 
-from appliance.access.token import LIFE, PublicKey
-from appliance.access.verifier import Verifier
+from appliance.access.token import LIFE, PublicKey, Verifier
 from appliance.imaging.codec import EncodedPicture
 
 CONFIG = """
