@@ -1,5 +1,5 @@
-"""People on their way to another device, or into safety: a label, a line of JSON a person, and a line that closes the list.
-Nothing of it is ever written in clear: it goes into an envelope, and comes out of one.
+"""Archives of people: a label, a line of JSON a person and a closing line, encrypted with a passphrase. Their content is never
+written in clear.
 """
 
 import hmac
@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -19,31 +19,41 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from appliance.gallery import records
-from appliance.gallery.people import Dossier, GalleryError
+from appliance.gallery.people import GalleryError, PersonExport
 
 MAGIC = b"face-appliance archive\n"
 VERSION = 1
 
+FORMAT = 1
+
 SHORTEST_PASSPHRASE = 12
-"""Characters: an archive is attacked at leisure, on other machines than this one."""
+"""Characters: an archive is attacked offline, at leisure and on faster machines than this one."""
 
 CHUNK = 64 * 1024
-"""Bytes of content in a chunk, as in age: what is held in memory, and what an attacker can at most delay."""
+"""Bytes of content in a chunk, as in age: what is held in memory, and the most an attacker can delay."""
 
-_HEADER = struct.Struct(">BBBB16s16s")  # version, log2 of n, r, p, salt, authentication code
-_NONCE = struct.Struct(">3xQ?")  # the chunk's number, and whether it is the last
+LONGEST_LINE = 16 * 2**20
+"""Bytes of a person: 32 templates with their pictures, 37,632 bytes of pixels each, are 1.8 MB of JSON."""
+
+_HEADER = struct.Struct(">BBBB16s16s")
+"""Version, log2 of n, r, p, salt, authentication code."""
+
+_NONCE = struct.Struct(">3xQ?")
+"""The chunk's number, and whether it is the last."""
+
 _TAG_BYTES = 16
+
 _LARGEST_COST = (18, 8, 16)
 """What a foreign archive may ask for: 256 MiB, which a board of 1 GB can spare for some seconds."""
 
 
 class ArchiveError(GalleryError):
-    """An archive cannot be read: the text says why. Nothing has been changed by it."""
+    """An archive cannot be read or written; the text says why. The gallery has not been changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one guess of a passphrase costs (scrypt, RFC 7914): 128 * r * 2**log_n bytes of memory, p times as much work."""
+    """The cost of one guess of a passphrase (scrypt, RFC 7914): 128 * r * 2**log_n bytes of memory, p times as much work."""
 
     log_n: int = 16
     r: int = 8
@@ -52,18 +62,43 @@ class Cost:
 
 SHIPPED_COST = Cost()
 """64 MiB, which a board of 1 GB has beside the running device; one of the equal choices of OWASP's Password Storage Cheat
-Sheet. 0.5 s on two-core x86-64; a Pi 4 takes about three times as long for the like.
+Sheet. 0.5 s on two-core x86-64; a Pi 4 takes about three times as long.
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Describes an archive: whether it holds everyone of a gallery (a backup) or a selection (an export), when and by which
+    version of the program it was made, and the embedder (sha256) of its templates, None without any.
+    """
+
+    whole: bool
+    made: datetime
+    program: str
+    embedder: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of people, and of their templates together."""
+
+    people: int
+    templates: int
+
+    def __str__(self) -> str:
+        return f"{_plural(self.people, 'person', 'people')} with {_plural(self.templates, 'template', 'templates')}"
+
+
 def check_passphrase(passphrase: str) -> None:
-    """Raises ArchiveError when it is too short for a new archive."""
+    """Raises ArchiveError if it is too short for a new archive."""
     if len(_normal(passphrase)) < SHORTEST_PASSPHRASE:
         raise ArchiveError(f"a passphrase has at least {SHORTEST_PASSPHRASE} characters: several words, say")
 
 
 def sealed(content: Iterable[bytes], passphrase: str, cost: Cost = SHIPPED_COST) -> Iterator[bytes]:
-    """The pieces of a file that only the passphrase opens. `content` may come in pieces of any size. Raises ArchiveError."""
+    """Yields the pieces of a file that only the passphrase opens. `content` may come in pieces of any size. Raises
+    ArchiveError.
+    """
     check_passphrase(passphrase)
     salt = secrets.token_bytes(16)
     keys = _Keys.derive(passphrase, cost, salt)
@@ -71,7 +106,7 @@ def sealed(content: Iterable[bytes], passphrase: str, cost: Cost = SHIPPED_COST)
     waiting, number = bytearray(), 0
     for piece in content:
         waiting += piece
-        while len(waiting) > CHUNK:  # not when just full: it may be the last
+        while len(waiting) > CHUNK:  # a chunk that is just full may be the last
             yield keys.stream.encrypt(_NONCE.pack(number, False), bytes(waiting[:CHUNK]), None)
             del waiting[:CHUNK]
             number += 1
@@ -79,18 +114,18 @@ def sealed(content: Iterable[bytes], passphrase: str, cost: Cost = SHIPPED_COST)
 
 
 class Opened:
-    """A file whose passphrase is known: its content can be read again and again."""
+    """An archive whose passphrase is known. Its content can be read repeatedly."""
 
     def __init__(self, file: BinaryIO, passphrase: str) -> None:
-        """`file` can be sought in, and stands at the header. Raises ArchiveError when it is no archive, or the passphrase is
+        """`file` is seekable and positioned at the header. Raises ArchiveError if it is not an archive, or the passphrase is
         wrong.
         """
-        self._file, self._stream = file, _keys_of(file, passphrase).stream
+        self._file, self._stream = file, _Keys.read(file, passphrase).stream
         self._begin = file.tell()
 
     def content(self) -> Iterator[bytes]:
-        """What was sealed, a chunk at a time, each as soon as it is known to be genuine. Raises ArchiveError; until this has
-        ended without one, the whole is not.
+        """Yields what was sealed, a chunk at a time, each once it is authenticated. The whole is authentic only if this ends
+        without raising ArchiveError.
         """
         self._file.seek(self._begin)
         number, piece = 0, self._file.read(CHUNK + _TAG_BYTES)
@@ -103,83 +138,11 @@ class Opened:
             yield content
             number, piece = number + 1, following
         if not number:
-            raise ArchiveError("the archive is cut off: there is nothing in it")
+            raise ArchiveError("the archive is cut off: it is empty")
 
 
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    """`code` belongs to the header, `stream` seals the chunks."""
-
-    code: bytes
-    stream: AESGCM
-
-    @classmethod
-    def derive(cls, passphrase: str, cost: Cost, salt: bytes) -> "_Keys":
-        """All that the header says goes into both, so that nothing of it can be altered."""
-        secret = Scrypt(salt=salt, length=32, n=1 << cost.log_n, r=cost.r, p=cost.p).derive(
-            _normal(passphrase).encode()
-        )
-        said = struct.pack(">BBBB", VERSION, cost.log_n, cost.r, cost.p)
-        code, stream = (
-            HKDF(hashes.SHA256(), length, salt, MAGIC + said + purpose).derive(secret)
-            for length, purpose in ((_TAG_BYTES, b"header"), (32, b"stream"))
-        )
-        return cls(code, AESGCM(stream))
-
-
-def _keys_of(file: BinaryIO, passphrase: str) -> _Keys:
-    if file.read(len(MAGIC)) != MAGIC:
-        raise ArchiveError("this is no archive of an appliance")
-    header = file.read(_HEADER.size)
-    if len(header) < _HEADER.size:
-        raise ArchiveError("the archive is cut off in its header")
-    version, log_n, r, p, salt, code = _HEADER.unpack(header)
-    if version != VERSION:
-        raise ArchiveError(f"the archive is of version {version}; this program reads {VERSION}: bring it up to date")
-    if not all(1 <= value <= most for value, most in zip((log_n, r, p), _LARGEST_COST, strict=True)):
-        raise ArchiveError("the archive's header is damaged")
-    keys = _Keys.derive(passphrase, Cost(log_n, r, p), salt)
-    if not hmac.compare_digest(keys.code, code):
-        raise ArchiveError("the passphrase is wrong, or the archive's header damaged")
-    return keys
-
-
-def _normal(passphrase: str) -> str:
-    """The same however a keyboard puts its accents together (RFC 8265)."""
-    return unicodedata.normalize("NFC", passphrase)
-
-
-FORMAT = 1
-
-LONGEST_LINE = 16 * 2**20
-"""Bytes of a person: 32 templates with their pictures, 37,632 bytes of pixels each, are 1.8 MB of JSON."""
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """What an archive says of itself: whether everybody of a gallery is in it (a backup) or a choice of them (an export), when
-    and by which version of the program it was made, and the embedder (sha256) of its templates, None without any.
-    """
-
-    whole: bool
-    made: datetime
-    program: str
-    embedder: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How many people, and how many templates they have together."""
-
-    people: int
-    templates: int
-
-    def __str__(self) -> str:
-        return f"{_counted(self.people, 'person', 'people')} with {_counted(self.templates, 'template', 'templates')}"
-
-
-def packed(label: Label, dossiers: Iterable[Dossier]) -> Iterator[bytes]:
-    """The lines of an archive."""
+def packed(label: Label, people: Iterable[PersonExport]) -> Iterator[bytes]:
+    """Yields the lines of an archive."""
     yield _line(
         {
             "format": FORMAT,
@@ -189,56 +152,100 @@ def packed(label: Label, dossiers: Iterable[Dossier]) -> Iterator[bytes]:
             "embedder": label.embedder,
         }
     )
-    people = templates = 0
-    for dossier in dossiers:
-        yield _line(records.record(dossier))
-        people, templates = people + 1, templates + len(dossier.templates)
-    yield _line({"people": people, "templates": templates})
+    count = templates = 0
+    for each in people:
+        yield _line(records.pack_export(each))
+        count, templates = count + 1, templates + len(each.templates)
+    yield _line({"people": count, "templates": templates})
 
 
-def unpacked(content: Iterable[bytes]) -> tuple[Label, Iterator[Dossier]]:
-    """The label of an archive's lines, which may come in pieces of any size, and its people. Their templates have the number 0,
-    for they will get another one. Raises ArchiveError, here and while the people are read.
+def unpacked(content: Iterable[bytes]) -> tuple[Label, Iterator[PersonExport]]:
+    """Returns the label of an archive's content, which may come in pieces of any size, and its people; template numbers are 0.
+    Raises ArchiveError, here and while the people are read.
     """
     lines = _lines(content)
     head = _table(next(lines, b""))
     if head.get("format") != FORMAT:
-        raise ArchiveError(f"the archive's content is of format {head.get('format')}: bring this program up to date")
+        raise ArchiveError(f"the archive's content has format {head.get('format')}: update this program")
     try:
         label = Label(
             bool(head["whole"]), datetime.fromisoformat(head["made"]), str(head["program"]), head["embedder"] or None
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ArchiveError("the archive's label is malformed") from error
-    return label, _dossiers(lines)
+    return label, _people(lines)
 
 
-def counted(dossiers: Iterable[Dossier]) -> Count:
-    """Reads all of them."""
-    people = templates = 0
-    for dossier in dossiers:
-        people, templates = people + 1, templates + len(dossier.templates)
-    return Count(people, templates)
+def counted(people: Iterable[PersonExport]) -> Count:
+    """Reads all people and counts them."""
+    count = templates = 0
+    for each in people:
+        count, templates = count + 1, templates + len(each.templates)
+    return Count(count, templates)
 
 
-def _dossiers(lines: Iterator[bytes]) -> Iterator[Dossier]:
-    people = templates = 0
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """`code` authenticates the header, `stream` seals the chunks."""
+
+    code: bytes
+    stream: AESGCM
+
+    @classmethod
+    def derive(cls, passphrase: str, cost: Cost, salt: bytes) -> Self:
+        """Derives both from everything in the header, so that no part of it can be altered."""
+        secret = Scrypt(salt=salt, length=32, n=1 << cost.log_n, r=cost.r, p=cost.p).derive(
+            _normal(passphrase).encode()
+        )
+        header = struct.pack(">BBBB", VERSION, cost.log_n, cost.r, cost.p)
+        code, stream = (
+            HKDF(hashes.SHA256(), length, salt, MAGIC + header + purpose).derive(secret)
+            for length, purpose in ((_TAG_BYTES, b"header"), (32, b"stream"))
+        )
+        return cls(code, AESGCM(stream))
+
+    @classmethod
+    def read(cls, file: BinaryIO, passphrase: str) -> Self:
+        """Derives the keys from an archive's header. Raises ArchiveError."""
+        if file.read(len(MAGIC)) != MAGIC:
+            raise ArchiveError("this is not an archive of an appliance")
+        header = file.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            raise ArchiveError("the archive is cut off in its header")
+        version, log_n, r, p, salt, code = _HEADER.unpack(header)
+        if version != VERSION:
+            raise ArchiveError(f"the archive has version {version}, this program reads {VERSION}: update this program")
+        if not all(1 <= value <= most for value, most in zip((log_n, r, p), _LARGEST_COST, strict=True)):
+            raise ArchiveError("the archive's header is damaged")
+        keys = cls.derive(passphrase, Cost(log_n, r, p), salt)
+        if not hmac.compare_digest(keys.code, code):
+            raise ArchiveError("the passphrase is wrong, or the archive's header is damaged")
+        return keys
+
+
+def _people(lines: Iterator[bytes]) -> Iterator[PersonExport]:
+    count = templates = 0
     for line in lines:
         table = _table(line)
         if "person" not in table:
-            if table != {"people": people, "templates": templates} or next(lines, None) is not None:
+            if table != {"people": count, "templates": templates} or next(lines, None) is not None:
                 break
             return
         try:
-            dossier = records.dossier(table)
+            person = records.unpack_export(table)
         except records.MalformedError as error:
-            raise ArchiveError(f"the archive's person {people + 1} is malformed: {error}") from error
-        people, templates = people + 1, templates + len(dossier.templates)
-        yield dossier
+            raise ArchiveError(f"the archive's person {count + 1} is malformed: {error}") from error
+        count, templates = count + 1, templates + len(person.templates)
+        yield person
     raise ArchiveError("the archive is not complete")
 
 
-def _counted(count: int, one: str, many: str) -> str:
+def _normal(passphrase: str) -> str:
+    """Returns the same text however a keyboard composes its accents (RFC 8265)."""
+    return unicodedata.normalize("NFC", passphrase)
+
+
+def _plural(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
 
 

@@ -1,4 +1,4 @@
-"""The gallery's database: SQLite, as durable and as forgetful as it can be made."""
+"""The gallery's database: SQLite, set to lose nothing that was committed and to keep nothing that was erased."""
 
 import errno
 import os
@@ -37,58 +37,80 @@ MIGRATIONS = (
     );
     """,
 )
-"""Each makes the next version (PRAGMA user_version) of the one before; what is here once never changes.
+"""Each raises the schema version (PRAGMA user_version) by one; an entry never changes once it is here.
 
-`people.tag` is an HMAC of the id; `pictures.number` is that of the template, `passages.number` that of the person.
+`people.tag` is an HMAC of the id. `pictures.number` is that of the template, `passages.number` that of the person.
 """
 
-
-def migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Brings a database to the newest version, one transaction a step. Raises GalleryUnavailableError when it is newer than
-    this program, and SQLite's errors.
-    """
-    while (version := _version(connection)) < len(MIGRATIONS):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            if _version(connection) == version:
-                for statement in MIGRATIONS[version].split(";\n"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {version + 1}")
-            connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-    if version > len(MIGRATIONS):
-        raise GalleryUnavailableError(f"{path} was made by a newer version of this program: install that one again")
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    return int(version)
-
-
 RESTORE = "restore a backup with `appliance people restore FILE`"
+
+LOGS = ("-wal", "-shm")
+"""Suffixes of the files beside a database. An old database's would be applied to its successor
+(sqlite.org/howtocorrupt.html, 4.4).
+"""
+
+PAGE_BYTES = 8192
+"""Of the database: three templates of 2.1 kB; SQLite's default of 4096 holds one."""
+
+PATIENCE_MS = 5000
+"""How long to wait for another program's transaction."""
+
+_PAGE_SIZE = f"PRAGMA page_size = {PAGE_BYTES}"
+
+_SETTINGS = (
+    f"PRAGMA busy_timeout = {PATIENCE_MS}",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA secure_delete = ON",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA cell_size_check = ON",
+    "PRAGMA trusted_schema = OFF",
+)
+
+_LAST_ROW = 2**63 - 1
+"""The largest row number; the first is 1."""
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 _UNCLEAR = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
-"""SQLite says these of a full or read-only file system, too, depending on which of its files it was about."""
-
+"""SQLite also returns these for a full or read-only file system, depending on which of its files is concerned."""
 
 _NO_UNNAMED_FILES = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT}
-"""What file systems say that have none, or a folder that is not there."""
-
-PAGE_BYTES = 8192
-"""Of the database: three templates of 2.1 kB; in SQLite's own 4096 there is room for one."""
+"""Returned by file systems without O_TMPFILE, or for a missing folder."""
 
 
 class DeletedError(GalleryDamagedError):
-    """The database's file is gone from under its name."""
+    """The database's file was deleted or moved while in use."""
+
+
+def full(path: Path) -> StorageFullError:
+    """Returns the error for a full disk."""
+    return StorageFullError(f"the disk of {path.parent} is full: make room; until then nothing is enrolled or erased")
+
+
+def read_only(path: Path) -> ReadOnlyError:
+    """Returns the error for a read-only folder."""
+    return ReadOnlyError(f"{path.parent} cannot be written: remount it, or give its owner write permission")
+
+
+def damaged(path: Path, reason: str) -> GalleryDamagedError:
+    """Returns the error for a damaged database."""
+    return GalleryDamagedError(f"{path} is damaged ({reason}): nothing is written; {RESTORE}")
+
+
+def lost(what: str) -> GalleryDamagedError:
+    """Returns the error for a row that has disappeared."""
+    return GalleryDamagedError(f"{what} of the gallery is no longer on the disk: nothing is written; {RESTORE}")
+
+
+def deleted(path: Path) -> DeletedError:
+    """Returns the error for a file that has disappeared, so that only the copy in memory is left."""
+    return DeletedError(f"{path} was deleted or moved while in use: put it back, or {RESTORE}")
 
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Raises the gallery's error for one of SQLite's or the system's about the database at `path`."""
+    """Raises the gallery's error for SQLite's or the system's about the database at `path`."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -97,46 +119,16 @@ def translated(path: Path) -> Iterator[None]:
         raise _of_system(error, path) from error
 
 
-def full(path: Path) -> StorageFullError:
-    """The disk is full."""
-    return StorageFullError(f"the disk of {path.parent} is full: make room; until then nobody is enrolled or erased")
-
-
-def read_only(path: Path) -> ReadOnlyError:
-    """Nothing can be written."""
-    return ReadOnlyError(f"{path.parent} cannot be written: remount it, or give its owner the right to write")
-
-
-def damaged(path: Path, reason: str) -> GalleryDamagedError:
-    """The database is damaged; the reason says how."""
-    return GalleryDamagedError(f"{path} is damaged ({reason}): nothing is written; {RESTORE}")
-
-
-def lost(what: str) -> GalleryDamagedError:
-    """Something that was there is not on the disk any more."""
-    return GalleryDamagedError(f"{what} of the gallery is not on the disk any more: nothing is written; {RESTORE}")
-
-
-def deleted(path: Path) -> DeletedError:
-    """The file is gone; what is in memory is all that is left."""
-    return DeletedError(f"{path} was deleted or moved while in use: put it back, or {RESTORE}")
-
-
-def unreadable(error: sqlite3.DatabaseError) -> bool:
-    """Whether an error says that a place of the file cannot be read, while others may be."""
-    return _primary(error) in {*_DAMAGED, sqlite3.SQLITE_IOERR}
-
-
 def check_not_read_only(path: Path) -> None:
-    """Raises ReadOnlyError when the file system says that it is."""
+    """Raises ReadOnlyError if the file system reports that it is read-only."""
     with translated(path):
         if path.exists() and os.statvfs(path.parent).f_flag & os.ST_RDONLY:
             raise read_only(path)
 
 
 def check_writable(path: Path) -> None:
-    """Raises ReadOnlyError or StorageFullError when not even a page can be written beside the database; an unnamed file tries
-    it (open(2), O_TMPFILE). A disk that broke may not show in statvfs(3) that it is read-only.
+    """Raises ReadOnlyError or StorageFullError if no page can be written beside the database. It writes to an unnamed file
+    (open(2), O_TMPFILE), because statvfs(3) may not show that a broken disk has become read-only.
     """
     check_not_read_only(path)
     try:
@@ -158,19 +150,14 @@ def _of_sqlite(error: sqlite3.DatabaseError, path: Path) -> GalleryError:
         return full(path)
     if code == sqlite3.SQLITE_READONLY:
         return read_only(path)
-    if code in _UNCLEAR and (clearer := _complaint(path)):
-        return clearer
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return GalleryUnavailableError(f"{path} is being changed by another program: try again")
-    return GalleryUnavailableError(f"{path} cannot be used: {error}: see `journalctl -k` for the disk's own complaints")
-
-
-def _complaint(path: Path) -> GalleryError | None:
-    try:
-        check_writable(path)
-    except GalleryUnavailableError as error:
-        return error
-    return None
+    if code in _UNCLEAR:
+        try:
+            check_writable(path)
+        except GalleryUnavailableError as clearer:
+            return clearer
+    return GalleryUnavailableError(f"{path} cannot be used: {error}: see `journalctl -k` for disk errors")
 
 
 def _of_system(error: OSError, path: Path) -> GalleryError:
@@ -182,33 +169,18 @@ def _of_system(error: OSError, path: Path) -> GalleryError:
 
 
 def _primary(error: sqlite3.DatabaseError) -> int:
-    """SQLite's primary result code (sqlite.org/rescode.html); what Python's module itself complains of has none."""
+    """Returns SQLite's primary result code (sqlite.org/rescode.html); errors of Python's own module have none."""
     return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
 
 
-PATIENCE_MS = 5000
-"""How long another program's transaction is waited for."""
-
-_PAGES = f"PRAGMA page_size = {PAGE_BYTES}"
-
-_SETTINGS = (
-    f"PRAGMA busy_timeout = {PATIENCE_MS}",
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",
-    "PRAGMA secure_delete = ON",
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA cell_size_check = ON",
-    "PRAGMA trusted_schema = OFF",
-)
-
-
-_MOST = 2**63 - 1
-"""Of the numbers of rows, which begin with 1."""
+def _unreadable(error: sqlite3.DatabaseError) -> bool:
+    """Returns whether one place of the file cannot be read while others may be."""
+    return _primary(error) in {*_DAMAGED, sqlite3.SQLITE_IOERR}
 
 
 class Database:
-    """One connection; it may go from thread to thread, but works for one at a time. Every method raises the classes of
-    GalleryUnavailableError.
+    """One connection, which may move between threads but serves one at a time. Every method raises the subclasses of
+    GalleryUnavailableError. `losses` lists what could not be read.
     """
 
     def __init__(
@@ -221,15 +193,15 @@ class Database:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Opens a database, made when it is absent and brought to the newest version; one that cannot be written is opened
-        for reading (`unwritable` says why).
+        """Opens a database, made if absent and migrated to the newest schema. One that cannot be written is opened for
+        reading, and `unwritable` says why.
         """
         try:
             with translated(path):
                 _create(path)
                 if path.stat().st_size == 0:
                     raise damaged(path, "it is empty")
-                check_not_read_only(path)  # SQLite takes one whose log is there for a writable one
+                check_not_read_only(path)  # SQLite would treat one with a log as writable
                 return cls(path, _connected(path, f"{path.absolute().as_uri()}?mode=rw", _SETTINGS))
         except (ReadOnlyError, StorageFullError) as error:
             if not path.exists():
@@ -239,7 +211,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of it or nothing; on the disk when it is left. Nobody else writes meanwhile."""
+        """Writes all or nothing; on the disk when the block ends. Excludes other writers."""
         if self.unwritable:
             raise self.unwritable
         if self.moved():
@@ -255,7 +227,7 @@ class Database:
 
     @contextmanager
     def view(self) -> Iterator[None]:
-        """What is read within is of one moment."""
+        """Reads within the block see one moment."""
         with translated(self._path):
             if self._connection.in_transaction:
                 yield
@@ -266,48 +238,49 @@ class Database:
             finally:
                 self._connection.execute("ROLLBACK")
 
-    def run(self, statement: str, *values: Any) -> int:
-        """Carries out a statement; how many rows it changed."""
+    def run(self, statement: str, *values: Any) -> None:
+        """Executes a statement."""
         with translated(self._path):
-            return self._connection.execute(statement, values).rowcount
+            self._connection.execute(statement, values)
 
     def row(self, query: str, *values: Any) -> tuple[Any, ...] | None:
-        """The first row of an answer."""
+        """Returns the first row of a result."""
         with translated(self._path):
             found: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
             return found
 
-    def rows(self, query: str) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query that ends in "WHERE number > ? AND number < ? ORDER BY number" and gives the number first. When a
-        page between them is damaged, those before it come, then those behind it from the last one on, and `losses` says so.
+    def rows(self, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
+        """Yields number and `columns` of a table's rows in order. If a page is damaged, yields the rows before it, then those
+        behind it from the last one backwards, and adds the damage to `losses`.
         """
+        query = f"SELECT number, {columns} FROM {table} WHERE number > ? AND number < ? ORDER BY number"  # noqa: S608 - constants
         last = 0
         try:
-            for row in self._connection.execute(query, (last, _MOST)):
+            for row in self._connection.execute(query, (last, _LAST_ROW)):
                 last = row[0]
                 yield row
         except sqlite3.DatabaseError as error:
-            if not unreadable(error):
+            if not _unreadable(error):
                 raise
             self.losses.append(str(error))
             yield from self._around(query, last)
 
     def changed(self) -> bool:
-        """Whether another connection, this program's or another's, has changed something since the last time."""
+        """Returns whether any other connection has written since the last call."""
         before, self._version = self._version, self._data_version()
         return self._version != before
 
     def moved(self) -> bool:
-        """Whether the file is not that of its name any more."""
+        """Returns whether the path no longer names this file."""
         return _identity(self._path) != self._file
 
     def settle(self) -> None:
-        """Brings what the log (WAL) holds into the file, as far as readers let it, so that little depends on it."""
+        """Copies the log (WAL) into the file as far as readers permit, so that little depends on the log."""
         with translated(self._path):
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def empty_log(self, patience_ms: int) -> bool:
-        """Empties the log (WAL), so that nothing old stands in it; false when another program still reads from it."""
+        """Empties the log (WAL), so that nothing erased is left in it; false if another program still reads from it."""
         with translated(self._path):
             self._connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
             try:
@@ -317,7 +290,7 @@ class Database:
         return not busy
 
     def examine(self) -> None:
-        """Notes in `losses` when the structure is damaged."""
+        """Adds damage of the file's structure to `losses`."""
         try:
             found = self._connection.execute("PRAGMA quick_check(1)").fetchall()
         except sqlite3.DatabaseError as error:
@@ -325,15 +298,15 @@ class Database:
         self.losses += [reason.splitlines()[-1] for (reason,) in found if reason != "ok"]
 
     def close(self) -> None:
-        """Closes the connection; the last one settles the log and removes it."""
+        """Closes the connection; the last one to close settles and removes the log."""
         with translated(self._path):
             self._connection.close()
 
     def _around(self, query: str, last: int) -> Iterator[tuple[Any, ...]]:
-        """Those behind the `last` row up to the damage, then those from the end down to it; one by one, for Python asks for the
-        next row before it gives the one it has.
+        """Yields the rows behind `last` up to the damage, then those from the end down to it. It asks for one row at a time,
+        because Python fetches the next row before it returns the current one.
         """
-        first = _MOST
+        first = _LAST_ROW
         while row := self._one(f"{query} LIMIT 1", last, first):
             last = row[0]
             yield row
@@ -342,11 +315,11 @@ class Database:
             yield row
 
     def _one(self, query: str, last: int, first: int) -> tuple[Any, ...] | None:
-        """None when it cannot be read, too."""
+        """Returns None also for a row that cannot be read."""
         try:
             found: tuple[Any, ...] | None = self._connection.execute(query, (last, first)).fetchone()
         except sqlite3.DatabaseError as error:
-            if not unreadable(error):
+            if not _unreadable(error):
                 raise
             return None
         return found
@@ -358,8 +331,8 @@ class Database:
 
 
 def _create(path: Path) -> None:
-    """A new database under its name, whole, that others cannot read; the log's files take its rights and its owner. So one
-    that is empty is no new one. Raises OSError and SQLite's errors.
+    """Puts a complete new database at `path`, readable by its owner only; SQLite gives the logs the same owner and mode. So an
+    empty file is never a new database. Raises OSError and SQLite's errors.
     """
     if path.exists():
         return
@@ -371,8 +344,8 @@ def _create(path: Path) -> None:
         os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         connection = sqlite3.connect(new, isolation_level=None)
         try:
-            connection.execute(_PAGES)
-            migrate(connection, path)
+            connection.execute(_PAGE_SIZE)
+            _migrate(connection, path)
         finally:
             connection.close()
         if os.geteuid() == 0:
@@ -387,16 +360,40 @@ def _connected(path: Path, address: str, settings: tuple[str, ...]) -> sqlite3.C
     try:
         for setting in settings:
             connection.execute(setting).fetchall()
-        migrate(connection, path)
+        _migrate(connection, path)
     except (sqlite3.Error, GalleryUnavailableError):
         connection.close()
         raise
     return connection
 
 
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Brings a database to the newest schema, one transaction a step. Raises GalleryUnavailableError if its schema is newer
+    than this program, and SQLite's errors.
+    """
+    while (version := _schema_version(connection)) < len(MIGRATIONS):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if _schema_version(connection) == version:
+                for statement in MIGRATIONS[version].split(";\n"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+    if version > len(MIGRATIONS):
+        raise GalleryUnavailableError(f"{path} was made by a newer version of this program: install that version again")
+
+
+def _schema_version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
 def _for_reading(path: Path) -> str:
-    """A log that holds something must be read with the file; without one the file is read as it is, for SQLite can make none
-    there (sqlite.org/wal.html, "Read-Only Databases").
+    """Returns the URI of a database that cannot be written. A log with content must be read with the file; without one the
+    file is read as immutable, because SQLite could create no log there (sqlite.org/wal.html, "Read-Only Databases").
     """
     log = path.with_name(f"{path.name}-wal")
     settled = not log.exists() or log.stat().st_size == 0

@@ -1,96 +1,145 @@
-"""The gallery: who is known to this device. Every question is answered from memory, every change is on the disk when it is
-told.
-"""
+"""The gallery of enrolled people. Questions are answered from memory; a change is on the disk before its method returns."""
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Self
 
+from appliance import state
 from appliance.face.types import Embedding
-from appliance.gallery import enrolment, renewal, transfer
+from appliance.gallery.database import LOGS, translated
 from appliance.gallery.people import (
-    Dossier,
     Erasure,
+    Expired,
+    GalleryDamagedError,
     GalleryUnavailableError,
+    ImportResult,
+    InvalidPersonError,
     Known,
-    Merged,
+    LastPassage,
     OnConflict,
+    OtherEmbedderError,
     Person,
-    Renewed,
+    PersonExistsError,
+    PersonExport,
+    RenewalResult,
     Source,
     Template,
+    TemplateExport,
+    TooManyError,
+    new_reference,
+    validate,
 )
+from appliance.gallery.records import StoredTemplate, unit_vector
 from appliance.gallery.search import Candidate
-from appliance.gallery.store import Storage, known
+from appliance.gallery.store import Store, Transaction
 from appliance.gallery.vault import SiteKey
 
 FILE = "gallery.db"
-"""Of a device, in its state folder."""
+"""The device's database, in its state folder."""
+
+MOST_TEMPLATES = 50_000
+"""Of all people together: what is searched within 10 ms (`appliance bench`)."""
 
 
 class Gallery:
-    """People and their templates. Thread-safe, and safe beside other processes that change the same one: `refresh` takes over
-    what they did. Every change is one transaction; whatever raises has changed nothing. Raises GalleryError's classes.
+    """People and their templates. Thread-safe, and safe beside other processes that change the same database: `refresh` takes
+    over what they did. Every change is one transaction, and one that raises has changed nothing. Raises the subclasses of
+    GalleryError.
     """
 
-    def __init__(self, storage: Storage, *, keep_pictures: bool, most_templates: int) -> None:
-        self._storage, self._keep_pictures, self._most_templates = storage, keep_pictures, most_templates
+    def __init__(self, store: Store, *, keep_pictures: bool, most_templates: int) -> None:
+        self._store, self._keep_pictures, self._most_templates = store, keep_pictures, most_templates
 
     @classmethod
     def open(cls, path: Path, key: SiteKey, *, keep_pictures: bool = False, most_templates: int = 5) -> Self:
-        """The gallery in a database, which is made when it is absent. `keep_pictures`: those that people are enrolled with are
-        kept, too; `most_templates` a person may have. Raises when nothing at all can be read; else `problem` says what is
-        wrong.
+        """Opens the gallery in a database, which is made if absent. `keep_pictures` stores the pictures people are enrolled
+        with; `most_templates` limits the templates of a person. Raises if nothing can be read; otherwise `problem` says what
+        is wrong.
         """
-        return cls(Storage(path, key), keep_pictures=keep_pictures, most_templates=most_templates)
+        return cls(Store(path, key), keep_pictures=keep_pictures, most_templates=most_templates)
 
     def close(self) -> None:
-        """Closes the database; what is in memory can still be read."""
-        self._storage.close()
+        """Closes the database; what is in memory stays readable."""
+        self._store.close()
 
     def problem(self) -> GalleryUnavailableError | None:
-        """What is wrong with the storage; None when all is well."""
-        return self._storage.problem()
+        """Returns what is wrong with the storage, if anything."""
+        return self._store.problem()
 
     def refresh(self) -> None:
-        """Takes over what other processes have changed, and looks again at what is wrong. Raises nothing: see `problem`."""
-        self._storage.refresh()
+        """Takes over other processes' changes, and checks the storage again. Errors go to `problem`."""
+        self._store.refresh()
 
     @property
     def version(self) -> int:
-        """Another number after each change of people or templates."""
-        return self._storage.version
+        """A number that changes with the people or their templates."""
+        return self._store.version
 
     @property
     def templates(self) -> int:
-        """How many templates there are."""
-        return self._storage.snapshot.templates
+        """The number of templates."""
+        return self._store.snapshot.templates
 
     def people(self) -> tuple[Known, ...]:
-        """Everybody, by id."""
-        people = self._storage.snapshot.people
+        """Returns all people in the order of their ids."""
+        people = self._store.snapshot.people
         return tuple(people[identity] for identity in sorted(people))
 
     def person(self, identity: str) -> Known:
-        """The person with this id. Raises NoSuchPersonError."""
-        return known(self._storage.snapshot.people, identity)
+        """Returns the person with an id. Raises NoSuchPersonError."""
+        return self._store.snapshot.known(identity)
 
     def named(self, reference: str) -> Known | None:
-        """The person whose reference this is; None when they have been erased."""
-        return self._storage.snapshot.references.get(reference)
+        """Returns the person with a reference, None if they have been erased."""
+        return self._store.snapshot.references.get(reference)
+
+    def embedder(self) -> str | None:
+        """Returns the sha256 of the embedder that made the templates, None without templates."""
+        return self._store.snapshot.embedder
+
+    def check_embedder(self, model: str) -> None:
+        """Raises OtherEmbedderError if another embedder than this one (sha256) made the templates."""
+        _check_embedder(self.embedder(), model)
+
+    def ranking(self, embedding: Embedding, count: int = 2) -> list[Candidate]:
+        """Returns the `count` people whose templates are nearest to an embedding (512, unit length), best first."""
+        snapshot = self._store.snapshot
+        return snapshot.index.ranking(snapshot.rotation.apply(embedding), count)
+
+    def last_passage(self, reference: str) -> LastPassage | None:
+        """Returns the direction and the time of a person's last passage."""
+        return self._store.snapshot.passages.get(reference)
+
+    def expired(self, today: date, people_after_days: int | None, templates_after_days: int | None) -> Expired:
+        """Returns the people whose `valid_until` is more than so many days ago, and the templates of others that are at least
+        so many days old; None disables a limit. `today` must come from a trusted clock, because a fast clock expires everyone.
+        """
+        gone: list[Person] = []
+        old: list[tuple[Person, int]] = []
+        for person, templates in ((known.person, known.templates) for known in self.people()):
+            last = person.valid_until
+            if last is not None and people_after_days is not None and (today - last).days > people_after_days:
+                gone.append(person)
+            elif templates_after_days is not None:
+                ages = ((each.number, (today - each.created.date()).days) for each in templates)
+                old += [(person, number) for number, age in ages if age >= templates_after_days]
+        return Expired(tuple(gone), tuple(old))
 
     def add(self, person: Person) -> Known:
-        """Makes somebody known. Raises InvalidPersonError, PersonExistsError."""
-        with self._storage.change() as draft:
-            return enrolment.add(draft, person)
+        """Adds a person without templates. Raises InvalidPersonError, PersonExistsError."""
+        with self._store.change() as transaction:
+            return _add(transaction, person)
 
     def change(self, person: Person) -> Known:
-        """Other words about a person; id, reference and time of creation stay theirs. Raises InvalidPersonError,
+        """Replaces a person's description except id, reference and creation time. Raises InvalidPersonError,
         NoSuchPersonError.
         """
-        with self._storage.change() as draft:
-            return enrolment.change(draft, person)
+        with self._store.change() as transaction:
+            validate(person)
+            before = transaction.contents.known(person.id).person
+            return transaction.write_person(replace(person, reference=before.reference, created=before.created))
 
     def enrol(
         self,
@@ -101,98 +150,217 @@ class Gallery:
         source: Source,
         picture: bytes | None = None,
     ) -> Template:
-        """Another template of a person: an embedding (512, unit length) of the embedder `model` (sha256), the quality (0..1)
-        of its picture, and that (an aligned face as bytes), which is kept only if the gallery keeps pictures. Raises
-        NoSuchPersonError, TooManyError, OtherEmbedderError.
+        """Adds a template: an embedding (512, unit length) of the embedder `model` (sha256), the quality (0..1) of its
+        picture, and the picture (an aligned face as PNG), which is stored only if the gallery keeps pictures. Raises
+        NoSuchPersonError, TooManyError, OtherEmbedderError, ValueError.
         """
-        kept = picture if self._keep_pictures else None
-        with self._storage.change() as draft:
-            return enrolment.enrol(draft, identity, embedding, model, quality, source, kept, most=self._most_templates)
+        with self._store.change() as transaction:
+            contents = transaction.contents
+            if len(contents.known(identity).templates) >= self._most_templates:
+                raise TooManyError(
+                    f"this person has {self._most_templates} templates already (gallery.most_templates): erase one first"
+                )
+            _check_room(transaction, 1)
+            _check_embedder(contents.embedder, model)
+            vector = contents.rotation.apply(unit_vector(embedding))
+            stored = StoredTemplate(model, quality, source, datetime.now(UTC), vector)
+            return transaction.add_template(identity, stored, picture if self._keep_pictures else None)
 
     def forget(self, identity: str, number: int) -> Known:
-        """Erases a template, as `erase` does; the person who stays. Raises NoSuchPersonError, NoSuchTemplateError."""
-        with self._storage.change() as draft:
-            someone = enrolment.forget(draft, identity, number)
-        self._storage.empty_log()
-        return someone
+        """Erases a template like `erase`, and returns the person. Raises NoSuchPersonError, NoSuchTemplateError."""
+        with self._store.change() as transaction:
+            known = transaction.erase_template(identity, number)
+        self._store.empty_log()
+        return known
 
     def erase(self, identity: str) -> Erasure:
-        """Erases a person, so that nothing sealed of them is left in the database's files. Raises NoSuchPersonError."""
-        with self._storage.change() as draft:
-            someone = enrolment.erase(draft, identity)
-        complete = self._storage.empty_log()
-        return Erasure(someone.person.reference, len(someone.templates), datetime.now(UTC), complete)
-
-    def embedder(self) -> str | None:
-        """The sha256 of the embedder that the templates were made with; None when there are none."""
-        return self._storage.snapshot.embedder
-
-    def check_embedder(self, model: str) -> None:
-        """Raises OtherEmbedderError when the templates were made with another embedder than this one (sha256)."""
-        enrolment.check_embedder(self.embedder(), model)
-
-    def ranking(self, embedding: Embedding, count: int = 2) -> list[Candidate]:
-        """The `count` people whose templates are nearest to an embedding (512, unit length), best first."""
-        snapshot = self._storage.snapshot
-        return snapshot.index.ranking(snapshot.rotation.turn(embedding), count)
-
-    def last_passage(self, reference: str) -> tuple[str, datetime] | None:
-        """In which direction somebody was let through last, and when."""
-        return self._storage.snapshot.passages.get(reference)
+        """Erases a person so that no sealed row of theirs is left in the database's files. Raises NoSuchPersonError."""
+        with self._store.change() as transaction:
+            known = transaction.erase_person(identity)
+        complete = self._store.empty_log()
+        return Erasure(known.person.reference, len(known.templates), datetime.now(UTC), complete)
 
     def note_passage(self, reference: str, direction: str, time: datetime) -> None:
-        """Somebody was let through. Raises NoSuchPersonError when they have been erased."""
-        with self._storage.change() as draft:
-            enrolment.note_passage(draft, reference, direction, time)
+        """Records that a person was let through. Raises NoSuchPersonError if they have been erased."""
+        self.take_back_passage(reference, (direction, time))
 
-    def take_back_passage(self, reference: str, before: tuple[str, datetime] | None) -> None:
-        """Somebody did not pass after all: their last passage is the one `before`. Raises NoSuchPersonError when they have
-        been erased.
-        """
-        with self._storage.change() as draft:
-            if before is None:
-                enrolment.forget_passage(draft, reference)
-            else:
-                enrolment.note_passage(draft, reference, *before)
-
-    def pictures(self, reference: str) -> Iterator[tuple[int, bytes]]:
-        """The pictures that are kept of a person, with the numbers of their templates."""
-        yield from transfer.pictures(self._storage, reference)
+    def take_back_passage(self, reference: str, before: LastPassage | None) -> None:
+        """Restores the last passage to the one `before`. Raises NoSuchPersonError if the person has been erased."""
+        with self._store.change() as transaction:
+            transaction.write_passage(reference, before)
 
     def rotate(self) -> None:
-        """Draws a new rotation: whatever templates anybody has copied from the disk are useless from then on."""
-        with self._storage.change() as draft:
-            renewal.rotate(draft)
-        self._storage.empty_log()
+        """Draws a new rotation, which makes every copy of the templates on the disk useless."""
+        with self._store.change() as transaction:
+            transaction.rotate()
+        self._store.empty_log()
 
-    def re_embed(self, model: str, embed: Callable[[bytes], Embedding]) -> Renewed:
-        """Makes every template anew from its picture with another embedder (sha256, and what it makes of a picture)."""
-        embeddings = renewal.embedded(self._storage, model, embed)
-        with self._storage.change() as draft:
-            renewed = renewal.renew(draft, model, embeddings)
-        self._storage.empty_log()
-        return renewed
-
-    def dump(self) -> Iterator[Dossier]:
-        """Everything in clear, person by person, as it is now: what is changed meanwhile may be in it or not."""
-        yield from transfer.dump(self._storage)
-
-    def replace(self, dossiers: Iterable[Dossier]) -> int:
-        """Erases everybody, and takes these people in their place, all or none; how many they are. References stay theirs, and
-        with them the last passage of whoever was there before; templates get new numbers. Raises InvalidPersonError,
-        TooManyError, and PersonExistsError when an id is there twice.
+    def renew(self, model: str, embed: Callable[[bytes], Embedding]) -> RenewalResult:
+        """Embeds the kept pictures again with another embedder: its sha256, and the function from a picture (PNG) to an
+        embedding. Templates get new numbers and keep their age. Does nothing if no picture is kept.
         """
-        with self._storage.change() as draft:
-            count = transfer.replace(draft, dossiers)
-        self._storage.empty_log()
+        embeddings = {}
+        for known in self._store.snapshot.people.values():
+            for number, picture in self.pictures(known.person.reference, but=model):
+                embeddings[number] = unit_vector(embed(picture))
+        renewed, left = 0, []
+        with self._store.change() as transaction:
+            if embeddings:
+                transaction.read_again()
+            for known in tuple(transaction.contents.people.values()):
+                identity, reference = known.person.id, known.person.reference
+                for template in known.templates:
+                    number = template.number
+                    if number in embeddings:
+                        vector = transaction.contents.rotation.apply(embeddings[number])
+                        stored = replace(transaction.template(number, reference), model=model, vector=vector)
+                        picture = transaction.picture(number, reference)
+                        transaction.erase_template(identity, number)
+                        transaction.add_template(identity, stored, picture)
+                        renewed += 1
+                    elif template.model != model:
+                        left.append(number)
+        self._store.empty_log()
+        return RenewalResult(renewed, tuple(left))
+
+    def pictures(self, reference: str, but: str | None = None) -> Iterator[tuple[int, bytes]]:
+        """Yields template numbers and kept pictures of a person, except those embedded by the embedder `but` (sha256)."""
+        known = self.named(reference)
+        for template in known.templates if known else ():
+            if template.model != but:
+                with self._store.reading() as (repository, _):
+                    picture = repository.picture(template.number, reference)
+                if picture is not None:
+                    yield template.number, picture
+
+    def export(self) -> Iterator[PersonExport]:
+        """Yields all people in clear in the order of their ids. Changes made meanwhile may be included or not; templates that
+        cannot be read are left out.
+        """
+        for known in self.people():
+            exports = [self._export(known.person.reference, template) for template in known.templates]
+            yield PersonExport(known.person, tuple(each for each in exports if each is not None))
+
+    def replace(self, people: Iterable[PersonExport]) -> int:
+        """Erases everyone and adds these people, all or none, and returns their number. References stay, and with them the
+        last passage of those who were there before; templates get new numbers. Raises InvalidPersonError, TooManyError, and
+        PersonExistsError for an id that occurs twice.
+        """
+        with self._store.change() as transaction:
+            passages = dict(transaction.contents.passages)
+            transaction.erase_everyone()
+            for each in people:
+                _import(transaction, each, passages.get(each.person.reference))
+            _check_room(transaction)
+            count = len(transaction.contents.people)
+        self._store.empty_log()
         return count
 
-    def merge(self, dossiers: Iterable[Dossier], on_conflict: OnConflict = OnConflict.REFUSE) -> Merged:
-        """Takes these people in beside those who are there, all or none. Raises InvalidPersonError, PersonExistsError (to
-        refuse is to take none), OtherEmbedderError, TooManyError.
+    def merge(self, people: Iterable[PersonExport], on_conflict: OnConflict = OnConflict.REFUSE) -> ImportResult:
+        """Adds these people to those who are there, all or none. A person who replaces another keeps the other's reference. A
+        new person whose reference is taken gets a new one. Raises InvalidPersonError, PersonExistsError, OtherEmbedderError,
+        TooManyError.
         """
-        with self._storage.change() as draft:
-            merged = transfer.merge(draft, dossiers, on_conflict)
-        if merged.replaced:
-            self._storage.empty_log()
-        return merged
+        added: list[str] = []
+        replaced: list[str] = []
+        skipped: list[str] = []
+        with self._store.change() as transaction:
+            contents = transaction.contents
+            embedder, before = contents.embedder, frozenset(contents.people)
+            for each in people:
+                person, passage = each.person, None
+                exists = person.id in contents.people
+                if exists and (on_conflict is OnConflict.REFUSE or person.id not in before):
+                    raise PersonExistsError(f"there is already a person with the id {person.id}: no one was imported")
+                if exists and on_conflict is OnConflict.SKIP:
+                    skipped.append(person.id)
+                    continue
+                for template in each.templates:
+                    _check_embedder(embedder, template.template.model)
+                    embedder = embedder or template.template.model
+                if exists:
+                    reference = contents.people[person.id].person.reference
+                    passage = contents.passages.get(reference)
+                    transaction.erase_person(person.id)
+                    person = replace(person, reference=reference)
+                elif person.reference in contents.references:
+                    person = replace(person, reference=new_reference())
+                _import(transaction, PersonExport(person, each.templates), passage)
+                (replaced if exists else added).append(person.id)
+            _check_room(transaction)
+        if replaced:
+            self._store.empty_log()
+        return ImportResult(tuple(added), tuple(replaced), tuple(skipped))
+
+    def _export(self, reference: str, template: Template) -> TemplateExport | None:
+        """Returns a template in clear, None if it was erased meanwhile or cannot be read."""
+        with self._store.reading() as (repository, rotation):
+            try:
+                stored = repository.template(template.number, reference)
+            except GalleryDamagedError:
+                return None
+            picture = repository.picture(template.number, reference)
+        return TemplateExport(template, rotation.revert(stored.vector), picture)
+
+
+def rebuild(path: Path, key: SiteKey, people: Iterable[PersonExport]) -> int:
+    """Makes a gallery of these people beside an unusable one (damaged, or with a lost key), puts it in its place once it is
+    complete, and returns the number of people. A running device takes it over. Raises the subclasses of GalleryError, and
+    changes nothing then.
+    """
+    new = path.with_name(f".{path.name}.restored")
+    with translated(path):
+        _remove(new)
+        try:
+            gallery = Gallery.open(new, key)
+            try:
+                count = gallery.replace(people)
+            finally:
+                gallery.close()  # which moves the log into the file
+            with state.held(path):
+                for log in LOGS:
+                    path.with_name(path.name + log).unlink(missing_ok=True)
+                state.move(new, path)
+        finally:
+            _remove(new)
+    return count
+
+
+def _add(transaction: Transaction, person: Person) -> Known:
+    validate(person)
+    if person.id in transaction.contents.people:
+        raise PersonExistsError(f"there is already a person with the id {person.id}: take another id, or change that person")
+    if person.reference in transaction.contents.references:
+        raise InvalidPersonError("reference: it is another person's")
+    return transaction.add_person(person)
+
+
+def _import(transaction: Transaction, export: PersonExport, passage: LastPassage | None) -> None:
+    """Adds a person from an archive. Only this gallery knows their last passage."""
+    person = _add(transaction, export.person).person
+    if passage is not None:
+        transaction.write_passage(person.reference, passage)
+    for each in export.templates:
+        template, vector = each.template, transaction.contents.rotation.apply(unit_vector(each.embedding))
+        stored = StoredTemplate(template.model, template.quality, template.source, template.created, vector)
+        transaction.add_template(person.id, stored, each.picture)
+
+
+def _check_room(transaction: Transaction, more: int = 0) -> None:
+    if transaction.contents.templates + more > MOST_TEMPLATES:
+        raise TooManyError(f"a gallery holds {MOST_TEMPLATES} templates at most: erase some first")
+
+
+def _check_embedder(made_with: str | None, model: str) -> None:
+    """Raises OtherEmbedderError, whose text says what to do, if both are known and differ (sha256)."""
+    if made_with not in {None, model}:
+        raise OtherEmbedderError(
+            f"the gallery's templates were made with the embedder {str(made_with)[:12]}, not with {model[:12]}: set "
+            'engine.embedder to "auto" and install the models that made them, embed the kept pictures again with '
+            "`appliance people renew`, or enrol everyone again"
+        )
+
+
+def _remove(database: Path) -> None:
+    for suffix in ("", *LOGS):
+        database.with_name(database.name + suffix).unlink(missing_ok=True)

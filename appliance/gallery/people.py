@@ -1,16 +1,15 @@
-"""The vocabulary of the gallery: people, their templates, and what can go wrong."""
+"""The vocabulary of the gallery: people, templates, what leaves and enters a gallery, and its errors."""
 
 import re
 import secrets
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import NamedTuple
 
 from appliance.face.types import Embedding
 
 PERSON_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-"""What a person may be called by other systems: a staff number, say; harmless in a path, a log and a file's name."""
+"""A person's id in other systems, such as a staff number; safe in a path, a log line and a file name."""
 
 GROUP = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
@@ -19,7 +18,7 @@ LONGEST_NAME = 100
 
 MOST_GROUPS = 16
 
-_REFERENCE_BYTES = 8
+REFERENCE_BYTES = 8
 
 _JOINERS = dict.fromkeys((0x200C, 0x200D))
 
@@ -33,9 +32,9 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who is known: `id` is theirs in other systems, `reference` (16 hexadecimal digits) the random one that stands
-    for them in logs, so that those forget who it was when the person is erased. `valid_from` and `valid_until` are the first
-    and the last day on which they may pass, in the device's local time.
+    """An enrolled person. `id` comes from other systems. `reference` (16 hexadecimal digits) is random and stands for the
+    person in logs, which cannot be traced to them once they are erased. `valid_from` and `valid_until` are the first and the
+    last day on which they may pass, in the device's local time.
     """
 
     id: str
@@ -49,8 +48,8 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What is said of a template: its number (unique on this device), the sha256 of the embedder that made it, the quality
-    (0..1) of its picture, and whether that picture is kept, too.
+    """The description of a template: its number (unique on this device), the sha256 of the embedder that made it, the quality
+    (0..1) of its picture, and whether that picture is kept.
     """
 
     number: int
@@ -69,12 +68,79 @@ class Known:
     templates: tuple[Template, ...]
 
 
+LastPassage = tuple[str, datetime]
+"""The direction and the time of a person's last passage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """The reference of an erased person, the number of erased templates, the time (UTC), and whether no trace is left in the
+    database's files. It is not `complete` while another program still reads the log (WAL); the gallery empties the log as
+    soon as it can.
+    """
+
+    reference: str
+    templates: int
+    time: datetime
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateExport:
+    """A template with its embedding (512, unit length, not rotated) and its picture, if that is kept."""
+
+    template: Template
+    embedding: Embedding
+    picture: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class PersonExport:
+    """A person and their templates in clear, oldest first."""
+
+    person: Person
+    templates: tuple[TemplateExport, ...]
+
+
+class OnConflict(StrEnum):
+    """What an import does with a person whose id is already in the gallery."""
+
+    REFUSE = "refuse"
+    SKIP = "skip"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """The ids of the people who were added, replaced and skipped."""
+
+    added: tuple[str, ...]
+    replaced: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalResult:
+    """How many templates were embedded again, and the numbers of those without a picture: they are kept but not compared."""
+
+    renewed: int
+    left: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """People, and templates (person and number) of the people who stay, whose retention period has ended."""
+
+    people: tuple[Person, ...]
+    templates: tuple[tuple[Person, int], ...]
+
+
 class GalleryError(Exception):
-    """The gallery cannot do what was asked; the text is one line that says why and what to do."""
+    """The gallery cannot do what was asked. The text is one line that says why and what to do."""
 
 
 class NoSuchPersonError(GalleryError):
-    """There is nobody with this id."""
+    """No person has this id."""
 
 
 class NoSuchTemplateError(GalleryError):
@@ -82,47 +148,47 @@ class NoSuchTemplateError(GalleryError):
 
 
 class PersonExistsError(GalleryError):
-    """There is somebody with this id already."""
+    """A person with this id already exists."""
 
 
 class InvalidPersonError(GalleryError):
-    """What is said of a person cannot be kept: the text names the field."""
+    """A person's description is invalid. The text names the field."""
 
 
 class TooManyError(GalleryError):
-    """The person, or the gallery, holds as many templates as it may."""
+    """The person or the gallery already holds the most templates allowed."""
 
 
 class OtherEmbedderError(GalleryError):
-    """The templates were made by another embedder than the one that works now: their cosines would mean nothing."""
+    """The templates were made by another embedder than the loaded one, so their cosines would mean nothing."""
 
 
 class GalleryUnavailableError(GalleryError):
-    """The gallery cannot be read or written just now, or at all."""
+    """The gallery cannot be read or written, now or at all."""
 
 
 class NoKeyError(GalleryUnavailableError):
-    """There is no site key, or it is not the one that this gallery was sealed with."""
+    """The site key is missing, or it is not the one that sealed this gallery."""
 
 
 class GalleryDamagedError(GalleryUnavailableError):
-    """The database is damaged: what can be read is read, nothing is written."""
+    """The database is damaged. What is readable is served; nothing is written."""
 
 
 class StorageFullError(GalleryUnavailableError):
-    """The disk is full: reads go on."""
+    """The disk is full. Reads continue."""
 
 
 class ReadOnlyError(GalleryUnavailableError):
-    """The gallery's folder cannot be written: reads go on."""
+    """The gallery's folder cannot be written. Reads continue."""
 
 
 def new_reference() -> str:
-    """A reference for a new person."""
-    return secrets.token_hex(_REFERENCE_BYTES)
+    """Returns a random reference for a new person."""
+    return secrets.token_hex(REFERENCE_BYTES)
 
 
-def check(person: Person) -> None:
+def validate(person: Person) -> None:
     """Raises InvalidPersonError, whose text names the field."""
     if not PERSON_ID.fullmatch(person.id):
         raise InvalidPersonError("id: 1 to 64 letters, digits, '.', '_', '@' and '-', a letter or a digit first")
@@ -138,60 +204,5 @@ def check(person: Person) -> None:
 
 
 def _printable(name: str) -> bool:
-    """Persian, Sinhala and other names have the joiners in them, which Python does not take for printable."""
+    """Persian, Sinhala and other names contain joiners, which Python does not count as printable."""
     return name.translate(_JOINERS).isprintable()
-
-
-@dataclass(frozen=True, slots=True)
-class Erasure:
-    """Whose data were erased (a reference leads to nobody any more), how many templates, when (UTC), and whether nothing of
-    them is left in the database's files. It is not `complete` while another program reads from the log (WAL); the gallery
-    empties that as soon as it can.
-    """
-
-    reference: str
-    templates: int
-    time: datetime
-    complete: bool
-
-
-class Copied(NamedTuple):
-    """A template with its embedding (512, unit length, not turned) and its picture, when that is kept."""
-
-    template: Template
-    embedding: Embedding
-    picture: bytes | None
-
-
-class Dossier(NamedTuple):
-    """A person and their templates, oldest first."""
-
-    person: Person
-    templates: tuple[Copied, ...]
-
-
-class OnConflict(StrEnum):
-    """What is done about somebody whose id is there already."""
-
-    REFUSE = "refuse"
-    SKIP = "skip"
-    REPLACE = "replace"
-
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """The ids of those who are new, who took another's place, and who were left out."""
-
-    added: tuple[str, ...]
-    replaced: tuple[str, ...]
-    skipped: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Renewed:
-    """How many templates were made anew from their pictures, and which were not, having none: they are kept, but not
-    compared any more.
-    """
-
-    made: int
-    left: tuple[int, ...]

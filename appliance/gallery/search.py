@@ -1,4 +1,4 @@
-"""Who is it, among all who are known? Exact cosines of one embedding with every template."""
+"""The 1:N search: exact cosines of one embedding with every template, and the threshold for a gallery's size."""
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,18 +19,48 @@ DIMENSIONS = 512
 """Of an embedding."""
 
 MOST = 4096
-"""Columns of a part: 8 MB, copied in a few milliseconds when somebody is left out; larger parts are searched no faster
-(measured with 1,024 to 50,000: from 4,096 on all take the same).
+"""Columns of a part: 8 MB, copied in a few milliseconds when a person is removed. Larger parts are searched no faster
+(measured with 1,024 to 50,000: from 4,096 on all take the same time).
+"""
+
+START = 1e-3
+"""False match rate at which the tail begins. In the bundled statistics two thousand pairs reach it, and of the starts that
+were tried (1e-3, 3e-4, 1e-4) it errs least for other people (models/CARDS.md).
 """
 
 _FIRST = 64
-"""Columns that there is room for at first: 128 kB."""
+"""Columns of a new part: 128 kB."""
+
+_FEW = 8
+"""Templates sorted for each person asked for; more if they belong to fewer people."""
+
+_HALF = 0.5
+"""Largest share of pairs of different people whose cosine is over 0: embeddings of strangers point in any direction."""
+
+_HIGHEST = 0.999
+"""A threshold that identical pictures still reach."""
+
+
+class Outcome(StrEnum):
+    """The result of a search."""
+
+    IDENTIFIED = "identified"
+    UNKNOWN = "unknown"
+    AMBIGUOUS = "ambiguous"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A person (their reference) and the best cosine of their templates with the query."""
+
+    reference: str
+    cosine: float
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """At most MOST templates and whose they are (`owners`, by column). It never changes; one that is made from it by adding
-    shares its memory, in which only columns are written that no earlier one has.
+    """At most MOST templates and their owners by column. It never changes. One made from it by adding shares its memory and
+    writes only columns that no earlier one has.
     """
 
     owners: tuple[str, ...]
@@ -38,8 +68,8 @@ class Columns:
 
     @classmethod
     def of(cls, rows: Sequence[tuple[str, Embedding]]) -> Self:
-        """From each template's owner and vector, at most MOST. Raises ValueError for anything but 512 finite numbers."""
-        vectors = [checked(vector) for _, vector in rows]
+        """Returns the columns of at most MOST owners and vectors. Raises ValueError for anything but 512 finite numbers."""
+        vectors = [_checked(vector) for _, vector in rows]
         content = np.stack(vectors, axis=1) if vectors else np.empty((DIMENSIONS, 0), np.float32)
         return cls(tuple(owner for owner, _ in rows), _Room(_capacity(len(rows)), [content]))
 
@@ -48,8 +78,8 @@ class Columns:
         return len(self.owners)
 
     def adding(self, owner: str, vector: Embedding) -> Self:
-        """One more. Raises ValueError for anything but 512 finite numbers."""
-        column = checked(vector)
+        """Returns these columns and one more. Raises ValueError for anything but 512 finite numbers."""
+        column = _checked(vector)
         room = self._room
         if not room.claim(self.size):
             room = _Room(_capacity(self.size + 1), [room.matrix[:, : self.size]])
@@ -58,7 +88,9 @@ class Columns:
         return type(self)((*self.owners, owner), room)
 
     def without(self, owner: str) -> Self:
-        """All but somebody's, in memory of their own: what is left out is gone with the last who still searches in it."""
+        """Returns all columns except one owner's, in memory of their own, so that removed vectors disappear with the last
+        search that still uses them.
+        """
         theirs = [column for column, each in enumerate(self.owners) if each == owner]
         owners = tuple(each for each in self.owners if each != owner)
         between = zip([0, *(column + 1 for column in theirs)], [*theirs, self.size], strict=True)
@@ -66,15 +98,15 @@ class Columns:
         return type(self)(owners, _Room(_capacity(len(owners)), stretches))
 
     def cosines(self, query: Embedding, out: npt.NDArray[np.float32]) -> None:
-        """Writes the cosine of `query` (512) with each template (`size`)."""
+        """Writes the cosine of `query` (512) with each template to `out` (`size`)."""
         np.matmul(query, self._room.matrix[:, : self.size], out=out)
 
 
 class _Room:
-    """Memory for columns, handed out one after another, each once."""
+    """Memory for columns, handed out in order, each once."""
 
     def __init__(self, capacity: int, stretches: Sequence[npt.NDArray[np.float32]]) -> None:
-        """Its first columns are those of the `stretches`, one after another."""
+        """The first columns are those of the `stretches`, one after another."""
         self.matrix = np.zeros((DIMENSIONS, capacity), np.float32)
         self._claimed = 0
         for stretch in stretches:
@@ -84,75 +116,43 @@ class _Room:
         self._lock = threading.Lock()
 
     def claim(self, column: int) -> bool:
-        """Whether the caller may write this column: it is the next free one."""
+        """Returns whether the caller may write this column, because it is the next free one."""
         with self._lock:
             free = column == self._claimed < self.matrix.shape[1]
             self._claimed += free
             return free
 
 
-def checked(vector: Embedding) -> Embedding:
-    """The vector. Raises ValueError when it has not 512 finite numbers."""
-    if vector.shape != (DIMENSIONS,) or not np.isfinite(vector).all():
-        raise ValueError(f"an embedding has {DIMENSIONS} finite numbers")
-    return vector
-
-
-def _capacity(columns: int) -> int:
-    """Room for so many: a power of two, so that adding one after another copies each a few times at most."""
-    return min(max(_FIRST, 1 << (columns - 1).bit_length()), MOST)
-
-
-_FEW = 8
-"""Templates that are put in order for each person that is asked for; more when they turn out to be of fewer people."""
-
-
-class Outcome(StrEnum):
-    """What a search of the gallery came to."""
-
-    IDENTIFIED = "identified"
-    UNKNOWN = "unknown"
-    AMBIGUOUS = "ambiguous"
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A person (their reference) and the best cosine of their templates with the embedding that is looked for."""
-
-    reference: str
-    cosine: float
-
-
 @dataclass(frozen=True, slots=True)
 class Index:
-    """All templates, ready to be searched. It never changes: what is added or left out gives another one, which shares with it
-    the columns that are the same, so that a search in any thread sees the whole of one state.
+    """All templates, ready to be searched. It never changes. Adding or removing returns another index, which shares the
+    unchanged columns, so a search in any thread sees one consistent state.
     """
 
     parts: tuple[Columns, ...] = ()
 
     @classmethod
     def build(cls, rows: Iterable[tuple[str, Embedding]]) -> Self:
-        """From each template's person (their reference) and its vector: 512 float32, unit length. Raises ValueError for a
-        vector of another shape, or with a number that is not finite.
+        """Returns the index of owners' references and vectors (512 float32, unit length). Raises ValueError for a vector of
+        another shape, or with a number that is not finite.
         """
         listed = list(rows)
         return cls(tuple(Columns.of(listed[start : start + MOST]) for start in range(0, len(listed), MOST)))
 
     @property
     def size(self) -> int:
-        """Templates."""
+        """The number of templates."""
         return sum(part.size for part in self.parts)
 
     def adding(self, reference: str, vector: Embedding) -> Self:
-        """The index with one more template. Raises ValueError as `build`."""
+        """Returns the index with one more template. Raises ValueError as `build`."""
         for place, part in enumerate(self.parts):
             if part.size < MOST:
                 return type(self)(_replaced(self.parts, place, part.adding(reference, vector)))
         return type(self)((*self.parts, Columns.of([(reference, vector)])))
 
     def without(self, reference: str) -> Self:
-        """The index without any template of a person."""
+        """Returns the index without a person's templates."""
         parts = self.parts
         for place, part in reversed(list(enumerate(parts))):
             if reference in part.owners:
@@ -160,30 +160,30 @@ class Index:
         return type(self)(parts)
 
     def ranking(self, query: Embedding, count: int = 2) -> list[Candidate]:
-        """The `count` people whose best template is nearest, best first; fewer when there are fewer. Takes a vector of unit
-        length (512). Raises ValueError for another shape, or when a cosine is not finite.
+        """Returns the `count` people whose best template is nearest to a vector of unit length (512), best first, or all if
+        there are fewer. Raises ValueError for another shape, or if a cosine is not finite.
         """
-        cosines = self._cosines(checked(query))
+        cosines = self._cosines(_checked(query))
         if not np.isfinite(cosines).all():
             raise ValueError("the embedding cannot be compared: a cosine is not finite")
-        looked_at = _FEW * count
-        while len(best := self._people(cosines, looked_at, count)) < count and looked_at < cosines.size:
-            looked_at *= 2
+        sorted_count = _FEW * count
+        while len(best := self._people(cosines, sorted_count, count)) < count and sorted_count < cosines.size:
+            sorted_count *= 2
         return best
 
     def _cosines(self, query: Embedding) -> npt.NDArray[np.float32]:
         cosines = np.empty(self.size, np.float32)
         start = 0
-        with np.errstate(invalid="ignore", over="ignore"):  # ranking refuses what is not finite
+        with np.errstate(invalid="ignore", over="ignore"):  # ranking rejects what is not finite
             for part in self.parts:
                 part.cosines(query, cosines[start : start + part.size])
                 start += part.size
         return cosines
 
-    def _people(self, cosines: npt.NDArray[np.float32], looked_at: int, count: int) -> list[Candidate]:
-        """The first `count` people among the nearest `looked_at` templates."""
+    def _people(self, cosines: npt.NDArray[np.float32], sorted_count: int, count: int) -> list[Candidate]:
+        """Returns the first `count` people among the nearest `sorted_count` templates."""
         best: dict[str, float] = {}
-        for column in _nearest(cosines, looked_at):
+        for column in _nearest(cosines, sorted_count):
             best.setdefault(self._owner(column), float(cosines[column]))
             if len(best) == count:
                 break
@@ -198,43 +198,19 @@ class Index:
 
 
 def identify(ranking: Sequence[Candidate], threshold: float, margin: float) -> tuple[Outcome, Candidate | None]:
-    """What the nearest two people (best first) come to, and who is meant.
+    """Returns the outcome for the nearest two people (best first), and the identified one.
 
-    Nobody reaches the `threshold`: unknown. The second person is within `margin` of the first: ambiguous, and nobody is
-    meant. Raises ValueError when a cosine, or one of the two bounds, is not finite.
+    The outcome is UNKNOWN if no one reaches the `threshold`, and AMBIGUOUS if the second is within `margin` of the first.
+    Raises ValueError if a cosine or a bound is not finite.
     """
     numbers = [threshold, margin, *(candidate.cosine for candidate in ranking)]
     if not np.isfinite(numbers).all():
-        raise ValueError("nobody can be identified by a cosine that is not finite")
+        raise ValueError("a cosine that is not finite identifies no one")
     if not ranking or ranking[0].cosine < threshold:
         return Outcome.UNKNOWN, None
     if len(ranking) > 1 and ranking[0].cosine - ranking[1].cosine < margin:
         return Outcome.AMBIGUOUS, None
     return Outcome.IDENTIFIED, ranking[0]
-
-
-def _nearest(cosines: npt.NDArray[np.float32], count: int) -> Iterator[int]:
-    """The places of the `count` largest, falling."""
-    some = np.arange(cosines.size) if count >= cosines.size else np.argpartition(-cosines, count)[:count]
-    yield from (int(place) for place in some[np.argsort(-cosines[some], kind="stable")])
-
-
-def _replaced(parts: tuple[Columns, ...], place: int, part: Columns) -> tuple[Columns, ...]:
-    """The parts with another one in a place, or with none there when it is empty."""
-    kept = (part,) if part.size else ()
-    return (*parts[:place], *kept, *parts[place + 1 :])
-
-
-START = 1e-3
-"""False match rate at which the tail begins: in the bundled statistics two thousand pairs reach it, and of the starts that
-were tried (1e-3, 3e-4, 1e-4) it errs least for other people (models/CARDS.md).
-"""
-
-_HALF = 0.5
-"""Share of pairs of different people whose cosine is over 0, at least: embeddings of strangers point anywhere."""
-
-_HIGHEST = 0.999
-"""A threshold that identical pictures still reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +223,8 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """How rare it is that two strangers are alike: `rate` of their pairs reach the cosine `start`, and from there on e times
-    fewer with each `decay`.
+    """The tail of the impostor distribution: the share `rate` of strangers' pairs reaches the cosine `start`, and e times fewer
+    with each `decay` above it.
     """
 
     start: float
@@ -257,8 +233,8 @@ class Tail:
 
     @classmethod
     def fitted(cls, table: Impostors) -> Self:
-        """From what was measured of an embedder: the mean excess over the start (the most likely exponential), of the upper
-        95 % bounds that drawing other people gives. Raises CalibrationError when these do not come down to the start.
+        """Fits the tail to an embedder's measurements: the mean excess over the start (the maximum likelihood exponential) of
+        the upper 95 % bounds that drawing other people gives. Raises CalibrationError if the bounds do not fall to the start.
         """
         cosines, bounds = np.array(table.cosine), np.array(table.fmr_upper)
         if bounds.min() > START:
@@ -270,36 +246,59 @@ class Tail:
 
     @classmethod
     def supposed(cls, point: Point) -> Self:
-        """Of an embedder of which no more than its operating point is known: half of the pairs have a cosine over 0, and
-        log FMR falls from there to the point no more steeply than after it. Raises CalibrationError for a point that leaves no
-        room for that.
+        """Returns the tail of an embedder of which only the operating point is known: half of the pairs have a cosine over 0,
+        and log FMR falls from there to the point no more steeply than after it. Raises CalibrationError for a point that
+        leaves no room for that.
         """
         if point.cosine <= 0 or not 0 < point.fmr < _HALF:
             raise CalibrationError(
-                f"an operating point of cosine {point.cosine:g} at FMR {point.fmr:g} says nothing of rarer matches"
+                f"an operating point of cosine {point.cosine:g} at FMR {point.fmr:g} says nothing about rarer matches"
             )
         return cls(point.cosine, point.fmr, point.cosine / log(_HALF / point.fmr))
 
     def cosine(self, fmr: float) -> float:
-        """The cosine that the share `fmr` (over 0) of strangers' pairs reach."""
+        """Returns the cosine that the share `fmr` (over 0) of strangers' pairs reaches."""
         return self.start + self.decay * log(self.rate / fmr)
 
     def moved(self, point: Point) -> Self:
-        """The tail of people who are more alike: `point` was found for them, and lies higher than the tail has it."""
+        """Returns the tail moved up to `point`, which was measured for people who are more alike."""
         return type(self)(self.start + max(0.0, point.cosine - self.cosine(point.fmr)), self.rate, self.decay)
 
 
 def tail_of(folder: Path, model: str, shipped: Point) -> Tail:
-    """Of an embedder (its sha256): fitted to the statistics in the folder of the models, else supposed by the operating point
-    that it comes with. Raises CalibrationError when there are statistics that cannot be read, or neither will do.
+    """Returns the tail of an embedder (sha256): fitted to the statistics in the folder of the models, else supposed from its
+    shipped operating point. Raises CalibrationError if the statistics cannot be read, or neither will do.
     """
     table = Statistics.read(folder).impostors.get(model)
     return Tail.supposed(shipped) if table is None else Tail.fitted(table)
 
 
 def threshold(tail: Tail, point: Point, fpir: float, templates: int) -> float:
-    """The cosine (below 1) at which at most the share `fpir` of strangers is taken for somebody of a gallery of so many
-    templates; never below the operating point for two pictures.
+    """Returns the cosine (below 1) at which at most the share `fpir` of strangers is identified as a person of a gallery of so
+    many templates; never below the operating point for two pictures.
     """
     wanted = fpir / max(1, templates)
     return min(max(point.cosine, tail.moved(point).cosine(wanted)), _HIGHEST)
+
+
+def _checked(vector: Embedding) -> Embedding:
+    if vector.shape != (DIMENSIONS,) or not np.isfinite(vector).all():
+        raise ValueError(f"an embedding has {DIMENSIONS} finite numbers")
+    return vector
+
+
+def _capacity(columns: int) -> int:
+    """Returns a power of two, so that adding one column after another copies each a few times at most."""
+    return min(max(_FIRST, 1 << (columns - 1).bit_length()), MOST)
+
+
+def _nearest(cosines: npt.NDArray[np.float32], count: int) -> Iterator[int]:
+    """Yields the places of the `count` largest cosines, largest first."""
+    some = np.arange(cosines.size) if count >= cosines.size else np.argpartition(-cosines, count)[:count]
+    yield from (int(place) for place in some[np.argsort(-cosines[some], kind="stable")])
+
+
+def _replaced(parts: tuple[Columns, ...], place: int, part: Columns) -> tuple[Columns, ...]:
+    """Returns the parts with another one in a place, or with none there if it is empty."""
+    kept = (part,) if part.size else ()
+    return (*parts[:place], *kept, *parts[place + 1 :])

@@ -1,14 +1,12 @@
-"""The book: the database's tables, each entry sealed for its place. Nothing here is a transaction of its own."""
+"""What a gallery holds: rows in the database, each sealed for its place, and the same contents in memory."""
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
 
-from appliance.gallery import database as storage_errors
+from appliance.gallery import database as storage
 from appliance.gallery import records
 from appliance.gallery.database import Database, DeletedError
 from appliance.gallery.people import (
@@ -18,161 +16,156 @@ from appliance.gallery.people import (
     Known,
     NoKeyError,
     NoSuchPersonError,
+    NoSuchTemplateError,
+    LastPassage,
     Person,
     Template,
 )
-from appliance.gallery.records import Sheet
-from appliance.gallery.search import Index
-from appliance.gallery.vault import BrokenSealError, Rotated, Rotation, Seal, SiteKey, new_seed
+from appliance.gallery.records import StoredTemplate
+from appliance.gallery.search import MOST, Columns, Index
+from appliance.gallery.vault import BrokenSealError, Rotation, Seal, SiteKey, new_seed
+
+EMPTYING_PATIENCE_MS = 1000
+"""How long an erasure waits for another program that reads."""
 
 _CHECK = b"the key of this gallery"
 
-_PEOPLE = "SELECT number, tag, sealed FROM people WHERE number > ? AND number < ? ORDER BY number"
-_TEMPLATES = "SELECT number, person, sealed FROM templates WHERE number > ? AND number < ? ORDER BY number"
-_PICTURED = "SELECT number FROM pictures WHERE number > ? AND number < ? ORDER BY number"
-_PASSAGES = "SELECT number, sealed FROM passages WHERE number > ? AND number < ? ORDER BY number"
+
+@dataclass(frozen=True, slots=True)
+class GallerySnapshot:
+    """People by id and by reference, last passages by reference, and an index of the templates that can be compared: those of
+    one embedder, rotated by `rotation`. A published snapshot never changes.
+    """
+
+    rotation: Rotation
+    people: dict[str, Known]
+    references: dict[str, Known]
+    passages: dict[str, LastPassage]
+    index: Index
+
+    @property
+    def embedder(self) -> str | None:
+        """The sha256 of the embedder that made the newest template, None without templates. Older templates may be left from
+        another embedder.
+        """
+        newest = max((known.templates[-1] for known in self.people.values() if known.templates), key=_number, default=None)
+        return newest.model if newest else None
+
+    @property
+    def templates(self) -> int:
+        """The number of templates, compared or not."""
+        return sum(len(known.templates) for known in self.people.values())
+
+    def known(self, identity: str) -> Known:
+        """Returns the person with an id. Raises NoSuchPersonError."""
+        try:
+            return self.people[identity]
+        except KeyError:
+            raise NoSuchPersonError(f"there is no person with the id {identity[:64]!r}") from None
 
 
-class Book:
-    """People, templates, pictures and passages, sealed. What cannot be opened is left out and noted in the database's losses.
-    Raises the classes of GalleryUnavailableError.
+class Repository:
+    """Reads sealed rows. A row whose seal is broken is left out and added to the database's losses. Raises the subclasses of
+    GalleryUnavailableError.
     """
 
     def __init__(self, database: Database, seal: Seal) -> None:
         self._database, self._seal = database, seal
 
-    def begin(self) -> None:
-        """Writes what a new database needs: the check of its key, and a rotation. Within a transaction."""
-        if self._database.row("SELECT 1 FROM facts") is None and self._database.row("SELECT 1 FROM people") is None:
-            self._write_fact("check", _CHECK)
-            self.write_rotation(new_seed())
-
-    def begun(self) -> bool:
-        """Whether it has what a database needs."""
+    def initialised(self) -> bool:
+        """Returns whether the check of the key and the rotation are there."""
         return self._database.row("SELECT 1 FROM facts") is not None
 
+    def initialise(self) -> None:
+        """Writes the check of the key and a rotation, within a transaction, unless the database holds anything."""
+        if not self.initialised() and self._database.row("SELECT 1 FROM people") is None:
+            self.touch()
+            self._write_fact("rotation", new_seed())
+
     def touch(self) -> None:
-        """Writes something that changes nothing."""
+        """Writes a row without changing its content."""
         self._write_fact("check", _CHECK)
 
     def check_key(self) -> None:
-        """Raises NoKeyError when it was sealed with another key."""
-        if not self.begun():
-            raise storage_errors.lost("the check of the key")
+        """Raises NoKeyError if another key sealed the database."""
+        if not self.initialised():
+            raise storage.lost("the check of the key")
         try:
             self._fact("check")
         except BrokenSealError as error:
             raise NoKeyError(
-                "the site key is not the one that this gallery was sealed with: put that one back, "
-                f"or {storage_errors.RESTORE}"
+                f"the site key is not the one that sealed this gallery: put that one back, or {storage.RESTORE}"
             ) from error
 
-    def rotation(self) -> Rotation:
-        """The rotation by which the templates are turned."""
-        return Rotation(self._fact("rotation"))
-
-    def write_rotation(self, seed: bytes) -> None:
-        """Takes another rotation; the templates are the caller's business."""
-        self._write_fact("rotation", seed)
-
-    def people(self) -> Iterator[tuple[int, Person]]:
-        """Their numbers and themselves."""
-        for number, tag, sealed in self._database.rows(_PEOPLE):
-            try:
-                yield number, records.person(self._seal.open(sealed, "people", number, _hex(tag)))
-            except BrokenSealError:
-                self._note("a person")
-
-    def sheets(self, references: dict[int, str]) -> Iterator[tuple[int, str, Sheet]]:
-        """The templates of people (number -> reference): their numbers, whose they are, and themselves."""
-        for number, person, sealed in self._database.rows(_TEMPLATES):
-            try:
-                reference = references[person]
-                yield number, reference, records.sheet(self._seal.open(sealed, "templates", number, reference))
-            except (BrokenSealError, KeyError):
-                self._note("a template")
-
-    def pictured(self) -> frozenset[int]:
-        """The numbers of the templates whose picture is kept."""
-        return frozenset(number for (number,) in self._database.rows(_PICTURED))
-
-    def passages(self, references: dict[int, str]) -> Iterator[tuple[str, tuple[str, datetime]]]:
-        """Who passed last in which direction, and when."""
-        for number, sealed in self._database.rows(_PASSAGES):
-            try:
-                reference = references[number]
-                yield reference, records.passage(self._seal.open(sealed, "passages", reference))
-            except (BrokenSealError, KeyError):
-                self._note("a passage")
-
-    def sheet(self, number: int, reference: str) -> Sheet:
-        """One template. Raises GalleryDamagedError when it is not there, or cannot be opened."""
+    def template(self, number: int, reference: str) -> StoredTemplate:
+        """Returns a template. Raises GalleryDamagedError if it is missing or cannot be opened."""
         found = self._database.row("SELECT sealed FROM templates WHERE number = ?", number)
         if found is None:
-            raise storage_errors.lost(f"template {number}")
-        return records.sheet(self._seal.open(found[0], "templates", number, reference))
+            raise storage.lost(f"template {number}")
+        return records.unpack_template(self._seal.open(found[0], "templates", number, reference))
 
     def picture(self, number: int, reference: str) -> bytes | None:
-        """The picture of a template. Raises BrokenSealError, too."""
+        """Returns the picture of a template, None if it was not kept. Raises BrokenSealError, too."""
         found = self._database.row("SELECT sealed FROM pictures WHERE number = ?", number)
         return None if found is None else self._seal.open(found[0], "pictures", number, reference)
 
-    def number(self, identity: str) -> int | None:
-        """The number of the person with this id."""
-        found = self._database.row("SELECT number FROM people WHERE tag = ?", self._seal.tag(identity))
-        return None if found is None else int(found[0])
+    def snapshot(self) -> GallerySnapshot:
+        """Reads everything."""
+        people = dict(self._people())
+        references = {number: person.reference for number, person in people.items()}
+        templates: dict[str, list[Template]] = {reference: [] for reference in references.values()}
+        pictured = {number for (number,) in self._database.rows("pictures", "number")}
+        # vectors move into columns MOST at a time, so that few are in memory twice
+        waiting: dict[str, list[tuple[str, records.Rotated]]] = {}
+        parts: dict[str, list[Columns]] = {}
+        for number, reference, stored in self._templates(references):
+            templates[reference].append(stored.described(number, pictured=number in pictured))
+            rows = waiting.setdefault(stored.model, [])
+            rows.append((reference, stored.vector))
+            if len(rows) == MOST:
+                parts.setdefault(stored.model, []).append(Columns.of(rows))
+                rows.clear()
+        everyone = [
+            Known(person, tuple(sorted(templates[person.reference], key=_number))) for person in people.values()
+        ]
+        snapshot = GallerySnapshot(
+            Rotation(self._fact("rotation")),
+            {known.person.id: known for known in everyone},
+            {known.person.reference: known for known in everyone},
+            dict(self._passages(references)),
+            Index(),
+        )
+        model = snapshot.embedder or ""
+        last = [Columns.of(rows)] if (rows := waiting.get(model)) else []
+        return replace(snapshot, index=Index((*parts.get(model, ()), *last)))
 
-    def add_person(self, person: Person) -> int:
-        """Enters a person; their number."""
-        number = self._next("people")
-        tag = self._seal.tag(person.id)
-        sealed = self._seal.close(records.packed_person(person), "people", number, _hex(tag))
-        self._database.run("INSERT INTO people VALUES (?, ?, ?)", number, tag, sealed)
-        return number
+    def _people(self) -> Iterator[tuple[int, Person]]:
+        for number, tag, sealed in self._database.rows("people", "tag, sealed"):
+            try:
+                yield number, records.unpack_person(self._seal.open(sealed, "people", number, _text(tag)))
+            except BrokenSealError:
+                self._lose("a person")
 
-    def write_person(self, number: int, person: Person) -> None:
-        """What is said of a person from now on; their id stays."""
-        sealed = self._seal.close(records.packed_person(person), "people", number, _hex(self._seal.tag(person.id)))
-        self._database.run("UPDATE people SET sealed = ? WHERE number = ?", sealed, number)
+    def _templates(self, references: dict[int, str]) -> Iterator[tuple[int, str, StoredTemplate]]:
+        """Yields numbers, owners and templates; `references` gives the owner by the number of their row."""
+        for number, person, sealed in self._database.rows("templates", "person, sealed"):
+            try:
+                reference = references[person]
+                content = self._seal.open(sealed, "templates", number, reference)
+            except (BrokenSealError, KeyError):
+                self._lose("a template")
+            else:
+                yield number, reference, records.unpack_template(content)
 
-    def erase_person(self, number: int) -> None:
-        """Erases a person, and with them templates, pictures and the passage."""
-        self._database.run("DELETE FROM people WHERE number = ?", number)
-
-    def add_sheet(self, person: int, reference: str, sheet: Sheet, picture: bytes | None) -> int:
-        """Enters a template, and its picture; its number, which nothing had before."""
-        number = self._next("templates")
-        sealed = self._seal.close(records.packed_sheet(sheet), "templates", number, reference)
-        self._database.run("INSERT INTO templates VALUES (?, ?, ?)", number, person, sealed)
-        if picture is not None:
-            sealed = self._seal.close(picture, "pictures", number, reference)
-            self._database.run("INSERT INTO pictures VALUES (?, ?)", number, sealed)
-        return number
-
-    def write_sheet(self, number: int, reference: str, sheet: Sheet) -> None:
-        """Another content of a template."""
-        sealed = self._seal.close(records.packed_sheet(sheet), "templates", number, reference)
-        self._database.run("UPDATE templates SET sealed = ? WHERE number = ?", sealed, number)
-
-    def erase_sheet(self, number: int) -> None:
-        """Erases a template, and its picture."""
-        self._database.run("DELETE FROM templates WHERE number = ?", number)
-
-    def erase_everybody(self) -> None:
-        """Erases all people, templates, pictures and passages."""
-        self._database.run("DELETE FROM passages")
-        self._database.run("DELETE FROM pictures")
-        self._database.run("DELETE FROM templates")
-        self._database.run("DELETE FROM people")
-
-    def write_passage(self, person: int, reference: str, direction: str, time: datetime) -> None:
-        """The last passage of a person from now on."""
-        sealed = self._seal.close(records.packed_passage(direction, time), "passages", reference)
-        self._database.run("INSERT OR REPLACE INTO passages VALUES (?, ?)", person, sealed)
-
-    def erase_passage(self, person: int) -> None:
-        """Whoever passed has never passed from now on."""
-        self._database.run("DELETE FROM passages WHERE number = ?", person)
+    def _passages(self, references: dict[int, str]) -> Iterator[tuple[str, LastPassage]]:
+        for number, sealed in self._database.rows("passages", "sealed"):
+            try:
+                reference = references[number]
+                content = self._seal.open(sealed, "passages", reference)
+            except (BrokenSealError, KeyError):
+                self._lose("a passage")
+            else:
+                yield reference, records.unpack_passage(content)
 
     def _fact(self, name: str) -> bytes:
         found = self._database.row("SELECT sealed FROM facts WHERE name = ?", name)
@@ -181,191 +174,149 @@ class Book:
     def _write_fact(self, name: str, content: bytes) -> None:
         self._database.run("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, self._seal.close(content, "facts", name))
 
-    def _next(self, table: str) -> int:
-        """AUTOINCREMENT's next number, which the seal needs before the row is there (sqlite.org/autoinc.html)."""
-        found = self._database.row("SELECT seq FROM sqlite_sequence WHERE name = ?", table)
-        return 1 + (int(found[0]) if found else 0)
-
-    def _note(self, what: str) -> None:
+    def _lose(self, what: str) -> None:
         self._database.losses.append(f"the seal of {what} is broken")
 
 
-def _hex(tag: object) -> str:
-    """A tag as part of a place; whoever altered one may have put anything there."""
-    return tag.hex() if isinstance(tag, bytes) else repr(tag)
-
-
-Passages = Mapping[str, tuple[str, datetime]]
-"""Reference -> direction and time of the last passage."""
-
-BATCH = 4096
-"""Vectors that are read before they move into the index, so that few are in memory twice: 8 MB."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """People by id and by reference, and the index of the templates that can be compared: those of one embedder, turned by
-    `rotation`. It never changes.
+class Transaction(Repository):
+    """Writes sealed rows and changes `contents`, a copy of the snapshot, in step with them. Not thread-safe. Methods raise
+    before they have written anything.
     """
 
-    rotation: Rotation
-    people: Mapping[str, Known]
-    references: Mapping[str, Known]
-    passages: Passages
-    index: Index
-
-    @classmethod
-    def of(cls, book: Book) -> Self:
-        """What the book says now. Raises the classes of GalleryUnavailableError."""
-        numbers = dict(book.people())
-        references = {number: person.reference for number, person in numbers.items()}
-        templates: dict[str, list[Template]] = {reference: [] for reference in references.values()}
-        gathered, pictured = _Gathered(), book.pictured()
-        for number, reference, sheet in book.sheets(references):
-            templates[reference].append(sheet.template(number, pictured=number in pictured))
-            gathered.take(sheet.model, reference, sheet.vector)
-        everybody = [Known(person, _ordered(templates[person.reference])) for person in numbers.values()]
-        return cls(
-            book.rotation(),
-            {known.person.id: known for known in everybody},
-            {known.person.reference: known for known in everybody},
-            dict(book.passages(references)),
-            gathered.index(embedder(everybody)),
+    def __init__(self, database: Database, seal: Seal, before: GallerySnapshot) -> None:
+        super().__init__(database, seal)
+        self.contents = replace(
+            before,
+            people=dict(before.people),
+            references=dict(before.references),
+            passages=dict(before.passages),
         )
+        self._index, self._embedder, self._reread = before.index, before.embedder, False
 
-    @property
-    def embedder(self) -> str | None:
-        """The sha256 of the embedder whose templates are compared; None when there are none."""
-        return embedder(self.people.values())
+    def read_again(self) -> None:
+        """Makes `result` read the rows, because most of them change."""
+        self._reread = True
 
-    @property
-    def templates(self) -> int:
-        """How many there are, compared or not."""
-        return count(self.people.values())
+    def result(self) -> GallerySnapshot:
+        """Returns what the gallery holds once the transaction is committed."""
+        if self._reread or (self._embedder and self.contents.embedder != self._embedder):
+            return self.snapshot()
+        return replace(self.contents, index=self._index)
 
+    def add_person(self, person: Person) -> Known:
+        """Adds a person without templates."""
+        number, tag = self._next("people"), self._seal.tag(person.id)
+        sealed = self._seal.close(records.pack_person(person), "people", number, _text(tag))
+        self._database.run("INSERT INTO people VALUES (?, ?, ?)", number, tag, sealed)
+        return self._put(Known(person, ()))
 
-def known(people: Mapping[str, Known], identity: str) -> Known:
-    """One of people by id. Raises NoSuchPersonError."""
-    try:
-        return people[identity]
-    except KeyError:
-        raise NoSuchPersonError(f"there is nobody with the id {identity[:64]!r}") from None
+    def write_person(self, person: Person) -> Known:
+        """Replaces the description of the person with the same id."""
+        known = self.contents.known(person.id)
+        number = self._row_of(known)
+        sealed = self._seal.close(records.pack_person(person), "people", number, _text(self._seal.tag(person.id)))
+        self._database.run("UPDATE people SET sealed = ? WHERE number = ?", sealed, number)
+        return self._put(Known(person, known.templates))
 
+    def erase_person(self, identity: str) -> Known:
+        """Erases a person with their templates, pictures and passage, and returns them."""
+        known = self.contents.known(identity)
+        reference = known.person.reference
+        self._database.run("DELETE FROM people WHERE number = ?", self._row_of(known))
+        del self.contents.people[identity], self.contents.references[reference]
+        self.contents.passages.pop(reference, None)
+        if not self._reread:
+            self._index = self._index.without(reference)
+        return known
 
-def embedder(people: Iterable[Known]) -> str | None:
-    """That of the newest template: it is the one that works now, and older ones are left from another."""
-    newest = max((known.templates[-1] for known in people if known.templates), key=_number, default=None)
-    return newest.model if newest else None
+    def erase_everyone(self) -> None:
+        """Erases all people, templates, pictures and passages."""
+        for table in ("passages", "pictures", "templates", "people"):
+            self._database.run(f"DELETE FROM {table}")  # noqa: S608 - constants
+        for memory in (self.contents.people, self.contents.references, self.contents.passages):
+            memory.clear()
+        self.read_again()
 
+    def add_template(self, identity: str, stored: StoredTemplate, picture: bytes | None) -> Template:
+        """Adds a template under a number that was never used before."""
+        known = self.contents.known(identity)
+        reference, number = known.person.reference, self._next("templates")
+        sealed = self._seal.close(records.pack_template(stored), "templates", number, reference)
+        self._database.run("INSERT INTO templates VALUES (?, ?, ?)", number, self._row_of(known), sealed)
+        if picture is not None:
+            sealed = self._seal.close(picture, "pictures", number, reference)
+            self._database.run("INSERT INTO pictures VALUES (?, ?)", number, sealed)
+        template = stored.described(number, pictured=picture is not None)
+        self._put(Known(known.person, (*known.templates, template)))
+        if not self._reread:
+            self._index = self._index.adding(reference, stored.vector)
+        return template
 
-def count(people: Iterable[Known]) -> int:
-    """The templates of people."""
-    return sum(len(known.templates) for known in people)
+    def erase_template(self, identity: str, number: int) -> Known:
+        """Erases a template and its picture, and returns the person. Raises NoSuchTemplateError."""
+        known = self.contents.known(identity)
+        reference = known.person.reference
+        kept = tuple(template for template in known.templates if template.number != number)
+        if kept == known.templates:
+            raise NoSuchTemplateError(f"this person has no template {number}")
+        self._database.run("DELETE FROM templates WHERE number = ?", number)
+        if not self._reread:
+            self._index = self._index.without(reference)
+            for template in kept:
+                if template.model == self._embedder:
+                    vector = self.template(template.number, reference).vector
+                    self._index = self._index.adding(reference, vector)
+        return self._put(Known(known.person, kept))
 
+    def write_passage(self, reference: str, passage: LastPassage | None) -> None:
+        """Replaces the last passage of a person; None erases it. Raises NoSuchPersonError."""
+        known = self.contents.references.get(reference)
+        if known is None:
+            raise NoSuchPersonError("the person who passed has been erased")
+        number = self._row_of(known)
+        if passage is None:
+            self._database.run("DELETE FROM passages WHERE number = ?", number)
+            self.contents.passages.pop(reference, None)
+        else:
+            sealed = self._seal.close(records.pack_passage(passage), "passages", reference)
+            self._database.run("INSERT OR REPLACE INTO passages VALUES (?, ?)", number, sealed)
+            self.contents.passages[reference] = passage
 
-class _Gathered:
-    """Vectors on their way into an index, by the embedder that made them."""
+    def rotate(self) -> None:
+        """Draws another rotation and applies it to every template."""
+        before, seed = self.contents.rotation, new_seed()
+        after = Rotation(seed)
+        self._write_fact("rotation", seed)
+        for known in self.contents.people.values():
+            for template in known.templates:
+                number, reference = template.number, known.person.reference
+                stored = self.template(number, reference)
+                stored = replace(stored, vector=before.exchange(stored.vector, after))
+                sealed = self._seal.close(records.pack_template(stored), "templates", number, reference)
+                self._database.run("UPDATE templates SET sealed = ? WHERE number = ?", sealed, number)
+        self.read_again()
 
-    def __init__(self) -> None:
-        self._waiting: dict[str, list[tuple[str, Rotated]]] = {}
-        self._indices: dict[str, Index] = {}
+    def _put(self, known: Known) -> Known:
+        self.contents.people[known.person.id] = self.contents.references[known.person.reference] = known
+        return known
 
-    def take(self, model: str, reference: str, vector: Rotated) -> None:
-        """One vector of a person."""
-        waiting = self._waiting.setdefault(model, [])
-        waiting.append((reference, vector))
-        if len(waiting) == BATCH:
-            self._move(model)
+    def _row_of(self, known: Known) -> int:
+        """Returns the number of a person's row. Raises GalleryDamagedError if it is missing."""
+        found = self._database.row("SELECT number FROM people WHERE tag = ?", self._seal.tag(known.person.id))
+        if found is None:
+            raise storage.lost(f"person {known.person.reference}")
+        return int(found[0])
 
-    def index(self, model: str | None) -> Index:
-        """Those of one embedder."""
-        if model is None:
-            return Index()
-        self._move(model)
-        return self._indices[model]
-
-    def _move(self, model: str) -> None:
-        parts = Index.build(self._waiting.pop(model, [])).parts
-        self._indices[model] = Index((*self._indices.get(model, Index()).parts, *parts))
-
-
-def _number(template: Template) -> int:
-    return template.number
-
-
-def _ordered(templates: list[Template]) -> tuple[Template, ...]:
-    """Oldest first; behind a damaged page they are read from the last one on."""
-    return tuple(sorted(templates, key=_number))
-
-
-class Draft:
-    """The book to write in, and what the gallery holds once that is done. Not thread-safe."""
-
-    def __init__(self, book: Book, before: Snapshot) -> None:
-        self.book, self.rotation = book, before.rotation
-        self.people, self.references = dict(before.people), dict(before.references)
-        self.passages = dict(before.passages)
-        self._index, self._embedder, self._whole = before.index, before.embedder, False
-
-    def known(self, identity: str) -> Known:
-        """The person with this id. Raises NoSuchPersonError."""
-        return known(self.people, identity)
-
-    def embedder(self) -> str | None:
-        """The sha256 of the embedder that made the newest template; None when there are none."""
-        return embedder(self.people.values())
-
-    def templates(self) -> int:
-        """How many there are."""
-        return count(self.people.values())
-
-    def put(self, known: Known) -> None:
-        """A person, as they are from now on; of their templates, none is new, and none is gone."""
-        self.people[known.person.id] = self.references[known.person.reference] = known
-
-    def put_with(self, known: Known, vector: Rotated) -> None:
-        """A person whose last template is new, and its vector."""
-        self.put(known)
-        self._index = self._index.adding(known.person.reference, vector)
-
-    def put_without(self, known: Known) -> None:
-        """A person some of whose templates are gone."""
-        self.put(known)
-        self._index = self._index.without(known.person.reference)
-        for template in known.templates:
-            if template.model == self._embedder:
-                vector = self.book.sheet(template.number, known.person.reference).vector
-                self._index = self._index.adding(known.person.reference, vector)
-
-    def drop(self, known: Known) -> None:
-        """A person is gone, and with them all that is theirs."""
-        del self.people[known.person.id], self.references[known.person.reference]
-        self.passages.pop(known.person.reference, None)
-        self._index = self._index.without(known.person.reference)
-
-    def drop_everybody(self) -> None:
-        """Nobody is there any more."""
-        for table in (self.people, self.references, self.passages):
-            table.clear()
-        self.read_whole()
-
-    def read_whole(self) -> None:
-        """So much changes that the index is made anew from the book."""
-        self._whole = True
-
-    def done(self) -> Snapshot:
-        """What the gallery holds; within the transaction, at its end."""
-        if self._whole or (self._embedder and self.embedder() != self._embedder):
-            return Snapshot.of(self.book)
-        return Snapshot(self.rotation, self.people, self.references, self.passages, self._index)
+    def _next(self, table: str) -> int:
+        """Returns AUTOINCREMENT's next number, which the seal needs before the row exists (sqlite.org/autoinc.html)."""
+        found = self._database.row("SELECT seq FROM sqlite_sequence WHERE name = ?", table)
+        return 1 + (int(found[0]) if found else 0)
 
 
-EMPTYING_PATIENCE_MS = 1000
-"""How long an erasure waits for another program that reads."""
-
-
-class Storage:
-    """The database and what it holds, kept the same. Thread-safe. Raises the classes of GalleryUnavailableError."""
+class Store:
+    """The database and its contents in memory, kept in step. Thread-safe. Raises the subclasses of
+    GalleryUnavailableError.
+    """
 
     def __init__(self, path: Path, key: SiteKey) -> None:
         self._path, self._seal = path, Seal(key)
@@ -376,17 +327,17 @@ class Storage:
         self._open()
 
     @property
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> GallerySnapshot:
         """What the gallery holds now."""
         return self._snapshot
 
     def problem(self) -> GalleryUnavailableError | None:
-        """What is wrong with the storage; None when all is well."""
+        """Returns what is wrong with the storage, if anything."""
         return self._trouble or self._damage
 
     @contextmanager
-    def change(self) -> Iterator[Draft]:
-        """A transaction: what was written in it is on the disk when it is left, or nothing is, when something is raised."""
+    def change(self) -> Iterator[Transaction]:
+        """Everything written in the block is on the disk when it ends; nothing is if it raises."""
         with self._lock:
             if self._damage:
                 raise self._damage
@@ -395,25 +346,28 @@ class Storage:
                     self._follow()
                     if self._damage:
                         raise self._damage
-                    draft = Draft(self._book, self._snapshot)
-                    yield draft
-                    snapshot = draft.done()
+                    transaction = Transaction(self._database, self._seal, self._snapshot)
+                    yield transaction
+                    snapshot = transaction.result()
             except GalleryUnavailableError as error:
                 self._note(error)
                 raise
             self._trouble = None
             self._take(snapshot)
-            self._settle()
+            try:
+                self._database.settle()
+            except GalleryUnavailableError as error:  # the change is safe in the log all the same
+                self._trouble = error
 
     @contextmanager
-    def reading(self) -> Iterator[tuple[Book, Rotation]]:
-        """The book and its rotation, to read something that is not in memory; nobody changes them meanwhile."""
+    def reading(self) -> Iterator[tuple[Repository, Rotation]]:
+        """Gives access to rows that are not in memory, and their rotation; no change happens within the block."""
         with self._lock, self._database.view():
             self._follow()
-            yield self._book, self._snapshot.rotation
+            yield Repository(self._database, self._seal), self._snapshot.rotation
 
     def empty_log(self, patience_ms: int = EMPTYING_PATIENCE_MS) -> bool:
-        """Takes what was erased out of the log, too; false when that has to wait for another program, see `refresh`."""
+        """Removes erased content from the log, too. False if that has to wait for another program; `refresh` tries again."""
         with self._lock:
             try:
                 self._emptied = self._database.empty_log(patience_ms)
@@ -422,8 +376,8 @@ class Storage:
             return self._emptied
 
     def refresh(self) -> None:
-        """Takes over what other programs have changed, finishes what had to wait, and looks whether a trouble is over. What is
-        wrong is told by `problem`.
+        """Takes over other programs' changes, finishes what had to wait, and checks whether a problem is over. Errors go to
+        `problem`.
         """
         with self._lock:
             try:
@@ -439,26 +393,26 @@ class Storage:
                 self.empty_log(patience_ms=0)
 
     def close(self) -> None:
-        """Closes the database; nothing can be changed from then on."""
+        """Closes the database. Nothing can be changed afterwards; the snapshot stays readable."""
         with self._lock:
             self._database.close()
 
     def _open(self) -> None:
-        """Nothing is different when it raises."""
+        """Changes nothing if it raises."""
         database = Database.open(self._path)
         try:
-            book = Book(database, self._seal)
-            if not database.unwritable and not book.begun():
+            repository = Repository(database, self._seal)
+            if not database.unwritable and not repository.initialised():
                 with database.transaction():
-                    book.begin()
-            book.check_key()
+                    repository.initialise()
+            repository.check_key()
             database.examine()
             with database.view():
-                snapshot = Snapshot.of(book)
+                snapshot = repository.snapshot()
         except GalleryError:
             database.close()
             raise
-        self._database, self._book, self._snapshot = database, book, snapshot
+        self._database, self._snapshot = database, snapshot
         self.version += 1
         self._damage = self._found_damage()
         self._trouble = database.unwritable
@@ -466,67 +420,61 @@ class Storage:
             self.empty_log()
 
     def _open_again(self) -> None:
-        """Another file has the database's name: it was restored, say."""
+        """Opens the file that now has the database's name, which was restored, for example."""
         if not self._path.exists():
-            raise storage_errors.deleted(self._path)
-        before, book, known = self._database, self._book, self._snapshot
+            raise storage.deleted(self._path)
+        before, contents = self._database, self._snapshot
         self._open()
-        if (
-            known.people and not self._snapshot.people
-        ):  # made anew by somebody: what is in memory may be all that is left
+        if contents.people and not self._snapshot.people:  # a new empty file: memory may hold the only copy
             self._database.close()
-            self._database, self._book, self._snapshot = before, book, known
-            raise storage_errors.deleted(self._path)
+            self._database, self._snapshot = before, contents
+            raise storage.deleted(self._path)
         before.close()
 
     def _follow(self) -> None:
         if self._database.changed() or self._stale:
-            self._load()
+            self._take(Repository(self._database, self._seal).snapshot())
+            self._damage = self._found_damage()
             self._stale = False
 
     def _note(self, error: GalleryUnavailableError) -> None:
-        """What is in memory stays when the file turns out to be damaged; else it may not be what is on the disk."""
+        """Memory stays valid for a damaged file; after any other error it may differ from the disk."""
         if isinstance(error, GalleryDamagedError) and not isinstance(error, DeletedError):
             self._damage = error
         else:
             self._trouble, self._stale = error, True
 
-    def _load(self) -> None:
-        self._take(Snapshot.of(self._book))
-        self._damage = self._found_damage()
-
     def _found_damage(self) -> GalleryDamagedError | None:
-        losses = self._database.losses
+        if not (losses := self._database.losses):
+            return None
+        counts = {reason: losses.count(reason) for reason in losses}
+        reasons = ", ".join(f"{reason} ({count})" if count > 1 else reason for reason, count in counts.items())
         kept = f"{len(self._snapshot.people)} people and {self._snapshot.templates} templates are still there"
-        return storage_errors.damaged(self._path, f"{_counted(losses)}; {kept}") if losses else None
+        return storage.damaged(self._path, f"{reasons}; {kept}")
 
-    def _take(self, snapshot: Snapshot) -> None:
+    def _take(self, snapshot: GallerySnapshot) -> None:
         self.version += snapshot.people != self._snapshot.people
         self._snapshot = snapshot
 
-    def _settle(self) -> None:
-        """What is in the file does not depend on the log; when it cannot be, it is safe in the log all the same."""
-        try:
-            self._database.settle()
-        except GalleryUnavailableError as error:
-            self._trouble = error
-
     def _try_to_write(self) -> None:
-        """Whether what can be read can be written, too; something is written only after a trouble."""
+        """Raises if the gallery can be read but not written. Writes something only after a problem."""
         if self._trouble is None:
-            storage_errors.check_not_read_only(self._path)
+            storage.check_not_read_only(self._path)
             return
-        storage_errors.check_writable(self._path)
+        storage.check_writable(self._path)
         if self._database.unwritable:
-            self._database.close()  # first: connections of a process share what they know of the log
+            self._database.close()  # first, because connections of a process share what they know of the log
             self._open()
             return
         with self._database.transaction():
-            self._book.touch()
+            Repository(self._database, self._seal).touch()
         self._trouble = None
 
 
-def _counted(losses: list[str]) -> str:
-    """The reasons, each once, with how often."""
-    counts = {reason: losses.count(reason) for reason in losses}
-    return ", ".join(f"{reason} ({count})" if count > 1 else reason for reason, count in counts.items())
+def _number(template: Template) -> int:
+    return template.number
+
+
+def _text(tag: object) -> str:
+    """Returns a tag as part of a place; an altered row may hold a value of any type."""
+    return tag.hex() if isinstance(tag, bytes) else repr(tag)
