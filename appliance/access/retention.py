@@ -11,7 +11,6 @@ from appliance.access.identify import GalleryHandle
 from appliance.access.log import Record
 from appliance.access.policy import ClockState
 from appliance.faults import Fault
-from appliance.gallery import retention
 from appliance.gallery.people import GalleryError
 from appliance.state import audit_log as audit
 
@@ -71,8 +70,7 @@ class Retention:
         self._looked, self._waits = self._monotonic(), False
         try:
             gallery = self._gallery.gallery()
-            today = reading.now.date()
-            due = retention.expired(gallery.people(), today, self._people_days, self._template_days)
+            due = gallery.expired(reading.now.date(), self._people_days, self._template_days)
             for person in due.people:
                 erasure = gallery.erase(person.id)
                 audit.info("person %s: erased, %s days after valid_until", erasure.reference, self._people_days)

@@ -15,7 +15,7 @@ from appliance.config import Config
 from appliance.gallery import backup
 from appliance.gallery.backup import ArchiveError, Count, Label, Opened
 from appliance.gallery.gallery import Gallery
-from appliance.gallery.people import Dossier, GalleryDamagedError, Merged, NoKeyError, OnConflict
+from appliance.gallery.people import GalleryDamagedError, ImportResult, NoKeyError, OnConflict, PersonExport
 
 PRIVATE = 0o600
 
@@ -38,7 +38,7 @@ def write(settings: Config, file: Path, passphrase: str, people: Sequence[str] |
     with state.replacing(file, PRIVATE) as written, place.opened(settings, make=False) as gallery:
         tally = _Tally(gallery, people)
         label = Label(whole, datetime.now(UTC), __version__, gallery.embedder())
-        for piece in backup.sealed(backup.packed(label, tally.dossiers()), passphrase):
+        for piece in backup.sealed(backup.packed(label, tally.exports()), passphrase):
             written.write(piece)
         problem = gallery.problem()
         lost = problem if isinstance(problem, GalleryDamagedError) else None
@@ -68,7 +68,7 @@ def restore(settings: Config, file: Path, passphrase: str) -> Restored:
     return Restored(label, count, None)
 
 
-def merge(settings: Config, file: Path, passphrase: str, on_conflict: OnConflict) -> Merged:
+def merge(settings: Config, file: Path, passphrase: str, on_conflict: OnConflict) -> ImportResult:
     """Takes the people of an archive in beside those who are here. Raises GalleryError, OSError."""
     with _read(file, passphrase) as (opened, _, _), place.opened(settings) as gallery:
         return gallery.merge(_people(opened), on_conflict)
@@ -83,7 +83,7 @@ def _read(file: Path, passphrase: str) -> Iterator[tuple[Opened, Label, Count]]:
         yield opened, label, backup.counted(people)
 
 
-def _people(opened: Opened) -> Iterable[Dossier]:
+def _people(opened: Opened) -> Iterable[PersonExport]:
     return backup.unpacked(opened.content())[1]
 
 
@@ -96,13 +96,13 @@ class _Tally:
         self._wanted = None if people is None else {gallery.person(each).person.id for each in people}
         self.count, self.lost = Count(0, 0), 0
 
-    def dossiers(self) -> Iterator[Dossier]:
-        for dossier in self._gallery.dump():
-            if self._wanted is None or dossier.person.id in self._wanted:
-                templates = len(dossier.templates)
+    def exports(self) -> Iterator[PersonExport]:
+        for export in self._gallery.export():
+            if self._wanted is None or export.person.id in self._wanted:
+                templates = len(export.templates)
                 self.count = Count(self.count.people + 1, self.count.templates + templates)
-                self.lost += self._known[dossier.person.id] - templates
-                yield dossier
+                self.lost += self._known[export.person.id] - templates
+                yield export
 
 
 CREDENTIAL = "archive-passphrase"

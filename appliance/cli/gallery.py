@@ -7,9 +7,9 @@ from pathlib import Path
 
 from appliance import state
 from appliance.config import Config
-from appliance.gallery import replacement, vault
-from appliance.gallery.gallery import FILE, Gallery
-from appliance.gallery.people import Dossier, GalleryUnavailableError
+from appliance.gallery import vault
+from appliance.gallery.gallery import FILE, Gallery, rebuild
+from appliance.gallery.people import GalleryUnavailableError, PersonExport
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def opened(settings: Config, *, make: bool = True) -> Iterator[Gallery]:
             gallery.close()
 
 
-def begun_anew(settings: Config, dossiers: Iterable[Dossier]) -> Path:
+def begun_anew(settings: Config, people: Iterable[PersonExport]) -> Path:
     """Puts a gallery of these people in the place of one that is of no use any more, with a new key when there is none. The
     file of the key. Raises GalleryError, OSError.
     """
@@ -39,7 +39,7 @@ def begun_anew(settings: Config, dossiers: Iterable[Dossier]) -> Path:
     path = _key_file(settings.gallery.key_file, folder)
     key = vault.read_site_key(path) if path.exists() else vault.make_site_key(path)
     with state.as_owner(folder):
-        replacement.put_in_place(folder / FILE, key, dossiers)
+        rebuild(folder / FILE, key, people)
     return path
 
 

@@ -249,11 +249,12 @@ class Database:
             found: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
             return found
 
-    def rows(self, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
+    def rows(self, table: str, *columns: str) -> Iterator[tuple[Any, ...]]:
         """Yields number and `columns` of a table's rows in order. If a page is damaged, yields the rows before it, then those
         behind it from the last one backwards, and adds the damage to `losses`.
         """
-        query = f"SELECT number, {columns} FROM {table} WHERE number > ? AND number < ? ORDER BY number"  # noqa: S608 - constants
+        selected = ", ".join(("number", *columns))
+        query = f"SELECT {selected} FROM {table} WHERE number > ? AND number < ? ORDER BY number"  # noqa: S608 - constants
         last = 0
         try:
             for row in self._connection.execute(query, (last, _LAST_ROW)):

@@ -214,9 +214,9 @@ class Gallery:
                     if number in embeddings:
                         vector = transaction.contents.rotation.apply(embeddings[number])
                         stored = replace(transaction.template(number, reference), model=model, vector=vector)
-                        picture = transaction.picture(number, reference)
+                        kept = transaction.picture(number, reference)
                         transaction.erase_template(identity, number)
-                        transaction.add_template(identity, stored, picture)
+                        transaction.add_template(identity, stored, kept)
                         renewed += 1
                     elif template.model != model:
                         left.append(number)
@@ -329,7 +329,9 @@ def rebuild(path: Path, key: SiteKey, people: Iterable[PersonExport]) -> int:
 def _add(transaction: Transaction, person: Person) -> Known:
     validate(person)
     if person.id in transaction.contents.people:
-        raise PersonExistsError(f"there is already a person with the id {person.id}: take another id, or change that person")
+        raise PersonExistsError(
+            f"there is already a person with the id {person.id}: take another id, or change that person"
+        )
     if person.reference in transaction.contents.references:
         raise InvalidPersonError("reference: it is another person's")
     return transaction.add_person(person)

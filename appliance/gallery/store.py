@@ -14,16 +14,16 @@ from appliance.gallery.people import (
     GalleryError,
     GalleryUnavailableError,
     Known,
+    LastPassage,
     NoKeyError,
     NoSuchPersonError,
     NoSuchTemplateError,
-    LastPassage,
     Person,
     Template,
 )
 from appliance.gallery.records import StoredTemplate
 from appliance.gallery.search import MOST, Columns, Index
-from appliance.gallery.vault import BrokenSealError, Rotation, Seal, SiteKey, new_seed
+from appliance.gallery.vault import BrokenSealError, Rotated, Rotation, Seal, SiteKey, new_seed
 
 EMPTYING_PATIENCE_MS = 1000
 """How long an erasure waits for another program that reads."""
@@ -48,7 +48,9 @@ class GallerySnapshot:
         """The sha256 of the embedder that made the newest template, None without templates. Older templates may be left from
         another embedder.
         """
-        newest = max((known.templates[-1] for known in self.people.values() if known.templates), key=_number, default=None)
+        newest = max(
+            (known.templates[-1] for known in self.people.values() if known.templates), key=_number, default=None
+        )
         return newest.model if newest else None
 
     @property
@@ -114,9 +116,9 @@ class Repository:
         people = dict(self._people())
         references = {number: person.reference for number, person in people.items()}
         templates: dict[str, list[Template]] = {reference: [] for reference in references.values()}
-        pictured = {number for (number,) in self._database.rows("pictures", "number")}
+        pictured = {number for (number,) in self._database.rows("pictures")}
         # vectors move into columns MOST at a time, so that few are in memory twice
-        waiting: dict[str, list[tuple[str, records.Rotated]]] = {}
+        waiting: dict[str, list[tuple[str, Rotated]]] = {}
         parts: dict[str, list[Columns]] = {}
         for number, reference, stored in self._templates(references):
             templates[reference].append(stored.described(number, pictured=number in pictured))
@@ -136,11 +138,11 @@ class Repository:
             Index(),
         )
         model = snapshot.embedder or ""
-        last = [Columns.of(rows)] if (rows := waiting.get(model)) else []
-        return replace(snapshot, index=Index((*parts.get(model, ()), *last)))
+        last = Columns.of(waiting.get(model, []))
+        return replace(snapshot, index=Index((*parts.get(model, ()), *([last] if last.size else []))))
 
     def _people(self) -> Iterator[tuple[int, Person]]:
-        for number, tag, sealed in self._database.rows("people", "tag, sealed"):
+        for number, tag, sealed in self._database.rows("people", "tag", "sealed"):
             try:
                 yield number, records.unpack_person(self._seal.open(sealed, "people", number, _text(tag)))
             except BrokenSealError:
@@ -148,7 +150,7 @@ class Repository:
 
     def _templates(self, references: dict[int, str]) -> Iterator[tuple[int, str, StoredTemplate]]:
         """Yields numbers, owners and templates; `references` gives the owner by the number of their row."""
-        for number, person, sealed in self._database.rows("templates", "person, sealed"):
+        for number, person, sealed in self._database.rows("templates", "person", "sealed"):
             try:
                 reference = references[person]
                 content = self._seal.open(sealed, "templates", number, reference)

@@ -63,7 +63,7 @@ def test_another_device_knows_them_under_its_own_key_and_rotation(place, elsewhe
         (best,) = there.ranking(face(1), 1)
         assert there.named(best.reference).person.id == "bob"
         assert best.cosine == pytest.approx(1, abs=1e-5)
-        one, other = (each._storage.snapshot.rotation.matrix for each in (here, there))
+        one, other = (each._store.snapshot.rotation.matrix for each in (here, there))
     assert not np.allclose(one, other)
     assert vault.read_site_key(place.key_file) != vault.read_site_key(elsewhere.key_file)
     assert elsewhere.people() == (["ada", "bob", "carl"], 3)
@@ -76,7 +76,7 @@ def test_who_is_there_already_is_refused_left_or_replaced(place, elsewhere):
     before = said(elsewhere)
     refused = elsewhere.run("import", "two", *WITH)
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-    assert "somebody with the id bob already" in refused.stderr
+    assert "already a person with the id bob" in refused.stderr
     assert said(elsewhere) == before
     assert elsewhere.says("import", "two", "--skip", *WITH) == "added: ada\nleft as they were: bob\n"
     assert elsewhere.people() == (["ada", "bob"], 3)
@@ -153,7 +153,7 @@ def big(elsewhere):
     elsewhere.begin(*(f"new{number}" for number in range(200)), templates=5)
     with elsewhere.gallery() as gallery, (elsewhere.folder / "big").open("wb") as file:
         label = archive.Label(True, next(iter(gallery.people())).person.created, "0", MODEL)
-        for piece in envelope.sealed(archive.packed(label, gallery.dump()), PASSPHRASE, CHEAP):
+        for piece in envelope.sealed(archive.packed(label, gallery.export()), PASSPHRASE, CHEAP):
             file.write(piece)
     return elsewhere.folder / "big"
 

@@ -125,7 +125,7 @@ def test_another_passphrase_opens_nothing(passphrase):
 
 @given(st.binary(max_size=200))
 def test_anything_else_is_no_archive(content):
-    assert refusal(content) == "this is no archive of an appliance"
+    assert refusal(content) == "this is not an archive of an appliance"
     with pytest.raises(ArchiveError):
         opened(MAGIC + content)
 

@@ -98,7 +98,7 @@ def test_a_damaged_page_costs_no_more_than_what_was_on_it(full, key, place, rubb
     assert_damaged(gallery)
     assert len(gallery.people()) == 40
     assert 37 <= len(found(gallery)) < 40
-    assert sum(len(dossier.templates) for dossier in gallery.dump()) == len(found(gallery))
+    assert sum(len(export.templates) for export in gallery.export()) == len(found(gallery))
     gallery.close()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from strangers import MODEL, OTHER_MODEL, enrolled, face, somebody
 
-from appliance.gallery import enrolment
+from appliance.gallery import gallery as gallery_module
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import (
     InvalidPersonError,
@@ -124,7 +124,7 @@ def test_another_embedder_is_refused_with_what_to_do(gallery):
     enrolled(gallery, "a", 1)
     gallery.check_embedder(MODEL)
     for act in (gallery.check_embedder, lambda model: gallery.enrol("a", face(2), model, 0.5, Source.PHOTO)):
-        with pytest.raises(OtherEmbedderError, match="enrol everybody anew"):
+        with pytest.raises(OtherEmbedderError, match="appliance people renew"):
             act(OTHER_MODEL)
     gallery.forget("a", 1)
     assert gallery.embedder() is None
@@ -198,10 +198,10 @@ def test_who_is_brought_back_is_still_on_their_side_of_the_door(gallery, path, k
     reference, time = enrolled(gallery, "a", 1), datetime(2026, 1, 2, 12, tzinfo=UTC)
     enrolled(gallery, "b", 2)
     gallery.note_passage(reference, "in", time)
-    dossiers = list(gallery.dump())
-    gallery.replace(dossiers)
+    exports = list(gallery.export())
+    gallery.replace(exports)
     assert gallery.last_passage(reference) == ("in", time)
-    gallery.merge(dossiers, OnConflict.REPLACE)
+    gallery.merge(exports, OnConflict.REPLACE)
     assert gallery.last_passage(reference) == ("in", time)
     assert gallery.last_passage(gallery.person("b").person.reference) is None
     again = Gallery.open(path, key)
@@ -211,14 +211,14 @@ def test_who_is_brought_back_is_still_on_their_side_of_the_door(gallery, path, k
 
 def test_no_more_are_taken_in_than_a_gallery_may_hold(gallery, monkeypatch):
     enrolled(gallery, "a", 1, 2)
-    dossiers = list(gallery.dump())
+    exports = list(gallery.export())
     enrolled(gallery, "b", 3)
-    monkeypatch.setattr(enrolment, "MOST_TEMPLATES", 3)
-    gallery.merge(dossiers, OnConflict.REPLACE)
+    monkeypatch.setattr(gallery_module, "MOST_TEMPLATES", 3)
+    gallery.merge(exports, OnConflict.REPLACE)
     gallery.erase("a")
     enrolled(gallery, "c", 4)
     with pytest.raises(TooManyError, match="3 templates at most"):
-        gallery.merge(dossiers)
+        gallery.merge(exports)
     assert [known.person.id for known in gallery.people()] == ["b", "c"]
 
 

@@ -88,8 +88,8 @@ def seen(path: Path, key) -> dict[int, bool]:
     with closing(Gallery.open(path, key, keep_pictures=True)) as gallery:
         assert gallery.problem() is None
         people = {int(known.person.id[1:]): bool(known.templates) for known in gallery.people()}
-        dossiers = list(gallery.dump())
-        assert len(dossiers) == len(people)
+        exports = list(gallery.export())
+        assert len(exports) == len(people)
         for known in gallery.people():
             number = int(known.person.id[1:])
             assert known.person.name == f"Number {number}"

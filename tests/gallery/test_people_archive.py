@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from appliance.gallery import backup, records
 from appliance.gallery.backup import ArchiveError, Count, Label
-from appliance.gallery.people import GROUP, PERSON_ID, Copied, Dossier, Person, Source, Template
+from appliance.gallery.people import GROUP, PERSON_ID, Person, PersonExport, Source, Template, TemplateExport
 from appliance.gallery.records import MalformedError
 
 LABEL = Label(True, datetime(2026, 11, 26, 8, tzinfo=UTC), "0.1.0", "ab" * 32)
@@ -44,19 +44,19 @@ def copied(draw):
     template = Template(
         0, model, draw(st.floats(0, 1)), draw(st.sampled_from(Source)), draw(times), picture is not None
     )
-    return Copied(template, embedding(draw(st.integers(0, 2**32))), picture)
+    return TemplateExport(template, embedding(draw(st.integers(0, 2**32))), picture)
 
 
-dossiers = st.builds(Dossier, people, st.lists(copied(), max_size=3).map(tuple))
+exports = st.builds(PersonExport, people, st.lists(copied(), max_size=3).map(tuple))
 
-ADA = Dossier(
+ADA = PersonExport(
     Person("ada", "Ada Lovelace", ("staff",), date(2026, 1, 1), None, "0123456789abcdef", LABEL.made),
-    (Copied(Template(0, "ab" * 32, 0.875, Source.PHOTO, LABEL.made, True), embedding(1), b"pixels"),),
+    (TemplateExport(Template(0, "ab" * 32, 0.875, Source.PHOTO, LABEL.made, True), embedding(1), b"pixels"),),
 )
 
 
-def packed(*dossiers, label=LABEL):
-    return b"".join(backup.packed(label, dossiers))
+def packed(*exports, label=LABEL):
+    return b"".join(backup.packed(label, exports))
 
 
 def equal(one, other):
@@ -70,7 +70,7 @@ def equal(one, other):
     return True
 
 
-@given(st.lists(dossiers, max_size=4), st.integers(1, 5000))
+@given(st.lists(exports, max_size=4), st.integers(1, 5000))
 def test_what_goes_in_comes_out(wanted, size):
     content = packed(*wanted)
     pieces = [content[at : at + size] for at in range(0, len(content), size)]
@@ -121,7 +121,7 @@ def test_an_endless_line_is_not_waited_for():
 
 def test_a_later_format_says_so():
     content = packed(ADA).replace(b'"format":1', b'"format":2', 1)
-    with pytest.raises(ArchiveError, match="format 2: bring this program up to date"):
+    with pytest.raises(ArchiveError, match="format 2: update this program"):
         backup.unpacked([content])
 
 
@@ -132,31 +132,31 @@ not_unit = base64.b64encode((2 * embedding(1)).tobytes()).decode()
     ("place", "value", "complaint"),
     [
         (("person", "id"), "../ada", "id: "),
-        (("person", "id"), 7, "kind"),
+        (("person", "id"), 7, "type"),
         (("person", "name"), "", "name: "),
-        (("person", "groups"), [1], "kind"),
+        (("person", "groups"), [1], "type"),
         (("person", "valid_until"), "2025-01-01", "valid_until: "),
-        (("person", "valid_until"), "soon", "kind"),
-        (("person", "reference"), "0123", "kind"),
-        (("person", "created"), "2026-01-01T00:00:00", "kind"),
-        (("templates", 0, "model"), "ab", "kind"),
-        (("templates", 0, "quality"), 1.5, "kind"),
-        (("templates", 0, "quality"), float("nan"), "kind"),
-        (("templates", 0, "source"), "dream", "kind"),
-        (("templates", 0, "embedding"), "AAAA", "kind"),
-        (("templates", 0, "embedding"), not_unit, "kind"),
-        (("templates", 0, "picture"), "#", "kind"),
-        (("templates",), None, "kind"),
+        (("person", "valid_until"), "soon", "type"),
+        (("person", "reference"), "0123", "type"),
+        (("person", "created"), "2026-01-01T00:00:00", "type"),
+        (("templates", 0, "model"), "ab", "type"),
+        (("templates", 0, "quality"), 1.5, "type"),
+        (("templates", 0, "quality"), float("nan"), "type"),
+        (("templates", 0, "source"), "dream", "type"),
+        (("templates", 0, "embedding"), "AAAA", "type"),
+        (("templates", 0, "embedding"), not_unit, "type"),
+        (("templates", 0, "picture"), "#", "type"),
+        (("templates",), None, "type"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_without_being_shown(place, value, complaint):
-    table = json.loads(json.dumps(records.record(ADA)))
+    table = json.loads(json.dumps(records.pack_export(ADA)))
     inner = table
     for step in place[:-1]:
         inner = inner[step]
     inner[place[-1]] = value
     with pytest.raises(MalformedError, match=complaint) as caught:
-        records.dossier(table)
+        records.unpack_export(table)
     assert "Lovelace" not in str(caught.value)
 
 
@@ -169,12 +169,12 @@ json_values = st.recursive(
 
 @given(st.data())
 def test_whatever_stands_in_a_record_is_a_person_or_malformed(data):
-    table = json.loads(json.dumps(records.record(ADA)))
+    table = json.loads(json.dumps(records.pack_export(ADA)))
     place = data.draw(st.sampled_from(["person", "templates"]))
     target = table[place] if place == "person" else table[place][0]
     target[data.draw(st.sampled_from(sorted(target)))] = data.draw(json_values)
     try:
-        found = records.dossier(table)
+        found = records.unpack_export(table)
     except MalformedError:
         return
-    assert isinstance(found, Dossier)
+    assert isinstance(found, PersonExport)

@@ -37,30 +37,30 @@ def test_its_numbers_are_spread_as_those_of_a_random_direction():
 def test_cosines_stay():
     for one, other in ((1, 1), (1, 2), (3, 4)):
         before = face(one) @ face(other)
-        assert ROTATION.turn(face(one)) @ ROTATION.turn(face(other)) == pytest.approx(before, abs=1e-6)
+        assert ROTATION.apply(face(one)) @ ROTATION.apply(face(other)) == pytest.approx(before, abs=1e-6)
 
 
 def test_it_can_be_turned_back():
-    assert np.abs(ROTATION.turn_back(ROTATION.turn(face(1))) - face(1)).max() < 1e-6
+    assert np.abs(ROTATION.revert(ROTATION.apply(face(1))) - face(1)).max() < 1e-6
 
 
 def test_the_turned_is_like_neither_the_face_nor_what_another_rotation_makes_of_it():
     other = Rotation(hashlib.sha256(b"another site").digest())
     for seed in range(20):
-        turned = ROTATION.turn(face(seed))
+        turned = ROTATION.apply(face(seed))
         assert abs(turned @ face(seed)) < 0.25  # 5.6 standard deviations of two random directions
-        assert abs(turned @ other.turn(face(seed))) < 0.25
+        assert abs(turned @ other.apply(face(seed))) < 0.25
 
 
 def test_a_renewed_one_is_as_if_it_had_been_turned_by_the_other():
     other = Rotation(b"\1" * 32)
-    renewed = ROTATION.renewed(ROTATION.turn(face(1)), other)
-    assert np.abs(renewed - other.turn(face(1))).max() < 1e-6
+    renewed = ROTATION.exchange(ROTATION.apply(face(1)), other)
+    assert np.abs(renewed - other.apply(face(1))).max() < 1e-6
 
 
 def test_a_hundred_renewals_leave_it_as_it_was():
-    rotations, turned = [Rotation(bytes([number]) * 32) for number in range(5)], ROTATION.turn(face(1))
+    rotations, turned = [Rotation(bytes([number]) * 32) for number in range(5)], ROTATION.apply(face(1))
     before = ROTATION
     for number in range(100):
-        turned, before = before.renewed(turned, rotations[number % 5]), rotations[number % 5]
-    assert before.turn_back(turned) @ face(1) == pytest.approx(1, abs=1e-5)
+        turned, before = before.exchange(turned, rotations[number % 5]), rotations[number % 5]
+    assert before.revert(turned) @ face(1) == pytest.approx(1, abs=1e-5)

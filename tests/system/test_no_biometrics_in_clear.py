@@ -166,12 +166,12 @@ def test_everything_is_done_once_and_nothing_is_in_clear(tmp_path: Path, portrai
 def _rotated(state: Path, folder: Path) -> list[np.ndarray]:
     """The templates as the gallery holds them."""
     with closing(Gallery.open(state / "gallery.db", vault.read_site_key(folder / "site.key"))) as gallery:
-        rotation = gallery._storage.snapshot.rotation
-        return [rotation.turn(vector) for dossier in gallery.dump() for vector in _embeddings(dossier)]
+        rotation = gallery._store.snapshot.rotation
+        return [rotation.apply(vector) for export in gallery.export() for vector in _embeddings(export)]
 
 
-def _embeddings(dossier) -> list[np.ndarray]:
-    return [sheet.embedding for sheet in dossier.templates]
+def _embeddings(export) -> list[np.ndarray]:
+    return [each.embedding for each in export.templates]
 
 
 PLANTED = np.random.default_rng(1).normal(size=512).astype("<f4")

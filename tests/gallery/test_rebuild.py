@@ -3,9 +3,8 @@
 import pytest
 from strangers import enrolled, face, somebody
 
-from appliance.gallery import replacement
-from appliance.gallery.gallery import Gallery
-from appliance.gallery.people import Dossier, GalleryDamagedError, GalleryError, InvalidPersonError, NoKeyError
+from appliance.gallery.gallery import Gallery, rebuild
+from appliance.gallery.people import GalleryDamagedError, GalleryError, InvalidPersonError, NoKeyError, PersonExport
 from appliance.gallery.vault import SiteKey
 
 
@@ -15,9 +14,9 @@ def people(tmp_path, key):
     with_two = Gallery.open(tmp_path / "elsewhere.db", key)
     enrolled(with_two, "ada", 1, 2)
     enrolled(with_two, "bob", 3)
-    dossiers = tuple(with_two.dump())
+    exports = tuple(with_two.export())
     with_two.close()
-    return dossiers
+    return exports
 
 
 def ids(gallery):
@@ -46,7 +45,7 @@ def damaged(path, key):
 def test_it_takes_the_place_of_a_damaged_one_and_a_running_device_notices(damaged, path, key, people):
     with pytest.raises(GalleryDamagedError):
         damaged.replace(people)
-    assert replacement.put_in_place(path, key, people) == 2
+    assert rebuild(path, key, people) == 2
     damaged.refresh()
     assert (ids(damaged), damaged.problem(), damaged.templates) == (["ada", "bob"], None, 3)
     damaged.add(somebody("eve"))
@@ -62,7 +61,7 @@ def test_it_takes_the_place_of_one_whose_key_is_lost(path, key, people):
     enrolled(with_lost_key, "old", 9)
     with pytest.raises(NoKeyError):
         Gallery.open(path, key)
-    replacement.put_in_place(path, key, people)
+    rebuild(path, key, people)
     with_lost_key.close()
     found = Gallery.open(path, key)
     assert ids(found) == ["ada", "bob"]
@@ -78,10 +77,10 @@ def test_what_goes_wrong_on_the_way_changes_nothing(path, key, people):
 
     def broken():
         yield people[0]
-        yield Dossier(somebody("../x"), ())
+        yield PersonExport(somebody("../x"), ())
 
     with pytest.raises(InvalidPersonError):
-        replacement.put_in_place(path, key, broken())
+        rebuild(path, key, broken())
     assert (path.read_bytes(), files(path)) == (content, ["gallery.db"])
 
 
@@ -89,11 +88,11 @@ def test_what_another_attempt_has_left_is_no_hindrance(path, key, people):
     path.parent.mkdir()
     for name in (".gallery.db.restored", ".gallery.db.restored-wal"):
         path.with_name(name).write_bytes(b"half")
-    replacement.put_in_place(path, key, people)
+    rebuild(path, key, people)
     assert files(path) == ["gallery.db"]
 
 
 def test_where_nothing_can_be_written_is_told(path, key, people):
     path.parent.write_bytes(b"not a folder")
     with pytest.raises(GalleryError):
-        replacement.put_in_place(path, key, people)
+        rebuild(path, key, people)
