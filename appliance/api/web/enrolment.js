@@ -17,7 +17,7 @@ const DOUBTS = {
   duplicate: {
     override: "allow_duplicate", title: "This face is already enrolled",
     words: (name, other) => `It looks like ${other}. If ${name} is the same person, one entry is enough.`,
-    note: "Two entries with the same face cannot be told apart, so neither is granted access.",
+    note: "Two entries with the same face cannot be distinguished, so neither is granted access.",
     stop: "Do not enrol", go: "Enrol as another person",
   },
   not_the_same_person: {
@@ -55,7 +55,7 @@ export function addPictures(person) {
   $("poses-title").textContent = `${person.name} (${person.id})`;
   $("shot-outcome").textContent = "";
   $("photo-outcomes").replaceChildren();
-  prompt("wait", "nobody", "Looking …");
+  prompt("wait", "looking", "Looking …");
   go(1, $("poses-title"));
 }
 

@@ -1,4 +1,4 @@
-/* Icons, so that nothing is told by colour alone. */
+/* Icons, so that nothing is shown by colour alone. */
 
 import { drawn } from "./elements.js";
 
