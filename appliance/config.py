@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import appliance_models
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from appliance.faults import ReportedError
+
 Auto = Literal["auto"]
 Precision = Literal["auto", "int8", "float16"]
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")]
@@ -30,7 +32,7 @@ NOT_SHOWN = ("webhook.url", "webhook.secret_file", "mqtt.password_file")
 """Whose mistakes may be secrets that stand in the wrong place."""
 
 
-class ConfigError(Exception):
+class ConfigError(ReportedError):
     """The configuration cannot be used; the text has one line a mistake, each with its dotted path."""
 
 

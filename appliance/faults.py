@@ -58,6 +58,10 @@ class ResultCode(Enum):
     EXPIRED = "INF-26", "API Server has expired", HTTPStatus.NOT_ACCEPTABLE
 
 
+class ReportedError(Exception):
+    """An error whose text is one line that says what is wrong and how to fix it; a command prints it and exits with 1."""
+
+
 class Fault(Exception):
     """Something that the contract has a code for.
 

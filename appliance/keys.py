@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance import state
+from appliance.faults import ReportedError
 from appliance.state import audit_log as audit
 
 FILE = "keys.json"
@@ -37,7 +38,7 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
-class KeysError(Exception):
+class KeysError(ReportedError):
     """The keys cannot be read, or not changed as was asked; the text says why."""
 
 

@@ -1,4 +1,4 @@
-"""Found on the LAN: multicast DNS (RFC 6762) and service discovery (RFC 6763); the only file that imports zeroconf."""
+"""Appliance on the LAN: multicast DNS (RFC 6762) and service discovery (RFC 6763); the only file that imports zeroconf."""
 
 import asyncio
 import errno
@@ -199,7 +199,7 @@ class Advertisement:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Appliance:
     """An appliance on the LAN, as it describes itself; every text is printable, none is to be trusted."""
 
     name: str
@@ -255,13 +255,13 @@ def text(
     return entries
 
 
-def discover(seconds: float) -> list[Found]:
+def discover(seconds: float) -> list[Appliance]:
     """The appliances that answer within so many seconds, by name. Raises OSError without a network."""
     logging.getLogger("zeroconf").addFilter(_in_one_line)
     return asyncio.run(_discover(seconds))
 
 
-async def _discover(seconds: float) -> list[Found]:
+async def _discover(seconds: float) -> list[Appliance]:
     addresses = reachable(EVERYWHERE)
     if not addresses:
         raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
@@ -284,11 +284,11 @@ async def _discover(seconds: float) -> list[Found]:
     return sorted((each for each in found if each is not None), key=lambda each: (each.name, each.host))
 
 
-async def _resolved(querier: Zeroconf, name: str) -> Found | None:
+async def _resolved(querier: Zeroconf, name: str) -> Appliance | None:
     """What is behind a name; None when nobody tells, or the name is none."""
     try:
         info = AsyncServiceInfo(SERVICE, name)
-        return Found.of(info) if await info.async_request(querier, RESOLVE_MS) else None
+        return Appliance.of(info) if await info.async_request(querier, RESOLVE_MS) else None
     except Error:
         return None
 

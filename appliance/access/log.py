@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance import state
+from appliance.faults import ReportedError
 from appliance.gallery.people import Erasure
 
 Fact = str | int | bool | tuple[str | int, ...] | None
@@ -180,7 +181,7 @@ def sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-class RecordError(Exception):
+class RecordError(ReportedError):
     """Nothing can be recorded; the text is one line that says why."""
 
 

@@ -24,6 +24,7 @@ from pydantic import (
 
 from appliance import state
 from appliance.evaluation.measures import Reals
+from appliance.faults import ReportedError
 from appliance.state import audit_log as audit
 
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
@@ -45,7 +46,7 @@ class Basis(StrEnum):
     CAMERA = "camera"
 
 
-class CalibrationError(Exception):
+class CalibrationError(ReportedError):
     """No operating point can be had, or none can be kept; the text is one line that says why and what to do."""
 
 

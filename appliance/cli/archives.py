@@ -1,94 +1,126 @@
-"""People into an archive, and out of one: all of it, or nothing."""
+"""`appliance people export`, `import`, `backup` and `restore`: each succeeds completely or changes nothing."""
 
+import argparse
 import getpass
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance import __version__, state
-from appliance.cli import gallery as place
+from appliance.cli.gallery import opened, replace_unusable
 from appliance.config import Config
 from appliance.gallery import backup
 from appliance.gallery.backup import ArchiveError, Count, Label, Opened
 from appliance.gallery.gallery import Gallery
-from appliance.gallery.people import GalleryDamagedError, ImportResult, NoKeyError, OnConflict, PersonExport
+from appliance.gallery.people import GalleryDamagedError, NoKeyError, OnConflict, PersonExport
 
 PRIVATE = 0o600
 
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """Who is here now; `key` is that of a gallery which had to begin anew, for the one before was of no use."""
-
-    label: Label
-    count: Count
-    key: Path | None
+CREDENTIAL = "archive-passphrase"
+"""Its name among systemd's credentials (systemd.exec(5), LoadCredential=)."""
 
 
-def write(settings: Config, file: Path, passphrase: str, people: Sequence[str] | None, *, whole: bool) -> Count:
-    """Puts people, by their ids, or everybody (None) into a new archive; `whole` is the label of a backup. Raises GalleryError,
-    OSError. When something cannot be read, or nobody is there, an archive that is there already stays as it is.
-    """
+def export(options: argparse.Namespace, settings: Config) -> int:
+    """Writes people to an archive. Raises GalleryError, OSError."""
+    return _write(options, settings, options.ids or None)
+
+
+def back_up(options: argparse.Namespace, settings: Config) -> int:
+    """Writes all people to an archive. Raises GalleryError, OSError."""
+    return _write(options, settings, None)
+
+
+def import_people(options: argparse.Namespace, settings: Config) -> int:
+    """Adds the people of an archive. Raises GalleryError, OSError."""
+    on_conflict = OnConflict.REPLACE if options.replace else OnConflict.SKIP if options.skip else OnConflict.REFUSE
+    secret = passphrase(options.passphrase_file)
+    with _read(options.file, secret) as (archive, _, _), opened(settings, create=True) as gallery:
+        merged = gallery.merge(_people(archive), on_conflict)
+    for what, ids in (("added", merged.added), ("replaced", merged.replaced), ("unchanged", merged.skipped)):
+        if ids:
+            print(f"{what}: {' '.join(ids)}")
+    return 0
+
+
+def restore(options: argparse.Namespace, settings: Config) -> int:
+    """Replaces all people by those of a backup, even if the gallery is damaged or has no key. Raises GalleryError, OSError."""
+    with _read(options.file, passphrase(options.passphrase_file)) as (archive, label, count):
+        if not label.whole:
+            raise ArchiveError(
+                f"this is an export of {count}, not a backup: `appliance people import` adds them to this device"
+            )
+        try:
+            with opened(settings, create=True) as gallery:
+                gallery.replace(_people(archive))
+        except (GalleryDamagedError, NoKeyError):
+            key = replace_unusable(settings, _people(archive))
+            print(
+                f"the gallery on this device was unusable; there is a new one, sealed with {key}: restart the device",
+                file=sys.stderr,
+            )
+    print(
+        f"{count} of {label.made.astimezone():%Y-%m-%d %H:%M} have replaced all people on this device", file=sys.stderr
+    )
+    return 0
+
+
+def new_passphrase(file: Path | None) -> str:
+    """The passphrase of a new archive; asked for twice. Raises ArchiveError if it is too short, OSError."""
+    found = _kept_passphrase(file)
+    if found is None:
+        found = _ask("Passphrase of the new archive: ")
+        if _ask("Repeat the passphrase: ") != found:
+            raise ArchiveError("the two passphrases differ")
+    backup.check_passphrase(found)
+    return found
+
+
+def passphrase(file: Path | None) -> str:
+    """The passphrase of an existing archive. Raises ArchiveError, OSError."""
+    found = _kept_passphrase(file)
+    return _ask("Passphrase of the archive: ") if found is None else found
+
+
+def _write(options: argparse.Namespace, settings: Config, people: Sequence[str] | None) -> int:
+    """People by id, or all (None), into a new archive. If some cannot be read, an existing archive is not replaced."""
+    file, secret = options.file, new_passphrase(options.passphrase_file)
     if not file.parent.is_dir():
         raise ArchiveError(f"{file.parent}: there is no such folder")
-    with state.replacing(file, PRIVATE) as written, place.opened(settings, make=False) as gallery:
-        tally = _Tally(gallery, people)
-        label = Label(whole, datetime.now(UTC), __version__, gallery.embedder())
-        for piece in backup.sealed(backup.packed(label, tally.exports()), passphrase):
+    with state.replacing(file, PRIVATE) as written, opened(settings) as gallery:
+        counter = _Counter(gallery, people)
+        label = Label(options.action == "backup", datetime.now(UTC), __version__, gallery.embedder())
+        for piece in backup.sealed(backup.packed(label, counter.exports()), secret):
             written.write(piece)
         problem = gallery.problem()
         lost = problem if isinstance(problem, GalleryDamagedError) else None
-        if tally.lost and lost is None:
-            lost = GalleryDamagedError(f"{tally.lost} templates are lost, or were erased meanwhile")
+        if counter.lost and lost is None:
+            lost = GalleryDamagedError(f"{counter.lost} templates are lost, or were erased meanwhile")
         if lost is not None and file.exists():
-            raise GalleryDamagedError(f"{file} is left as it was: {lost}. What can still be read goes into a new file")
+            raise GalleryDamagedError(f"{file} is unchanged: {lost}. Name a new file for what can still be read")
     if lost is not None:
-        raise GalleryDamagedError(f"{file} holds what can still be read: {tally.count}; {lost}")
-    return tally.count
-
-
-def restore(settings: Config, file: Path, passphrase: str) -> Restored:
-    """Puts the people of a backup in the place of all who are here, be it that their gallery is damaged or its key is lost.
-    Raises GalleryError, OSError; nothing is different then.
-    """
-    with _read(file, passphrase) as (opened, label, count):
-        if not label.whole:
-            raise ArchiveError(
-                f"this is an export of {count}, not a backup: `appliance people import` takes them in beside those who are here"
-            )
-        try:
-            with place.opened(settings) as gallery:
-                gallery.replace(_people(opened))
-        except (GalleryDamagedError, NoKeyError):
-            return Restored(label, count, place.begun_anew(settings, _people(opened)))
-    return Restored(label, count, None)
-
-
-def merge(settings: Config, file: Path, passphrase: str, on_conflict: OnConflict) -> ImportResult:
-    """Takes the people of an archive in beside those who are here. Raises GalleryError, OSError."""
-    with _read(file, passphrase) as (opened, _, _), place.opened(settings) as gallery:
-        return gallery.merge(_people(opened), on_conflict)
+        raise GalleryDamagedError(f"{file} holds what can still be read: {counter.count}; {lost}")
+    print(f"{file}: {counter.count}; it cannot be read without the passphrase", file=sys.stderr)
+    return 0
 
 
 @contextmanager
-def _read(file: Path, passphrase: str) -> Iterator[tuple[Opened, Label, Count]]:
-    """An archive that was read to its end, so that nothing about it is a surprise any more."""
+def _read(file: Path, secret: str) -> Iterator[tuple[Opened, Label, Count]]:
+    """An archive that was read to its end, so that every error in it has been found. Raises ArchiveError, OSError."""
     with file.open("rb") as source:
-        opened = Opened(source, passphrase)
-        label, people = backup.unpacked(opened.content())
-        yield opened, label, backup.counted(people)
+        archive = Opened(source, secret)
+        label, people = backup.unpacked(archive.content())
+        yield archive, label, backup.counted(people)
 
 
-def _people(opened: Opened) -> Iterable[PersonExport]:
-    return backup.unpacked(opened.content())[1]
+def _people(archive: Opened) -> Iterable[PersonExport]:
+    return backup.unpacked(archive.content())[1]
 
 
-class _Tally:
-    """People on their way out, counted; `lost` are templates that were there and could not be read."""
+class _Counter:
+    """Counts people while they are written; `lost` are templates of the gallery that could not be read."""
 
     def __init__(self, gallery: Gallery, people: Sequence[str] | None) -> None:
         self._gallery = gallery
@@ -97,37 +129,16 @@ class _Tally:
         self.count, self.lost = Count(0, 0), 0
 
     def exports(self) -> Iterator[PersonExport]:
-        for export in self._gallery.export():
-            if self._wanted is None or export.person.id in self._wanted:
-                templates = len(export.templates)
+        for each in self._gallery.export():
+            if self._wanted is None or each.person.id in self._wanted:
+                templates = len(each.templates)
                 self.count = Count(self.count.people + 1, self.count.templates + templates)
-                self.lost += self._known[export.person.id] - templates
-                yield export
+                self.lost += self._known[each.person.id] - templates
+                yield each
 
 
-CREDENTIAL = "archive-passphrase"
-"""Its name among systemd's credentials (systemd.exec(5), LoadCredential=)."""
-
-
-def of_new(file: Path | None) -> str:
-    """That of an archive which is to be made; asked for twice. Raises ArchiveError when it is too short, OSError."""
-    passphrase = _kept(file)
-    if passphrase is None:
-        passphrase = _asked("Passphrase of the new archive: ")
-        if _asked("The same again: ") != passphrase:
-            raise ArchiveError("the two are not the same")
-    backup.check_passphrase(passphrase)
-    return passphrase
-
-
-def of_old(file: Path | None) -> str:
-    """That of an archive which is there. Raises ArchiveError, OSError."""
-    passphrase = _kept(file)
-    return _asked("Passphrase of the archive: ") if passphrase is None else passphrase
-
-
-def _kept(file: Path | None) -> str | None:
-    """The first line of the file, else of systemd's credential; None without either."""
+def _kept_passphrase(file: Path | None) -> str | None:
+    """The first line of the file, or of systemd's credential; None without either."""
     if file is None and (folder := os.environ.get("CREDENTIALS_DIRECTORY")):
         credential = Path(folder) / CREDENTIAL
         file = credential if credential.exists() else None
@@ -136,16 +147,16 @@ def _kept(file: Path | None) -> str | None:
     try:
         lines = file.read_text("utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise ArchiveError(f"{file}: a passphrase is text in UTF-8") from error
+        raise ArchiveError(f"{file} is not UTF-8 text") from error
     return lines[0] if lines else ""
 
 
-def _asked(question: str) -> str:
+def _ask(question: str) -> str:
     if not sys.stdin.isatty():
         raise ArchiveError(
-            f"there is nobody to ask for the passphrase: --passphrase-file FILE, or the credential {CREDENTIAL}"
+            f"standard input is no terminal to ask for the passphrase: --passphrase-file FILE, or the credential {CREDENTIAL}"
         )
     try:
         return getpass.getpass(question)
     except EOFError as error:
-        raise ArchiveError("no passphrase was given") from error
+        raise ArchiveError("no passphrase was entered") from error

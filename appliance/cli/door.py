@@ -1,9 +1,8 @@
-"""`appliance policy explain`: a dry run of the configured policy, rule by rule. It changes nothing, and asks no camera."""
+"""`appliance policy explain`, a dry run of the configured policy; and `appliance decisions`, the record of decisions."""
 
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +15,8 @@ from appliance.access.log import FOLDER, Entry, RecordError
 from appliance.access.policy import ClockState, Passage, Policy, Rules, Ruling, Sighting, Situation
 from appliance.access.token import Direction
 from appliance.access.verify_log import Anchor, Verdict, verify
-from appliance.cli import gallery as place
-from appliance.cli.door_options import OFF
+from appliance.cli.gallery import opened
+from appliance.cli.options import OFF
 from appliance.config import Config
 from appliance.gallery.gallery import FILE
 from appliance.gallery.people import GalleryError, NoSuchPersonError, Person
@@ -25,7 +24,7 @@ from appliance.gallery.search import Outcome
 
 
 def explain(options: argparse.Namespace, settings: Config) -> int:
-    """Prints what each rule says, and which decided; the exit status."""
+    """Prints the result of each rule, and which one decided; the exit status. Changes nothing, and uses no camera."""
     try:
         person, last = _who(options, settings)
     except GalleryError as error:
@@ -42,11 +41,11 @@ def explain(options: argparse.Namespace, settings: Config) -> int:
 
 def _who(options: argparse.Namespace, settings: Config) -> tuple[Person, Passage | None]:
     if options.person is None:
-        someone = Person("", "", options.groups, options.valid_from, options.valid_until, "", datetime.now(UTC))
-        return someone, None
+        person = Person("", "", options.groups, options.valid_from, options.valid_until, "", datetime.now(UTC))
+        return person, None
     if not (state.folder(settings.state.folder) / FILE).exists():
         raise NoSuchPersonError("there is no gallery here yet")
-    with place.opened(settings, make=False) as gallery:
+    with opened(settings) as gallery:
         person = gallery.person(options.person).person
         last = gallery.last_passage(person.reference)
     person = replace(
@@ -62,7 +61,7 @@ def _situation(options: argparse.Namespace, settings: Config, person: Person, la
     return Situation(
         now=now,
         clock=clock,
-        trouble="as --blind says" if options.blind else None,
+        trouble="--blind was given" if options.blind else None,
         gallery=None if settings.gallery.enabled else "gallery.enabled = false",
         recordable=not options.full,
         repeated=options.repeated,
@@ -89,13 +88,13 @@ def _when(options: argparse.Namespace, settings: Config) -> tuple[datetime, Cloc
 
 
 def _sighting(options: argparse.Namespace, settings: Config, person: Person) -> Sighting:
-    usual = None if settings.liveness.mode == "single" else 1.0
+    default = None if settings.liveness.mode == "single" else 1.0
     outcome = Outcome(options.outcome)
     return Sighting(
-        liveness=usual if options.liveness is None else None if options.liveness == OFF else options.liveness,
+        liveness=default if options.liveness is None else None if options.liveness == OFF else options.liveness,
         one_person=not options.swapped,
         quality=options.quality,
-        weakest="as --quality says",
+        weakest="--quality was given",
         outcome=outcome,
         person=person if outcome is Outcome.IDENTIFIED else None,
     )
@@ -106,12 +105,12 @@ def _passage(last: tuple[str, datetime] | None) -> Passage | None:
 
 
 def _lines(ruling: Ruling) -> list[str]:
-    """A line a rule, and what it comes to."""
+    """A line per rule, and the result."""
     wide = max(len(step.rule) for step in ruling.steps)
     rows = [f"{step.rule:<{wide}}  {step.mark:<7}  {step.text}" for step in ruling.steps]
     decided = ruling.decided
     end = (
-        "granted: every rule lets pass"
+        "granted: every rule passed"
         if decided is None
         else f"denied by {decided.rule}: {ruling.reason} ({ruling.text})"
     )
@@ -133,29 +132,22 @@ def _policy_document(situation: Situation, ruling: Ruling) -> dict[str, Any]:
     }
 
 
-def listing(options: argparse.Namespace, settings: Config) -> int:
-    """Prints the newest entries, newest first; the exit status."""
-
-    def run() -> int:
-        for entry in log.newest_entries(_folder(settings), options.count):
-            print(json.dumps(_entry_document(entry), ensure_ascii=False) if options.json else _line(entry))
-        return 0
-
-    return _answered(run)
+def list_decisions(options: argparse.Namespace, settings: Config) -> int:
+    """Prints the newest entries, newest first. Raises RecordError."""
+    for entry in log.newest_entries(_folder(settings), options.count):
+        print(json.dumps(_entry_document(entry), ensure_ascii=False) if options.json else _line(entry))
+    return 0
 
 
-def verification(options: argparse.Namespace, settings: Config) -> int:
-    """Reads the whole record and prints what it found; the exit status: 1 when anything is wrong."""
-
-    def run() -> int:
-        verdict = verify(_folder(settings), options.anchor)
-        if options.json:
-            print(json.dumps(asdict(verdict) | {"sound": verdict.sound}))
-        else:
-            print(_told(verdict, options.anchor))
-        return 0 if verdict.sound else 1
-
-    return _answered(run)
+def verify_record(options: argparse.Namespace, settings: Config) -> int:
+    """Reads the whole record and prints the verdict; the exit status: 1 if it is not sound. Raises RecordError."""
+    verdict = verify(_folder(settings), options.anchor)
+    print(
+        json.dumps(asdict(verdict) | {"sound": verdict.sound})
+        if options.json
+        else _verdict_text(verdict, options.anchor)
+    )
+    return 0 if verdict.sound else 1
 
 
 def _folder(settings: Config) -> Path:
@@ -165,10 +157,12 @@ def _folder(settings: Config) -> Path:
 def _line(entry: Entry) -> str:
     moment = entry.time.astimezone().isoformat(" ", "milliseconds")
     facts = dict(entry.facts)
-    said = [str(facts.pop(name)) for name in ("result", "reason", "direction", "person") if facts.get(name) is not None]
+    words = [
+        str(facts.pop(name)) for name in ("result", "reason", "direction", "person") if facts.get(name) is not None
+    ]
     if entry.kind != "decision":
-        said += [f"{name}={json.dumps(fact, ensure_ascii=False)}" for name, fact in facts.items()]
-    return f"{entry.sequence:>8}  {moment}  {entry.kind:<9} {' '.join(said)}".rstrip()
+        words += [f"{name}={json.dumps(fact, ensure_ascii=False)}" for name, fact in facts.items()]
+    return f"{entry.sequence:>8}  {moment}  {entry.kind:<9} {' '.join(words)}".rstrip()
 
 
 def _entry_document(entry: Entry) -> dict[str, Any]:
@@ -182,7 +176,7 @@ def _entry_document(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _told(verdict: Verdict, anchor: Anchor | None) -> str:
+def _verdict_text(verdict: Verdict, anchor: Anchor | None) -> str:
     if verdict.problem:
         sound = f"sound up to {verdict.last}; " if verdict.entries else ""
         return f"{sound}{verdict.problem}"
@@ -192,11 +186,3 @@ def _told(verdict: Verdict, anchor: Anchor | None) -> str:
     if anchor and anchor.sequence < verdict.first:
         return f"{text}; entry {anchor.sequence}, which the anchor names, has expired"
     return text
-
-
-def _answered(run: Callable[[], int]) -> int:
-    try:
-        return run()
-    except RecordError as error:
-        print(error, file=sys.stderr)
-        return 1

@@ -1,4 +1,4 @@
-"""The gallery of this device, as the command line opens it: beside the running service, or without it."""
+"""This device's gallery as the command line opens it, with or without a running service."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -13,13 +13,13 @@ from appliance.gallery.people import GalleryUnavailableError, PersonExport
 
 
 @contextmanager
-def opened(settings: Config, *, make: bool = True) -> Iterator[Gallery]:
-    """The gallery, within: what root does there is done as the owner of the state folder. Unless it is to `make` one, that
-    there is none is an error: an empty one in the place of one that was lost would be taken for it. Raises GalleryError.
+def opened(settings: Config, *, create: bool = False) -> Iterator[Gallery]:
+    """The open gallery. Inside, root has the rights of the state folder's owner. Raises GalleryError; without `create` also if
+    there is no gallery, so that an empty one never takes the place of a lost one.
     """
     section, folder = settings.gallery, state.folder(settings.state.folder)
-    if not make and not (folder / FILE).exists():
-        raise GalleryUnavailableError(f"there is no gallery in {folder}: nobody has been enrolled, or it was deleted")
+    if not create and not (folder / FILE).exists():
+        raise GalleryUnavailableError(f"there is no gallery in {folder}: no person was added yet, or it was deleted")
     key = vault.obtain_site_key(_key_file(section.key_file, folder), folder / FILE)
     with state.as_owner(folder):
         gallery = Gallery.open(
@@ -31,9 +31,9 @@ def opened(settings: Config, *, make: bool = True) -> Iterator[Gallery]:
             gallery.close()
 
 
-def begun_anew(settings: Config, people: Iterable[PersonExport]) -> Path:
-    """Puts a gallery of these people in the place of one that is of no use any more, with a new key when there is none. The
-    file of the key. Raises GalleryError, OSError.
+def replace_unusable(settings: Config, people: Iterable[PersonExport]) -> Path:
+    """Replaces a gallery that cannot be opened by one of these people, with a new key if there is none; returns the key's file.
+    Raises GalleryError, OSError.
     """
     folder = state.folder(settings.state.folder)
     path = _key_file(settings.gallery.key_file, folder)
@@ -44,7 +44,7 @@ def begun_anew(settings: Config, people: Iterable[PersonExport]) -> Path:
 
 
 def _key_file(configured: Path | None, folder: Path) -> Path:
-    """To be found and read with root's own rights. Where a service works in the folder, it finds no key of root's home."""
+    """Found and read with root's own rights; for a service's folder never a key in root's home."""
     path = vault.find_site_key(configured)
     if configured or path.exists() or os.geteuid() != 0:
         return path

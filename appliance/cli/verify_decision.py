@@ -1,4 +1,4 @@
-"""`appliance verify-decision`: the verifier for a door that is a shell script."""
+"""`appliance verify-decision`: the verifier for a door controlled by a shell script."""
 
 import argparse
 import json
@@ -19,23 +19,24 @@ from appliance.access.token import (
     milliseconds,
     read_token,
 )
+from appliance.config import Config
 
 KEPT = timedelta(days=1)
-"""How long a nonce is remembered after its decision has expired: longer than a clock that was wrong is set back, as a rule."""
+"""How long a used nonce is kept after its decision has expired; clocks are rarely corrected by more."""
 
 
 class LedgerError(Exception):
-    """The file is no ledger; the text says so in one line."""
+    """The file is not a ledger; the text says so in one line."""
 
 
 def use_nonce(path: Path, nonce: str, expires: datetime) -> None:
-    """Notes that the decision on `nonce`, which expires then, is used now; on the disk before it returns, and one of several
-    processes at a time. Raises ReusedNonceError when it was noted before, LedgerError, OSError.
+    """Records a nonce whose decision expires then as used: on the disk before it returns, under a lock against other processes.
+    Raises ReusedNonceError if it is recorded already, LedgerError, OSError.
     """
     with state.held(path):
         used = _read_ledger(path)
         if nonce in used:
-            raise ReusedNonceError("reused nonce: a decision on it was used before")
+            raise ReusedNonceError("reused nonce: its decision was used before")
         oldest = milliseconds(datetime.now(UTC) - KEPT)
         kept = {each: until for each, until in used.items() if until >= oldest}
         content = json.dumps({"nonces": {**kept, nonce: milliseconds(expires)}}, indent=0)
@@ -48,15 +49,15 @@ def _read_ledger(path: Path) -> Mapping[str, int]:
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError) as error:
-        raise LedgerError(f"{path} is no ledger of nonces: name another file, or delete it") from error
+        raise LedgerError(f"{path} is not a ledger of nonces: name another file, or delete it") from error
     if not (isinstance(nonces, dict) and all(type(until) is int for until in nonces.values())):
-        raise LedgerError(f"{path} is no ledger of nonces: name another file, or delete it")
+        raise LedgerError(f"{path} is not a ledger of nonces: name another file, or delete it")
     return nonces
 
 
-def verify_decision(options: argparse.Namespace) -> int:
-    """Checks one decision by the clock on the wall. Exit status 0: granted; 1: denied, or not to be acted on, and one line on
-    standard error says why.
+def run(options: argparse.Namespace, _settings: Config) -> int:
+    """Verifies one decision by this computer's clock. The exit status: 0 granted; 1 denied or invalid, and one line on standard
+    error says why.
     """
     try:
         decision = read_token(_text(options.token), _key(options.key), options.device)
@@ -80,18 +81,18 @@ def verify_decision(options: argparse.Namespace) -> int:
 
 
 def _text(given: str) -> str:
-    """The token itself, or what stands on standard input."""
+    """The token, or the content of standard input for "-"."""
     return (sys.stdin.buffer.read(2 * LONGEST).decode("ascii", "replace") if given == "-" else given).strip()
 
 
 def _key(text: str) -> PublicKey:
-    """From a file of this name, if there is one, else from the text itself."""
+    """From the file of this name if it exists, otherwise from the text itself."""
     path = Path(text)
     try:
-        there = path.is_file()
-    except OSError:  # a text that is too long for a name
-        there = False
-    return PublicKey.read(path.read_text("utf-8", "replace") if there else text)
+        exists = path.is_file()
+    except OSError:  # a text too long for a file name
+        exists = False
+    return PublicKey.read(path.read_text("utf-8", "replace") if exists else text)
 
 
 def _refused(why: str, options: argparse.Namespace) -> int:

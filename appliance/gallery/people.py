@@ -7,6 +7,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from appliance.face.types import Embedding
+from appliance.faults import ReportedError
 
 PERSON_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 """A person's id in other systems, such as a staff number; safe in a path, a log line and a file name."""
@@ -135,7 +136,7 @@ class Expired:
     templates: tuple[tuple[Person, int], ...]
 
 
-class GalleryError(Exception):
+class GalleryError(ReportedError):
     """The gallery cannot do what was asked. The text is one line that says why and what to do."""
 
 

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from appliance.faults import ReportedError
+
 
 class Role(StrEnum):
     """The question a model answers."""
@@ -21,7 +23,7 @@ class Role(StrEnum):
     LIVENESS = "liveness"
 
 
-class ModelError(Exception):
+class ModelError(ReportedError):
     """A model file is missing, is not the one the manifest names, or does not work."""
 
 

@@ -20,7 +20,7 @@ def report(event, arguments):
         os.write(2, f"WRITES {event} {arguments}\\n".encode())
 
 sys.addaudithook(report)
-from appliance.cli import main
+from appliance.cli.main import main
 sys.exit(main())
 """
 
@@ -37,7 +37,7 @@ def reporting(tmp_path_factory: pytest.TempPathFactory) -> Child:
 
 
 def test_the_report_notices_a_write(tmp_path: Path) -> None:
-    program = REPORTING.replace("from appliance.cli import main", "open('x', 'w').close()\ndef main(): return 0")
+    program = REPORTING.replace("from appliance.cli.main import main", "open('x', 'w').close()\ndef main(): return 0")
 
     with Child(tmp_path, program=("-c", program)) as child:
         child.process.wait(30)

@@ -13,7 +13,7 @@ import pytest
 from appliance.benchmark import command
 from appliance.benchmark.board import BUSY, Board
 from appliance.benchmark.extent import FULL, QUICK
-from appliance.cli.main import _parser
+from appliance.cli.options import parser as _parser
 from appliance.evaluation.report import Finding
 
 PEER = """

@@ -1,6 +1,5 @@
 """A device whose people are looked after from its command line."""
 
-import argparse
 import io
 import os
 import subprocess
@@ -12,9 +11,7 @@ from typing import NamedTuple
 import pytest
 from people_of_nowhere import gallery_of
 
-from appliance.cli import people as commands
-from appliance.cli.people_options import add_people
-from appliance.config import load
+from appliance.cli.main import main
 from appliance.gallery import vault
 from appliance.gallery.gallery import FILE, Gallery
 
@@ -29,14 +26,6 @@ class Done(NamedTuple):
     returncode: int
     stdout: str
     stderr: str
-
-
-def parser():
-    """What `appliance people` understands."""
-    people = argparse.ArgumentParser()
-    acts = people.add_subparsers(dest="act", required=True)
-    add_people(lambda name, what: acts.add_parser(name, help=what))
-    return people
 
 
 class Place:
@@ -66,8 +55,7 @@ class Place:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
             patch.chdir(self.folder)
-            options = parser().parse_args(list(map(str, arguments)))
-            status = commands.run(options, load(self.config, {}))
+            status = main(["people", *map(str, arguments)])
         return Done(status, out.getvalue(), err.getvalue())
 
     def process(self, *arguments, **how):

@@ -78,7 +78,7 @@ def test_who_is_there_already_is_refused_left_or_replaced(place, elsewhere):
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert "already a person with the id bob" in refused.stderr
     assert said(elsewhere) == before
-    assert elsewhere.says("import", "two", "--skip", *WITH) == "added: ada\nleft as they were: bob\n"
+    assert elsewhere.says("import", "two", "--skip", *WITH) == "added: ada\nunchanged: bob\n"
     assert elsewhere.people() == (["ada", "bob"], 3)
     assert elsewhere.says("import", "two", "--replace", *WITH) == "replaced: ada bob\n"
     assert elsewhere.people() == (["ada", "bob"], 4)

@@ -246,9 +246,7 @@ def test_one_line_about_a_folder_that_is_laid_out_otherwise(run: Run, quick: Pat
 def test_what_the_report_needs_is_named_when_it_is_missing(
     quick: Path, tree: Path, environment: dict[str, str]
 ) -> None:
-    without = (
-        "import sys; sys.modules['matplotlib'] = None; from appliance.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
+    without = "import sys; sys.modules['matplotlib'] = None; from appliance.cli.main import main; sys.exit(main(sys.argv[1:]))"
     arguments = ["evaluate", "--config", str(quick), "pose", str(tree / "pose"), "--report", "nowhere"]
     done = subprocess.run(
         [sys.executable, "-c", without, *arguments],

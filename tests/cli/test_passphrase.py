@@ -20,11 +20,11 @@ def _no_credentials(monkeypatch):
 def test_a_file_s_first_line_then_systemd_s_credential(tmp_path, monkeypatch):
     file = tmp_path / "passphrase"
     file.write_text(f"{PASSPHRASE}\nmore\n", "utf-8")
-    assert archives.of_new(file) == archives.of_old(file) == PASSPHRASE
+    assert archives.new_passphrase(file) == archives.passphrase(file) == PASSPHRASE
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     (tmp_path / archives.CREDENTIAL).write_text("that of the credential", "utf-8")
-    assert archives.of_new(None) == "that of the credential"
-    assert archives.of_new(file) == PASSPHRASE
+    assert archives.new_passphrase(None) == "that of the credential"
+    assert archives.new_passphrase(file) == PASSPHRASE
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"short\n", b"eleven char"])
@@ -32,14 +32,14 @@ def test_a_new_one_that_is_empty_or_short_is_refused(tmp_path, content):
     file = tmp_path / "passphrase"
     file.write_bytes(content)
     with pytest.raises(ArchiveError, match="at least 12 characters"):
-        archives.of_new(file)
+        archives.new_passphrase(file)
 
 
 def test_what_is_no_text_is_refused(tmp_path):
     file = tmp_path / "passphrase"
     file.write_bytes(b"\xff" * 20)
     with pytest.raises(ArchiveError, match="UTF-8") as caught:
-        archives.of_old(file)
+        archives.passphrase(file)
     assert "\\xff" not in str(caught.value)
 
 
@@ -75,16 +75,16 @@ def typed(place, answers, *arguments):
 
 def test_it_is_asked_for_twice_and_never_shown(place):
     place.begin("ada")
-    twice = [("Passphrase of the new archive: ", PASSPHRASE), ("The same again: ", PASSPHRASE)]
+    twice = [("Passphrase of the new archive: ", PASSPHRASE), ("Repeat the passphrase: ", PASSPHRASE)]
     status, seen = typed(place, twice, "backup", "people.backup")
     assert (status, PASSPHRASE in seen) == (0, False)
     place.says("erase", "ada", "--yes")
     status, seen = typed(place, [("Passphrase of the archive: ", PASSPHRASE)], "restore", "people.backup")
     assert (status, PASSPHRASE in seen) == (0, False)
     assert place.people() == (["ada"], 1)
-    differently = [twice[0], ("The same again: ", "something else")]
+    differently = [twice[0], ("Repeat the passphrase: ", "something else")]
     status, seen = typed(place, differently, "backup", "other")
-    assert (status, "the two are not the same" in seen, (place.folder / "other").exists()) == (1, True, False)
+    assert (status, "the two passphrases differ" in seen, (place.folder / "other").exists()) == (1, True, False)
 
 
 def test_whoever_erases_is_asked_first(place):

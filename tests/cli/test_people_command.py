@@ -37,7 +37,7 @@ def test_somebody_is_added_shown_changed_and_erased(place):
     assert "from 2026-01-01" in place.says("show", "7-a")
     receipt = json.loads(place.says("erase", "7-a", "--yes"))
     assert (receipt["id"], receipt["templates"], receipt["complete"]) == ("7-a", 0, True)
-    assert place.says("list") == "nobody\n"
+    assert place.says("list") == "no people\n"
 
 
 def test_a_command_of_the_shell_goes_by_the_named_configuration(place):
@@ -62,13 +62,13 @@ def test_a_command_of_the_shell_goes_by_the_named_configuration(place):
         (["add", "ada", "--name", "X"], "there is already a person with the id ada"),
         (["add", "../x", "--name", "X"], "id: "),
         (["add", "x", "--name", " "], "name: "),
-        (["erase", "ada"], "say --yes"),
-        (["erase", "--all"], "say --yes"),
+        (["erase", "ada"], "--yes confirms it"),
+        (["erase", "--all"], "--yes confirms it"),
         (["backup", "nowhere/x", "--passphrase-file", "passphrase"], "there is no such folder"),
         (["restore", "nothing", "--passphrase-file", "passphrase"], "nothing: No such file"),
         (["restore", "config.toml", "--passphrase-file", "passphrase"], "not an archive of an appliance"),
         (["backup", "x", "--passphrase-file", "nothing"], "nothing: No such file"),
-        (["backup", "x"], "there is nobody to ask for the passphrase"),
+        (["backup", "x"], "no terminal to ask for the passphrase"),
     ],
 )
 def test_what_cannot_be_is_said_in_a_line_and_changes_nothing(place, arguments, complaint):

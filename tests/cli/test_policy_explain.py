@@ -1,6 +1,5 @@
 """`appliance policy explain`: what each rule says of who might come, and which decided."""
 
-import argparse
 import json
 from datetime import UTC, date, datetime, timedelta
 
@@ -9,7 +8,7 @@ import pytest
 from appliance.access.log import Record
 from appliance.access.policy import RULES, ClockState, Reason
 from appliance.access.token import Direction
-from appliance.cli import door, door_options
+from appliance.cli import door, options
 from appliance.config import load
 from appliance.gallery import vault
 from appliance.gallery.gallery import FILE, Gallery
@@ -56,9 +55,7 @@ def ada(tmp_path_factory):
 
 
 def parsed(*arguments):
-    parser = argparse.ArgumentParser()
-    door_options.add_explain(parser)
-    return parser.parse_args(arguments)
+    return options.parser().parse_args(["policy", "explain", *arguments])
 
 
 @pytest.fixture
@@ -94,7 +91,7 @@ def test_every_rule_is_a_line_and_the_one_that_decided_is_named(run, config):
 
 def test_what_is_granted_says_so(run, config):
     done = run("policy", "explain", "--config", config, "--groups", "staff", "--at", f"{THURSDAY}T07:00")
-    assert done.stdout.splitlines()[-1] == "granted: every rule lets pass"
+    assert done.stdout.splitlines()[-1] == "granted: every rule passed"
 
 
 @pytest.mark.parametrize(
@@ -204,6 +201,6 @@ def test_what_cannot_be_supposed_is_wrong_usage(capsys, arguments):
 
 
 def test_the_words_are_those_of_the_rules():
-    assert tuple(Direction) == door_options.DIRECTIONS
-    assert tuple(ClockState) == door_options.CLOCKS
-    assert tuple(Outcome) == door_options.OUTCOMES
+    assert tuple(Direction) == options.DIRECTIONS
+    assert tuple(ClockState) == options.CLOCKS
+    assert tuple(Outcome) == options.OUTCOMES

@@ -119,7 +119,7 @@ def test_a_file_that_is_no_ledger_is_left_alone(verify, tmp_path, content):
     ledger.write_text(content, "utf-8")
     done = verify(fresh(), "--ledger", ledger)
     assert done.returncode == 1
-    assert "no ledger" in done.stderr
+    assert "not a ledger" in done.stderr
     assert ledger.read_text("utf-8") == content
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from zeroconf import ServiceInfo
 
 from appliance import lan
-from appliance.lan import SERVICE, TEXT_BYTES, Found
+from appliance.lan import SERVICE, TEXT_BYTES, Appliance
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
@@ -35,7 +35,7 @@ def sent(entries):
 
 
 def found(content, name="any"):
-    return Found.of(ServiceInfo(SERVICE, f"{name}.{SERVICE}", port=1, properties=content, server="any.local."))
+    return Appliance.of(ServiceInfo(SERVICE, f"{name}.{SERVICE}", port=1, properties=content, server="any.local."))
 
 
 def test_to_the_letter():

@@ -1,0 +1,113 @@
+"""The commands about the device itself: serve, discover, keys."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance import config, keys, state
+from appliance.config import Config
+from appliance.keys import Scope
+
+if TYPE_CHECKING:
+    from appliance.lan import Appliance
+
+DEFAULT_SCOPES = (Scope.RECOGNISE, Scope.LIVE)
+"""Scopes of a key that is created without --scope."""
+
+ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",  # engines are the parallelism; a thread pool of its own costs 20 MB
+    "OPENCV_FOR_THREADS_NUM": "1",  # likewise; waking a pool is a sixth of the camera loop's time
+    "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "2",  # seconds instead of 10 until a silent camera is noticed
+}
+"""Read by OpenBLAS and OpenCV when they are loaded."""
+
+
+def serve(options: argparse.Namespace, settings: Config) -> int:
+    """Runs the device until a signal ends it; does not return, except with the exit status of a failed start."""
+    if options.print_config:
+        print(config.commented(settings), end="")
+        return 0
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from appliance.machine import Machine
+
+    try:
+        machine = Machine(settings, demonstrate=options.demonstration)
+    except (OSError, ValueError) as error:
+        print(f"cannot listen on {settings.server.host}:{settings.server.port}: {error}", file=sys.stderr)
+        return 1
+    status = machine.run()
+    logging.shutdown()
+    os._exit(status)  # a thread may still be in the TFLite runtime, where Python's own exit would abort it
+
+
+def discover(options: argparse.Namespace, _settings: Config) -> int:
+    """Prints the appliances that answer on the LAN; the exit status."""
+    from appliance import lan
+
+    try:
+        found = lan.discover(options.timeout)
+    except OSError as error:
+        print(f"LAN: {error.strerror}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps([asdict(each) for each in found], ensure_ascii=False, indent=2))
+    elif found:
+        _print_table(found)
+    else:
+        print(f"no appliance answered within {options.timeout:g} s", file=sys.stderr)
+    return 0
+
+
+def _print_table(found: "Sequence[Appliance]") -> None:
+    """One row per appliance, without line breaks when standard output is no terminal; nothing in it is markup."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "address", "API / SDK", "state", "auth", "TLS", box=SIMPLE)
+    for each in found:
+        api, sdk, ready, auth, tls = (each.txt.get(key, "?") for key in ("api", "sdk", "st", "auth", "tls"))
+        hosts = [f"[{address}]" if ":" in address else address for address in each.addresses]
+        addresses = "\n".join(f"{host}:{each.port}" for host in hosts)
+        table.add_row(
+            each.name, addresses, f"{api} / {sdk}", ready, auth, each.txt.get("fp", "?") if tls == "1" else "no"
+        )
+    Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else 1000).print(table)
+
+
+def add_key(options: argparse.Namespace, settings: Config) -> int:
+    """Creates a key and prints it. Raises KeysError, OSError."""
+    scopes = options.scopes or DEFAULT_SCOPES
+    token = keys.add(_keys_file(settings), options.name, scopes)
+    print(f"The key of {options.name} ({', '.join(scopes)}); it cannot be shown again:", file=sys.stderr)
+    print(token)
+    return 0
+
+
+def list_keys(options: argparse.Namespace, settings: Config) -> int:
+    """Prints the keys. Raises KeysError."""
+    found = [keys.record(key) for key in keys.read(_keys_file(settings))]
+    if options.json:
+        print(json.dumps(found))
+        return 0
+    for key in found:
+        print(f"{key['name']:<24} {' '.join(key['scopes']):<24} {key['created']}")
+    return 0
+
+
+def revoke_key(options: argparse.Namespace, settings: Config) -> int:
+    """Revokes a key. Raises KeysError, OSError."""
+    keys.revoke(_keys_file(settings), options.name)
+    print(f"revoked: {options.name}", file=sys.stderr)
+    return 0
+
+
+def _keys_file(settings: Config) -> Path:
+    return state.folder(settings.state.folder) / keys.FILE
