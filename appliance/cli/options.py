@@ -233,6 +233,11 @@ def _add_templates(add: Add) -> None:
     forget.add_argument("id", metavar="ID")
     forget.add_argument("number", type=int, metavar="NUMBER", help="as `show` prints it")
     add(
+        "renew",
+        "people:renew",
+        "Embed the kept pictures again after a change of the embedder (engine.embedder).",
+    )
+    add(
         "rotate",
         "people:rotate",
         "Transform all templates with a new secret matrix: copies of the old ones are useless.",

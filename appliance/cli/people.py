@@ -1,4 +1,4 @@
-"""`appliance people`: list, show, add, change, enrol, forget, erase, rotate. Each raises GalleryError, OSError or Fault."""
+"""`appliance people`: each subcommand except the archives. Each raises GalleryError, OSError or Fault."""
 
 import argparse
 import json
@@ -19,6 +19,7 @@ from appliance.calibration import points
 from appliance.calibration.points import CalibrationStore
 from appliance.cli.gallery import opened
 from appliance.config import Config
+from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, Embedding
 from appliance.faults import Fault
 from appliance.gallery.backup import Count
 from appliance.gallery.gallery import Gallery
@@ -124,6 +125,29 @@ def rotate(_options: argparse.Namespace, settings: Config) -> int:
         gallery.rotate()
         count = Count(len(gallery.people()), gallery.templates)
     return _done(f"{count}: transformed; copies of the old templates are useless now")
+
+
+def renew(_options: argparse.Namespace, settings: Config) -> int:
+    """Embeds the kept pictures again with the configured embedder; the exit status: 1 if some people have no picture."""
+    section = settings.engine
+    with opened(settings) as gallery:
+        choice, engine = loading.first_engine(section.folder, section.precisions, section.threads)
+        chosen = choice[Role.EMBEDDER]
+        if isinstance(chosen, Fault):
+            raise chosen
+
+        def embed(picture: bytes) -> Embedding:
+            pixels = EncodedPicture(picture, ALIGNED_SIZE**2).frame(1.0).pixels
+            return engine.feature(AlignedFace(Box(0, 0, ALIGNED_SIZE, ALIGNED_SIZE), pixels))
+
+        result = gallery.renew(chosen.files[0].sha256, embed)
+    renewed = f"{result.renewed} template{'' if result.renewed == 1 else 's'} embedded again by {chosen.files[0].file}"
+    if result.left:
+        people = " ".join(result.left)
+        return 1 | _done(
+            f"{renewed}; some pictures were not kept (gallery.pictures): enrol these people again: {people}"
+        )
+    return _done(f"{renewed}: restart the device" if result.renewed else f"{renewed}: nothing is left to renew")
 
 
 def _record(gallery: Gallery, known: Known) -> dict[str, Any]:

@@ -209,8 +209,8 @@ class Gallery:
                 transaction.read_again()
             for known in tuple(transaction.contents.people.values()):
                 identity, reference = known.person.id, known.person.reference
-                for template in known.templates:
-                    number = template.number
+                others = [template.number for template in known.templates if template.model != model]
+                for number in others:
                     if number in embeddings:
                         vector = transaction.contents.rotation.apply(embeddings[number])
                         stored = replace(transaction.template(number, reference), model=model, vector=vector)
@@ -218,10 +218,10 @@ class Gallery:
                         transaction.erase_template(identity, number)
                         transaction.add_template(identity, stored, kept)
                         renewed += 1
-                    elif template.model != model:
-                        left.append(number)
+                if not embeddings.keys() >= set(others):
+                    left.append(identity)
         self._store.empty_log()
-        return RenewalResult(renewed, tuple(left))
+        return RenewalResult(renewed, tuple(sorted(left)))
 
     def pictures(self, reference: str, but: str | None = None) -> Iterator[tuple[int, bytes]]:
         """Yields template numbers and kept pictures of a person, except those embedded by the embedder `but` (sha256)."""

@@ -122,10 +122,12 @@ class ImportResult:
 
 @dataclass(frozen=True, slots=True)
 class RenewalResult:
-    """How many templates were embedded again, and the numbers of those without a picture: they are kept but not compared."""
+    """The number of templates that were embedded again, and the ids of the people with templates that were not, because no
+    picture of them is kept: these are no longer compared.
+    """
 
     renewed: int
-    left: tuple[int, ...]
+    left: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,59 @@ def test_photos_are_enrolled_by_the_same_rules_as_over_http(place, portrait, hop
     assert place.people() == (["ada", "eve"], 1)
 
 
+def test_kept_pictures_are_embedded_again_when_the_precision_of_the_embedder_changes(place, portrait, hopper):
+    """The templates are those that enrolling the same photos with the other embedder gives."""
+    engine = '[engine]\ndetector = "float16"\nliveness = "float16"\nembedder = "{}"\n[gallery]\npictures = {}\n'
+
+    def configure(precision, pictures="true"):
+        place.config.write_text(engine.format(precision, pictures), "utf-8")
+
+    (place.folder / "portrait.jpg").write_bytes(portrait)
+    (place.folder / "hopper.jpg").write_bytes(hopper)
+    place.begin("ada", "grace", "eve", templates=0)
+    configure("float16")
+    place.says("enrol", "ada", "portrait.jpg")
+    place.says("enrol", "grace", "hopper.jpg")
+    before = json.loads(place.says("list", "--json"))["people"]
+
+    configure("int8")
+    refused = place.run("enrol", "eve", "portrait.jpg", "--allow-duplicate")
+    assert (refused.returncode, "`appliance people renew`" in refused.stderr) == (1, True)
+    done = place.run("renew")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("2 templates embedded again by embedder_int8.tflite")
+    assert done.stderr.endswith(": restart the device\n")
+    after = json.loads(place.says("list", "--json"))["people"]
+    assert [[each["number"] for each in person["templates"]] for person in after] == [[3], [], [4]]
+    for old, new in zip(before, after, strict=True):
+        assert [each | {"number": 0} for each in old["templates"]] == [
+            each | {"number": 0} for each in new["templates"]
+        ]
+
+    place.says("enrol", "eve", "portrait.jpg", "--allow-duplicate")
+    with place.gallery() as gallery:
+        ada, eve, grace = (export.templates[0].embedding for export in gallery.export())
+        assert gallery.embedder() == gallery.person("eve").templates[0].model
+    assert ada @ eve > 0.9999
+    assert ada @ grace < 0.3
+    assert place.run("renew").stderr.endswith(": nothing is left to renew\n")
+
+
+def test_people_without_kept_pictures_are_named_when_the_embedder_changes(place, portrait):
+    (place.folder / "portrait.jpg").write_bytes(portrait)
+    place.begin("ada", templates=0)
+    place.says("enrol", "ada", "portrait.jpg")
+    place.config.write_text(
+        place.config.read_text("utf-8").replace('embedder = "float16"', 'embedder = "int8"'), "utf-8"
+    )
+    before = place.says("show", "ada")
+    done = place.run("renew")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("0 templates embedded again")
+    assert done.stderr.endswith("enrol these people again: ada\n")
+    assert place.says("show", "ada") == before
+
+
 def test_a_rotation_leaves_everybody_who_they_are(place):
     place.begin("ada", "bob")
     before = place.database.read_bytes()

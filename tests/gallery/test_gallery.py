@@ -281,3 +281,41 @@ def test_threads_enrol_and_search_at_once(gallery):
         thread.join()
     assert failures == []
     assert len(gallery.people()) == gallery.templates == 4 * 6
+
+
+def test_kept_pictures_are_embedded_again_by_another_embedder(gallery, path, key):
+    references = [enrolled(gallery, identity, seed, picture=bytes([seed])) for identity, seed in (("a", 1), ("b", 2))]
+    before = gallery.people()
+    gallery.note_passage(references[0], "in", datetime(2026, 1, 2, 12, tzinfo=UTC))
+    result = gallery.renew(OTHER_MODEL, lambda picture: face(100 + picture[0]))
+    assert (result.renewed, result.left) == (2, ())
+    assert gallery.embedder() == OTHER_MODEL
+    gallery.check_embedder(OTHER_MODEL)
+    for old, new, seed in zip(before, gallery.people(), (1, 2), strict=True):
+        assert new.person == old.person
+        assert new.templates == (replace(old.templates[0], number=seed + 2, model=OTHER_MODEL),)
+        (best, _) = gallery.ranking(face(100 + seed))
+        assert (best.reference, best.cosine) == (new.person.reference, pytest.approx(1, abs=1e-5))
+        assert list(gallery.pictures(best.reference)) == [(seed + 2, bytes([seed]))]
+    assert gallery.last_passage(references[0])[0] == "in"
+    again = Gallery.open(path, key)
+    assert (again.people(), again.ranking(face(101))) == (gallery.people(), gallery.ranking(face(101)))
+    again.close()
+
+
+def test_templates_without_pictures_are_left_and_not_compared(gallery):
+    enrolled(gallery, "a", 1, picture=b"\1")
+    enrolled(gallery, "b", 2)
+    result = gallery.renew(OTHER_MODEL, lambda _: face(101))
+    assert (result.renewed, result.left) == (1, ("b",))
+    assert gallery.templates == 2
+    assert [each.reference for each in gallery.ranking(face(2))] == [gallery.person("a").person.reference]
+    assert gallery.renew(OTHER_MODEL, lambda _: face(101)).left == ("b",)
+
+
+def test_a_failing_embedder_changes_nothing(gallery):
+    enrolled(gallery, "a", 1, picture=b"\1")
+    before = gallery.people()
+    with pytest.raises(ValueError, match="unit length"):
+        gallery.renew(OTHER_MODEL, lambda _: face(1) * np.float32(np.nan))
+    assert gallery.people() == before
