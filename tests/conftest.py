@@ -1,5 +1,8 @@
-"""Fixtures: the public-domain pictures, and engines and devices made of real parts."""
+"""Fixtures: the public-domain pictures, and engines and devices made of real parts. Rules: what runs only at night, and which
+skips are expected.
+"""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -11,14 +14,69 @@ import pytest
 
 pytest.register_assert_rewrite("client", "devices", "document")
 
+import examples  # noqa: E402, F401 (registers hypothesis' profiles)
 from client import Client  # noqa: E402
 from devices import Child, Device, parts_of, pool, shipped_engine  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 from appliance.camera.replay import DEMONSTRATION  # noqa: E402
 from appliance.vision import loading  # noqa: E402
 from appliance.vision.loading import Choice  # noqa: E402
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+
+LONG = ("tests/system", "tests/lan", "tests/cli", "tests/access", "tests/api", "tests/house")
+"""Rooms whose tests take longest begin first, so that no core waits for the last one at the end."""
+
+EXPECTED_SKIPS = re.compile(
+    r"needs a Raspberry Pi|no development pictures beside the project|no peers here: scripts/peers makes them"
+)
+"""A test that is skipped for any other reason fails the run."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--nightly", action="store_true", help="run the slow tests, too, and many more examples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("nightly" if config.getoption("nightly") else "ci")
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(UnexpectedSkips(), "unexpected-skips")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("nightly"):
+        slow = [item for item in items if item.get_closest_marker("nightly")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+    rank = {room: place for place, room in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get("/".join(item.nodeid.split("/")[:2]), len(rank)))
+
+
+class UnexpectedSkips:
+    """Fails a run in which something was skipped without a reason that is on the list."""
+
+    def __init__(self) -> None:
+        self._found: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        reason = str(report.longrepr)
+        if report.skipped and not hasattr(report, "wasxfail") and not EXPECTED_SKIPS.search(reason):
+            self._found.append(f"{report.nodeid}: {reason}")
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self._found:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for line in self._found:
+            terminalreporter.write_line(f"UNEXPECTED SKIP {line}", red=True)
+
+
+@pytest.fixture(scope="session")
+def thorough(pytestconfig: pytest.Config) -> bool:
+    """Whether this is the nightly run, in which tests repeat themselves more often."""
+    return bool(pytestconfig.getoption("nightly"))
 
 
 @pytest.fixture(scope="session")

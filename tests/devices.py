@@ -11,10 +11,11 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import date
 from inspect import signature
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import appliance_models
 from client import ELSEWHERE, HOST, Client, from_elsewhere
+from forked import Forked
 from waitress.channel import HTTPChannel
 
 from appliance.access.clock import Clock
@@ -45,6 +46,8 @@ from appliance.observation.observer import Observer
 from appliance.vision import loading
 from appliance.vision.engine import EnginePool, FaceEngine
 from appliance.vision.loading import Choice, Models
+
+PROGRAM = ("-m", "appliance")
 
 MAX_BODY = 8 * 2**20
 DEVICE_ID = "d41d8cd98f00b204e9800998ecf8427e"
@@ -232,29 +235,50 @@ def parts_of(engine: FaceEngine) -> dict[str, Any]:
 
 
 class Child:
-    """A device as a process of its own: `python -m appliance serve`, its log in a file, its state in a folder."""
+    """A device as a process of its own: `appliance serve`, its log in a file, its state in a folder."""
+
+    _read: ClassVar[dict[Path, int]] = {}
+    """How much of each log `new_log` has read."""
+
+    @classmethod
+    def new_log(cls) -> str:
+        """What has been added to the logs of all devices since it was asked before."""
+        found = ""
+        for path, begin in list(cls._read.items()):
+            text = path.read_text("utf-8", "replace") if path.exists() else ""
+            found += text[begin:]
+            cls._read[path] = len(text)
+        return found
 
     def __init__(
         self,
         folder: Path,
         config: str = "",
         arguments: Sequence[str] = ("--port", "0"),
-        program: Sequence[str] = ("-m", "appliance"),
+        program: Sequence[str] = PROGRAM,
         environment: dict[str, str] | None = None,
         inside: Sequence[str] = (),
     ) -> None:
         """`inside` is what the command line begins with to run somewhere else, such as a network namespace."""
         (folder / "config.toml").write_text(config, "utf-8")
         self.log_file = folder / "log"
+        self._read[self.log_file] = 0
         self.state = folder / "state"
+        environment = {**os.environ, **self._folders(folder), **(environment or {})}
+        arguments = ["serve", "--config", str(folder / "config.toml"), *arguments]
+        self.process: Forked | subprocess.Popen[bytes]
+        if not inside and program == PROGRAM:
+            self.log_file.write_bytes(b"")
+            self.process = Forked(arguments, output=self.log_file, cwd=folder, env=environment)
+            return
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [*inside, sys.executable, *program, "serve", "--config", str(folder / "config.toml"), *arguments],
+                [*inside, sys.executable, *program, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=folder,
-                env={**os.environ, **self._folders(folder), **(environment or {})},
+                env=environment,
             )
 
     def _folders(self, folder: Path) -> dict[str, str]:

@@ -16,6 +16,9 @@ from appliance.vision.manifest import Role
 LEAST_GRANTED = 0.8
 """Of the real ones who are alone; in 21 of the 59 sequences, others stand or sit behind them."""
 
+SLICE = 8
+"""On each change every eighth sequence is shown; at night all of them are."""
+
 
 def rows(data: Path) -> list[dict[str, str]]:
     with (data / "liveness" / "sequences.csv").open(encoding="utf-8") as file:
@@ -38,10 +41,10 @@ def enrolment(data: Path, row: dict[str, str], engine):
     return next(picture for picture in pictures if engine.detect(CameraFrame(picture, 0.0), DetectLimits(count=1)))
 
 
-def outcomes(data, engine, doorstep_at, label):
-    """What is decided on each sequence of a label, by the reason."""
+def outcomes(data, engine, doorstep_at, label, step):
+    """What is decided on every `step`-th sequence of a label, by the reason."""
     found = Counter()
-    for number, row in enumerate(each for each in rows(data) if each["label"] == label):
+    for number, row in enumerate([each for each in rows(data) if each["label"] == label][::step]):
         shown = frames(data, row["sequence"])
         height, width = shown[0].shape[:2]
         with doorstep_at(number, FourFrames(shown), (width, height)) as door:
@@ -63,16 +66,17 @@ def doorstep_at(tmp_path, choice, engine):
 @pytest.mark.data
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("label", "count"), [("print", 45), ("replay", 15)])
-def test_no_attack_on_somebody_who_is_enrolled_is_granted(data, engine, doorstep_at, label, count):
-    found = outcomes(data, engine, doorstep_at, label)
+def test_no_attack_on_somebody_who_is_enrolled_is_granted(data, engine, doorstep_at, label, count, thorough):
+    step = 1 if thorough else SLICE
+    found = outcomes(data, engine, doorstep_at, label, step)
     print(label, json.dumps(found))
-    assert found.total() == count
+    assert found.total() == -(-count // step)
     assert found["granted"] == 0
 
 
 @pytest.mark.data
 @pytest.mark.timeout(600)
-def test_most_real_people_are_granted(data, engine, doorstep_at):
-    found = outcomes(data, engine, doorstep_at, "real")
+def test_most_real_people_are_granted(data, engine, doorstep_at, thorough):
+    found = outcomes(data, engine, doorstep_at, "real", 1 if thorough else SLICE)
     print("real", json.dumps(found))
     assert found["granted"] >= LEAST_GRANTED * (found.total() - found["more_than_one_person"])

@@ -12,6 +12,7 @@ from appliance.imaging.codec import EncodedPicture
 LEAST = GallerySection().min_quality
 
 
+@pytest.mark.nightly
 @pytest.mark.data
 def test_live_people_are_enrolled_and_replays_and_prints_are_not(choice, data):
     """Of 59 live sequences 29 are taken; in 20 there is somebody in the background, in 9 the person looks away. Of 60 attacks

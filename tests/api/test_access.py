@@ -382,6 +382,7 @@ def test_the_comparison_goes_over_every_digest_in_constant_time() -> None:
     assert not [node for node in ast.walk(function) if isinstance(node, ast.Compare) and "digest" in ast.unparse(node)]
 
 
+@pytest.mark.logs_errors("no key is accepted")
 def test_a_damaged_file_of_keys_lets_nobody_in_but_this_device(tmp_path: Path) -> None:
     file = tmp_path / keys.FILE
     token = keys.add(file, "someone", list(Scope))

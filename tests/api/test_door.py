@@ -217,6 +217,7 @@ def test_a_demonstration_opens_no_door(choice: Choice, photo: Pixels, hopper: by
     assert (decision["result"], decision["reason"]) == ("denied", "camera_blind")
 
 
+@pytest.mark.logs_errors("the gallery cannot be opened")
 def test_without_the_site_key_nothing_is_decided(choice: Choice, tmp_path: Path) -> None:
     with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice):
         pass
@@ -227,6 +228,7 @@ def test_without_the_site_key_nothing_is_decided(choice: Choice, tmp_path: Path)
     assert not (tmp_path / "signing.key").exists()
 
 
+@pytest.mark.logs_errors("no decision is made")
 def test_a_damaged_signing_key_is_told(choice: Choice, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def told(device: Device) -> list[tuple[str, str]]:
         return [(problem.part, problem.state) for problem in device.gatekeeper.problems()]

@@ -367,6 +367,7 @@ def test_a_damaged_gallery_is_told_and_still_knows_people(
             assert answer.headers["Retry-After"]
 
 
+@pytest.mark.logs_errors("the gallery cannot be opened")
 def test_a_gallery_without_its_key_is_locked_until_it_is_back(choice: Choice, tmp_path: Path, portrait: bytes) -> None:
     with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice) as device:
         add(device.client, "x")

@@ -3,12 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from appliance.calibration.points import Basis, LivenessEntry, Measured, SimilarityEntry
-
-settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("repeatable")
 
 FACTS = {"counts": {"people": 3}, "date": datetime(2026, 11, 26, 3, 0, tzinfo=UTC)}
 

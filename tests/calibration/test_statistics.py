@@ -104,6 +104,7 @@ def test_the_manifest_s_operating_point_is_that_of_the_statistics(shipped):
         assert at == pytest.approx(file.operating_point.cosine, abs=0.01)
 
 
+@pytest.mark.nightly
 @pytest.mark.data
 def test_the_impostors_are_those_of_the_pictures(shipped, data: Path):
     """Of some of the pictures: all of them take minutes."""

@@ -2,17 +2,13 @@
 
 import os
 import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from forked import finished
 from places import Place
-
-settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("repeatable")
 
 QUICK = "[engine]\n" + "".join(f'{role} = "float16"\n' for role in ("detector", "embedder", "liveness"))
 """Without the choice by measurement a command starts in half the time."""
@@ -36,13 +32,10 @@ def environment() -> dict[str, str]:
 def run(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs a command of the program to its end."""
 
-    def finished(*arguments: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "appliance", *map(str, arguments)]
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=60, cwd=folder, env=environment, check=False
-        )
+    def ended(*arguments: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return finished(arguments, cwd=folder, env=environment)
 
-    return finished
+    return ended
 
 
 @pytest.fixture(scope="session")

@@ -160,6 +160,7 @@ def test_a_device_says_when_it_is_ready_how_it_is_and_that_it_stops(heard, tmp_p
     assert said[2:] == ["STOPPING=1"]
 
 
+@pytest.mark.logs_errors("no model works")
 def test_with_damaged_models_it_is_ready_and_says_so(manager, tmp_path: Path) -> None:
     nowhere = f'models = "{tmp_path / "nowhere"}"\n[camera]\ndriver = "none"\n'
     with Child(tmp_path, QUICK + nowhere, environment=manager.environment):
@@ -170,6 +171,7 @@ def test_with_damaged_models_it_is_ready_and_says_so(manager, tmp_path: Path) ->
     assert status.startswith("STATUS=The detector model does not work: see the log. The ")
 
 
+@pytest.mark.logs_errors("watchdog is not fed")
 def test_a_camera_that_shows_nothing_new_is_waited_for_unless_the_configuration_says_otherwise(
     manager, tmp_path: Path
 ) -> None:

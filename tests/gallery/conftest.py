@@ -1,15 +1,11 @@
 """Fixtures: a site key, and an empty gallery."""
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("strangers")
 
 from appliance.gallery.gallery import Gallery  # noqa: E402
 from appliance.gallery.vault import SiteKey  # noqa: E402
-
-settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("repeatable")
 
 
 @pytest.fixture

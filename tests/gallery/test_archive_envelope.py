@@ -4,6 +4,7 @@ import io
 import struct
 
 import pytest
+from examples import PARSER
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,6 +39,7 @@ PARTS = [
 
 
 @given(st.lists(st.binary(max_size=300), max_size=8), st.text(min_size=12, max_size=40))
+@PARSER
 def test_what_goes_in_comes_out(pieces, passphrase):
     archive = b"".join(backup.sealed(pieces, passphrase, CHEAP))
     content = b"".join(pieces)
@@ -70,6 +72,7 @@ SMALL = sealed(b"some content")
 
 
 @given(st.integers(0, len(SMALL) - 1), st.integers(1, 255))
+@PARSER
 def test_any_altered_byte_is_noticed(place, change):
     altered = bytearray(SMALL)
     altered[place] ^= change
@@ -78,6 +81,7 @@ def test_any_altered_byte_is_noticed(place, change):
 
 
 @given(st.integers(HEADER, len(THREE) - 1), st.integers(0, 7))
+@PARSER
 def test_any_altered_bit_of_a_long_one_is_noticed(place, bit):
     altered = bytearray(THREE)
     altered[place] ^= 1 << bit
@@ -85,6 +89,7 @@ def test_any_altered_bit_of_a_long_one_is_noticed(place, bit):
 
 
 @given(st.integers(0, len(SMALL) - 1) | st.integers(0, len(THREE) - 1))
+@PARSER
 def test_any_truncation_is_noticed(size):
     for archive in (SMALL, THREE):
         with pytest.raises(ArchiveError):
@@ -113,17 +118,20 @@ def test_a_part_of_another_archive_is_noticed():
 
 
 @given(st.binary(min_size=1, max_size=100))
+@PARSER
 def test_what_follows_is_noticed(more):
     with pytest.raises(ArchiveError):
         opened(SMALL + more)
 
 
 @given(st.text(max_size=40).filter(lambda text: text != PASSPHRASE))
+@PARSER
 def test_another_passphrase_opens_nothing(passphrase):
     assert "passphrase is wrong" in refusal(SMALL, passphrase)
 
 
 @given(st.binary(max_size=200))
+@PARSER
 def test_anything_else_is_no_archive(content):
     assert refusal(content) == "this is not an archive of an appliance"
     with pytest.raises(ArchiveError):

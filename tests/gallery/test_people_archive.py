@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 import pytest
+from examples import PARSER
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +72,7 @@ def equal(one, other):
 
 
 @given(st.lists(exports, max_size=4), st.integers(1, 5000))
+@PARSER
 def test_what_goes_in_comes_out(wanted, size):
     content = packed(*wanted)
     pieces = [content[at : at + size] for at in range(0, len(content), size)]
@@ -87,6 +89,7 @@ def test_the_label_is_there_before_anybody_is_read():
 
 
 @given(st.integers(0, 10_000))
+@PARSER
 def test_what_is_cut_off_is_refused(size):
     content = packed(ADA, ADA)
     with pytest.raises(ArchiveError):
@@ -101,6 +104,7 @@ def test_lines_that_are_lost_doubled_or_moved_are_refused(order):
 
 
 @given(st.binary(max_size=200))
+@PARSER
 def test_anything_else_is_refused(content):
     with pytest.raises(ArchiveError):
         list(backup.unpacked([content])[1])
@@ -168,6 +172,7 @@ json_values = st.recursive(
 
 
 @given(st.data())
+@PARSER
 def test_whatever_stands_in_a_record_is_a_person_or_malformed(data):
     table = json.loads(json.dumps(records.pack_export(ADA)))
     place = data.draw(st.sampled_from(["person", "templates"]))

@@ -58,6 +58,7 @@ def test_a_renewed_one_is_as_if_it_had_been_turned_by_the_other():
     assert np.abs(renewed - other.apply(face(1))).max() < 1e-6
 
 
+@pytest.mark.nightly
 def test_a_hundred_renewals_leave_it_as_it_was():
     rotations, turned = [Rotation(bytes([number]) * 32) for number in range(5)], ROTATION.apply(face(1))
     before = ROTATION

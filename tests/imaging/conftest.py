@@ -6,15 +6,11 @@ from io import BytesIO
 import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from appliance.face.types import Pixels
 from appliance.faults import Fault
 from appliance.imaging.codec import EncodedPicture
-
-settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("repeatable")
 
 
 def smooth(height: int, width: int) -> Pixels:

@@ -6,6 +6,7 @@ import tracemalloc
 import zipfile
 
 import pytest
+from examples import PARSER
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,6 +120,7 @@ def test_nothing_is_written_to_disk(tmp_path, monkeypatch):
 
 
 @given(st.dictionaries(names, st.binary(max_size=200), max_size=6), st.sampled_from(METHODS))
+@PARSER
 def test_a_zip_of_anything_gets_a_documented_answer(files, compression):
     assert refusal(zipped(files, compression), 100) in DOCUMENTED
 
@@ -132,6 +134,7 @@ def test_so_does_one_with_changed_bytes(changes):
 
 
 @given(st.binary(max_size=300))
+@PARSER
 def test_so_does_no_zip_at_all(content):
     assert refusal(content) == "INF-22"
     assert refusal(b"PK\x03\x04" + content) == "INF-22"

@@ -4,6 +4,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from examples import PARSER
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -60,6 +61,7 @@ def test_so_is_one_that_was_odd_before(small, refusal, oddity):
 
 
 @given(st.data())
+@PARSER
 def test_a_photo_cut_anywhere_is_refused(portrait, progressive_portrait, refusal, data):
     content = data.draw(st.sampled_from([portrait, progressive_portrait]))
     assert refusal(content[: data.draw(st.integers(0, len(content) - 1))]) == "INF-04"
@@ -100,6 +102,7 @@ def test_a_png_cut_anywhere_is_refused_or_has_all_its_pixels(picture, write, dec
 
 @pytest.mark.parametrize("signature", [b"\xff\xd8\xff", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n"])
 @given(rest=st.binary(max_size=300))
+@PARSER
 def test_anything_after_a_signature_is_refused(refusal, signature, rest):
     assert refusal(signature + rest) == "INF-04"
 
@@ -107,6 +110,7 @@ def test_anything_after_a_signature_is_refused(refusal, signature, rest):
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow warns of metadata that makes no sense
 @pytest.mark.parametrize("kind", ["baseline", "progressive", "grey", "cmyk", "png", "palette"])
 @given(data=st.data())
+@PARSER
 def test_changed_bytes_are_refused_or_decoded_but_nothing_else_happens(
     small, picture, write, decode, refusal, kind, data
 ):

@@ -1,15 +1,13 @@
 """The TXT record: never too large, and read back from whatever a stranger sends."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import PARSER
+from hypothesis import given
 from hypothesis import strategies as st
 from zeroconf import ServiceInfo
 
 from appliance import lan
 from appliance.lan import SERVICE, TEXT_BYTES, Appliance
-
-settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("repeatable")
 
 FINGERPRINT = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg"
 
@@ -46,6 +44,7 @@ def test_to_the_letter():
 
 
 @given(models, st.sampled_from([None, FINGERPRINT]))
+@PARSER
 def test_the_record_is_small_whatever_the_board_calls_itself(model, fingerprint):
     entries = text(model, fingerprint)
     assert len(sent(entries)) <= TEXT_BYTES
@@ -54,6 +53,7 @@ def test_the_record_is_small_whatever_the_board_calls_itself(model, fingerprint)
 
 
 @given(models)
+@PARSER
 def test_no_more_is_cut_than_must_be(model):
     entries = text(model)
     left = TEXT_BYTES - len(sent(entries))
@@ -62,12 +62,14 @@ def test_no_more_is_cut_than_must_be(model):
 
 
 @given(models.filter(str.isprintable))
+@PARSER
 def test_what_is_announced_is_what_is_found(model):
     entries = text(model)
     assert found(sent(entries)).txt == entries
 
 
 @given(st.binary(max_size=1300))
+@PARSER
 def test_any_record_of_a_stranger_is_read_as_printable_text(content):
     told = found(content).txt
     assert all(each.isprintable() for item in told.items() for each in item)

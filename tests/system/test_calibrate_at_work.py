@@ -48,6 +48,7 @@ def compared(client: Client, portrait: bytes, hopper: bytes) -> float:
     return client.post("/similarity/v2", body, headers).document["similarity"]
 
 
+@pytest.mark.logs_errors("operating point")
 def test_a_running_device_takes_a_new_operating_point_at_once(tmp_path: Path, portrait: bytes, hopper: bytes) -> None:
     with Child(tmp_path, QUICK) as child:
         client, path = child.ready(), child.state / points.FILE

@@ -111,6 +111,7 @@ def hanging(tmp_path: Path) -> Path:
     return pipe
 
 
+@pytest.mark.logs_errors("driver of replay")
 def test_a_driver_that_hangs_ends_the_process_with_a_reason(tmp_path: Path, hanging: Path, portrait: bytes) -> None:
     with Child(tmp_path, config(hanging, restart_after_s=5)) as child:
         client = child.ready()
@@ -129,6 +130,7 @@ def test_a_stop_while_the_driver_hangs(tmp_path: Path, hanging: Path) -> None:
         child.logged("does not close")
 
 
+@pytest.mark.logs_errors("camera: replay")
 def test_a_camera_that_does_not_come_back_ends_the_process(tmp_path: Path, pictures: Path) -> None:
     for number in range(DECODED):  # those that are played first stay in memory
         shutil.copy(pictures / f"{number % 8}.png", pictures / f"{number + 8}.png")

@@ -121,6 +121,7 @@ def damaged_models(folder: Path, name: str) -> Path:
     return folder
 
 
+@pytest.mark.logs_errors("appliance.vision")
 def test_with_a_corrupt_detector_it_runs_and_says_what_is_wrong(tmp_path: Path, portrait: bytes) -> None:
     models = damaged_models(tmp_path / "models", "detector_320_float16.tflite")
     headers, pair = form({"image_a": bytes(RAW_BYTES), "image_b": bytes(RAW_BYTES)})
@@ -137,6 +138,7 @@ def test_with_a_corrupt_detector_it_runs_and_says_what_is_wrong(tmp_path: Path, 
         assert "Traceback" not in child.log
 
 
+@pytest.mark.logs_errors("appliance.vision")
 @pytest.mark.parametrize("name", ["embedder_float16.tflite", "liveness_float16.tflite"])
 def test_with_a_corrupt_extension_it_runs_and_says_what_is_wrong(tmp_path: Path, portrait: bytes, name: str) -> None:
     models = damaged_models(tmp_path / "models", name)
@@ -150,6 +152,7 @@ def test_with_a_corrupt_extension_it_runs_and_says_what_is_wrong(tmp_path: Path,
         assert "Traceback" not in child.log
 
 
+@pytest.mark.logs_errors("appliance.vision")
 def test_without_any_model_it_runs_and_says_what_is_wrong(tmp_path: Path, portrait: bytes) -> None:
     headers, pair = form({"image_a": bytes(RAW_BYTES), "image_b": bytes(RAW_BYTES)})
     with Child(tmp_path, f"{QUICK}models = {json.dumps(str(tmp_path / 'nowhere'))}\n") as child:

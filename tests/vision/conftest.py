@@ -7,7 +7,6 @@ import appliance_models
 import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
 
 from appliance.face.types import Pixels
 from appliance.imaging.codec import EncodedPicture
@@ -15,9 +14,6 @@ from appliance.vision import loading
 from appliance.vision.engine import FaceEngine
 from appliance.vision.loading import Choice
 from appliance.vision.manifest import ModelStore, Role
-
-settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("repeatable")
 
 SWITCHABLE = (Role.DETECTOR, Role.EMBEDDER, Role.LIVENESS)
 

@@ -113,6 +113,7 @@ def test_whatever_the_pixels_it_is_a_share(row: bytes, yaw: float, pitch: float)
     assert 0 < found.overall <= min(found.size, found.sharpness, found.light, found.pose) <= 1
 
 
+@pytest.mark.nightly
 @pytest.mark.data
 def test_it_follows_the_cosine_that_is_left_on_other_people(engine: FaceEngine, data: Path) -> None:
     """Rank correlation with the cosine between a picture's face and the same, spoilt in random ways; on 250 pictures of the

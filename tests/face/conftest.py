@@ -1,6 +1,0 @@
-"""Settings: the same examples each time, however slow the cores are."""
-
-from hypothesis import HealthCheck, settings
-
-settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("repeatable")

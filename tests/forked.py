@@ -1,0 +1,93 @@
+"""Processes of the program that are forked from one that has imported it already: a second of import less for each."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+PRELOADED = [
+    "appliance.cli.main",
+    "appliance.machine",
+    "appliance.access.decide",
+    "appliance.gallery.gallery",
+    "appliance.gallery.backup",
+    "appliance.lan",
+]
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(PRELOADED)
+
+
+class Forked:
+    """A command of the program as a process of its own, with the interface of `subprocess.Popen` as far as tests use it."""
+
+    def __init__(
+        self, arguments: Sequence[str], *, output: Path, error: Path | None = None, cwd: Path, env: Mapping[str, str]
+    ) -> None:
+        """Standard output and error go to the files `output` and `error`, both to the first where there is no second. There is
+        no standard input.
+        """
+        self.args = ["appliance", *arguments]
+        files = (output, error or output)
+        self._process: BaseProcess = _context.Process(target=_run, args=(list(arguments), files, cwd, dict(env)))
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status. Raises subprocess.TimeoutExpired."""
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def finished(
+    arguments: Sequence[object], *, cwd: Path | None, env: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end, at most a minute."""
+    with tempfile.TemporaryDirectory() as folder:
+        output, error = Path(folder) / "output", Path(folder) / "error"
+        words = list(map(str, arguments))
+        status = Forked(words, output=output, error=error, cwd=cwd or Path.cwd(), env=env).wait(60)
+        said = (file.read_text("utf-8", "surrogateescape") for file in (output, error))
+        return subprocess.CompletedProcess(["appliance", *words], status, *said)
+
+
+def _run(arguments: list[str], files: tuple[Path, Path], cwd: Path, env: dict[str, str]) -> None:
+    """The child's side: what `python -m appliance` would do, in this folder and environment."""
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    for number, file in zip((1, 2), files, strict=True):
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", buffering=1, closefd=False)
+    sys.argv = ["appliance", *arguments]
+    from appliance.cli.main import main
+
+    sys.exit(main(arguments))
