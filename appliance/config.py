@@ -314,6 +314,11 @@ class GallerySection(Section):
         default=None, ge=1, le=36_500, description="Age in days at which a template is erased; unset: never."
     )
 
+    @property
+    def handle_settings(self) -> dict[str, Any]:
+        """What `identify.GalleryHandle` takes."""
+        return self.model_dump(include={"key_file", "pictures", "most_templates", "fpir", "margin"})
+
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 GroupName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]

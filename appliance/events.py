@@ -2,15 +2,18 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from appliance.face.types import Face
 from appliance.vision.quality import Quality
 
 BACKLOG = 64
-"""Events that a slow listener may have before it; beyond it the oldest are dropped."""
+"""Events that wait for a slow listener; beyond that the oldest are dropped."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,11 @@ class Broadcast:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._listeners: list[Subscription] = []
+        self._callbacks: list[tuple[type[Any], Callable[[Any], None]]] = []
+
+    def subscribe(self, kind: type[T], callback: Callable[[T], None]) -> None:
+        """Calls `callback` with each event of a class, on the publisher's thread: it neither blocks nor raises."""
+        self._callbacks.append((kind, callback))
 
     @contextmanager
     def subscribed(self) -> Iterator[Subscription]:
@@ -114,6 +122,9 @@ class Broadcast:
         with self._changed:
             for listener in self._listeners:
                 listener.put(event)
+        for kind, callback in self._callbacks:
+            if isinstance(event, kind):
+                callback(event)
 
     def listened_to(self, timeout: float) -> bool:
         """Whether somebody listens; waits for it at most `timeout` seconds."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance import state
-from appliance.faults import ReportedError
+from appliance.faults import Problem, ReportedError
 from appliance.state import audit_log as audit
 
 FILE = "keys.json"
@@ -135,6 +135,12 @@ class KeyStore:
         """Why no key is accepted; None when all is well."""
         self.refresh()
         return self._problem
+
+    def problems(self) -> list[Problem]:
+        """The same, for `/healthz`."""
+        if self.problem() is None:
+            return []
+        return [Problem("keys", "keys_damaged", "The file of keys cannot be read: no key is accepted.")]
 
     def refresh(self) -> None:
         """Reads the file again when it has changed; looks at it once a second at most."""

@@ -19,19 +19,22 @@ from forked import Forked
 from waitress.channel import HTTPChannel
 
 from appliance.access.clock import Clock
+from appliance.access.decide import SIGNING_KEY_FILE, Circumstances, Decider, SigningKey
 from appliance.access.enrol import Enrolment
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import FOLDER, Record
-from appliance.access.policy import ClockState, Rules
+from appliance.access.observe import Footage, Genuine, Witness
+from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.retention import Retention
 from appliance.access.token import SignedDecision
-from appliance.api.access import Access, Attempts
+from appliance.api.access import Access, Attempts, KeyCookie
 from appliance.api.app import FaceApi, Page, Restrictions
-from appliance.api.faces import Documented, Features, Live, NoCamera
+from appliance.api.door import Door
+from appliance.api.faces import Faces, Live, NoCamera, Subjects
 from appliance.api.intake import Intake
 from appliance.api.monitoring import Health, Metrics
 from appliance.api.origins import Origins
-from appliance.api.people import Enrol, Identify, People
+from appliance.api.people import People
 from appliance.api.server import HttpServer
 from appliance.api.streams import Snapshots, Streams
 from appliance.calibration.points import CalibrationStore
@@ -40,12 +43,13 @@ from appliance.camera.loop import CameraLoop
 from appliance.camera.source import FrameSource, Ring
 from appliance.config import GallerySection
 from appliance.events import Broadcast
-from appliance.gatekeeper import Gatekeeper
+from appliance.faults import Fault, Problem, ResultCode
 from appliance.keys import KeyStore
 from appliance.observation.observer import Observer
 from appliance.vision import loading
 from appliance.vision.engine import EnginePool, FaceEngine
 from appliance.vision.loading import Choice, Models
+from appliance.vision.manifest import Role
 
 PROGRAM = ("-m", "appliance")
 
@@ -59,6 +63,10 @@ DEADLINE = 30.0
 
 
 T = TypeVar("T")
+
+
+UNLOADED: Choice = {Role.DETECTOR: Fault(ResultCode.INITIALIZE)}
+"""The models of a device whose engines are given to it."""
 
 
 class Device:
@@ -100,46 +108,38 @@ class Device:
         self.ring = Ring()
         self.camera = CameraLoop(source, self.ring, lambda: Inspector(*size)) if source else None
         usable = self.camera or NoCamera()
-        state = self.camera.state if self.camera else None
         broadcast = self.broadcast = Broadcast()
         self.observer = Observer(self.ring, lambda: observing, broadcast, fps, liveness=True)
-        intake = Intake(max_body, max_pixels)
-        live = Live(engines, usable, self.ring)
         known = section or GallerySection(key_file=gallery and gallery / "site.key")
         folder = gallery or Path("/nowhere")
-        models = Models(appliance_models.FOLDER, {}, 1, CalibrationStore(folder / "calibration.json"), choice)
-        wanted = {"key_file", "pictures", "most_templates", "fpir", "margin"}
-        self.gallery = GalleryHandle(folder, models, broadcast, **known.model_dump(include=wanted))
-        record = Record(folder / FOLDER)
+        models = Models(
+            appliance_models.FOLDER, {}, 1, CalibrationStore(folder / "calibration.json"), choice or UNLOADED
+        )
+        self.gallery = GalleryHandle(folder, models, broadcast, **known.handle_settings)
+        record, clock = Record(folder / FOLDER), clock or Clock()
         self.retention = Retention(
             self.gallery,
             record,
-            clock or Clock(),
+            clock,
             ClockState.SYNCHRONISED,
             people_days=known.erase_expired_after_days,
             template_days=known.erase_templates_after_days,
         )
         self._has_gallery = gallery is not None
         self.told: list[SignedDecision] = []
-        self.gatekeeper = Gatekeeper(
-            gallery or Path("/nowhere"),
-            gallery and gallery / "site.key",
-            lambda: DEVICE_ID,
-            rules,
-            self.gallery,
-            engines,
-            usable,
-            lambda: state is not None and state().demonstration,
-            self.ring,
-            clock or Clock(),
-            broadcast,
-            self.told.append,
-            liveness=True,
-            record_days=90,
-        )
+        broadcast.subscribe(SignedDecision, self.told.append)
+        self.signing_key = SigningKey(folder / SIGNING_KEY_FILE, self.gallery)
+        witness = Witness(engines, Footage(Genuine(usable), self.ring), liveness=True)
+        circumstances = Circumstances(witness, self.gallery.current, clock, record)
+        decider = Decider(DEVICE_ID, self.signing_key.signer, circumstances, Policy(rules), record, broadcast.publish)
         if self._has_gallery:
             self.gallery.open()
-        health = Health(state, tuple, store.problem, lambda: full, gallery=self.gallery.problem)
+        health = Health(self.camera)
+        health.register(store.problems, self.gallery.problems)
+        if full:
+            health.register(lambda: [Problem("disk", "full", "The disk is full.")])
+        if self.camera:
+            health.register(self.camera.problems)
         streams = Streams(
             usable,
             self.ring,
@@ -150,30 +150,24 @@ class Device:
             listeners=listeners,
             fps=fps,
         )
-        gauges = {
-            "stream_viewers": ("Viewers.", lambda: streams.viewers.taken),
-            "people": ("People who are known.", lambda: self.gallery.counts()[0]),
-            "templates": ("Their templates.", lambda: self.gallery.counts()[1]),
-        }
-        metrics = Metrics(state, gauges)
+        metrics = Metrics(self.camera)
+        metrics.register(streams.gauges, self.gallery.gauges)
         access = Access(store, attempts or Attempts(), everyone=False, loopback=loopback)
+        subjects = Subjects(engines, Intake(max_body, max_pixels), Live(usable, self.ring))
+        parts = (
+            Faces(subjects, models, "multi"),
+            People(self.gallery, record, Enrolment(), subjects, known.min_quality, alive),
+            Door(decider, self.signing_key, folder / FOLDER, self.gallery),
+            streams,
+            health,
+            metrics,
+            Page(),
+            KeyCookie(access),
+        )
+        restrictions = Restrictions(restricted, (), expires, today)
+        api = FaceApi([part.routes() for part in parts], Origins(hosts, origins), access, restrictions, metrics)
         http = HttpServer(
-            api := FaceApi(
-                Documented(engines, intake, dict),
-                Features(engines, intake),
-                People(self.gallery, record),
-                Enrol(self.gallery, Enrolment(), engines, intake, live, known.min_quality, alive),
-                Identify(self.gallery, engines, intake, live),
-                self.gatekeeper.door,
-                live,
-                streams,
-                health,
-                metrics,
-                Page(),
-                Origins(hosts, origins),
-                access,
-                Restrictions(restricted, expires, today),
-            ),
+            api,
             HOST,
             port,
             workers=workers + viewers + listeners,
@@ -186,7 +180,8 @@ class Device:
         self.client = Client(http.port)
         self.front_port = http.front_port
         self.elsewhere = from_elsewhere(http.front_port)
-        self.routes = [(route.method, route.rule) for route in api._app.routes]
+        self.table = api.routes
+        self.routes = [(route.method, route.rule) for route in api.routes]
         self._http = http
         work = [http.run, *([self.camera.run, self.observer.run] if self.camera else [])]
         work += [self.retention.run] if self._has_gallery else []

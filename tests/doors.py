@@ -117,9 +117,7 @@ class Doorstep:
         self.trouble: GalleryError | None = None
         witness = Witness(self.engines, Footage(self.loop, self.ring), liveness=True)
         circumstances = Circumstances(witness, self._recognise, Clock(), self.record)
-        self.decider = Decider(
-            DEVICE, lambda: self.signer, circumstances, Policy(rules), self.record, [self.told.append]
-        )
+        self.decider = Decider(DEVICE, lambda: self.signer, circumstances, Policy(rules), self.record, self.told.append)
         self.verifier = Verifier(self.signer.public, DEVICE, answer=timedelta(minutes=1))  # other tests run, too
         self._thread = threading.Thread(target=self.loop.run, name="camera")
 

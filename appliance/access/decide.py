@@ -13,6 +13,7 @@ from pathlib import Path
 
 from appliance import state
 from appliance.access.clock import Clock, Reading
+from appliance.access.identify import GalleryHandle
 from appliance.access.log import DECISION, Entry, Record, RecordError
 from appliance.access.observe import Gallery, Recognises, Seen, Witness
 from appliance.access.policy import Passage, Policy, Ruling, Situation
@@ -27,7 +28,7 @@ from appliance.access.token import (
     in_milliseconds,
     write_token,
 )
-from appliance.faults import Fault, ResultCode
+from appliance.faults import Fault, Problem, ResultCode
 from appliance.gallery.people import (
     GalleryDamagedError,
     GalleryError,
@@ -192,13 +193,13 @@ class Decider:
         circumstances: Circumstances,
         policy: Policy,
         record: Record,
-        tell: Sequence[Callable[[SignedDecision], None]],
+        publish: Callable[[SignedDecision], None],
     ) -> None:
-        """`device` is the id that decisions name; `signer` raises GalleryError when nothing can be signed. Each of `tell` hears
-        of every decision; it neither blocks nor raises.
+        """`device` is the id that decisions name; `signer` raises GalleryError when nothing can be signed. `publish` is called
+        with every decision; it neither blocks nor raises.
         """
         self.device, self._signer = device, signer
-        self._circumstances, self._policy, self._record, self._tell = circumstances, policy, record, tell
+        self._circumstances, self._policy, self._record, self._publish = circumstances, policy, record, publish
         self._turns, self._nonces = Turns(), Nonces()
 
     def decide(self, nonce: str, direction: Direction) -> SignedDecision:
@@ -210,8 +211,7 @@ class Decider:
         with self._turns.one():
             signed = self._answer(question, self._signer())
             self._nonces.add(nonce)
-            for tell in self._tell:
-                tell(signed)
+            self._publish(signed)
         said, milliseconds = signed.decision, (time.monotonic() - question.asked) * 1e3
         log.info("decision %s: %s (%s) after %.0f ms", said.id, said.result, said.reason, milliseconds)
         return signed
@@ -325,3 +325,40 @@ def obtain_signing_key(path: Path, site_key: SiteKey) -> Signer:
             f"{path} is damaged, or sealed with another site key: put the right one back; or delete it, and every door "
             "must learn the new key (GET /access/key)"
         ) from error
+
+
+class SigningKey:
+    """The device's signing key, sealed with the gallery's key. Thread-safe."""
+
+    def __init__(self, path: Path, handle: GalleryHandle) -> None:
+        self._path, self._handle = path, handle
+        self._lock = threading.Lock()
+        self._signer: Signer | None = None
+        self._logged = False
+
+    def signer(self) -> Signer:
+        """Signs as this device; the key is made on first use. Raises GalleryError, also without the gallery's key: a signing
+        key is never made under another one.
+        """
+        self._handle.gallery()
+        with self._lock:
+            if self._signer is None:
+                self._signer = obtain_signing_key(self._path, self._handle.site_key())
+            return self._signer
+
+    def problems(self) -> list[Problem]:
+        """A damaged key, for `/healthz`. Without a gallery, or before the key is made, there is no problem."""
+        try:
+            self._handle.gallery()
+        except (GalleryError, Fault):
+            return []
+        try:
+            if self._path.exists():
+                self.signer()
+        except GalleryError as error:
+            if not self._logged:
+                log.error("no decision is made: %s", error)
+            self._logged = True
+            return [Problem("door", "signing_key_unusable", "Decisions cannot be signed: see the log.")]
+        self._logged = False
+        return []

@@ -269,6 +269,11 @@ class GalleryHandle:
         gallery, file = self.gallery(), self._models.embedder()
         return Recognition.of(gallery, self._models.folder, file, self._models.calibration, self._fpir, self._margin)
 
+    def current(self) -> Recognition:
+        """The same, after taking over what the command line has changed."""
+        self.refresh()
+        return self.recognition()
+
     def model(self) -> str | None:
         """The sha256 of the embedder in use; None while none works."""
         try:
@@ -316,6 +321,11 @@ class GalleryHandle:
         """The numbers of people and templates; (0, 0) without a gallery."""
         gallery = self._gallery
         return (len(gallery.people()), gallery.templates) if gallery else (0, 0)
+
+    def gauges(self) -> dict[str, tuple[str, float]]:
+        """The numbers of people and templates, for `/metrics`."""
+        people, templates = self.counts()
+        return {"people": ("People who are known.", people), "templates": ("Their templates.", templates)}
 
     def _mismatch(self) -> OtherEmbedderError | None:
         try:

@@ -293,6 +293,10 @@ class Record:
         """As recall.newest."""
         return newest_entries(self._folder, count, kind)
 
+    def latest(self) -> datetime | None:
+        """The time of the newest entry; None without one. Raises RecordError."""
+        return latest_time(self._folder)
+
     def expire(self, days: int) -> int:
         """Removes, by whole segments from the first one on, what is more than `days` days old; the record first says so
         itself. Returns how many segments. To be called while the clock can be trusted. Raises RecordError.

@@ -33,21 +33,27 @@ class Camera(Protocol):
     """The camera, as far as a decision depends on it."""
 
     def usable(self) -> None:
-        """Raises CameraError when its newest frame does not show what is before it now."""
+        """Raises CameraError when its newest frame does not show the present scene."""
         ...
 
 
-class Genuine:
-    """A camera that shows what is before this device, or is of no use."""
+class Source(Camera, Protocol):
+    """A camera that may show a demonstration instead."""
 
-    def __init__(self, camera: Camera, demonstration: Callable[[], bool]) -> None:
-        """`demonstration`: whether its pictures are bundled ones."""
-        self._camera, self._demonstration = camera, demonstration
+    @property
+    def demonstration(self) -> bool: ...
+
+
+class Genuine:
+    """A camera that is unusable while it shows a demonstration."""
+
+    def __init__(self, camera: Source) -> None:
+        self._camera = camera
 
     def usable(self) -> None:
-        """Raises CameraError when it shows anything else."""
+        """Raises CameraError when its pictures are bundled ones, or do not show the present scene."""
         self._camera.usable()
-        if self._demonstration():
+        if self._camera.demonstration:
             raise CameraError("the pictures are a demonstration's")
 
 

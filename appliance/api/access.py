@@ -1,4 +1,4 @@
-"""Who may ask: keys, what each of them opens, and who needs none."""
+"""Which requests are admitted: keys and their scopes, the routes that need them, and slowing down of guesses."""
 
 import math
 import threading
@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from ipaddress import IPv6Address, ip_address
 from typing import Any
@@ -13,32 +14,33 @@ from typing import Any
 import bottle
 
 from appliance.api import answers
+from appliance.api.answers import Answer, StreamedAnswer
 from appliance.faults import Fault, ResultCode
 from appliance.keys import Key, KeyStore, Scope
 from appliance.state import audit_log as audit
 
 BURST = 10
-"""Failed attempts in a row: a person with a list of old keys, not a program with a list of all."""
+"""Failed attempts in a row: enough for a person with a list of old keys, not for a program that tries all keys."""
 
 REFILL_SECONDS = 10.0
-"""Until one more is allowed: 8,640 a day and address, of 2^256 keys."""
+"""Until one more attempt is allowed: 8,640 per day and address, of 2^256 keys."""
 
 ADDRESSES = 4096
-"""Remembered at most, some 1 MB; the one that failed longest ago is forgotten for a new one."""
+"""Addresses that are remembered at most (about 1 MB); the one that failed longest ago makes room for a new one."""
 
-TELL_SECONDS = 60.0
-"""The log is told of an address that is refused unheard once in this time."""
+LOG_SECONDS = 60.0
+"""An address whose keys are rejected without a check is logged once in this time."""
 
 
 @dataclass(slots=True)
 class _Bucket:
     full_at: float
-    """When all attempts are back."""
-    told_at: float
+    """When all attempts are available again."""
+    logged_at: float
 
 
 class Attempts:
-    """A token bucket an address; an IPv6 address counts as its /64, all of which one device can have (RFC 4862)."""
+    """A token bucket per address; an IPv6 address counts as its /64, all of which one device can have (RFC 4862)."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -46,28 +48,28 @@ class Attempts:
         self._buckets: OrderedDict[int, _Bucket] = OrderedDict()
 
     def wait(self, address: str) -> float:
-        """Seconds until an attempt from there is heard again; 0 when it is heard now."""
+        """Seconds until a key from this address is checked again; 0 when it is checked now."""
         with self._lock:
             bucket = self._buckets.get(_network(address))
             return max(0.0, bucket.full_at - self._clock() - (BURST - 1) * REFILL_SECONDS) if bucket else 0.0
 
     def failed(self, address: str) -> None:
-        """Takes note of an attempt that failed."""
+        """Notes a failed attempt."""
         with self._lock:
             network, now = _network(address), self._clock()
-            bucket = self._buckets.setdefault(network, _Bucket(now, now - TELL_SECONDS))
+            bucket = self._buckets.setdefault(network, _Bucket(now, now - LOG_SECONDS))
             bucket.full_at = max(now, bucket.full_at) + REFILL_SECONDS
             self._buckets.move_to_end(network)
             if len(self._buckets) > ADDRESSES:
                 self._buckets.popitem(last=False)
 
-    def worth_telling(self, address: str) -> bool:
-        """Whether the log has not been told of this address within the last minute; it counts as told then."""
+    def worth_logging(self, address: str) -> bool:
+        """Whether this address was not logged within the last minute; it counts as logged from now on."""
         with self._lock:
             bucket, now = self._buckets.get(_network(address)), self._clock()
-            if bucket is None or now - bucket.told_at < TELL_SECONDS:
+            if bucket is None or now - bucket.logged_at < LOG_SECONDS:
                 return False
-            bucket.told_at = now
+            bucket.logged_at = now
             return True
 
 
@@ -81,38 +83,71 @@ def _network(address: str) -> int:
 ANYONE: frozenset[Scope] = frozenset()
 ANY_KEY = frozenset(Scope)
 RECOGNISE, LIVE, ADMIN = (frozenset({scope}) for scope in (Scope.RECOGNISE, Scope.LIVE, Scope.ADMIN))
-"""What a path needs: a key with one of these scopes."""
+"""What a route needs: no key, or a key with one of these scopes."""
+
+Handler = Callable[..., Answer | StreamedAnswer]
+"""Answers bottle's current request; takes the places of its rule as arguments."""
+
+
+class Part(StrEnum):
+    """A part of the API that the configuration can switch off as a whole."""
+
+    GALLERY = "gallery"
+    DOOR = "door"
+    LIVENESS = "liveness"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and a path (in bottle's notation), the scopes one of which its key needs, and its handler. After the configured
+    expiry date only routes that do not `expires` are answered. Requests of `quiet` routes, which monitors ask again and
+    again, are logged at level debug.
+    """
+
+    method: str
+    rule: str
+    scopes: frozenset[Scope]
+    handler: Handler
+    part: Part | None = None
+    expires: bool = False
+    quiet: bool = False
+
+    @property
+    def path(self) -> str:
+        """The path by which the configuration restricts it, for all its versions."""
+        return self.rule.removesuffix("/v2")
+
 
 COOKIE = "face_appliance_key"
-"""Where the live page's browser keeps its key."""
+"""The cookie of the pages."""
 
 NAME, ADMITTED = "appliance.key", "appliance.admitted"
-"""In a request's environment: the name of its key, for the log; and a function that says whether it is still good."""
+"""In a request's environment: the name of its key, for the log, and a function that says whether the key is still valid."""
 
 NO_NAME = "-"
 
 LOOPBACK = {"127.0.0.1", "::1"}
-"""Addresses of this device itself."""
+"""The addresses of the device itself."""
 
 USES = 4096
-"""First uses remembered at most; then they are first uses again."""
+"""First uses of keys that are remembered at most; beyond that they are logged again."""
 
 Environ = MutableMapping[str, Any]
 
 
 class Access:
-    """The door."""
+    """Admits requests by their keys."""
 
     def __init__(self, keys: KeyStore, attempts: Attempts, *, everyone: bool, loopback: bool) -> None:
-        """`everyone`: nobody needs a key; `loopback`: nobody on this device does."""
+        """`everyone`: no client needs a key; `loopback`: no client on this device does."""
         self._keys, self._attempts = keys, attempts
         self._everyone, self._loopback = everyone, loopback
         self._used: set[tuple[Key, str]] = set()
         self._lock = threading.Lock()
 
     def admit(self, environ: Environ, needed: frozenset[Scope]) -> None:
-        """Raises Fault INF-25 without a key that opens what is asked for: 401 when there is no good key, 403 when it has
-        another scope. Leaves NAME and ADMITTED in the environment.
+        """Raises Fault INF-25: 401 without a valid key, 403 when the key has none of the scopes `needed`. Leaves NAME and
+        ADMITTED in the environment.
         """
         environ[NAME], environ[ADMITTED] = NO_NAME, _always
         if not needed or self._exempt(environ["REMOTE_ADDR"]):
@@ -120,15 +155,13 @@ class Access:
         key = self.key(environ)
         environ[NAME], environ[ADMITTED] = key.name, partial(self._keys.holds, key)
         if not key.scopes & needed:
-            raise Fault(ResultCode.RESTRICTED, f"key {key.name} does not open this", status=403)
+            raise Fault(ResultCode.RESTRICTED, f"key {key.name} has another scope", status=403)
 
     def known(self, environ: Environ) -> bool:
-        """Whether it is worth keeping what a client sends: it needs no key, or has one. Of a request whose head is all there is
-        so far.
-        """
+        """Whether the body of a request, of which only the head has arrived, is worth keeping: it needs no key or has one."""
         token, address = token_of(environ), environ["REMOTE_ADDR"]
-        heard = token is not None and not self._attempts.wait(address) and self._keys.find(token) is not None
-        return heard or self._exempt(address)
+        valid = token is not None and not self._attempts.wait(address) and self._keys.find(token) is not None
+        return valid or self._exempt(address)
 
     def key(self, environ: Environ) -> Key:
         """The key of a request. Raises Fault INF-25 (401)."""
@@ -136,8 +169,8 @@ class Access:
         if token is None:
             raise Fault(ResultCode.RESTRICTED, "no key", status=401)
         if wait := self._attempts.wait(address):
-            if self._attempts.worth_telling(address):
-                audit.warning("keys from %s are not looked at for a while: too many were wrong", address)
+            if self._attempts.worth_logging(address):
+                audit.warning("keys from %s are not checked for a while: too many were wrong", address)
             raise Fault(ResultCode.RESTRICTED, "too many wrong keys", status=401, retry_after=math.ceil(wait))
         key = self._keys.find(token)
         if key is None:
@@ -161,7 +194,7 @@ class Access:
 
 
 def token_of(environ: Environ) -> str | None:
-    """The key that a request carries: the first of the headers that clients use, else the live page's cookie."""
+    """The key in a request: from the first of the headers that clients use, else from the cookie of the pages."""
     scheme, _, bearer = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     given = (
         bearer.strip() if scheme.lower() == "bearer" else "",
@@ -173,7 +206,7 @@ def token_of(environ: Environ) -> str | None:
 
 
 def _cookie(header: str) -> str:
-    """Read by hand (RFC 6265, 4.2.1): http.cookies raises on other programs' cookies with odd names."""
+    """The value of the cookie, read by hand (RFC 6265, 4.2.1): http.cookies raises on odd names of other programs' cookies."""
     for pair in header.split(";"):
         name, _, value = pair.partition("=")
         if name.strip() == COOKIE:
@@ -190,28 +223,25 @@ YEAR_SECONDS = 365 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class KeyCookie:
-    """One method an endpoint; each takes bottle's current request and returns the answer or raises a Fault."""
+    """Each method answers bottle's current request or raises a Fault."""
 
     access: Access
 
-    def remember(self) -> bottle.HTTPResponse:
+    def routes(self) -> tuple[Route, ...]:
+        """The endpoints."""
+        return (Route("POST", "/key", LIVE, self.remember), Route("DELETE", "/key", ANYONE, self.forget))
+
+    def remember(self) -> Answer:
         """`POST /key`, with the key in a header."""
         environ = bottle.request.environ
         self.access.key(environ)
-        response = answers.answer({})
-        response.set_cookie(
-            COOKIE,
-            token_of(environ),
-            path="/",
-            max_age=YEAR_SECONDS,
-            httponly=True,
-            samesite="strict",
-            secure=environ["wsgi.url_scheme"] == "https",
-        )
-        return response
+        return _with_cookie(token_of(environ) or "", YEAR_SECONDS, secure=environ["wsgi.url_scheme"] == "https")
 
-    def forget(self) -> bottle.HTTPResponse:
+    def forget(self) -> Answer:
         """`DELETE /key`"""
-        response = answers.answer({})
-        response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
-        return response
+        return _with_cookie("", -1, secure=False)
+
+
+def _with_cookie(value: str, seconds: int, *, secure: bool) -> Answer:
+    attributes = f"Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{'; Secure' if secure else ''}"
+    return answers.answer({}, headers={"Set-Cookie": f"{COOKIE}={value}; {attributes}"})

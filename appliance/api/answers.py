@@ -1,31 +1,64 @@
-"""Results -> the documented JSON; Fault -> status."""
+"""Results and faults as the JSON of the contract. Nothing here needs an HTTP library: the command line prints the same JSON."""
 
 import json
 import logging
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime
+from http import HTTPStatus
 from typing import Any
 
-import bottle
 import numpy as np
 
-from appliance.access.identify import state_of
+from appliance.access.identify import Identification, state_of
 from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, Embedding, Face, Pose
 from appliance.faults import Fault, Refusal, ResultCode
 from appliance.gallery.people import (
     GalleryError,
     InvalidPersonError,
+    Known,
     NoSuchPersonError,
     NoSuchTemplateError,
     PersonExistsError,
+    Template,
     TooManyError,
 )
+from appliance.vision.engine import Portrait
 from appliance.vision.quality import Quality
+
+log = logging.getLogger(__name__)
 
 DIGITS = 5
 """Decimals of coordinates and angles, as in the document's examples."""
+
+RETRY_SECONDS = 5
+"""`Retry-After` of what the gallery cannot do at the moment."""
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer."""
+
+    body: bytes
+    status: int = HTTPStatus.OK
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def status_line(self) -> str:
+        """Such as "200 OK"."""
+        return f"{self.status:d} {HTTPStatus(self.status).phrase}"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedAnswer:
+    """An HTTP answer whose parts are sent as they come."""
+
+    body: Iterator[bytes]
+    headers: Mapping[str, str]
+    status: int = HTTPStatus.OK
 
 
 def answer(
@@ -33,12 +66,13 @@ def answer(
     code: ResultCode = ResultCode.OK,
     status: int | None = None,
     headers: Mapping[str, str] | None = None,
-) -> bottle.HTTPResponse:
-    """A JSON answer with `return_msg` at its end; its Content-Type has no charset, because clients compare the string."""
+) -> Answer:
+    """A JSON answer with `return_msg` at its end; its Content-Type has no charset because clients compare the string."""
     document = {**body, "return_msg": message(code)}
     content = json.dumps(document, separators=(",", ":")).encode()
-    fields = {"Content-Type": "application/json", **(headers or {})}
-    return bottle.HTTPResponse(content, code.status if status is None else status, fields)
+    return Answer(
+        content, code.status if status is None else status, {"Content-Type": "application/json", **(headers or {})}
+    )
 
 
 def message(code: ResultCode) -> dict[str, str]:
@@ -46,15 +80,33 @@ def message(code: ResultCode) -> dict[str, str]:
     return {"return_code": code.text, "return_msg": code.message}
 
 
-def failure(fault: Fault) -> bottle.HTTPResponse:
-    """The answer to a request that failed: `return_msg`, and of a Refusal why; nothing else."""
-    why = {"reason": fault.reason, "text": fault.text, **fault.facts} if isinstance(fault, Refusal) else {}
-    response = answer(why, fault.code, fault.status)
+def failure(fault: Fault) -> Answer:
+    """The answer to a request that failed: `return_msg`, and with a Refusal its reason, text and facts."""
+    body = {"reason": fault.reason, "text": fault.text, **fault.facts} if isinstance(fault, Refusal) else {}
+    headers = {}
     if fault.retry_after is not None:
-        response.set_header("Retry-After", str(fault.retry_after))
-    if fault.status == 401:
-        response.set_header("WWW-Authenticate", "Bearer")
-    return response
+        headers["Retry-After"] = str(fault.retry_after)
+    if fault.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return answer(body, fault.code, fault.status, headers)
+
+
+def refusal_of(error: GalleryError) -> Refusal:
+    """The refusal that an error of the gallery becomes."""
+    query = ResultCode.INVALID_QUERY
+    match error:
+        case NoSuchPersonError():
+            return Refusal(query, "no_such_person", "There is nobody with this id.", status=404)
+        case NoSuchTemplateError():
+            return Refusal(query, "no_such_template", "This person has no template with this number.", status=404)
+        case PersonExistsError():
+            return Refusal(query, "person_exists", "There is somebody with this id already.", status=409)
+        case TooManyError():
+            return Refusal(query, "too_many_templates", str(error), status=409)
+        case InvalidPersonError():
+            return Refusal(ResultCode.INVALID_BODY, "invalid_body", str(error))
+    log.warning("gallery: %s", error)
+    return Refusal(ResultCode.NOT_READY, *state_of(error), status=503, retry_after=RETRY_SECONDS)
 
 
 def faces(found: Sequence[Face]) -> dict[str, Any]:
@@ -72,13 +124,18 @@ def face(found: Face) -> dict[str, Any]:
     }
 
 
+def box(found: Box) -> dict[str, float]:
+    """A box, in pixels."""
+    return {name: round(getattr(found, name), DIGITS) for name in ("x", "y", "width", "height")}
+
+
 def pose(found: Pose) -> dict[str, float]:
-    """Which way a head looks, degrees."""
+    """Yaw, pitch and roll in degrees."""
     return {name: round(angle, DIGITS) for name, angle in found._asdict().items()}
 
 
 def quality(found: Quality) -> dict[str, Any]:
-    """What a face's picture is worth, 0..1, and what spoils it most; not in the document, so in no documented answer."""
+    """The quality of a face's picture, 0..1, and its weakest aspect. It is in no answer of the document."""
     aspects = {name: round(value, 2) for name, value in asdict(found).items()}
     return {"overall": round(found.overall, 2), "weakest": found.weakest, **aspects}
 
@@ -105,43 +162,57 @@ def feature(found: Embedding) -> dict[str, Any]:
     return {"feature_size": len(found), "feature_data": b64encode(found.astype("<f4").tobytes()).decode("ascii")}
 
 
-def box(found: Box) -> dict[str, float]:
-    """A box."""
+def identified_face(portrait: Portrait, found: Identification) -> dict[str, Any]:
+    """One element of the `faces` of `/identify`."""
+    person = found.person
     return {
-        "x": round(found.x, DIGITS),
-        "y": round(found.y, DIGITS),
-        "width": round(found.width, DIGITS),
-        "height": round(found.height, DIGITS),
+        "box": box(portrait.face.detection.box.squared()),
+        "pose": pose(portrait.face.pose),
+        "quality": quality(portrait.quality),
+        "result": found.outcome.value,
+        "person": {"id": person.id, "name": person.name, "groups": list(person.groups)} if person else None,
+        "similarity": found.similarity,
     }
 
 
-log = logging.getLogger(__name__)
-
-WAIT_SECONDS = 5
-"""After which a client may try again what the gallery cannot do now."""
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """What the gallery raises inside becomes a Refusal."""
-    try:
-        yield
-    except GalleryError as error:
-        raise _refusal(error) from None
+def people(found: Sequence[Known], model: str | None) -> dict[str, Any]:
+    """The body of `GET /people`."""
+    return {
+        "count": len(found),
+        "templates": sum(len(known.templates) for known in found),
+        "people": [person(known, model) for known in found],
+    }
 
 
-def _refusal(error: GalleryError) -> Refusal:
-    query = ResultCode.INVALID_QUERY
-    match error:
-        case NoSuchPersonError():
-            return Refusal(query, "no_such_person", "There is nobody with this id.", status=404)
-        case NoSuchTemplateError():
-            return Refusal(query, "no_such_template", "This person has no template with this number.", status=404)
-        case PersonExistsError():
-            return Refusal(query, "person_exists", "There is somebody with this id already.", status=409)
-        case TooManyError():
-            return Refusal(query, "too_many_templates", str(error), status=409)
-        case InvalidPersonError():
-            return Refusal(ResultCode.INVALID_BODY, "invalid_body", str(error))
-    log.warning("gallery: %s", error)
-    return Refusal(ResultCode.NOT_READY, *state_of(error), status=503, retry_after=WAIT_SECONDS)
+def person(known: Known, model: str | None) -> dict[str, Any]:
+    """A person with their templates, each usable if the embedder `model` (sha256) made it."""
+    found = known.person
+    return {
+        "id": found.id,
+        "name": found.name,
+        "groups": list(found.groups),
+        "valid_from": _day(found.valid_from),
+        "valid_until": _day(found.valid_until),
+        "created": _seconds(found.created),
+        "templates": [template(each, model) for each in known.templates],
+    }
+
+
+def template(found: Template, model: str | None) -> dict[str, Any]:
+    """The description of a template."""
+    return {
+        "number": found.number,
+        "quality": round(found.quality, 2),
+        "source": found.source.value,
+        "created": _seconds(found.created),
+        "pictured": found.pictured,
+        "usable": found.model == model,
+    }
+
+
+def _day(day: date | None) -> str | None:
+    return day.isoformat() if day else None
+
+
+def _seconds(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,43 +1,35 @@
-"""The door's endpoints: a decision, the key to check it with, and the decisions that were made."""
+"""The door's endpoints: a decision, the key that verifies it, and the decisions on record."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import bottle
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from appliance.access import log
+from appliance.access.decide import Decider, SigningKey
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import Entry, RecordError
 from appliance.access.policy import Reason
 from appliance.access.token import Direction, stamp
 from appliance.api import answers, intake
-from appliance.api.answers import refusing
+from appliance.api.access import ANY_KEY, LIVE, Part, Route
+from appliance.api.answers import NO_STORE, Answer
 from appliance.faults import Fault, Refusal, ResultCode
 from appliance.gallery.people import GalleryError
 
-if TYPE_CHECKING:  # they bring cryptography along, which a device without a gallery need not have
-    from appliance.access.decide import Decider
-    from appliance.access.token import Signer
-
-DECIDE, KEY, DECISIONS = "/access/decide", "/access/key", "/access/decisions"
-"""Their paths."""
-
 SHOWN, MOST_SHOWN = 50, 1000
-"""Decisions that are shown unless more are asked for, and at most."""
+"""Decisions that are listed unless `count` says otherwise, and at most."""
 
 ANSWERED = (
     *("id", "device", "nonce", "direction", "result", "reason", "text"),
     *("person", "frames", "issued", "expires"),
 )
 """The parts of a decision in an answer."""
-
-NO_STORE = {"Cache-Control": "no-store"}
-
 
 NONCE = re.compile(r"[A-Za-z0-9_-]{16,86}")
 
@@ -48,8 +40,8 @@ def _nonce(text: str) -> str:
     return text
 
 
-class Asked(BaseModel):
-    """What a door asks: a random nonce of its own (96 to 512 bits, base64url without padding), and which way."""
+class Question(BaseModel):
+    """The body of `POST /access/decide`: a random nonce of the door (96 to 512 bits, base64url unpadded) and a direction."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -59,29 +51,34 @@ class Asked(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """One method an endpoint; each takes bottle's current request and returns the answer or raises a Fault."""
+    """Each method answers bottle's current request, or raises a Fault or a GalleryError."""
 
-    device: Callable[[], str]
-    signer: "Callable[[], Signer]"
-    decider: "Callable[[], Decider]"
+    decider: Decider
+    signing_key: SigningKey
     record: Path
-    register: GalleryHandle
+    handle: GalleryHandle
 
-    def decide(self) -> bottle.HTTPResponse:
+    def routes(self) -> tuple[Route, ...]:
+        """The endpoints."""
+        return (
+            Route("POST", "/access/decide", LIVE, self.decide, Part.DOOR, expires=True),
+            Route("GET", "/access/key", ANY_KEY, self.key, Part.DOOR),
+            Route("GET", "/access/decisions", LIVE, self.decisions, Part.DOOR),
+        )
+
+    def decide(self) -> Answer:
         """`POST /access/decide`"""
-        asked = intake.read_person(bottle.request.environ["wsgi.input"].read(), Asked)
-        with refusing():
-            signed = self.decider().decide(asked.nonce, asked.direction)
+        question = intake.read_json(bottle.request.environ["wsgi.input"].read(), Question)
+        signed = self.decider.decide(question.nonce, question.direction)
         return answers.answer({"decision": signed.document(*ANSWERED), "token": signed.token}, headers=NO_STORE)
 
-    def key(self) -> bottle.HTTPResponse:
+    def key(self) -> Answer:
         """`GET /access/key`"""
-        with refusing():
-            public = self.signer().public
-        body = {"device": self.device(), "algorithm": "Ed25519", "public_key": public.text, "pem": public.pem}
+        public = self.signing_key.signer().public
+        body = {"device": self.decider.device, "algorithm": "Ed25519", "public_key": public.text, "pem": public.pem}
         return answers.answer(body)
 
-    def decisions(self) -> bottle.HTTPResponse:
+    def decisions(self) -> Answer:
         """`GET /access/decisions`: the newest first."""
         count = intake.number(bottle.request.query, "count", SHOWN, MOST_SHOWN)
         try:
@@ -105,9 +102,9 @@ class Door:
         }
 
     def _person(self, reference: object) -> Mapping[str, str] | None:
-        """Whom a reference stands for; nobody once they are erased, or while the gallery cannot be read."""
+        """The person with a reference; None when they are erased or the gallery cannot be read."""
         try:
-            known = self.register.gallery().named(str(reference))
+            known = self.handle.gallery().named(str(reference))
         except (GalleryError, Fault):
             return None
         return {"id": known.person.id, "name": known.person.name} if known else None

@@ -1,13 +1,17 @@
-"""The endpoints of the published document."""
+"""The endpoints about faces: those of the published document, and comparison and embeddings of photographs."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import bottle
 
+from appliance import __version__
 from appliance.api import answers, intake
+from appliance.api.access import ANY_KEY, LIVE, RECOGNISE, Part, Route
+from appliance.api.answers import NO_STORE, Answer
 from appliance.api.intake import Intake
 from appliance.camera.source import CameraError, CameraFrame, Ring
 from appliance.face.types import AlignedFace, DetectLimits
@@ -15,99 +19,14 @@ from appliance.faults import Fault, ResultCode
 from appliance.observation.tracking import followed
 from appliance.vision.detector import Picture
 from appliance.vision.engine import EnginePool, FaceEngine
+from appliance.vision.loading import Models
+from appliance.vision.runtime import RUNTIME, RUNTIME_VERSION
 
-
-@dataclass(frozen=True, slots=True)
-class Documented:
-    """One method an endpoint; each takes bottle's current request and returns the answer or raises a Fault."""
-
-    engines: EnginePool
-    intake: Intake
-    facts: Callable[[], Mapping[str, Any]]
-
-    def faces(self) -> bottle.HTTPResponse:
-        """`POST /faces`"""
-        limits = intake.detect_limits(bottle.request.query)
-        picture = self.intake.picture(self.intake.body(bottle.request.environ))
-        with self.engines.lease() as engine:
-            found = engine.detect(picture, limits)
-        return answers.answer(answers.faces(found))
-
-    def aligned_faces(self) -> bottle.HTTPResponse:
-        """`POST /alignedfaces`"""
-        limits = intake.detect_limits(bottle.request.query)
-        picture = self.intake.picture(self.intake.body(bottle.request.environ))
-        with self.engines.lease() as engine:
-            found = engine.align(picture, limits)
-        return answers.answer(answers.aligned_faces(found))
-
-    def similarity(self) -> bottle.HTTPResponse:
-        """`POST /similarity/v2` and `POST /similarity`"""
-        parts = self.intake.form(bottle.request.environ, "image_a", "image_b")
-        a, b = (self.intake.aligned_face(part) for part in parts)
-        with self.engines.lease() as engine:
-            similarity = engine.compare(a, b)
-        return answers.answer({"similarity": similarity})
-
-    def liveness(self) -> bottle.HTTPResponse:
-        """`POST /liveness/multiframe`"""
-        (archive,) = self.intake.form(bottle.request.environ, "images")
-        with self.engines.lease() as engine:
-            verdict = engine.liveness(self.intake.four_pictures(archive))
-        return answers.answer({"confidence": verdict.confidence})
-
-    def version(self) -> bottle.HTTPResponse:
-        """`GET /version`"""
-        return answers.answer(self.facts())
-
-
-@dataclass(frozen=True, slots=True)
-class Features:
-    """One method an endpoint; each takes bottle's current request and returns the answer or raises a Fault."""
-
-    engines: EnginePool
-    intake: Intake
-
-    def compare(self) -> bottle.HTTPResponse:
-        """`POST /compare`: the largest face of one photograph and that of another."""
-        parts = self.intake.form(bottle.request.environ, "image_a", "image_b")
-        a, b = (self.intake.picture(part) for part in parts)
-        with self.engines.lease() as engine:
-            face_a, face_b = (_largest(engine, picture) for picture in (a, b))
-            similarity = engine.compare(face_a, face_b)
-        return answers.answer(
-            {"similarity": similarity, "box_a": answers.box(face_a.box), "box_b": answers.box(face_b.box)}
-        )
-
-    def floats(self) -> bottle.HTTPResponse:
-        """`POST /feature/floats`: the embedding of an aligned face, which is the body or its part `image`."""
-        environ = bottle.request.environ
-        posted_as_form = environ.get("CONTENT_TYPE", "").lower().startswith("multipart/")
-        content = self.intake.form(environ, "image")[0] if posted_as_form else self.intake.body(environ)
-        face = self.intake.aligned_face(content)
-        with self.engines.lease() as engine:
-            feature = engine.feature(face)
-        return answers.answer(answers.feature(feature))
-
-    def face_features(self) -> bottle.HTTPResponse:
-        """`POST /facefeatures`: the embeddings of all faces of a picture, the largest first."""
-        limits = intake.detect_limits(bottle.request.query)
-        picture = self.intake.picture(self.intake.body(bottle.request.environ))
-        with self.engines.lease() as engine:
-            found = [(face, engine.feature(face)) for face in engine.align(picture, limits)]
-        features = [{"box": answers.box(face.box), **answers.feature(feature)} for face, feature in found]
-        return answers.answer({"count": len(features), "face_features": features})
-
-
-def _largest(engine: FaceEngine, picture: Picture) -> AlignedFace:
-    faces = engine.align(picture, DetectLimits(count=1))
-    if not faces:
-        raise Fault(ResultCode.NO_FACE)
-    return faces[0]
-
+API_VERSION = "1.0"
+"""The version of the contract."""
 
 FRAMES, GAP_SECONDS = 4, 0.3
-"""What the liveness check looks at (the contract)."""
+"""The frames of the liveness check and the time between them (the contract)."""
 
 PATIENCE_SECONDS = 2.5
 """Longest wait for these frames: a camera that has just started has them after 1.2 s."""
@@ -117,12 +36,14 @@ class Camera(Protocol):
     """The camera, as far as an answer depends on it."""
 
     def usable(self) -> None:
-        """Raises CameraError when its newest frame does not show what is before it now."""
+        """Raises CameraError when its newest frame does not show the present scene."""
         ...
 
 
 class NoCamera:
-    """A device without a camera, by its configuration."""
+    """The camera of a device that is configured without one."""
+
+    demonstration = False
 
     def usable(self) -> None:
         raise CameraError('camera.driver is "none"')
@@ -130,44 +51,14 @@ class NoCamera:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """One method an endpoint; each takes bottle's current request and returns the answer or raises a Fault."""
+    """The newest frames of the camera, for answers."""
 
-    engines: EnginePool
     camera: Camera
     ring: Ring
     clock: Callable[[], float] = time.monotonic
 
-    def faces(self) -> bottle.HTTPResponse:
-        """`GET /faces`"""
-        limits = intake.detect_limits(bottle.request.query)
-        with self.engines.lease() as engine:
-            frame = self.newest()
-            found = engine.detect(frame, limits)
-        return self.answer(answers.faces(found), frame)
-
-    def aligned_faces(self) -> bottle.HTTPResponse:
-        """`GET /alignedfaces`"""
-        limits = intake.detect_limits(bottle.request.query)
-        with self.engines.lease() as engine:
-            frame = self.newest()
-            found = engine.align(frame, limits)
-        return self.answer(answers.aligned_faces(found), frame)
-
-    def liveness(self) -> bottle.HTTPResponse:
-        """`GET /liveness/multiframe`: of four frames, the last of them the newest, and one face that is in all of them."""
-        self.spaced(PATIENCE_SECONDS)  # a camera that has just started; these may be old when an engine is free
-        with self.engines.lease() as engine:
-            frames = self.spaced(0)
-            faces = followed([engine.detect(frame, DetectLimits()) for frame in frames])
-            if faces is None:
-                raise Fault(ResultCode.NO_FACE, "no face is in all four frames")
-            verdict = engine.liveness_of(frames, faces)
-        response = self.answer({"confidence": verdict.confidence}, frames[-1])
-        response.set_header("X-Liveness-Odds", f"{verdict.odds:.4f}")
-        return response
-
     def newest(self) -> CameraFrame:
-        """The frame that shows what is before the camera now. Raises CameraError."""
+        """The newest frame. Raises CameraError when it does not show the present scene."""
         self.camera.usable()
         frame = self.ring.newest()
         if frame is None:
@@ -175,7 +66,7 @@ class Live:
         return frame
 
     def spaced(self, patience: float) -> list[CameraFrame]:
-        """Four frames GAP_SECONDS apart, the last of them the newest; waits for them at most `patience` seconds. Raises
+        """Four frames GAP_SECONDS apart, the last of them the newest. Waits at most `patience` seconds for them. Raises
         CameraError.
         """
         self.camera.usable()
@@ -184,10 +75,160 @@ class Live:
             raise CameraError(f"no {FRAMES} frames {GAP_SECONDS} s apart within {PATIENCE_SECONDS} s")
         return frames
 
-    def answer(self, body: Mapping[str, Any], frame: CameraFrame) -> bottle.HTTPResponse:
-        """An answer about a frame."""
-        response = answers.answer(body)
-        response.set_header("Cache-Control", "no-store")
-        response.set_header("X-Frame-Sequence", str(frame.sequence))
-        response.set_header("X-Frame-Age", f"{(self.clock() - frame.captured) * 1e3:.1f}")
-        return response
+    def headers(self, frame: CameraFrame) -> dict[str, str]:
+        """The headers of an answer about a frame: its number and its age in milliseconds."""
+        age = (self.clock() - frame.captured) * 1e3
+        return {**NO_STORE, "X-Frame-Sequence": str(frame.sequence), "X-Frame-Age": f"{age:.1f}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """The picture that a request is about: the posted one, or with GET the camera's newest frame."""
+
+    engines: EnginePool
+    intake: Intake
+    live: Live
+
+    @contextmanager
+    def leased(self) -> Iterator[tuple[FaceEngine, Picture]]:
+        """An engine and the picture. A frame is taken when the engine is free, so that it is the newest then. Raises the Faults
+        of the pool and the intake, and CameraError.
+        """
+        request = bottle.request
+        posted = self.intake.picture(self.intake.body(request.environ)) if request.method == "POST" else None
+        with self.engines.lease() as engine:
+            yield engine, self.live.newest() if posted is None else posted
+
+    def answer(self, body: Mapping[str, Any], subject: Picture, headers: Mapping[str, str] | None = None) -> Answer:
+        """The answer about a picture."""
+        about = self.live.headers(subject) if isinstance(subject, CameraFrame) else {}
+        return answers.answer(body, headers={**about, **(headers or {})})
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """Each method answers bottle's current request or raises a Fault."""
+
+    subjects: Subjects
+    models: Models
+    liveness_mode: str
+
+    def routes(self) -> tuple[Route, ...]:
+        """The endpoints."""
+        posted: Mapping[str, Callable[[], Answer]] = {
+            "/faces": self.faces,
+            "/alignedfaces": self.aligned_faces,
+            "/similarity": self.similarity,
+            "/similarity/v2": self.similarity,
+            "/compare": self.compare,
+            "/feature/floats": self.floats,
+            "/facefeatures": self.face_features,
+        }
+        return (
+            *(Route("POST", path, RECOGNISE, handler, expires=True) for path, handler in posted.items()),
+            Route("POST", "/liveness/multiframe", RECOGNISE, self.liveness, Part.LIVENESS, expires=True),
+            Route("GET", "/faces", LIVE, self.faces, expires=True),
+            Route("GET", "/alignedfaces", LIVE, self.aligned_faces, expires=True),
+            Route("GET", "/liveness/multiframe", LIVE, self.live_liveness, Part.LIVENESS, expires=True),
+            Route("GET", "/version", ANY_KEY, self.version),
+        )
+
+    def faces(self) -> Answer:
+        """`POST /faces` and `GET /faces`"""
+        limits = intake.detect_limits(bottle.request.query)
+        with self.subjects.leased() as (engine, picture):
+            found = engine.detect(picture, limits)
+        return self.subjects.answer(answers.faces(found), picture)
+
+    def aligned_faces(self) -> Answer:
+        """`POST /alignedfaces` and `GET /alignedfaces`"""
+        limits = intake.detect_limits(bottle.request.query)
+        with self.subjects.leased() as (engine, picture):
+            found = engine.align(picture, limits)
+        return self.subjects.answer(answers.aligned_faces(found), picture)
+
+    def similarity(self) -> Answer:
+        """`POST /similarity/v2` and `POST /similarity`"""
+        a, b = (self._intake.aligned_face(part) for part in self._form("image_a", "image_b"))
+        with self._engines.lease() as engine:
+            similarity = engine.compare(a, b)
+        return answers.answer({"similarity": similarity})
+
+    def liveness(self) -> Answer:
+        """`POST /liveness/multiframe`"""
+        (archive,) = self._form("images")
+        with self._engines.lease() as engine:
+            verdict = engine.liveness(self._intake.four_pictures(archive))
+        return answers.answer({"confidence": verdict.confidence})
+
+    def live_liveness(self) -> Answer:
+        """`GET /liveness/multiframe`: of four frames, the last of them the newest, and one face that is in all of them."""
+        live = self.subjects.live
+        live.spaced(PATIENCE_SECONDS)  # for a camera that has just started; these may be old when an engine is free
+        with self._engines.lease() as engine:
+            frames = live.spaced(0)
+            faces = followed([engine.detect(frame, DetectLimits()) for frame in frames])
+            if faces is None:
+                raise Fault(ResultCode.NO_FACE, "no face is in all four frames")
+            verdict = engine.liveness_of(frames, faces)
+        odds = {"X-Liveness-Odds": f"{verdict.odds:.4f}"}
+        return self.subjects.answer({"confidence": verdict.confidence}, frames[-1], odds)
+
+    def compare(self) -> Answer:
+        """`POST /compare`: the largest faces of two photographs."""
+        a, b = (self._intake.picture(part) for part in self._form("image_a", "image_b"))
+        with self._engines.lease() as engine:
+            face_a, face_b = (_largest(engine, picture) for picture in (a, b))
+            similarity = engine.compare(face_a, face_b)
+        return answers.answer(
+            {"similarity": similarity, "box_a": answers.box(face_a.box), "box_b": answers.box(face_b.box)}
+        )
+
+    def floats(self) -> Answer:
+        """`POST /feature/floats`: the embedding of an aligned face, which is the body or its part `image`."""
+        environ = bottle.request.environ
+        posted_as_form = environ.get("CONTENT_TYPE", "").lower().startswith("multipart/")
+        content = self._form("image")[0] if posted_as_form else self._intake.body(environ)
+        face = self._intake.aligned_face(content)
+        with self._engines.lease() as engine:
+            feature = engine.feature(face)
+        return answers.answer(answers.feature(feature))
+
+    def face_features(self) -> Answer:
+        """`POST /facefeatures`: the embeddings of all faces of a picture, the largest face first."""
+        limits = intake.detect_limits(bottle.request.query)
+        with self.subjects.leased() as (engine, picture):
+            found = [(face, engine.feature(face)) for face in engine.align(picture, limits)]
+        features = [{"box": answers.box(face.box), **answers.feature(feature)} for face, feature in found]
+        return answers.answer({"count": len(features), "face_features": features})
+
+    def version(self) -> Answer:
+        """`GET /version`. Raises Fault INF-08 while the models load."""
+        facts = self.models.facts()
+        return answers.answer(
+            {
+                "api_version": API_VERSION,
+                "sdk_version": __version__,
+                "liveness_mode": self.liveness_mode.upper(),
+                "runtime": {"name": RUNTIME, "version": RUNTIME_VERSION},
+                **facts,
+            }
+        )
+
+    @property
+    def _engines(self) -> EnginePool:
+        return self.subjects.engines
+
+    @property
+    def _intake(self) -> Intake:
+        return self.subjects.intake
+
+    def _form(self, *names: str) -> list[bytes]:
+        return self._intake.form(bottle.request.environ, *names)
+
+
+def _largest(engine: FaceEngine, picture: Picture) -> AlignedFace:
+    faces = engine.align(picture, DetectLimits(count=1))
+    if not faces:
+        raise Fault(ResultCode.NO_FACE)
+    return faces[0]

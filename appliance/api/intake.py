@@ -1,4 +1,4 @@
-"""From a request to what the engine works on: query, body, multipart and zip; where INF-01 to INF-05 are born."""
+"""From a request to what the engine works on: query, body, multipart, zip and JSON. Raises INF-01 to INF-05."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ RAW_ALIGNED_BYTES = ALIGNED_SIZE * ALIGNED_SIZE * 3
 """An aligned face as `/alignedfaces` returns it: raw interleaved RGB."""
 
 MOST_PARTS = 16
-"""Parts of a multipart body that are read; the contract knows two at most, real clients add a few text fields."""
+"""Parts of a multipart body that are read: the contract has two at most, and real clients add a few text fields."""
 
 _WHOLE_NUMBER = re.compile(r"0*([1-9][0-9]*)")
 
@@ -72,7 +72,7 @@ class Intake:
 
 
 def detect_limits(query: Mapping[str, str]) -> DetectLimits:
-    """`minsize`, `maxsize`, `detectcount`; whatever else stands in the query is ignored. Raises Fault INF-02."""
+    """`minsize`, `maxsize`, `detectcount`; other items of the query are ignored. Raises Fault INF-02."""
     given = {name: _whole_number(name, query[name]) for name in ("minsize", "maxsize", "detectcount") if name in query}
     defaults = DetectLimits()
     limits = DetectLimits(
@@ -86,7 +86,7 @@ def detect_limits(query: Mapping[str, str]) -> DetectLimits:
 
 
 def number(query: Mapping[str, str], name: str, usual: int, most: int) -> int:
-    """A count in a query, 1 to `most`; `usual` when it is not there. Raises Fault INF-02."""
+    """A count in a query, 1 to `most`; `usual` when there is none. Raises Fault INF-02."""
     count = _whole_number(name, query[name]) if name in query else usual
     if not 1 <= count <= most:
         raise Fault(ResultCode.INVALID_QUERY, f"{name}={count}, 1 to {most}")
@@ -112,7 +112,7 @@ def parts(content: bytes, content_type: str, names: Iterable[str]) -> list[bytes
 
 
 def _segments(content: bytes, boundary: str) -> dict[str, bytes]:
-    """Every part's bytes by name; of parts with one name the first that is not empty."""
+    """The bytes of each part by name; of parts with the same name the first that is not empty."""
     found: dict[str, bytes] = {}
     name, chunks = "", list[bytes]()
     with PushMultipartParser(boundary, content_length=len(content), max_segment_count=MOST_PARTS) as parser:
@@ -135,16 +135,16 @@ def _whole_number(name: str, text: str) -> int:
 
 
 LONGEST_ECHO = 40
-"""Characters of a field's name that an answer repeats: one that is not known is the client's."""
+"""Characters of a field's name that an answer repeats: an unknown one comes from the client."""
 
 LONGEST = 16 * 1024
-"""Bytes of a body: the largest person there can be has 3 kB. Of a longer one every mistake would be told first, a million in
-8 MiB, and everybody would wait for it.
+"""Bytes of a JSON body: the largest person has 3 kB. In a longer body pydantic would collect every mistake first, a million
+in 8 MiB, while other requests wait.
 """
 
 
-class Words(BaseModel):
-    """All that can be changed of a person; what the words themselves may be, the gallery checks (gallery/people.py)."""
+class PersonFields(BaseModel):
+    """The fields of a person that can be changed; the gallery checks their content (gallery/people.py)."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -154,8 +154,8 @@ class Words(BaseModel):
     valid_until: date | None = None
 
 
-class NewPerson(Words):
-    """A person who is not known yet."""
+class NewPerson(PersonFields):
+    """A person to be added."""
 
     id: str
 
@@ -163,10 +163,8 @@ class NewPerson(Words):
 Body = TypeVar("Body", bound=BaseModel)
 
 
-def read_person(content: bytes, kind: type[Body]) -> Body:
-    """A body that is JSON of a kind, whatever type it claims. Raises Refusal INF-01 `invalid_body`, whose text names the
-    field.
-    """
+def read_json(content: bytes, kind: type[Body]) -> Body:
+    """A JSON body, whatever its Content-Type. Raises Refusal INF-01 `invalid_body`, whose text names the field."""
     if len(content) > LONGEST:
         raise Refusal(ResultCode.INVALID_BODY, "invalid_body", f"body: more than {LONGEST} bytes")
     try:

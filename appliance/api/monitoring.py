@@ -1,80 +1,67 @@
-"""How the device is, for people, for monitors and for the live page."""
+"""The state of the device, for people, for monitors and for the live page. Parts register what they report."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
-import bottle
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from appliance.access.identify import state_of
+from appliance import state
 from appliance.api import answers
+from appliance.api.access import ADMIN, ANY_KEY, Route
+from appliance.api.answers import NO_STORE, Answer
 from appliance.camera.condition import Trouble
-from appliance.camera.loop import CameraState
-from appliance.faults import ResultCode
-from appliance.gallery.people import GalleryError
+from appliance.camera.loop import CameraLoop, CameraState
+from appliance.faults import Problem, ResultCode
+from appliance.vision.loading import LOADING
 
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Bounds of the histograms: a stage takes from 1 ms here to some 100 ms on a small board, a queued request at most 10 s."""
 
-class Problem(Protocol):
-    """What is wrong with a part, in constant words: its name, a word for programs, a sentence for people."""
+Check = Callable[[], Iterable[Problem]]
+"""Returns what is wrong with a part at the moment."""
 
-    @property
-    def part(self) -> str: ...
-
-    @property
-    def state(self) -> str: ...
-
-    @property
-    def text(self) -> str: ...
+Gauges = Callable[[], Mapping[str, tuple[str, float]]]
+"""Returns the values of a part at the moment: name -> what it means, and the value."""
 
 
 class Health:
-    """Puts together what the parts say of themselves."""
+    """What `/healthz` reports: the problems of all registered parts, and the state of the camera."""
 
-    def __init__(
-        self,
-        camera: Callable[[], CameraState] | None,
-        models: Callable[[], Sequence[Problem]],
-        keys: Callable[[], str | None],
-        full: Callable[[], bool],
-        clock: Callable[[], float] = time.monotonic,
-        *,
-        points: Callable[[], str | None] = lambda: None,
-        outputs: Callable[[], Sequence[Problem]] = tuple,
-        gallery: Callable[[], GalleryError | None] = lambda: None,
-    ) -> None:
-        """`camera` is None for a device without one; `models` gives what is wrong with each, and is empty while they load;
-        `keys` gives what is wrong with them, `points` what is wrong with the operating points, `outputs` what is wrong
-        with the ways out, `gallery` what is wrong with that, and `full` says whether the disk is.
-        """
-        self._points, self._outputs, self._gallery = points, outputs, gallery
-        self._camera, self._models, self._keys, self._full, self._clock = camera, models, keys, full, clock
+    def __init__(self, camera: CameraLoop | None, clock: Callable[[], float] = time.monotonic) -> None:
+        """`camera` is None for a device without one."""
+        self._camera, self._clock = camera, clock
+        self._checks: list[Check] = []
         self._started = clock()
 
-    def healthz(self) -> bottle.HTTPResponse:
+    def register(self, *checks: Check) -> None:
+        """Adds checks; their problems are reported in this order."""
+        self._checks += checks
+
+    def routes(self) -> tuple[Route, ...]:
+        """The endpoint."""
+        return (Route("GET", "/healthz", ANY_KEY, self.healthz, quiet=True),)
+
+    def healthz(self) -> Answer:
         """`GET /healthz`: 200 when everything works, else 503 with the reasons."""
         report = self.report()
-        sound = report["status"] == "ok"
-        response = answers.answer(report, ResultCode.OK if sound else ResultCode.NOT_READY, 200 if sound else 503)
-        response.set_header("Cache-Control", "no-store")
-        return response
+        if report["status"] == "ok":
+            return answers.answer(report, headers=NO_STORE)
+        return answers.answer(report, ResultCode.NOT_READY, 503, NO_STORE)
 
     def report(self) -> dict[str, Any]:
         """The body of `/healthz`; `status` is "ok", "starting" or "fault"."""
-        camera = self._camera() if self._camera else None
+        camera = self._camera.state() if self._camera else None
         reasons = [
-            *(_reason(problem.part, problem.state, problem.text) for problem in self._models()),
-            *self._about_keys(),
-            *self._about_points(),
-            *self._about_gallery(),
-            *self._about_disk(),
-            *_about_camera(camera),
-            *(_reason(problem.part, problem.state, problem.text) for problem in self._outputs()),
+            {"part": problem.part, "state": problem.state, "text": problem.text}
+            for check in self._checks
+            for problem in check()
         ]
-        starting = {"loading", Trouble.STARTING.value}
+        starting = {LOADING, Trouble.STARTING.value}
         status = "ok" if not reasons else "starting" if all(r["state"] in starting for r in reasons) else "fault"
         return {
             "status": status,
@@ -87,32 +74,16 @@ class Health:
         """The same as one line for people."""
         return " ".join(reason["text"] for reason in self.report()["reasons"]) or "Everything works."
 
-    def _about_keys(self) -> list[dict[str, str]]:
-        if self._keys() is None:
-            return []
-        return [_reason("keys", "keys_damaged", "The file of keys cannot be read: no key is accepted.")]
-
-    def _about_points(self) -> list[dict[str, str]]:
-        if self._points() is None:
-            return []
-        return [
-            _reason("calibration", "calibration_damaged", "The file of operating points cannot be read: see the log.")
-        ]
-
-    def _about_gallery(self) -> list[dict[str, str]]:
-        trouble = self._gallery()
-        return [_reason("gallery", *state_of(trouble))] if trouble else []
-
-    def _about_disk(self) -> list[dict[str, str]]:
-        if not self._full():
-            return []
-        return [_reason("disk", "full", "The disk is full: neither keys nor settings can be changed.")]
+    def gauges(self) -> dict[str, tuple[str, float]]:
+        """The state, for `/metrics`."""
+        return {"healthy": ("1 when everything works.", float(self.report()["status"] == "ok"))}
 
 
-def _about_camera(camera: CameraState | None) -> list[dict[str, str]]:
-    if camera is None or camera.trouble is None:
+def disk_problems(folder: Path) -> list[Problem]:
+    """A full disk, for `/healthz`."""
+    if not state.full(folder):
         return []
-    return [_reason("camera", camera.trouble.value, camera.trouble.text)]
+    return [Problem("disk", "full", "The disk is full: neither keys nor settings can be changed.")]
 
 
 def _facts(camera: CameraState) -> dict[str, Any]:
@@ -129,16 +100,8 @@ def _facts(camera: CameraState) -> dict[str, Any]:
     }
 
 
-def _reason(part: str, state: str, text: str) -> dict[str, str]:
-    return {"part": part, "state": state, "text": text}
-
-
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-"""Bounds of the histograms: a stage takes from 1 ms here to some 100 ms on a small board, a queued request at most 10 s."""
-
-
 class Tally(Protocol):
-    """What became of the decisions that were to go out one way."""
+    """The numbers of decisions of one output."""
 
     @property
     def delivered(self) -> int: ...
@@ -150,69 +113,64 @@ class Tally(Protocol):
     def waiting(self) -> int: ...
 
 
-class Metrics:
-    """Counts requests, and shows the state of the parts when it is asked."""
+class Metrics(Collector):
+    """Counts requests; `/metrics` shows the counts and the registered gauges."""
 
-    def __init__(
-        self,
-        camera: Callable[[], CameraState] | None,
-        gauges: Mapping[str, tuple[str, Callable[[], float]]],
-        outputs: Callable[[], Mapping[str, Tally]] = dict,
-    ) -> None:
-        """`gauges`: name -> what it says, and its value now; `outputs`: by name what became of the decisions."""
-        self._registry = CollectorRegistry()
+    def __init__(self, camera: CameraLoop | None, outputs: Callable[[], Mapping[str, Tally]] = dict) -> None:
+        """`outputs` returns the numbers of each output by its name."""
+        self._camera, self._outputs = camera, outputs
+        self._gauges: list[Gauges] = []
+        registry = self._registry = CollectorRegistry()
         self._requests = Counter(
-            "appliance_requests", "Requests.", ("method", "endpoint", "status", "code"), registry=self._registry
+            "appliance_requests", "Requests.", ("method", "endpoint", "status", "code"), registry=registry
         )
-        self._seconds = Histogram(
-            "appliance_request_seconds", "Time to the answer.", ("endpoint",), buckets=SECONDS, registry=self._registry
+        self._seconds, self._stages = (
+            Histogram(name, text, (label,), buckets=SECONDS, registry=registry)
+            for name, text, label in (
+                ("appliance_request_seconds", "Time to the answer.", "endpoint"),
+                ("appliance_stage_seconds", "Time in a stage of a request.", "stage"),
+            )
         )
-        self._stages = Histogram(
-            "appliance_stage_seconds",
-            "Time in a stage of a request.",
-            ("stage",),
-            buckets=SECONDS,
-            registry=self._registry,
-        )
-        ProcessCollector(registry=self._registry)
-        self._registry.register(_Now(camera, gauges, outputs))
+        ProcessCollector(registry=registry)
+        registry.register(self)
+
+    def register(self, *gauges: Gauges) -> None:
+        """Adds gauges; they are read when `/metrics` is asked."""
+        self._gauges += gauges
+
+    def routes(self) -> tuple[Route, ...]:
+        """The endpoint."""
+        return (Route("GET", "/metrics", ADMIN, self.metrics, quiet=True),)
+
+    def metrics(self) -> Answer:
+        """`GET /metrics`"""
+        return Answer(generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST, **NO_STORE})
 
     def answered(
         self, method: str, endpoint: str, status: str, code: str, seconds: float, stages: Mapping[str, float]
     ) -> None:
-        """Takes note of an answer."""
+        """Counts an answer."""
         self._requests.labels(method, endpoint, status, code).inc()
         self._seconds.labels(endpoint).observe(seconds)
         for name, duration in stages.items():
             self._stages.labels(name).observe(duration)
 
     def refused(self, status: int, code: str) -> None:
-        """Takes note of a request that never reached an endpoint: broken HTTP, or too much of it."""
+        """Counts a request that did not reach an endpoint: broken HTTP, or too much of it."""
         self._requests.labels("other", "other", str(status), code).inc()
 
-    def metrics(self) -> bottle.HTTPResponse:
-        """`GET /metrics`"""
-        headers = {"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"}
-        return bottle.HTTPResponse(generate_latest(self._registry), 200, headers)
-
-
-class _Now(Collector):
-    """What is read only when somebody asks."""
-
-    def __init__(
-        self,
-        camera: Callable[[], CameraState] | None,
-        gauges: Mapping[str, tuple[str, Callable[[], float]]],
-        outputs: Callable[[], Mapping[str, Tally]],
-    ) -> None:
-        self._camera, self._gauges, self._outputs = camera, gauges, outputs
-
     def collect(self) -> Iterable[Metric]:
-        for name, (text, value) in self._gauges.items():
-            yield GaugeMetricFamily(f"appliance_{name}", text, value())
+        """What is read at the time of the request (prometheus_client's interface)."""
+        for gauges in self._gauges:
+            for name, (text, value) in gauges().items():
+                yield GaugeMetricFamily(f"appliance_{name}", text, value)
         if self._camera is not None:
-            yield from _camera_metrics(self._camera())
+            yield from _camera_metrics(self._camera.state())
         yield from _output_metrics(self._outputs())
+
+    def describe(self) -> Sequence[Metric]:
+        """Nothing: what there is is only known when it is collected (prometheus_client's interface)."""
+        return ()
 
 
 def _output_metrics(tallies: Mapping[str, Tally]) -> Iterable[Metric]:

@@ -1,227 +1,167 @@
-"""Who is known: added, shown, changed and erased."""
+"""The endpoints of the people known to this device: kept, enrolled and identified."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Any
+from datetime import UTC, datetime
 
 import bottle
 
 from appliance.access import enrol, log
-from appliance.access.enrol import Asked, Enrolled, Enrolment
-from appliance.access.identify import GalleryHandle, Recognition
+from appliance.access.enrol import Asked, Enrolment
+from appliance.access.identify import GalleryHandle
 from appliance.access.log import Record
 from appliance.api import answers, intake
-from appliance.api.access import NAME
-from appliance.api.answers import refusing
-from appliance.api.faces import PATIENCE_SECONDS, Live
-from appliance.api.intake import Intake, NewPerson, Words
+from appliance.api.access import ADMIN, LIVE, NAME, RECOGNISE, Part, Route
+from appliance.api.answers import NO_STORE, Answer
+from appliance.api.faces import PATIENCE_SECONDS, Subjects
+from appliance.api.intake import NewPerson, PersonFields
 from appliance.camera.source import CameraFrame
 from appliance.faults import Refusal, ResultCode
-from appliance.gallery.people import Known, NoSuchTemplateError, Person, Source, Template, new_reference
+from appliance.gallery.people import Known, NoSuchTemplateError, Person, Source, new_reference
 from appliance.state import audit_log as audit
-from appliance.vision.engine import EnginePool, Portrait
-
-PEOPLE, PERSON = "/people", "/people/<identity>"
-TEMPLATE = f"{PERSON}/templates/<number>"
-
-TEMPLATES, FROM_CAMERA, IDENTIFY = f"{PERSON}/templates", f"{PERSON}/templates/camera", "/identify"
-
-RULES = frozenset({PEOPLE, PERSON, TEMPLATE, TEMPLATES, FROM_CAMERA, IDENTIFY})
-"""The paths that need a gallery."""
+from appliance.vision.engine import Portrait
 
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """One method an endpoint; each takes bottle's current request and returns the answer or raises a Fault."""
+    """Each method answers bottle's current request, or raises a Fault or a GalleryError."""
 
-    register: GalleryHandle
+    handle: GalleryHandle
     record: Record
-    """Where it is kept that somebody was erased."""
+    """Where receipts of erasures are kept."""
+    enrolment: Enrolment
+    subjects: Subjects
+    min_quality: float
+    liveness: bool
+    """Whether a person who is enrolled by the camera is checked for liveness, with four frames."""
 
-    def everybody(self) -> bottle.HTTPResponse:
-        """`GET /people`"""
-        with refusing():
-            gallery = self.register.gallery()
-        people, model = gallery.people(), self.register.model()
-        return self._answer(
-            {
-                "count": len(people),
-                "templates": sum(len(known.templates) for known in people),
-                "people": [record(known, model) for known in people],
-            }
+    def routes(self) -> tuple[Route, ...]:
+        """The endpoints."""
+        person = "/people/<identity>"
+        kept = (
+            ("GET", "/people", self.all),
+            ("POST", "/people", self.add),
+            ("GET", person, self.show),
+            ("PUT", person, self.change),
+            ("DELETE", person, self.erase),
+            ("POST", f"{person}/templates", self.enrol_photograph),
+            ("POST", f"{person}/templates/camera", self.enrol_frame),
+            ("DELETE", f"{person}/templates/<number>", self.forget),
+        )
+        return (
+            *(Route(method, rule, ADMIN, handler, Part.GALLERY) for method, rule, handler in kept),
+            Route("POST", "/identify", RECOGNISE, self.identify, Part.GALLERY, expires=True),
+            Route("GET", "/identify", LIVE, self.identify, Part.GALLERY, expires=True),
         )
 
-    def add(self) -> bottle.HTTPResponse:
+    def all(self) -> Answer:
+        """`GET /people`"""
+        found = self.handle.gallery().people()
+        return answers.answer(answers.people(found, self.handle.model()), headers=NO_STORE)
+
+    def add(self) -> Answer:
         """`POST /people`"""
-        words = intake.read_person(_body(), NewPerson)
-        with refusing():
-            known = self.register.gallery().add(_person(words.id, words))
-        self._told(known.person, "added")
+        fields = intake.read_json(_body(), NewPerson)
+        known = self.handle.gallery().add(new_person(fields.id, fields))
+        self._changed(known.person, "added")
         return self._one(known)
 
-    def show(self, identity: str) -> bottle.HTTPResponse:
+    def show(self, identity: str) -> Answer:
         """`GET /people/<identity>`"""
-        with refusing():
-            return self._one(self.register.gallery().person(identity))
+        return self._one(self.handle.gallery().person(identity))
 
-    def change(self, identity: str) -> bottle.HTTPResponse:
+    def change(self, identity: str) -> Answer:
         """`PUT /people/<identity>`"""
-        words = intake.read_person(_body(), Words)
-        with refusing():
-            gallery = self.register.gallery()
-            gallery.person(identity)  # an id that nobody has is unknown, however it is spelt
-            known = gallery.change(_person(identity, words))
-        self._told(known.person, "changed")
+        fields = intake.read_json(_body(), PersonFields)
+        gallery = self.handle.gallery()
+        gallery.person(identity)  # an unknown id is answered 404, even when it is malformed
+        known = gallery.change(new_person(identity, fields))
+        self._changed(known.person, "changed")
         return self._one(known)
 
-    def erase(self, identity: str) -> bottle.HTTPResponse:
+    def erase(self, identity: str) -> Answer:
         """`DELETE /people/<identity>`"""
-        with refusing():
-            gallery = self.register.gallery()
-            known = gallery.person(identity)
-            erasure = gallery.erase(identity)
-        self._told(known.person, "erased")
-        return self._answer({"receipt": log.receipt(erasure, log.enter_receipt(self.record, erasure))})
+        gallery = self.handle.gallery()
+        known = gallery.person(identity)
+        erasure = gallery.erase(identity)
+        self._changed(known.person, "erased")
+        receipt = log.receipt(erasure, log.enter_receipt(self.record, erasure))
+        return answers.answer({"receipt": receipt}, headers=NO_STORE)
 
-    def forget(self, identity: str, number: str) -> bottle.HTTPResponse:
+    def forget(self, identity: str, number: str) -> Answer:
         """`DELETE /people/<identity>/templates/<number>`"""
-        with refusing():
-            gallery = self.register.gallery()
-            known = gallery.person(identity)
-            if not _NUMBER.fullmatch(number):
-                raise NoSuchTemplateError("a template has a number")
-            known = gallery.forget(identity, int(number))
-        self._told(known.person, f"template {int(number)} erased")
+        gallery = self.handle.gallery()
+        known = gallery.person(identity)
+        if not _NUMBER.fullmatch(number):
+            raise NoSuchTemplateError("a template has a number")
+        known = gallery.forget(identity, int(number))
+        self._changed(known.person, f"template {int(number)} erased")
         return self._one(known)
 
-    def _one(self, known: Known) -> bottle.HTTPResponse:
-        return self._answer({"person": record(known, self.register.model())})
+    def enrol_photograph(self, identity: str) -> Answer:
+        """`POST /people/<identity>/templates`"""
+        self._check_enrollable(identity)
+        with self.subjects.leased() as (engine, picture):
+            portrait = enrol.from_photograph(engine, picture, self.min_quality)
+        return self._enrol(identity, portrait, Source.PHOTO)
 
-    def _told(self, person: Person, what: str) -> None:
-        note(person, what)
-        self.register.publish()
+    def enrol_frame(self, identity: str) -> Answer:
+        """`POST /people/<identity>/templates/camera`"""
+        asked = _asked(bottle.request.query.get("pose", Asked.FRONT.value))
+        self._check_enrollable(identity)
+        self._frames(PATIENCE_SECONDS)  # for a camera that has just started; these may be old when an engine is free
+        with self.subjects.engines.lease() as engine:
+            portrait = enrol.from_camera(engine, self._frames(0), asked, self.min_quality)
+        return self._enrol(identity, portrait, Source.CAMERA)
 
-    def _answer(self, body: dict[str, Any]) -> bottle.HTTPResponse:
-        return answers.answer(body, headers={"Cache-Control": "no-store"})
+    def identify(self) -> Answer:
+        """`POST /identify` and `GET /identify`"""
+        limits = intake.detect_limits(bottle.request.query)
+        identifier = self.handle.recognition().identifier
+        with self.subjects.leased() as (engine, picture):
+            portraits = engine.portray(picture, engine.detect(picture, limits))
+        faces = [answers.identified_face(each, identifier.identify(each.embedding)) for each in portraits]
+        return self.subjects.answer({"count": len(faces), "faces": faces}, picture, NO_STORE)
+
+    def _check_enrollable(self, identity: str) -> None:
+        """Raises GalleryError when the person cannot be enrolled, before anyone is asked to hold still."""
+        self.handle.recognition().gallery.person(identity)
+
+    def _frames(self, patience: float) -> list[CameraFrame]:
+        live = self.subjects.live
+        return live.spaced(patience) if self.liveness else [live.newest()]
+
+    def _enrol(self, identity: str, portrait: Portrait, source: Source) -> Answer:
+        allowed = {name: bottle.request.query.get(name) == "1" for name in ("allow_duplicate", "allow_mismatch")}
+        recognition = self.handle.recognition()
+        enrolled = self.enrolment.enrol(recognition, identity, portrait, source, **allowed)
+        self._changed(enrolled.person, f"template {enrolled.template.number} enrolled ({source})")
+        body = {
+            "template": answers.template(enrolled.template, recognition.model),
+            "quality": answers.quality(portrait.quality),
+            "warnings": [{"kind": warning.kind, "person": warning.person.id} for warning in enrolled.warnings],
+        }
+        return answers.answer(body, headers=NO_STORE)
+
+    def _changed(self, person: Person, what: str) -> None:
+        audit.info("person %s: %s by key %s", person.reference, what, bottle.request.environ[NAME])
+        self.handle.publish()
+
+    def _one(self, known: Known) -> Answer:
+        return answers.answer({"person": answers.person(known, self.handle.model())}, headers=NO_STORE)
 
 
-def record(known: Known, model: str | None) -> dict[str, Any]:
-    """A person as JSON; a template is usable when the embedder `model` made it."""
-    person = known.person
-    return {
-        "id": person.id,
-        "name": person.name,
-        "groups": list(person.groups),
-        "valid_from": _day(person.valid_from),
-        "valid_until": _day(person.valid_until),
-        "created": moment(person.created),
-        "templates": [template_record(each, model) for each in known.templates],
-    }
-
-
-def template_record(template: Template, model: str | None) -> dict[str, Any]:
-    """What is said of a template, as JSON."""
-    return {
-        "number": template.number,
-        "quality": round(template.quality, 2),
-        "source": template.source.value,
-        "created": moment(template.created),
-        "pictured": template.pictured,
-        "usable": template.model == model,
-    }
-
-
-def moment(time: datetime) -> str:
-    """A time as JSON, to the second."""
-    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def note(person: Person, what: str) -> None:
-    """Tells the audit trail what was done about somebody by the key of bottle's current request."""
-    audit.info("person %s: %s by key %s", person.reference, what, bottle.request.environ[NAME])
-
-
-def _person(identity: str, words: Words) -> Person:
-    """Somebody new; of somebody who is known, the gallery keeps reference and time of creation."""
+def new_person(identity: str, fields: PersonFields) -> Person:
+    """A person as they are posted. When the gallery changes a person it keeps their reference and their time of creation."""
     now = datetime.now(UTC)
-    return Person(identity, words.name, words.groups, words.valid_from, words.valid_until, new_reference(), now)
+    return Person(identity, fields.name, fields.groups, fields.valid_from, fields.valid_until, new_reference(), now)
 
 
 def _body() -> bytes:
     content: bytes = bottle.request.environ["wsgi.input"].read()
     return content
-
-
-def _day(day: date | None) -> str | None:
-    return day.isoformat() if day else None
-
-
-@dataclass(frozen=True, slots=True)
-class Enrol:
-    """One method an endpoint; each takes bottle's current request and returns the answer or raises a Fault."""
-
-    register: GalleryHandle
-    enrolment: Enrolment
-    engines: EnginePool
-    intake: Intake
-    live: Live
-    least_quality: float
-    alive: bool
-    """Whoever is enrolled by the camera must be alive, by four frames."""
-
-    def from_photograph(self, identity: str) -> bottle.HTTPResponse:
-        """`POST /people/<identity>/templates`"""
-        self._known(identity)
-        picture = self.intake.picture(self.intake.body(bottle.request.environ))
-        with self.engines.lease() as engine:
-            portrait = enrol.from_photograph(engine, picture, self.least_quality)
-        return self._enrol(identity, portrait, Source.PHOTO)
-
-    def from_camera(self, identity: str) -> bottle.HTTPResponse:
-        """`POST /people/<identity>/templates/camera`"""
-        asked = _asked(bottle.request.query.get("pose", Asked.FRONT.value))
-        self._known(identity)
-        self._frames(PATIENCE_SECONDS)  # a camera that has just started; these may be old when an engine is free
-        with self.engines.lease() as engine:
-            portrait = enrol.from_camera(engine, self._frames(0), asked, self.least_quality)
-        return self._enrol(identity, portrait, Source.CAMERA)
-
-    def _frames(self, patience: float) -> list[CameraFrame]:
-        return self.live.spaced(patience) if self.alive else [self.live.newest()]
-
-    def _known(self, identity: str) -> None:
-        """That there is this person, and a gallery to enrol them in, before anybody is asked to hold still."""
-        with refusing():
-            self.register.recognition().gallery.person(identity)
-
-    def _enrol(self, identity: str, portrait: Portrait, source: Source) -> bottle.HTTPResponse:
-        query = bottle.request.query
-        with refusing():
-            recognition = self.register.recognition()
-            enrolled = self.enrolment.enrol(
-                recognition,
-                identity,
-                portrait,
-                source,
-                allow_duplicate=query.get("allow_duplicate") == "1",
-                allow_mismatch=query.get("allow_mismatch") == "1",
-            )
-        note(enrolled.person, f"template {enrolled.template.number} enrolled ({source})")
-        self.register.publish()
-        return _answer(enrolled, portrait, recognition.model)
-
-
-def _answer(enrolled: Enrolled, portrait: Portrait, model: str) -> bottle.HTTPResponse:
-    body = {
-        "template": template_record(enrolled.template, model),
-        "quality": answers.quality(portrait.quality),
-        "warnings": [{"kind": warning.kind, "person": warning.person.id} for warning in enrolled.warnings],
-    }
-    return answers.answer(body, headers={"Cache-Control": "no-store"})
 
 
 def _asked(pose: str) -> Asked:
@@ -230,52 +170,3 @@ def _asked(pose: str) -> Asked:
     except ValueError:
         poses = ", ".join(each.value for each in Asked)
         raise Refusal(ResultCode.INVALID_QUERY, "invalid_pose", f"pose: one of {poses}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Identify:
-    """One method an endpoint; each takes bottle's current request and returns the answer or raises a Fault."""
-
-    register: GalleryHandle
-    engines: EnginePool
-    intake: Intake
-    live: Live
-
-    def photograph(self) -> bottle.HTTPResponse:
-        """`POST /identify`"""
-        limits = intake.detect_limits(bottle.request.query)
-        recognition = self._recognition()
-        picture = self.intake.picture(self.intake.body(bottle.request.environ))
-        with self.engines.lease() as engine:
-            portraits = engine.portray(picture, engine.detect(picture, limits))
-        return answers.answer(_faces(recognition, portraits), headers={"Cache-Control": "no-store"})
-
-    def camera(self) -> bottle.HTTPResponse:
-        """`GET /identify`"""
-        limits = intake.detect_limits(bottle.request.query)
-        recognition = self._recognition()
-        with self.engines.lease() as engine:
-            frame = self.live.newest()
-            portraits = engine.portray(frame, engine.detect(frame, limits))
-        return self.live.answer(_faces(recognition, portraits), frame)
-
-    def _recognition(self) -> Recognition:
-        with refusing():
-            return self.register.recognition()
-
-
-def _faces(recognition: Recognition, portraits: Sequence[Portrait]) -> dict[str, Any]:
-    return {"count": len(portraits), "faces": [_face(recognition, portrait) for portrait in portraits]}
-
-
-def _face(recognition: Recognition, portrait: Portrait) -> dict[str, Any]:
-    found = recognition.identifier.identify(portrait.embedding)
-    person = found.person
-    return {
-        "box": answers.box(portrait.face.detection.box.squared()),
-        "pose": answers.pose(portrait.face.pose),
-        "quality": answers.quality(portrait.quality),
-        "result": found.outcome.value,
-        "person": {"id": person.id, "name": person.name, "groups": list(person.groups)} if person else None,
-        "similarity": found.similarity,
-    }

@@ -1,4 +1,4 @@
-"""What goes on as long as somebody looks: the camera's picture, and the events."""
+"""Answers that go on while a client is connected: the camera's picture and the events."""
 
 import json
 import threading
@@ -12,7 +12,8 @@ import bottle
 
 from appliance.access.token import SignedDecision, stamp
 from appliance.api import answers
-from appliance.api.access import ADMITTED
+from appliance.api.access import ADMITTED, LIVE, Route
+from appliance.api.answers import NO_STORE, Answer, StreamedAnswer
 from appliance.api.faces import Camera
 from appliance.api.monitoring import Health
 from appliance.camera.source import CameraError, Ring
@@ -21,16 +22,16 @@ from appliance.faults import Fault, ResultCode
 from appliance.imaging.codec import jpeg
 
 STUCK_SECONDS = 10.0
-"""Who has not taken what was sent for so long is gone."""
+"""A client that has not read for this long is disconnected."""
 
 WAIT_SECONDS = 0.5
-"""Longest wait for something to send, so that the end is noticed."""
+"""Longest wait for something to send, so that the stream notices when it should end."""
 
 NAP_SECONDS = 0.02
-"""How often a slow client is looked after: shorter than a frame at 30 a second."""
+"""How often a slow client is checked: less than the time of a frame at 30 per second."""
 
 HEARTBEAT_SECONDS = 10.0
-"""A comment is sent when there has been nothing else for so long, so that a client that is gone is noticed."""
+"""A comment is sent when there has been nothing else for this long, so that a client that has left is noticed."""
 
 BOUNDARY = "frame"
 
@@ -44,7 +45,7 @@ class Snapshot:
 
 
 class Snapshots:
-    """The newest frame as a JPEG, encoded once for all who want it."""
+    """The newest frame as a JPEG, encoded once for all clients."""
 
     def __init__(self, ring: Ring, quality: int) -> None:
         self._ring, self._quality = ring, quality
@@ -83,16 +84,16 @@ class Places:
 
 
 class Connection:
-    """Whether the client takes what it is sent, and may still have it."""
+    """Whether the client of a stream reads it, and is still admitted."""
 
     def __init__(self, unsent: Callable[[], int], admitted: Callable[[], bool]) -> None:
-        """`unsent`: bytes that wait for the client; `admitted`: whether its key is still good."""
+        """`unsent` returns the bytes that wait for the client, `admitted` whether its key is still valid."""
         self._unsent, self._admitted = unsent, admitted
         self._left = 0
         self._moved = time.monotonic()
 
     def free(self) -> bool:
-        """Whether it has taken everything."""
+        """Whether the client has read everything."""
         left = self._unsent()
         if left < self._left or not left:
             self._moved = time.monotonic()
@@ -100,13 +101,13 @@ class Connection:
         return not left
 
     def gone(self) -> bool:
-        """Whether it has taken nothing for too long, or is not to have more."""
+        """Whether the client has read nothing for too long, or is no longer admitted."""
         stuck = self._left > 0 and time.monotonic() - self._moved > STUCK_SECONDS
         return stuck or not self._admitted()
 
 
 class Streams:
-    """One method an endpoint; each takes bottle's current request and returns the answer or raises a Fault."""
+    """Each method answers bottle's current request or raises a Fault."""
 
     def __init__(
         self,
@@ -122,35 +123,44 @@ class Streams:
     ) -> None:
         self._camera, self._ring, self._snapshots = camera, ring, snapshots
         self._broadcast, self._health = broadcast, health
-        self.viewers, self.listeners = Places(viewers), Places(listeners)
+        self._viewers, self._listeners = Places(viewers), Places(listeners)
         self._period = 1 / fps
 
-    def frame(self) -> bottle.HTTPResponse:
+    def routes(self) -> tuple[Route, ...]:
+        """The endpoints."""
+        return (
+            Route("GET", "/camera/frame.jpg", LIVE, self.frame),
+            Route("GET", "/camera/stream.mjpg", LIVE, self.stream),
+            Route("GET", "/events", LIVE, self.events),
+        )
+
+    def gauges(self) -> dict[str, tuple[str, float]]:
+        """The numbers of open streams, for `/metrics`."""
+        return {
+            "stream_viewers": ("Open picture streams.", self._viewers.taken),
+            "event_listeners": ("Open event streams.", self._listeners.taken),
+        }
+
+    def frame(self) -> Answer:
         """`GET /camera/frame.jpg`: the newest frame."""
         self._camera.usable()
         snapshot = self._snapshots.newest()
         if snapshot is None:
             raise CameraError("no frame")
-        headers = {
-            "Content-Type": "image/jpeg",
-            "Cache-Control": "no-store",
-            "X-Frame-Sequence": str(snapshot.sequence),
-        }
-        return bottle.HTTPResponse(snapshot.content, 200, headers)
+        headers = {"Content-Type": "image/jpeg", **NO_STORE, "X-Frame-Sequence": str(snapshot.sequence)}
+        return Answer(snapshot.content, headers=headers)
 
-    def stream(self) -> bottle.HTTPResponse:
-        """`GET /camera/stream.mjpg`: frames as they come, for as long as the client takes them."""
+    def stream(self) -> StreamedAnswer:
+        """`GET /camera/stream.mjpg`: frames as they come, for as long as the client reads them."""
         self._camera.usable()
         kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
-        return self._stream(self.viewers, kind, self._pictures)
+        return self._stream(self._viewers, kind, self._pictures)
 
-    def events(self) -> bottle.HTTPResponse:
+    def events(self) -> StreamedAnswer:
         """`GET /events`: Server-Sent Events."""
-        return self._stream(self.listeners, "text/event-stream", self._told)
+        return self._stream(self._listeners, "text/event-stream", self._events)
 
-    def _stream(
-        self, places: Places, kind: str, content: Callable[[Connection], Iterator[bytes]]
-    ) -> bottle.HTTPResponse:
+    def _stream(self, places: Places, kind: str, content: Callable[[Connection], Iterator[bytes]]) -> StreamedAnswer:
         environ = bottle.request.environ
         connection = Connection(environ["appliance.unsent"], environ[ADMITTED])
         places.take()
@@ -161,7 +171,7 @@ class Streams:
             finally:
                 places.leave()
 
-        return bottle.HTTPResponse(sent(), 200, {"Content-Type": kind, "Cache-Control": "no-store"})
+        return StreamedAnswer(sent(), {"Content-Type": kind, **NO_STORE})
 
     def _pictures(self, connection: Connection) -> Iterator[bytes]:
         sequence, due, heard = 0, 0.0, time.monotonic()
@@ -178,8 +188,8 @@ class Streams:
             head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(snapshot.content)}\r\n\r\n"
             yield head.encode() + snapshot.content + b"\r\n"
 
-    def _told(self, connection: Connection) -> Iterator[bytes]:
-        told, state = time.monotonic(), ""
+    def _events(self, connection: Connection) -> Iterator[bytes]:
+        sent, state = time.monotonic(), ""
         with self._broadcast.subscribed() as subscription:
             while not (self._ring.closed or connection.gone()):
                 if not connection.free():
@@ -193,8 +203,8 @@ class Streams:
                     messages.append(_message("health", report))
                 if event is not None:
                     messages.append(_event(event))
-                if messages or time.monotonic() - told > HEARTBEAT_SECONDS:
-                    told = time.monotonic()
+                if messages or time.monotonic() - sent > HEARTBEAT_SECONDS:
+                    sent = time.monotonic()
                     yield "".join(messages or [":\n\n"]).encode()
 
 

@@ -222,9 +222,13 @@ class Refusal(ErrorTask):
         response = answers.failure(fault)
         self.channel.adj.refused(fault.status, fault.code.text)
         request_id = secrets.token_hex(8)
-        log.info("%s %r id=%s from=%s", response.status, self.request.error.body, request_id, self.channel.addr[0])
-        self.status = response.status
-        self.response_headers = [*response.headerlist, *own_headers(request_id), ("Server-Timing", "total;dur=0.00")]
+        log.info("%s %r id=%s from=%s", response.status_line, self.request.error.body, request_id, self.channel.addr[0])
+        self.status = response.status_line
+        self.response_headers = [
+            *response.headers.items(),
+            *own_headers(request_id),
+            ("Server-Timing", "total;dur=0.00"),
+        ]
         self.content_length = len(response.body)
         if not getattr(self.request, "drained", False):
             self.set_close_on_finish()

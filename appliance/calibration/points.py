@@ -24,7 +24,7 @@ from pydantic import (
 
 from appliance import state
 from appliance.evaluation.measures import Reals
-from appliance.faults import ReportedError
+from appliance.faults import Problem, ReportedError
 from appliance.state import audit_log as audit
 
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
@@ -213,6 +213,13 @@ class CalibrationStore:
         """Why the file cannot be read; None when it can, or is not there."""
         self.refresh()
         return self._problem
+
+    def problems(self) -> list[Problem]:
+        """The same, for `/healthz`."""
+        if self.problem() is None:
+            return []
+        text = "The file of operating points cannot be read: see the log."
+        return [Problem("calibration", "calibration_damaged", text)]
 
     def warn_of_stale(self, kind: Kind, model: str) -> None:
         """One line in the log, the first time, when there are operating points of a kind and none is of this model."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from appliance.camera.condition import Inspector, Trouble
 from appliance.camera.source import CameraError, CameraFrame, FrameSource, NoCameraError, Ring
-from appliance.faults import Fault, ResultCode, failing_as
+from appliance.faults import Fault, Problem, ResultCode, failing_as
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +120,16 @@ class CameraLoop:
             frames=last.sequence if last else 0,
             reopened=max(0, self._reopened),
         )
+
+    @property
+    def demonstration(self) -> bool:
+        """Whether the pictures are bundled ones."""
+        return self._source.demonstration
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with the camera, for `/healthz`."""
+        trouble = self.state().trouble
+        return [] if trouble is None else [Problem("camera", trouble.value, trouble.text)]
 
     def usable(self) -> None:
         """Raises CameraError when the newest frame does not show what is before the camera now."""

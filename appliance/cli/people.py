@@ -14,7 +14,7 @@ from appliance.access import log
 from appliance.access.enrol import Enrolled, Enrolment, from_photograph
 from appliance.access.identify import Recognition
 from appliance.access.log import FOLDER, Record
-from appliance.api import people as answers
+from appliance.api import answers
 from appliance.calibration import points
 from appliance.calibration.points import CalibrationStore
 from appliance.cli.gallery import opened
@@ -152,7 +152,7 @@ def renew(_options: argparse.Namespace, settings: Config) -> int:
 
 def _record(gallery: Gallery, known: Known) -> dict[str, Any]:
     """A person as the API answers; templates of the embedder that made the newest one are usable."""
-    return answers.record(known, gallery.embedder())
+    return answers.person(known, gallery.embedder())
 
 
 def _line(known: Known) -> str:

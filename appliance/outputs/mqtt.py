@@ -20,8 +20,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from appliance.access.token import SignedDecision
+from appliance.faults import Problem
 from appliance.outputs import queue
-from appliance.outputs.queue import Problem, SecretError, Tally, Waiting
+from appliance.outputs.queue import SecretError, Tally, Waiting
 
 KEEPALIVE_SECONDS = 15
 """The broker takes a device that is silent for half as long again for gone, and publishes its last will."""

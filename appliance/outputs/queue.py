@@ -12,15 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from appliance.access.token import SignedDecision
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with an output, as `/healthz` says it: `part` is its name, `state` for programs, `text` for people."""
-
-    part: str
-    state: str
-    text: str
+from appliance.faults import Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ import time
 import gpiozero
 
 from appliance.access.token import SignedDecision
-from appliance.outputs.queue import Problem, Tally, Waiting
+from appliance.faults import Problem
+from appliance.outputs.queue import Tally, Waiting
 
 log = logging.getLogger(__name__)
 

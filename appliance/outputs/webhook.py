@@ -22,8 +22,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from appliance.access.token import SignedDecision
+from appliance.faults import Problem
 from appliance.outputs import queue
-from appliance.outputs.queue import Problem, SecretError, Tally, Told, Waiting
+from appliance.outputs.queue import SecretError, Tally, Told, Waiting
 
 MOST_HEAD = 16 * 2**10
 """Bytes of an answer's head; of its body nothing is read."""

@@ -347,6 +347,10 @@ class EnginePool:
         """How many borrowers wait."""
         return self._queue
 
+    def gauges(self) -> dict[str, tuple[str, float]]:
+        """The length of the queue, for `/metrics`."""
+        return {"engine_queue": ("Requests that wait for an engine.", self._queue)}
+
     @property
     def longest_loan(self) -> float:
         """For how many seconds the engine that was lent first has been out; 0 when all are in."""

@@ -231,7 +231,9 @@ def test_without_the_site_key_nothing_is_decided(choice: Choice, tmp_path: Path)
 @pytest.mark.logs_errors("no decision is made")
 def test_a_damaged_signing_key_is_told(choice: Choice, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def told(device: Device) -> list[tuple[str, str]]:
-        return [(problem.part, problem.state) for problem in device.gatekeeper.problems()]
+        return [
+            (problem.part, problem.state) for problem in [*device.retention.problems(), *device.signing_key.problems()]
+        ]
 
     with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice) as device:
         assert told(device) == []

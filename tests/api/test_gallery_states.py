@@ -21,8 +21,8 @@ from appliance.access import log
 from appliance.access.clock import Clock
 from appliance.access.log import FOLDER, Record
 from appliance.access.policy import ClockState
-from appliance.api.intake import Words
-from appliance.api.people import _person
+from appliance.api.intake import PersonFields
+from appliance.api.people import new_person
 from appliance.config import GallerySection
 from appliance.events import Event, GalleryChanged
 from appliance.gallery.gallery import FILE, Gallery
@@ -110,7 +110,7 @@ def made_by_another(folder: Path) -> None:
     vector = np.zeros(512, np.float32)
     vector[0] = 1
     with closing(Gallery.open(folder / FILE, SiteKey(bytes(range(32))))) as gallery:
-        gallery.add(_person("x", Words(name="X")))
+        gallery.add(new_person("x", PersonFields(name="X")))
         gallery.enrol("x", vector, "ab" * 32, 0.9, Source.PHOTO)
 
 
@@ -167,7 +167,7 @@ def test_a_gallery_that_is_switched_off_is_not_there(tmp_path: Path, portrait: b
 def test_what_the_command_line_changes_is_taken_over(device: Device, tmp_path: Path, portrait: bytes) -> None:
     with device.broadcast.subscribed() as heard:
         with closing(Gallery.open(tmp_path / FILE, read_site_key(tmp_path / "site.key"))) as beside:
-            beside.add(_person("beside", Words(name="Beside")))
+            beside.add(new_person("beside", PersonFields(name="Beside")))
         assert gallery_event(heard.next(10)) == (1, 0)
         assert [person["id"] for person in assert_all(device.client.get("/people"))] == ["beside"]
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from io import BytesIO
 
 import numpy as np
@@ -55,6 +57,23 @@ def test_json_has_one_object_a_photo_as_the_api_answers(detected_json):
         assert len(face["landmark"]["lm_points"]) == 106
         assert set(face["pose"]) == {"yaw", "pitch", "roll"}
         assert 0.5 < face["score"] <= 1
+
+
+HTTP = {"bottle", "multipart", "prometheus_client", "waitress"}
+
+WITHOUT_HTTP = f"""
+import sys
+from appliance.cli.main import main
+status = main(sys.argv[1:])
+sys.exit(status or ", ".join({HTTP!r} & set(sys.modules)) or 0)
+"""
+
+
+def test_detect_imports_no_http(photos, quick):
+    command = [sys.executable, "-c", WITHOUT_HTTP, "detect", "--config", quick, photos / "portrait.jpg"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, complaints(done)) == (0, [])
+    assert "1 face" in done.stdout
 
 
 def test_detect_draws_into_a_picture(run, photos, quick, tmp_path, hopper):

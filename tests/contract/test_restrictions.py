@@ -1,6 +1,7 @@
 """Paths that are switched off, the liveness mode, and the expiry date."""
 
 from datetime import date, timedelta
+from typing import get_args
 
 import pytest
 from bodies import form
@@ -8,14 +9,25 @@ from client import Client
 from devices import Device, pool
 from document import POST_PATHS, assert_refusal
 
+from appliance.config import RestrictablePath
+
 LAST_DAY = date(2030, 12, 31)
 
 RESTRICTABLE = ("/faces", "/alignedfaces", "/similarity", "/liveness/multiframe", "/compare", "/facefeatures")
+
+GRANTS = "/access/decide"
+"""Expires like every path that recognises faces, and is switched off by door.enabled alone."""
 
 
 def asked(client: Client, path: str) -> int:
     headers, body = form({"x": b"y"})
     return client.post(path, body, headers).status
+
+
+def test_what_the_configuration_can_restrict_is_what_recognises_faces() -> None:
+    with Device(pool()) as device:
+        recognising = {route.path for route in device.table if route.expires}
+    assert recognising == {*get_args(RestrictablePath), GRANTS}
 
 
 @pytest.mark.parametrize("off", RESTRICTABLE)
