@@ -115,7 +115,12 @@ def _segments(content: bytes, boundary: str) -> dict[str, bytes]:
     """The bytes of each part by name; of parts with the same name the first that is not empty."""
     found: dict[str, bytes] = {}
     name, chunks = "", list[bytes]()
-    with PushMultipartParser(boundary, content_length=len(content), max_segment_count=MOST_PARTS) as parser:
+    with PushMultipartParser(
+        boundary,
+        content_length=len(content),
+        max_segment_count=MOST_PARTS,
+        header_charset="latin-1",  # any bytes are Latin-1: a file name that is not UTF-8 does not refuse the form
+    ) as parser:
         for event in parser.parse(content):
             if isinstance(event, MultipartSegment):
                 name, chunks = event.name or "", []

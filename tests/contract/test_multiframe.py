@@ -80,9 +80,10 @@ def test_the_order_in_the_zip_is_not_the_time_order(device: Client, four: list[b
         ("1.jpg", "2.jpeg", "3.JPG", "4.JpEg"),
         ("1.png", "2.PNG", "3.png", "4.Png"),
         ("frames/1.jpg", "frames/2.jpg", "frames/3.jpg", "frames/4.jpg"),
+        ("/1.jpg", "tmp/a/2.jpg", "./frames/3.jpg", "C:\\photos\\4.jpg"),
     ],
 )
-def test_names_in_any_case_and_in_a_folder_are_taken(device: Client, four: list[bytes], names: tuple[str]) -> None:
+def test_names_in_any_case_and_any_folder_are_taken(device: Client, four: list[bytes], names: tuple[str]) -> None:
     assert confidence(device, zipped(zip(names, four, strict=True))) > AT_MOST
 
 
@@ -153,9 +154,6 @@ def test_an_encrypted_zip_is_refused(device: Client, four: list[bytes]) -> None:
         ("1.jpg", "2.jpg", "3.jpg", "04.jpg"),
         ("1.jpg", "2.jpg", "3.jpg", "4.jpg.png"),
         ("1.jpg", "2.jpg", "3.jpg", "٤.jpg"),
-        ("1.jpg", "2.jpg", "3.jpg", "../4.jpg"),
-        ("1.jpg", "2.jpg", "3.jpg", "/4.jpg"),
-        ("1.jpg", "2.jpg", "3.jpg", "C:\\4.jpg"),
         ("1.jpg", "2.jpg", "3.jpg", "4.jpg\n"),
     ],
 )

@@ -63,6 +63,14 @@ def test_text_fields_that_are_marked_as_files_with_an_empty_name_are_passed_over
     assert similarity(device, body, headers) > 0.99
 
 
+@pytest.mark.parametrize("charset", ["cp949", "shift_jis", "latin-1", "utf-16-le"])
+def test_a_file_name_that_is_not_utf_8_does_not_refuse_the_form(device: Client, charset: str) -> None:
+    filename = {"cp949": "사진", "shift_jis": "表", "latin-1": "é", "utf-16-le": "é"}[charset].encode(charset)
+    headers, body = form(PAIR, filename="FILENAME")
+
+    assert similarity(device, body.replace(b"FILENAME", filename), headers) > 0.99
+
+
 @pytest.mark.parametrize("position", ["before", "after"])
 def test_an_empty_part_of_the_same_name_does_not_hide_the_picture(device: Client, position: str) -> None:
     pair = [*PAIR.items()]

@@ -89,6 +89,11 @@ def test_a_file_that_inflates_without_end_costs_no_more_than_the_limit_allows(co
     assert peak < (len(content) if compression == zipfile.ZIP_STORED else 0) + 8 * MIB
 
 
+def test_a_file_that_declares_more_than_the_limit_is_not_inflated():
+    code, peak = peak_memory(four(bytes(30 * MIB)), 16 * MIB)
+    assert (code, peak < MIB) == ("INF-04", True)
+
+
 def test_nor_does_one_that_lies_about_its_size():
     content = bytearray(four(bytes(30 * MIB)))
     for signature, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
@@ -114,7 +119,7 @@ def test_a_long_name_is_told_from_a_sidecar_at_once():
 def test_nothing_is_written_to_disk(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert refusal(four()) is None
-    assert refusal(zipped({"../1.png": b"x", "2.png": b"x", "3.png": b"x", "4.png": b"x"})) == "INF-23"
+    assert refusal(zipped({"../1.png": b"x", "2.png": b"x", "3.png": b"x", "4.png": b"x"})) is None
     assert list(tmp_path.iterdir()) == []
     assert list(tmp_path.parent.glob("*.png")) == []
 
