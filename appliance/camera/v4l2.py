@@ -17,6 +17,9 @@ QUERYCAP = 0x80685600
 CAPABILITY = struct.Struct("16s32s32sIII12x")
 """struct v4l2_capability: driver, card, bus, version, capabilities of the device, capabilities of this node."""
 
+BGR = cv2.VideoWriter.fourcc(*"BGR3")
+"""V4L2_PIX_FMT_BGR24 (linux/videodev2.h)."""
+
 VIDEO_CAPTURE = 0x1
 """V4L2_CAP_VIDEO_CAPTURE (linux/videodev2.h)."""
 
@@ -76,7 +79,12 @@ class V4l2Camera:
         if not decoded:
             return None  # a damaged JPEG; the next frame will do
         self._bgr = np.asarray(pixels, np.uint8)
-        return CameraFrame(self._orientation.applied(rgb(self._bgr)), captured)
+        if self._bgr.ndim == 3:
+            return CameraFrame(self._orientation.applied(rgb(self._bgr)), captured)
+        bgr = _rows(
+            self._bgr, *(int(self._capture.get(name)) for name in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FOURCC))
+        )
+        return CameraFrame(self._orientation.applied(rgb(bgr)), captured)
 
     def close(self) -> None:
         """Lets go of the camera."""
@@ -96,6 +104,16 @@ def properties(autofocus: str | None, exposure_us: int | None, gain: float | Non
     if gain is not None:
         found[cv2.CAP_PROP_GAIN] = gain
     return found
+
+
+def _rows(row: Pixels, width: int, fourcc: int) -> Pixels:
+    """H x W x 3 BGR of the single row that OpenCV 4.11 gives where the camera's own format is BGR. Raises CameraError for the
+    formats that no OpenCV converts, which come as a single row, too.
+    """
+    if fourcc != BGR:
+        name = fourcc.to_bytes(4, "little", signed=True).decode("ascii", "replace")
+        raise CameraError(f"the camera's pixel format {name} cannot be converted to RGB")
+    return row.reshape(-1, width, 3)
 
 
 def first_device(nodes: Path = Path("/dev")) -> Path:

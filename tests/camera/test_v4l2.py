@@ -4,10 +4,21 @@ import struct
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from appliance.camera.source import CameraError, NoCameraError, Orientation
-from appliance.camera.v4l2 import CAPABILITY, LIBCAMERAS, QUERYCAP, VIDEO_CAPTURE, V4l2Camera, first_device, properties
+from appliance.camera.v4l2 import (
+    BGR,
+    CAPABILITY,
+    LIBCAMERAS,
+    QUERYCAP,
+    VIDEO_CAPTURE,
+    V4l2Camera,
+    _rows,
+    first_device,
+    properties,
+)
 
 NULL = Path("/dev/null")
 
@@ -125,3 +136,14 @@ def test_a_fixed_exposure_is_set_after_the_automatic_is_off() -> None:
         (cv2.CAP_PROP_EXPOSURE, 80),
         (cv2.CAP_PROP_GAIN, 12.0),
     ]
+
+
+def test_a_single_row_of_bgr_becomes_a_picture() -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8)
+    assert np.array_equal(_rows(picture.reshape(1, -1), 8, BGR), picture)
+
+
+def test_a_single_row_of_another_format_is_not_taken_for_bgr() -> None:
+    yuyv = np.zeros((1, 8 * 6 * 2), np.uint8)
+    with pytest.raises(CameraError, match="format YVYU cannot be converted"):
+        _rows(yuyv, 8, cv2.VideoWriter.fourcc(*"YVYU"))
