@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import tempfile
 import time
 
@@ -88,8 +89,9 @@ class Relay:
         )
 
     def _opened(self) -> gpiozero.DigitalOutputDevice | None:
-        """The pin, as an output that is off; None when it cannot be had."""
+        """The pin, as an output that is off from its first moment; None when it cannot be had."""
         try:
+            _claim_with_level(self._pin)
             device = gpiozero.DigitalOutputDevice(self._pin, active_high=self._active_high, initial_value=False)
         except ImportError as error:
             why = "There is no lgpio: sudo apt install python3-lgpio, then install again."
@@ -111,6 +113,21 @@ class Relay:
 
 def _left(end: float | None) -> float | None:
     return None if end is None else max(0.0, end - time.monotonic())
+
+
+def _claim_with_level(number: int) -> None:
+    """Makes gpiozero claim this output together with its level where the library is lgpio. gpiozero 2.0 claims it low and
+    writes the level afterwards, so a relay that is on when the pin is low gets a pulse at each start.
+    """
+    gpiozero.Device.ensure_pin_factory()
+    if (lgpio := sys.modules.get(LIBRARY)) is None:
+        return
+    from gpiozero.pins.lgpio import LGPIOFactory
+
+    factory = gpiozero.Device.pin_factory
+    if isinstance(factory, LGPIOFactory):
+        pin = factory.pin(number)
+        pin.output_with_state = lambda level: lgpio.gpio_claim_output(factory._handle, number, int(level))  # noqa: SLF001
 
 
 def _pin_library() -> tuple[type[Exception], ...]:

@@ -185,3 +185,67 @@ def test_a_process_that_is_ended_in_a_pulse_leaves_it_off(root):
         rest = process.stdout.read()
     assert process.returncode == 0
     assert rest.splitlines()[-1] == "end input 0"
+
+
+LGPIO = '''
+"""What gpiozero uses of lgpio, for a machine without a GPIO chip: prints what is done to the pin."""
+
+SET_PULL_NONE = SET_PULL_UP = SET_PULL_DOWN = BOTH_EDGES = RISING_EDGE = FALLING_EDGE = 0
+out = False
+error = type("error", (Exception,), {})
+
+def gpiochip_open(chip):
+    return 0
+
+def gpiochip_close(handle):
+    pass
+
+def gpio_claim_input(handle, gpio, flags=0):
+    global out
+    out = False
+    print("input", flush=True)
+
+def gpio_claim_output(handle, gpio, level=0, flags=0):
+    global out
+    out = True
+    print("output", level, flush=True)
+
+def gpio_get_mode(handle, gpio):
+    return 2 if out else 0
+
+def gpio_read(handle, gpio):
+    return 0
+
+def gpio_write(handle, gpio, level):
+    print("level", int(level), flush=True)
+'''
+
+ON_LGPIO = """
+import sys
+import gpiozero
+from gpiozero.pins.lgpio import LGPIOFactory
+from appliance.outputs.relay import Relay
+
+class Pi4(LGPIOFactory):
+    def _get_revision(self):
+        return 0xC03114
+
+relay = Relay(17, active_high=sys.argv[1] == "high", pulse_s=1)
+gpiozero.Device.pin_factory = Pi4()
+relay.stop()
+relay._opened().close()
+"""
+
+
+@pytest.mark.parametrize(("active", "level"), [("high", 0), ("low", 1)])
+def test_the_pin_becomes_an_output_that_is_off_in_one_step(root, tmp_path, active, level):
+    """gpiozero's own way on lgpio is an output that is low, and then its level: a pulse where low is on."""
+    (tmp_path / "lgpio.py").write_text(LGPIO)
+    environment = {key: value for key, value in os.environ.items() if key != "GPIOZERO_PIN_FACTORY"}
+    environment["PYTHONPATH"] = f"{tmp_path}:{root}"
+    run = subprocess.run(
+        [sys.executable, "-c", ON_LGPIO, active], env=environment, capture_output=True, text=True, check=True, cwd=root
+    )
+    done = run.stdout.splitlines()
+    assert done[: done.index(f"output {level}") + 1] == ["input", f"output {level}"]
+    assert [step for step in done if step.startswith("level")] == []
