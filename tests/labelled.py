@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from bodies import jpeg, opened
+from lab.device import FoundFace
+from lab.evaluate.datasets import LABEL_ORIGIN
+from lab.evaluate.landmarks import SHARED_POINTS
 from PIL import Image, ImageEnhance
-
-from appliance.evaluation.asked import FoundFace
-from appliance.evaluation.landmarks import LABEL_ORIGIN, SHARED_POINTS
 
 EYE_CORNERS_OF_68 = {36: 52, 45: 61}
 """The outer eye corners: index in the 68 of 300-W, index in the 106."""

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from appliance import state
-from appliance.evaluation.measures import Reals
+from appliance.calibration.rates import Reals
 from appliance.faults import Problem, ReportedError
 from appliance.state import audit_log as audit
 

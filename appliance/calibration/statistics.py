@@ -1,6 +1,6 @@
 """What is known of the shipped models without a picture at hand: scores of labelled pictures, as numbers alone.
 
-`models/impostors.toml` and `models/attacks.toml` are written by the hidden option `--record` of `appliance calibrate`.
+`models/impostors.toml` and `models/attacks.toml` are written by `appliance statistics` of scripts/lab.
 """
 
 import tomllib
@@ -17,7 +17,7 @@ import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, model_validator
 
 from appliance.calibration.points import CalibrationError, Measured, Sha256
-from appliance.evaluation.measures import RULE_OF_THREE, Rate, Reals
+from appliance.calibration.rates import RULE_OF_THREE, Rate, Reals
 
 Indices = npt.NDArray[np.int64]
 
@@ -206,7 +206,7 @@ STEP = 0.002
 LOOSEST = 0.1
 """False match rate from which on the table is kept, and the loosest that can be asked for."""
 
-HEADER = "# Written by `appliance calibrate {} --record FOLDER`: of which pictures, models/CARDS.md says.\n\n"
+HEADER = "# Written by `appliance statistics {} FOLDER`: of which pictures, models/CARDS.md says.\n\n"
 
 
 class _Facts(BaseModel):

@@ -32,6 +32,7 @@ from appliance.calibration.points import (
     now,
     record,
 )
+from appliance.calibration.rates import RULE_OF_THREE, Reals, bona_fide_classification_error, rate
 from appliance.calibration.statistics import (
     Attacks,
     Impostors,
@@ -44,7 +45,6 @@ from appliance.calibration.statistics import (
     measured,
 )
 from appliance.config import Config
-from appliance.evaluation.measures import RULE_OF_THREE, Reals, bona_fide_classification_error, rate
 from appliance.face.types import AlignedFace, DetectLimits
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.codec import EncodedPicture
@@ -523,15 +523,6 @@ class SimilarityCalibrator:
             notes.append(f"checked on {_counted(others)}, nobody of whom was used")
         return Outcome(Kind.SIMILARITY, tuple(points), tuple(notes), checked)
 
-    def recorded(self, folders: Sequence[Path]) -> list[Impostors]:
-        """The statistics of every shipped embedder. Raises CalibrationError, ModelError, Fault."""
-        engine = PhotoEngine(self.settings)
-        faces = engine.faces(listed(folders))
-        return [
-            statistics.tabulated(file.sha256, file.file, *compared(engine.embeddings(file, faces), faces.people()))
-            for file in engine.embedders
-        ]
-
     def _tabulated(self, file: ModelFile, table: Impostors | None, fmr: float) -> Point:
         if table is None:
             raise CalibrationError(f"there are no statistics of {file.file}: name a folder of photos")
@@ -615,10 +606,6 @@ def similarity(options: argparse.Namespace, settings: Config) -> int:
     path = _folder(settings) / points.FILE
 
     def run() -> int:
-        if options.record:
-            from appliance.calibrator import recording
-
-            return _said(f"recorded: {recording.impostors(settings, options.photos)}")
         if options.reset:
             return _reset(path, Kind.SIMILARITY)
         calibrator = SimilarityCalibrator(settings, points.read(path).thresholds())
@@ -636,10 +623,6 @@ def liveness(options: argparse.Namespace, settings: Config) -> int:
     folder = _folder(settings)
 
     def run() -> int:
-        if options.record:
-            from appliance.calibrator import recording
-
-            return _said(f"recorded: {recording.attacks(settings, options.record)}")
         if options.reset:
             points.forget_rounds(folder / points.ROUNDS_FILE)
             return _reset(folder / points.FILE, Kind.LIVENESS)

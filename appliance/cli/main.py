@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-from appliance.cli.options import Run, parser
+from appliance.cli.options import Run, parsed
 
 EX_CONFIG = 78
 """Exit status for an invalid configuration (sysexits.h); systemd does not restart after it."""
@@ -17,7 +17,7 @@ EX_CONFIG = 78
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status: 0 success, 1 failure, 2 wrong usage, 78 invalid configuration."""
-    options = parser().parse_args(arguments)
+    options = parsed(sys.argv[1:] if arguments is None else arguments)
     from appliance import config, state
     from appliance.faults import Fault, ReportedError
 

@@ -3,15 +3,13 @@
 import argparse
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from appliance import __version__
-from appliance.benchmark.options import add_bench
-from appliance.evaluation.options import add_evaluate
 from appliance.keys import Scope
 
 Run = str | Callable[[argparse.Namespace, Any], int]
@@ -22,6 +20,13 @@ Add = Callable[[str, Run, str], argparse.ArgumentParser]
 
 COMMANDS = "appliance.commands"
 """Entry points by which other distributions add commands: functions that take an Add."""
+
+LAB = ("evaluate", "bench")
+"""Commands of scripts/lab, which is not part of a device."""
+
+LAB_MISSING = (
+    "evaluate and bench are in the lab, which is not installed: pip install ./scripts/lab (in a clone of the project)"
+)
 
 CONFIG_VARIABLE = "APPLIANCE_CONFIG"
 """Names the configuration file where --config does not; an installed device sets it for its commands."""
@@ -39,7 +44,9 @@ NEVER = "never"
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands; the parsed options have `command` and `run`."""
-    top = argparse.ArgumentParser("appliance", description="Face recognition on this device.")
+    added = entry_points(group=COMMANDS)
+    missing = None if added.names.issuperset(LAB) else LAB_MISSING
+    top = argparse.ArgumentParser("appliance", description="Face recognition on this device.", epilog=missing)
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add = _adder(commands)
@@ -54,11 +61,17 @@ def parser() -> argparse.ArgumentParser:
     _add_templates(people)
     _add_archives(people)
     _add_door(commands, add)
-    add_evaluate(add("evaluate", "lab:evaluate", "Measure accuracy on labelled pictures."), positive)
-    add_bench(add("bench", "lab:bench", "Measure speed, start and memory here."), positive)
-    for entry in entry_points(group=COMMANDS):
+    for entry in added:
         entry.load()(add)
     return top
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options in these arguments; exits with status 2 after wrong usage."""
+    top = parser()
+    if top.epilog and arguments and arguments[0] in LAB:
+        top.exit(2, f"{LAB_MISSING}\n")
+    return top.parse_args(arguments)
 
 
 def _adder(commands: Any) -> Add:

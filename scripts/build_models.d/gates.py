@@ -8,15 +8,18 @@ import numpy as np
 import numpy.typing as npt
 from errors import BuildError
 from faces import MAX_PIXELS, central_face
+from lab.evaluate import detection
+from lab.evaluate.datasets import (
+    FrameSequence,
+    LabelledPicture,
+    read_labelled_pictures,
+    read_pairs,
+    read_sequences,
+)
+from lab.evaluate.measures import average_precision, best_threshold, precision_recall
 from manifest import Models
 from recipe import Recipe
 
-from appliance.evaluation import detection
-from appliance.evaluation.asked import ScoredFace
-from appliance.evaluation.boxes import LabelledPicture, read_labelled_pictures
-from appliance.evaluation.measures import average_precision, best_threshold, precision_recall
-from appliance.evaluation.pairs import read_pairs
-from appliance.evaluation.sequences import FrameSequence, read_sequences
 from appliance.face.types import AlignedFace, DetectLimits, Embedding
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.codec import EncodedPicture
@@ -78,12 +81,9 @@ def _detection(models: Models, folder: Path) -> Callable[[str], Figure]:
     pictures = read_labelled_pictures(folder)
     limits = DetectLimits(min_size=detection.MINSIZE, count=detection.DETECTCOUNT)
 
-    def found(detector: Detector, picture: LabelledPicture) -> list[ScoredFace]:
+    def found(detector: Detector, picture: LabelledPicture) -> list[list[float]]:
         faces = detector.detect(EncodedPicture(picture.path.read_bytes(), MAX_PIXELS), limits)
-        return [
-            ScoredFace(np.array([face.box.x, face.box.y, face.box.width, face.box.height]), face.score)
-            for face in faces
-        ]
+        return [[face.box.x, face.box.y, face.box.width, face.box.height, face.score] for face in faces]
 
     def figure(file: str) -> Figure:
         detector = Detector([models.network(file)])

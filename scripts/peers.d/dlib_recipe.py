@@ -10,8 +10,7 @@ from pathlib import Path
 
 import dlib
 import numpy as np
-
-from appliance.benchmark.protocol import Laps, serve
+from lab.bench.protocol import Laps, serve
 
 (FOLDER,) = importlib.util.find_spec("face_recognition_models").submodule_search_locations
 WEIGHTS = Path(FOLDER) / "models"

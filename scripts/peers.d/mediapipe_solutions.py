@@ -7,8 +7,7 @@ import time
 
 import mediapipe
 import numpy as np
-
-from appliance.benchmark.protocol import serve
+from lab.bench.protocol import serve
 
 MOST_FACES = 50
 """As everyone else here; more make it no slower where there are none."""

@@ -10,10 +10,10 @@ from pathlib import Path
 import appliance_models
 import cv2
 import onnxruntime
+from lab.bench.alone import assembled
+from lab.bench.entrant import look
+from lab.bench.protocol import serve
 
-from appliance.benchmark.alone import assembled
-from appliance.benchmark.entrant import look
-from appliance.benchmark.protocol import serve
 from appliance.face.types import Pixels
 from appliance.vision import loading, selftest
 from appliance.vision.engine import FaceEngine

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.calibration.rates import Rate
 from appliance.calibration.statistics import Pairs, compared, genuine_bounds, impostor_bounds, measured
-from appliance.evaluation.measures import Rate
 
 
 def vectors(people, pictures, spread, seed=1):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from appliance.calibration import statistics
 from appliance.calibration.points import CalibrationError
-from appliance.evaluation.measures import RULE_OF_THREE
+from appliance.calibration.rates import RULE_OF_THREE
 
 REAL = np.array([-2.0, -1.0, *np.arange(18.0)])
 """Twenty sequences of real people: at most one of them may be refused at a BPCER of 5 %."""

@@ -6,11 +6,11 @@ from pathlib import Path
 import appliance_models
 import numpy as np
 import pytest
+from lab import statistics as recording
 
 from appliance.calibration import statistics
 from appliance.calibration.points import CalibrationError
 from appliance.calibration.statistics import Statistics, compared, tabulated
-from appliance.calibrator import recording
 from appliance.cli.calibrate import PhotoEngine, listed
 from appliance.config import Config
 from appliance.vision.manifest import ModelStore, Role

@@ -1,12 +1,16 @@
 """Help, wrong usage, wrong configuration, and a reader who has enough: exit status and output, without a traceback."""
 
+import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
+from pathlib import Path
 
 import pytest
 
+import appliance
 from appliance import __version__
 from appliance.cli import options
 from appliance.cli.main import function_of, main
@@ -177,3 +181,23 @@ def test_a_reader_who_takes_one_line_of_many_is_no_error(environment, photos, qu
     told = [line for line in process.stderr.read().splitlines() if not line.startswith("INFO: ")]
     process.stderr.close()
     assert (process.wait(timeout=60), told) == (0, [])
+
+
+def test_without_the_lab_its_commands_say_how_to_get_them(tmp_path):
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    for each in Path(sysconfig.get_path("purelib")).iterdir():
+        if "face_appliance_lab" not in each.name:
+            (packages / each.name).symlink_to(each)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(Path(appliance.__file__).parents[1]), str(packages)]),
+    }
+    for arguments in (("evaluate", "all", "pictures", "--judge"), ("bench", "--quick"), ("--help",)):
+        command = [sys.executable, "-S", "-m", "appliance", *arguments]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment, check=False
+        )
+        said = done.stdout + done.stderr
+        assert "pip install ./scripts/lab" in " ".join(said.split())
+        assert (done.returncode, said.count("\n")) == (2, 1) or arguments == ("--help",)

@@ -1,1 +1,0 @@
-"""`appliance calibrate`: finds the operating points of this device and keeps them."""

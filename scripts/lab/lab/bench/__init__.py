@@ -1,0 +1,1 @@
+"""Speed, start and memory: `appliance bench` and `scripts/soak`."""

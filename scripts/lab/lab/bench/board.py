@@ -1,0 +1,106 @@
+"""The machine that was measured: what it is, and its state."""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from appliance import identity
+
+BUSY = 0.5
+"""Load average over a minute above which another program is at work, and figures are doubtful."""
+
+CPUINFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The facts that make two records comparable. `throttled` is the firmware's answer on a Raspberry Pi, 0x0 if it never
+    slowed down; an unknown text is empty.
+    """
+
+    board: str
+    processor: str
+    cores: int
+    memory_mb: int
+    """Of 10^6 bytes."""
+    architecture: str
+    system: str
+    kernel: str
+    python: str
+    governor: str
+    temperatures_c: tuple[float, ...]
+    throttled: str
+    date: str
+    """UTC, to the minute."""
+    load_before: float
+    """Over the last minute (getloadavg(3)); 0 is idle."""
+
+    @classmethod
+    def here(cls) -> "Board":
+        """This machine, now."""
+        return cls(
+            board=identity.board(),
+            processor=processor(_text(CPUINFO)),
+            cores=len(os.sched_getaffinity(0)),
+            memory_mb=round(psutil.virtual_memory().total / 1e6),
+            architecture=platform.machine(),
+            system=_system(),
+            kernel=platform.release(),
+            python=platform.python_version(),
+            governor=_text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+            temperatures_c=tuple(_degrees()),
+            throttled=_throttled(),
+            date=time.strftime("%Y-%m-%d %H:%MZ", time.gmtime()),
+            load_before=round(psutil.getloadavg()[0], 2),
+        )
+
+    @property
+    def warning(self) -> str:
+        """A line for the readers of the figures; empty on a machine that has nothing else to do."""
+        if self.load_before <= BUSY:
+            return ""
+        return f"this machine is busy (load {self.load_before:.2f}): the figures are doubtful"
+
+
+def processor(cpuinfo: str) -> str:
+    """The model's name (proc(5)); on ARM the kernel gives numbers alone: the part's."""
+    facts = dict(re.findall(r"^([^:\n]+?)\s*: (.*)$", cpuinfo, re.MULTILINE))
+    parts = " ".join(facts.get(key, "") for key in ("CPU implementer", "CPU part"))
+    return str(facts.get("model name") or parts).strip()
+
+
+def _system() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return platform.system()
+
+
+def _degrees() -> Iterator[float]:
+    """Of all sensors, in degrees Celsius."""
+    for sensors in psutil.sensors_temperatures().values():
+        yield from (sensor.current for sensor in sensors)
+
+
+def _throttled() -> str:
+    """The answer of `vcgencmd get_throttled` on a Raspberry Pi."""
+    command = shutil.which("vcgencmd")
+    if command is None:
+        return ""
+    done = subprocess.run([command, "get_throttled"], capture_output=True, text=True, check=False)
+    return done.stdout.strip().removeprefix("throttled=")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8", "replace").strip()
+    except OSError:
+        return ""

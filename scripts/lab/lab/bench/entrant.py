@@ -1,0 +1,66 @@
+"""This program as one of the peers: `python -m lab.bench.entrant` speaks their protocol."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from appliance.config import EngineSection
+from appliance.face.types import DetectLimits, Frame, Pixels
+from appliance.faults import Fault
+from appliance.stages import recording
+from appliance.vision import loading
+from appliance.vision.engine import FaceEngine
+from appliance.vision.runtime import RUNTIME, RUNTIME_VERSION
+from lab.bench.protocol import serve
+
+MOST_FACES = 50
+"""Faces that each peer may find in a picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A decoded picture."""
+
+    pixels: Pixels
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    def frame(self, detail: float) -> Frame:
+        """All of it, whatever the detail."""
+        return Frame(self.pixels)
+
+
+def look(engine: FaceEngine, pixels: Pixels) -> tuple[int, Mapping[str, float | None]]:
+    """Finds the faces, cuts them out by their points and embeds them: how many, and the seconds of each step."""
+    with recording() as recorder:
+        faces = engine.align(Still(pixels), DetectLimits(count=MOST_FACES))
+        for face in faces:
+            engine.embed(face)
+    taken = recorder.seconds
+    detect, align, embed = (
+        taken.get("detect", 0.0),
+        taken.get("landmarks", 0.0) + taken.get("align", 0.0),
+        taken.get("embed", 0.0),
+    )
+    return len(faces), {"detect": detect, "align": align, "embed": embed}
+
+
+def main() -> int:
+    """The exit status: 0 at the end of standard input, 1 when a model does not work."""
+    choice, engine = loading.first_engine(EngineSection().folder, {}, 1)
+    faults = [str(chosen) for chosen in choice.values() if isinstance(chosen, Fault)]
+    if faults:
+        print("\n".join(faults), file=sys.stderr)
+        return 1
+    serve(f"appliance, {RUNTIME} {RUNTIME_VERSION}", lambda pixels: look(engine, pixels))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""`scripts/soak`: a device of our own under mixed load and bad clients. All on this machine."""
+
+import argparse
+import json
+import random
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median, quantiles
+
+import psutil
+from rich.console import Console
+
+from appliance import keys
+from appliance.keys import Scope
+from lab.bench import bad_clients
+from lab.bench.bad_clients import DRIP_SECONDS, DRIPPING, Target
+from lab.bench.bench import PORTRAIT, replay
+from lab.bench.load import Load, Swarm, swarming
+from lab.bench.material import Material, film
+from lab.device import Device, OwnDevice, free_port, own_device
+from lab.report import Finding, as_json, print_table, tracked
+
+MINUTES = 10.0
+
+WARM_SHARE = 0.2
+"""Of the time, before the first reading of memory, threads and files: buffers have grown to their size by then."""
+
+ROUNDS, REQUESTS = 6, 100
+"""Of normal requests without and with dripping connections, in turn, so that both meet the same noise."""
+
+DROPPED = 1000
+"""Connections opened and dropped in a row."""
+
+MOST_RATIO = 3.0
+MOST_GROWTH_MEGABYTES = 10.0
+
+SETTLE_SECONDS = 40.0
+"""Longest wait, when the load has ended, for abandoned connections and streams: the server notices within 10 s."""
+
+MIXED_CLIENTS = {
+    "posting": 2, "dripping": DRIPPING, "leave": 2, "leave_stream": 1, "knock": 1, "guess": 1, "use_key": 1,
+}  # fmt: skip
+
+ERROR = re.compile(rb"^(?:ERROR|CRITICAL)|^Traceback", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the device's process holds: megabytes of memory, threads, open files."""
+
+    megabytes: float
+    threads: int
+    files: int
+
+    @classmethod
+    def by(cls, process_id: int) -> "Held":
+        """Raises psutil.NoSuchProcess."""
+        process = psutil.Process(process_id)
+        return cls(process.memory_info().rss / 1e6, process.num_threads(), process.num_fds())
+
+
+@dataclass(frozen=True, slots=True)
+class Soak:
+    """A running device, the posted material, and how its clients are configured."""
+
+    device: OwnDevice
+    material: Material
+    swarm: Swarm
+
+    def slow_clients(self) -> list[Finding]:
+        """The time of normal requests while a hundred connections drip, over that without them."""
+        alone: list[float] = []
+        beside: list[float] = []
+        dripping = replace(self.swarm, clients={"dripping": DRIPPING})
+        with Device(self.device.url) as client:
+            self._timed(client)
+            for _ in tracked(range(ROUNDS), "dripping"):
+                alone += self._timed(client)
+                with swarming(dripping):
+                    time.sleep(DRIP_SECONDS)
+                    beside += self._timed(client)
+        title, p99 = f"beside {DRIPPING} that drip", [quantiles(each, n=100)[98] for each in (alone, beside)]
+        return [
+            Finding("slow clients", "/faces, median", median(alone), "ms"),
+            Finding("slow clients", f"the same, {title}", median(beside), "ms"),
+            Finding("slow clients", "99th percentile", p99[0], "ms"),
+            Finding("slow clients", f"the same, {title}", p99[1], "ms"),
+            Finding("slow clients", "ratio of these two", p99[1] / p99[0], at_most=MOST_RATIO),
+        ]
+
+    def dropped(self) -> list[Finding]:
+        """A thousand connections that are opened and dropped in a row; then everything is as it was."""
+        before, chance, target = self._settled(None), random.Random(0), Target.of(self.swarm, self.material)
+        for _ in range(DROPPED):
+            bad_clients.knock(target, chance)
+        after = self._settled(before)
+        with Device(self.device.url) as client:
+            answered = client.ask_once("POST", "/faces", self.material.picture).status == 200
+        return [
+            Finding("dropped", "connections", DROPPED),
+            Finding("dropped", "answers afterwards", answered, at_least=1),
+            Finding("dropped", "growth of open files", after.files - before.files, at_most=0),
+            Finding("dropped", "growth of threads", after.threads - before.threads, at_most=0),
+        ]
+
+    def mixed(self, minutes: float) -> list[Finding]:
+        """All clients at once."""
+        warm = self._loaded(60 * minutes * WARM_SHARE)
+        before = self._settled(None)
+        load = self._loaded(60 * minutes * (1 - WARM_SHARE))
+        after = self._settled(before)
+        question = f"mixed load, {minutes:g} min"
+        acts, errors = (
+            {n: a.get(n, 0) + b.get(n, 0) for n in sorted({*a, *b})}
+            for a, b in ((warm.acts, load.acts), (warm.errors, load.errors))
+        )
+        return [
+            *(Finding(question, what, times) for what, times in acts.items()),
+            *(Finding(question, what, times, at_most=0) for what, times in errors.items()),
+            Finding(question, "unexpected answers", sum(errors.values()), at_most=0),
+            Finding(question, "memory", after.megabytes, "MB"),
+            Finding(question, "growth", after.megabytes - before.megabytes, "MB", at_most=MOST_GROWTH_MEGABYTES),
+            Finding(question, "threads", after.threads),
+            Finding(question, "growth", after.threads - before.threads, at_most=0),
+            Finding(question, "open files", after.files),
+            Finding(question, "growth", after.files - before.files, at_most=0),
+        ]
+
+    def _loaded(self, seconds: float) -> Load:
+        with swarming(self.swarm) as load:
+            time.sleep(seconds)
+        return load
+
+    def _timed(self, client: Device) -> list[float]:
+        """Milliseconds of normal requests, as their client sees them."""
+        milliseconds = []
+        for _ in range(REQUESTS):
+            begun = time.perf_counter()
+            client.ask_once("POST", "/faces", self.material.picture).expect("INF-00")
+            milliseconds.append(1e3 * (time.perf_counter() - begun))
+        return milliseconds
+
+    def _settled(self, before: Held | None) -> Held:
+        """What the device holds once it has noticed what was abandoned: at the latest after SETTLE_SECONDS."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while time.monotonic() < deadline:
+            held = Held.by(self.device.process_id)
+            if before is not None and (held.files, held.threads) <= (before.files, before.threads):
+                break
+            time.sleep(1)
+        return Held.by(self.device.process_id)
+
+
+@contextmanager
+def soaked(folder: Path) -> Iterator[Soak]:
+    """A device that replays a film, with a key, and a port for a TLS front."""
+    front_port, key = free_port(), keys.add(folder / "state" / keys.FILE, "soak", [Scope.RECOGNISE])
+    with own_device({}) as plain, Device(plain.url) as client:
+        material = Material.made_from(PORTRAIT.read_bytes(), client)
+    material.write(folder)
+    film(folder, material.picture)
+    server, kept = {"front_port": front_port}, {"folder": str(folder / "state")}
+    with own_device({"server": server, "state": kept, "camera": replay(folder)}) as running:
+        yield Soak(running, material, Swarm(running.url, str(folder), MIXED_CLIENTS, front_port=front_port, key=key))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 0 when every bound is kept, 1 when one is missed."""
+    parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="of mixed load (default 10)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="keep the device's log there")
+    options = parser.parse_args(arguments)
+    busy = psutil.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as name, soaked(Path(name)) as soak:
+        findings = [*soak.slow_clients(), *soak.dropped(), *soak.mixed(options.minutes)]
+        log = soak.device.log.read_bytes()
+    findings.append(Finding("log", "errors in it", len(ERROR.findall(log)), at_most=0))
+    findings.append(Finding("log", "load of the machine before (idle: 0)", busy))
+    if options.log is not None:
+        options.log.write_bytes(log)
+    print_table(findings, Console())
+    if options.json is not None:
+        options.json.write_text(json.dumps(as_json(findings), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return 0 if all(finding.passed for finding in findings) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""`python -m lab.bench.swarm SWARM`: the clients of a load.Swarm, given as JSON.
+
+Prints an empty line when all clients are up, starts them at a line on its standard input, stops them when each has posted its
+requests or when standard input ends, and prints a load.Load as JSON.
+"""
+
+import json
+import random
+import sys
+import time
+from dataclasses import asdict
+from http.client import HTTPException
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from gevent.fileobject import FileObject
+from locust import FastHttpUser, User, between, constant, task
+from locust.env import Environment
+from locust.exception import StopUser
+
+from lab.bench import bad_clients
+from lab.bench.bad_clients import Target, WrongAnswerError
+from lab.bench.load import MIXED, Load, Swarm
+from lab.bench.material import MIX, Material, as_expected
+from lab.device import TIMEOUT, Answer
+
+PAUSE_SECONDS = 0.1
+"""At least, between two acts of a client in a swarm without end: the load is bounded."""
+
+LIVE_PATHS = ("/faces", "/alignedfaces", "/camera/frame.jpg", "/healthz", "/metrics", "/version")
+
+WANTED = Swarm(**json.loads(sys.argv[1]))
+MATERIAL = Material.read(Path(WANTED.folder))
+QUESTIONS = MATERIAL.questions()
+KINDS = MIX if WANTED.kind == MIXED else (WANTED.kind,)
+LOAD = Load()
+STARTED = Event()
+
+
+class Posting(FastHttpUser):
+    """A client that posts valid requests; in a swarm without end it pauses, and asks about the camera in between."""
+
+    fixed_count = WANTED.clients.get("posting", 0)
+    abstract = not fixed_count
+    network_timeout = connection_timeout = TIMEOUT
+    wait_time = constant(0) if WANTED.requests else between(0, PAUSE_SECONDS)
+
+    def on_start(self) -> None:
+        self._kinds = cycle(KINDS)
+        self._left = WANTED.requests
+        STARTED.wait()
+
+    @task
+    def post(self) -> None:
+        kind = next(self._kinds)
+        path, body, content_type = QUESTIONS[kind]
+        answer, seen = self._answer("POST", path, data=body, headers={"Content-Type": content_type})
+        if answer is not None:
+            LOAD.seen.append(seen)
+            LOAD.served.append(answer.milliseconds())
+            _note("posted requests", None if as_expected(kind, answer) else f"{kind}: {answer.code}")
+        self._left -= 1
+        if self._left == 0:
+            raise StopUser
+        if not WANTED.requests:
+            looked = random.choice(LIVE_PATHS)
+            answer, _ = self._answer("GET", looked)
+            if answer is not None:
+                _note("questions about the camera", None if answer.status == 200 else f"{looked}: {answer.status}")
+
+    def _answer(self, method: str, path: str, **body: Any) -> tuple[Answer | None, float]:
+        """The answer, None without one, which is an error; and the milliseconds until its last byte."""
+        with self.client.request(method, path, catch_response=True, **body) as response:
+            response.success()
+            if not response.status_code:
+                _note("", f"no answer: {type(response.error).__name__}")
+                return None, 0.0
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            seen = float(response.request_meta["response_time"])
+            return Answer(response.status_code, headers, response.content or b""), seen
+
+
+class Acting(User):
+    """A bad client, again and again."""
+
+    abstract = True
+    act = staticmethod(bad_clients.knock)
+
+    def on_start(self) -> None:
+        STARTED.wait()
+
+    @task
+    def again(self) -> None:
+        try:
+            _note(self.act(TARGET, random.Random(random.random())), None)
+        except WrongAnswerError as error:
+            _note("", str(error))
+        except (OSError, HTTPException) as error:
+            _note("", f"{self.act.__name__}: {type(error).__name__}")
+
+
+class Dripping(User):
+    """A connection that sends a byte of a request every second, and is opened again when the server closes it."""
+
+    fixed_count = WANTED.clients.get("dripping", 0)
+    abstract = not fixed_count
+    wait_time = constant(bad_clients.DRIP_SECONDS)
+
+    def on_start(self) -> None:
+        self._drip = bad_clients.Drip(TARGET.port)
+
+    @task
+    def drip(self) -> None:
+        self._drip.send()
+
+
+def _note(act: str, error: str | None) -> None:
+    counted = LOAD.acts if error is None else LOAD.errors
+    counted[error or act] = counted.get(error or act, 0) + 1
+
+
+def _acting(name: str, count: int) -> type[User]:
+    act = bad_clients.CLIENTS[name]
+    pause = PAUSE_SECONDS / (10 if act is bad_clients.knock else 1)
+    members = {"act": staticmethod(act), "fixed_count": count, "wait_time": between(pause, 2 * pause)}
+    return type(name, (Acting,), members)
+
+
+def main() -> None:
+    """Spawns the clients, lets them run, prints the results."""
+    acting = [_acting(name, count) for name, count in WANTED.clients.items() if name in bad_clients.CLIENTS]
+    classes = [each for each in (Posting, Dripping) if each.fixed_count]
+    environment = Environment(
+        user_classes=[*classes, *acting], host=WANTED.url, stop_timeout=TIMEOUT, catch_exceptions=False
+    )
+    runner = environment.create_local_runner()
+    count = sum(WANTED.clients.values())
+    runner.start(count, spawn_rate=count)
+    while runner.user_count < count:
+        gevent.sleep(0.01)
+    print(flush=True)
+    orders = FileObject(sys.stdin.fileno(), "r")
+    orders.readline()
+    begun = time.monotonic()
+    STARTED.set()
+    if WANTED.requests:
+        while runner.user_count:
+            gevent.sleep(0.001)
+    else:
+        orders.read()
+        runner.quit()
+    print(json.dumps({**asdict(LOAD), "seconds": time.monotonic() - begun}))
+
+
+TARGET = Target.of(WANTED, MATERIAL)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Accuracy on labelled pictures: `appliance evaluate`."""

@@ -1,0 +1,448 @@
+"""Folders of labelled pictures in their known layouts. Every reader raises LayoutError, in one line that names the file."""
+
+import csv
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.io import loadmat
+
+from appliance.calibration.rates import Flags, Reals
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+"""The contract's picture formats."""
+
+FOLDS = 10
+"""Parts of a list of pairs without parts of its own (the protocol of LFW)."""
+
+COUNT = re.compile("0{0,3}[1-9][0-9]{0,6}", re.ASCII)
+"""A number of pairs, or of a picture, as LFW writes it."""
+
+SETTINGS = ("easy", "medium", "hard")
+"""Of WIDER FACE: which faces count."""
+
+ALL = "all faces"
+"""The setting of labels that do not say which faces count."""
+
+BOX = ("x", "y", "w", "h")
+
+WIDER_LIST = "wider_face_split/wider_face_val_bbx_gt.txt"
+
+WIDER_ROW = re.compile("-?[0-9]{1,6}( -?[0-9]{1,6}){9}")
+
+WIDER_COLUMNS, WIDER_INVALID = 10, 7
+"""x, y, w, h, blur, expression, illumination, invalid, occlusion, pose: 1 in column 7 marks a box to ignore (its readme)."""
+
+ANGLES = ("yaw", "pitch", "roll")
+"""In degrees, with the contract's signs: nose to the picture's right, nose up, head leaning clockwise are positive."""
+
+REAL = "real"
+"""The label of a person; every other one is a species of attack (ISO/IEC 30107-3)."""
+
+FRAMES = 4
+
+POINTS = 68
+"""Of 300-W, AFW, HELEN, IBUG and LFPW."""
+
+LABEL_ORIGIN = 0.5
+"""A .pts file counts pixel centres from one (MATLAB; so does menpo's importer), the contract starts in the picture's corner."""
+
+EYE_CORNERS = (36, 45)
+"""The outer eye corners, points 37 and 46 counted from one: 300-W's inter-ocular distance."""
+
+Folds = npt.NDArray[np.int64]
+"""The part (0, 1 …) that each pair belongs to."""
+
+
+class LayoutError(Exception):
+    """A folder is not laid out as the question needs it; the text names the file and what it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two pictures, whether they show one person, and the part of the list (0, 1 …) when the protocol gives one."""
+
+    image_a: Path
+    image_b: Path
+    same: bool
+    fold: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PairList:
+    """The pairs of one protocol; its name is "" when the folder has only one."""
+
+    name: str
+    pairs: tuple[Pair, ...]
+
+    @property
+    def same(self) -> Flags:
+        """Of each pair, whether it is one person."""
+        return np.array([pair.same for pair in self.pairs], dtype=np.bool_)
+
+    @property
+    def folds(self) -> Folds:
+        """The part of each pair: as the protocol gives them, else ten consecutive ones with the same share of both kinds."""
+        given = [pair.fold for pair in self.pairs if pair.fold is not None]
+        return np.array(given, dtype=np.int64) if len(given) == len(self.pairs) else consecutive_folds(self.same)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPicture:
+    """A picture, the boxes in it (M x 4: x, y, width, height in its pixels), and which of them count in each setting."""
+
+    path: Path
+    boxes: Reals
+    counted: Mapping[str, Flags]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledFace:
+    """A picture, the 68 labelled points (68 x 2) of one face in it, and their inter-ocular distance in pixels."""
+
+    path: Path
+    points: Reals
+    interocular: float
+
+
+@dataclass(frozen=True, slots=True)
+class PosedPicture:
+    """A picture and the pose (3: yaw, pitch, roll in degrees) of the largest face in it."""
+
+    path: Path
+    pose: Reals
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSequence:
+    """Four pictures in time order, and what they show: REAL, or the species of the attack."""
+
+    name: str
+    label: str
+    paths: tuple[Path, ...]
+
+    @property
+    def frames(self) -> tuple[bytes, ...]:
+        """Their contents. Raises OSError."""
+        return tuple(path.read_bytes() for path in self.paths)
+
+
+# ---- verification: pairs of pictures
+
+
+def consecutive_folds(same: Flags, folds: int = FOLDS) -> Folds:
+    """Consecutive parts, the same share of both kinds: a list sorted by person keeps a person's pairs together."""
+    parts = np.zeros(same.size, dtype=np.int64)
+    for kind in (True, False):
+        for fold, part in enumerate(np.array_split(np.flatnonzero(same == kind), folds)):
+            parts[part] = fold
+    return parts
+
+
+def read_pair_lists(folder: Path) -> list[PairList]:
+    """The pairs in a folder of pairs.csv, of LFW (pairs.txt) or of CFP (Protocol/)."""
+    layouts: Mapping[str, Callable[[], list[PairList]]] = {
+        "pairs.csv": lambda: [PairList("", tuple(read_pairs(folder / "pairs.csv", folder / "images")))],
+        "pairs.txt": lambda: [PairList("", tuple(_lfw(folder)))],
+        "Protocol": lambda: _cfp(folder / "Protocol"),
+    }
+    found = next((read for name, read in layouts.items() if (folder / name).exists()), None)
+    if found is None:
+        raise LayoutError(f"{folder}: neither pairs.csv (image_a, image_b, same), pairs.txt (LFW) nor Protocol/ (CFP)")
+    lists = found()
+    for each in lists:
+        if each.same.all() or not each.same.any():
+            raise LayoutError(f"{folder}: pairs of one person and of two are both needed")
+        _existing(sorted({path for pair in each.pairs for path in (pair.image_a, pair.image_b)}))
+    return lists
+
+
+def read_pairs(path: Path, images: Path) -> list[Pair]:
+    """The rows of a table with image_a, image_b (below `images`) and same (1 or 0)."""
+    rows = _table(path, ("image_a", "image_b", "same"))
+    wrong = next((row["same"] for row in rows if row["same"] not in ("0", "1")), None)
+    if wrong is not None:
+        raise LayoutError(f"{path}: same is {wrong!r}; it is 1 for one person and 0 for two")
+    return [Pair(images / row["image_a"], images / row["image_b"], row["same"] == "1") for row in rows]
+
+
+def _lfw(folder: Path) -> list[Pair]:
+    """The official format: "FOLDS PAIRS" or "PAIRS", then in each fold as many lines NAME I J, and as many NAME I NAME J."""
+    path = folder / "pairs.txt"
+    header, *lines = [line.split() for line in _lines(path)]
+    if not 1 <= len(header) <= 2 or not all(COUNT.fullmatch(field) for field in header):
+        raise LayoutError(f"{path}, line 1: {' '.join(header)!r} is not the number of folds and of pairs")
+    folds, of_a_kind = (1, int(header[0])) if len(header) == 1 else (int(header[0]), int(header[1]))
+    if len(lines) != 2 * folds * of_a_kind:
+        raise LayoutError(f"{path}: {len(lines)} pairs, but line 1 says {2 * folds * of_a_kind}")
+    split = [_lfw_pair(path, number, fields) for number, fields in enumerate(lines, 2)]
+    below = sorted(each for each in folder.iterdir() if each.is_dir())
+    places = ((root, suffix) for suffix in (".png", ".jpg") for root in (folder, *below))  # aligned copies have .png
+    found = next((place for place in places if (place[0] / f"{split[0][0]}{place[1]}").is_file()), None)
+    if found is None:
+        raise LayoutError(f"{folder / split[0][0]}.jpg: no such picture, neither there nor in a folder below {folder}")
+    root, suffix = found
+    return [
+        Pair(root / f"{a}{suffix}", root / f"{b}{suffix}", same, index // (2 * of_a_kind) if len(header) == 2 else None)
+        for index, (a, b, same) in enumerate(split)
+    ]
+
+
+def _lfw_pair(path: Path, number: int, fields: list[str]) -> tuple[str, str, bool]:
+    """Two pictures without their suffix, and whether they are one person's."""
+    if len(fields) not in (3, 4) or not all(COUNT.fullmatch(index) for index in (fields[1], fields[-1])):
+        raise LayoutError(f"{path}, line {number}: not NAME I J, nor NAME I NAME J")
+    name_a, name_b = fields[0], fields[-2] if len(fields) == 4 else fields[0]
+    a, b = (f"{name}/{name}_{int(index):04d}" for name, index in ((name_a, fields[1]), (name_b, fields[-1])))
+    return a, b, len(fields) == 3
+
+
+def _cfp(protocol: Path) -> list[PairList]:
+    """Frontal-frontal (FF) and frontal-profile (FP), each with folds of its own."""
+    frontal = _cfp_pictures(protocol / "Pair_list_F.txt")
+    lists = []
+    for name in ("FF", "FP"):
+        if (protocol / "Split" / name).is_dir():
+            second = frontal if name == "FF" else _cfp_pictures(protocol / "Pair_list_P.txt")
+            lists.append(PairList(f"CFP-{name}", tuple(_cfp_pairs(protocol / "Split" / name, frontal, second))))
+    if not lists:
+        raise LayoutError(f"{protocol / 'Split'}: neither FF nor FP")
+    return lists
+
+
+def _cfp_pictures(path: Path) -> dict[str, Path]:
+    """Lines "NUMBER ../Data/Images/…": the pictures by number, relative to the list itself."""
+    split = [line.split() for line in _lines(path)]
+    wrong = next((number for number, fields in enumerate(split, 1) if len(fields) != 2), None)
+    if wrong is not None:
+        raise LayoutError(f"{path}, line {wrong}: not NUMBER PICTURE")
+    return {number: (path.parent / picture).resolve() for number, picture in split}
+
+
+def _cfp_pairs(split: Path, first: Mapping[str, Path], second: Mapping[str, Path]) -> Iterator[Pair]:
+    for fold, part in enumerate(sorted(path for path in split.iterdir() if path.is_dir())):
+        for name, same in (("same.txt", True), ("diff.txt", False)):
+            for line in _lines(part / name):
+                a, _, b = line.strip().partition(",")
+                if a not in first or b not in second:
+                    raise LayoutError(f"{part / name}: {line!r} is no pair of numbers in the lists of pictures")
+                yield Pair(first[a], second[b], same, fold)
+
+
+# ---- identification: people by name
+
+
+def read_people(folder: Path) -> dict[str, list[Path]]:
+    """The pictures of each person, by name: a folder a person, or PERSON_NUMBER.jpg side by side, as LFW has them; below
+    images/ where a list of pairs lies beside it.
+    """
+    root = folder / "images" if (folder / "images").is_dir() else folder
+    people: dict[str, list[Path]] = {}
+    try:
+        for path in sorted(root.iterdir()):
+            for each in sorted(path.iterdir()) if path.is_dir() else (path,):
+                if each.suffix.lower() in SUFFIXES and not each.name.startswith("."):
+                    name, _, number = path.stem.rpartition("_")
+                    own = path.name if path.is_dir() else name if name and number.isdigit() else path.stem
+                    people.setdefault(own, []).append(each)
+    except OSError as error:
+        raise LayoutError(f"{error.filename}: {error.strerror}") from error
+    if not people:
+        raise LayoutError(f"{root}: neither folders that are named after people, nor pictures named PERSON_NUMBER.jpg")
+    return people
+
+
+# ---- detection: boxes
+
+
+def read_labelled_pictures(folder: Path) -> list[LabelledPicture]:
+    """The pictures of labels.csv, of another table with image, x, y, w, h, or of WIDER FACE.
+
+    A row without a box says that there is no face; a column named as a setting says by 1 or 0 whether a face counts there.
+    """
+    if (folder / WIDER_LIST).is_file():
+        return list(_wider(folder))
+    table = folder / "labels.csv" if (folder / "labels.csv").is_file() else _find_table(folder, ("image", *BOX))
+    if table is None:
+        raise LayoutError(f"{folder}: neither a CSV file with image, x, y, w, h nor {WIDER_LIST} (WIDER FACE)")
+    images = folder / "images" if (folder / "images").is_dir() else folder
+    rows = _table(table, ("image", *BOX))
+    settings = [setting for setting in SETTINGS if setting in rows[0]]
+    labels: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for row in rows:
+        labels[row["image"]] += [row] if any(row[key] for key in BOX) else []
+    _existing([images / name for name in sorted(labels)])
+    return [_labelled(images / name, labels[name], settings, table) for name in sorted(labels)]
+
+
+def _labelled(picture: Path, rows: list[dict[str, str]], settings: list[str], table: Path) -> LabelledPicture:
+    boxes = np.array([[_number(row, key, table) for key in BOX] for row in rows], dtype=np.float64).reshape(-1, 4)
+    counted = {setting: np.array([row[setting] == "1" for row in rows], dtype=np.bool_) for setting in settings}
+    return LabelledPicture(picture, boxes, counted or {ALL: np.ones(len(rows), dtype=np.bool_)})
+
+
+def _wider(folder: Path) -> Iterator[LabelledPicture]:
+    listed = list(_wider_list(folder / WIDER_LIST))
+    images = folder / "WIDER_val" / "images"
+    _existing([images / name for name, _ in listed])
+    official = {setting: next(folder.rglob(f"wider_{setting}_val.mat"), None) for setting in SETTINGS}
+    tables = {setting: dict(_wider_counted(path)) for setting, path in official.items() if path is not None}
+    for name, rows in listed:
+        counted = {ALL: np.asarray(rows[:, WIDER_INVALID] == 0)}
+        if len(tables) == len(SETTINGS):
+            numbers = np.arange(len(rows))
+            counted = {setting: np.isin(numbers, tables[setting].get(name, [])) for setting in SETTINGS}
+        yield LabelledPicture(images / name, rows[:, :4], counted)
+
+
+def _wider_list(path: Path) -> Iterator[tuple[str, Reals]]:
+    """Picture and its rows of WIDER_COLUMNS numbers."""
+    lines = _lines(path)
+    place = 0
+    while place < len(lines):
+        name, count = lines[place].strip(), "".join(lines[place + 1 : place + 2]).strip()
+        if not re.fullmatch("[0-9]{1,6}", count):
+            raise LayoutError(f"{path}: {name} is not followed by the number of its faces")
+        faces = int(count)
+        rows = [line.split() for line in lines[place + 2 : place + 2 + max(1, faces)]]  # one of zeros without a face
+        if len(rows) < faces or any(not WIDER_ROW.fullmatch(" ".join(row)) for row in rows):
+            raise LayoutError(f"{path}: the faces of {name} are not {count} rows of ten numbers")
+        yield name, np.array(rows, dtype=np.float64).reshape(-1, WIDER_COLUMNS)[:faces]
+        place += 2 + len(rows)
+
+
+def _wider_counted(path: Path) -> Iterator[tuple[str, Any]]:
+    """The nested cells of wider_*_val.mat: of each picture, the places of the faces that count."""
+    table = loadmat(path)
+    for event, files, indices in zip(table["event_list"], table["file_list"], table["gt_list"], strict=True):
+        for file, kept in zip(files[0], indices[0], strict=True):
+            yield f"{event[0].item()}/{file[0].item()}.jpg", np.asarray(kept[0], dtype=np.int64).ravel() - 1
+
+
+# ---- landmarks, pose, liveness
+
+
+def read_labelled_faces(folder: Path) -> list[LabelledFace]:
+    """Every .pts file below the folder, with the picture beside it."""
+    paths = sorted(folder.rglob("*.pts"))
+    if not paths:
+        raise LayoutError(f"{folder}: no NAME.pts with the 68 points of 300-W beside NAME.jpg or NAME.png")
+    return [_labelled_face(path) for path in paths]
+
+
+def _labelled_face(path: Path) -> LabelledFace:
+    rows = [line.split() for line in _lines(path) if line.lstrip()[:1] in set("-0123456789")]
+    try:
+        points = np.array(rows, dtype=np.float64) - LABEL_ORIGIN
+    except ValueError as error:
+        raise LayoutError(f"{path}: its points are not all two numbers a line") from error
+    if points.shape != (POINTS, 2) or not np.isfinite(points).all():
+        raise LayoutError(f"{path}: {len(rows)} points; 300-W has {POINTS}, two numbers a line")
+    picture = next((each for suffix in SUFFIXES if (each := path.with_suffix(suffix)).is_file()), None)
+    if picture is None:
+        raise LayoutError(f"{path.with_suffix('.jpg')}: no such picture beside its .pts")
+    return LabelledFace(picture, points, float(np.linalg.norm(points[EYE_CORNERS[0]] - points[EYE_CORNERS[1]])))
+
+
+def read_posed_pictures(folder: Path) -> list[PosedPicture]:
+    """The rows of a CSV file with image, yaw, pitch, roll; pictures lie beside it or in images/."""
+    table = _find_table(folder, ("image", *ANGLES))
+    if table is None:
+        raise LayoutError(f"{folder}: no CSV file with image, yaw, pitch, roll (degrees)")
+    images = folder / "images" if (folder / "images").is_dir() else folder
+    rows = _table(table, ("image", *ANGLES))
+    _existing([images / row["image"] for row in rows])
+    poses = (np.array([_number(row, angle, table) for angle in ANGLES]) for row in rows)
+    return [PosedPicture(images / row["image"], pose) for row, pose in zip(rows, poses, strict=True)]
+
+
+def read_sequences(folder: Path) -> list[FrameSequence]:
+    """The sequences of sequences.csv (sequence, label), or those in real/NAME/ and SPECIES/NAME/."""
+    table = folder / "sequences.csv"
+    if table.is_file():
+        listed = [(row["sequence"], row["label"]) for row in _table(table, ("sequence", "label"))]
+    else:
+        found = sorted(path for path in folder.glob("*/*") if path.is_dir())
+        listed = [(f"{path.parent.name}/{path.name}", path.parent.name) for path in found]
+    labels = {label for _, label in listed}
+    if REAL not in labels or len(labels) < 2:
+        raise LayoutError(
+            f"{folder}: neither sequences.csv (sequence, label) nor real/NAME/1.jpg … 4.jpg and SPECIES/NAME/1.jpg … 4.jpg;"
+            " real people and attacks are both needed"
+        )
+    return [
+        FrameSequence(name, label, tuple(_frame(folder / name, number) for number in range(1, FRAMES + 1)))
+        for name, label in listed
+    ]
+
+
+def _frame(folder: Path, number: int) -> Path:
+    found = next((path for path in (folder / f"{number}{suffix}" for suffix in SUFFIXES) if path.is_file()), None)
+    if found is None:
+        raise LayoutError(f"{folder / str(number)}.jpg: no such frame; a sequence is 1.jpg, 2.jpg, 3.jpg and 4.jpg")
+    return found
+
+
+# ---- files
+
+
+def _table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file with these columns in its header, one at least."""
+    rows = _rows(path)
+    missing = [column for column in columns if column not in (rows[0] if rows else ())]
+    if missing:
+        raise LayoutError(f"{path}: the header has no {', '.join(missing)}; it should have {', '.join(columns)}")
+    if len(rows) < 2:
+        raise LayoutError(f"{path}: no row below the header")
+    short = next((number for number, row in enumerate(rows, 1) if len(row) < len(rows[0])), None)
+    if short is not None:
+        raise LayoutError(f"{path}, line {short}: fewer fields than the header")
+    return [dict(zip(rows[0], row, strict=False)) for row in rows[1:]]
+
+
+def _find_table(folder: Path, columns: Sequence[str]) -> Path | None:
+    """The first CSV file, by name, whose header has these columns."""
+    found = (path for path in sorted(folder.glob("*.csv")) if set(columns) <= set((_rows(path) or [[]])[0]))
+    return next(found, None)
+
+
+def _number(row: dict[str, str], column: str, path: Path) -> float:
+    """A field of a row as a finite number."""
+    try:
+        value = float(row[column])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise LayoutError(f"{path}: {column} is {row[column]!r}, not a number")
+    return value
+
+
+def _existing(paths: Sequence[Path]) -> None:
+    missing = next((path for path in paths if not path.is_file()), None)
+    if missing is not None:
+        raise LayoutError(f"{missing}: no such picture, but the labels name it")
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a text file that are not blank, one at least."""
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise LayoutError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error
+    if not lines:
+        raise LayoutError(f"{path}: nothing is in it")
+    return lines
+
+
+def _rows(path: Path) -> list[list[str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            return [row for row in csv.reader(lines) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LayoutError(f"{path}: {getattr(error, 'strerror', None) or 'not a CSV file in UTF-8'}") from error

@@ -1,0 +1,142 @@
+"""Where are faces? Labelled pictures, by the rules of WIDER FACE.
+
+AP needs what the HTTP answer does not have: each face's score, and the detector's own rectangle (the contract's box is that
+rectangle squared, which no labelled rectangle is). So it is asked of the device's detector in this process.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from appliance.api.answers import DIGITS
+from appliance.api.intake import Intake
+from appliance.config import Config
+from appliance.face.types import DetectLimits
+from appliance.faults import Fault
+from appliance.vision import loading
+from appliance.vision.engine import EnginePool
+from appliance.vision.manifest import ModelStore
+from lab.device import UnexpectedAnswerError
+from lab.evaluate.client import NO_PICTURE, Client
+from lab.evaluate.datasets import LabelledPicture, read_labelled_pictures
+from lab.evaluate.measures import FALSE, DetectedPicture, average_precision, match, precision_recall
+from lab.report import Finding
+
+QUESTION = "detection"
+
+LEAST_AP = {"easy": 0.87, "medium": 0.85, "hard": 0.70}
+"""The settings of WIDER FACE and the required AP; YuNet's published figures at full size are .884, .866 and .750."""
+
+MINSIZE, DETECTCOUNT = 8, 1000
+"""Smaller than the smallest face that counts (10 px), and more faces than any picture has."""
+
+PATIENCE = 3600.0
+"""Seconds that a request may wait for an engine; there is one for each worker, so that it never waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A box (4) in a picture: a missed face, or a false detection with its score."""
+
+    path: Path
+    box: tuple[float, ...]
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """The labelled pictures, and the faces found in each: N x 5, the detector's x, y, width, height and score (0..1)."""
+
+    pictures: tuple[LabelledPicture, ...]
+    found: tuple[list[list[float]], ...]
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Which faces count: easy, medium and hard where the labels say so."""
+        return tuple(self.pictures[0].counted)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many pictures, labels and detections there are."""
+        labels = sum(len(picture.boxes) for picture in self.pictures)
+        return {"pictures": len(self.pictures), "labelled faces": labels, "detections": sum(map(len, self.found))}
+
+    def of(self, setting: str) -> list[DetectedPicture]:
+        """Detections and labels in one setting."""
+        found = (np.array(faces, dtype=np.float64).reshape(-1, 5) for faces in self.found)
+        return [
+            DetectedPicture(faces[:, :4], faces[:, 4], picture.boxes, picture.counted[setting])
+            for picture, faces in zip(self.pictures, found, strict=True)
+        ]
+
+    def findings(self) -> list[Finding]:
+        """AP in each setting."""
+        return [self._precision(setting) for setting in self.settings]
+
+    def mistakes(self, count: int) -> tuple[list[Mistake], list[Mistake]]:
+        """In the last setting: the false detections with the highest scores, and the largest missed faces."""
+        wrong, missed = [], []
+        for picture, detected in zip(self.pictures, self.of(self.settings[-1]), strict=True):
+            matching = match(detected)
+            false = matching.order[matching.verdicts == FALSE]
+            scored = zip(detected.found[false].tolist(), detected.scores[false].tolist(), strict=True)
+            wrong += [Mistake(picture.path, tuple(box), score) for box, score in scored]
+            lost = detected.labelled[detected.counted & ~matching.recalled]
+            missed += [Mistake(picture.path, tuple(box)) for box in lost.tolist()]
+        wrong.sort(key=lambda mistake: -(mistake.score or 0.0))
+        missed.sort(key=lambda mistake: -mistake.box[2] * mistake.box[3])
+        return wrong[:count], missed[:count]
+
+    def _precision(self, setting: str) -> Finding:
+        faces = sum(int(picture.counted[setting].sum()) for picture in self.pictures)
+        title, wanted = f"AP {setting} ({faces} faces)", LEAST_AP.get(setting, float("-inf"))
+        try:
+            value = average_precision(*precision_recall(self.of(setting)))
+        except ValueError:
+            return Finding(QUESTION, title, float("nan"), at_least=wanted, note="no faces")
+        return Finding(QUESTION, title, value, at_least=wanted)
+
+
+def measure(client: Client, data: Path, settings: Config) -> Detections:
+    """`data` is laid out as datasets.read_labelled_pictures describes. Raises LayoutError, ModelError,
+    UnexpectedAnswerError.
+    """
+    pictures = read_labelled_pictures(data)
+    detect = detector(client, settings)
+    query = {"minsize": MINSIZE, "detectcount": DETECTCOUNT}
+
+    def find(picture: LabelledPicture) -> list[list[float]]:
+        content = picture.path.read_bytes()
+        found: list[list[float]] = client.journal.answer("scores", [content], query, lambda: detect(content))
+        return found
+
+    return Detections(tuple(pictures), tuple(client.each("detecting", find, pictures)))
+
+
+def detector(client: Client, settings: Config) -> Callable[[bytes], list[list[float]]]:
+    """Finds x, y, width, height and score of the faces in a picture, with the models that the device reports. Raises
+    ModelError; the function raises UnexpectedAnswerError for another reason than the picture.
+    """
+    engine = settings.engine
+    store, names = ModelStore.open(engine.folder), {model["file"] for model in client.version["models"]}
+    precisions = {file.role: file.precision for file in store.models if file.file in names}
+    choice = loading.choose(store, precisions, engine.threads)
+    engines = EnginePool(client.workers, PATIENCE)
+    engines.fill([loading.build(choice, engine.threads) for _ in range(client.workers)])
+    intake = Intake(settings.server.max_body_mib * 2**20, int(settings.server.max_megapixels * 1e6))
+    limits = DetectLimits(min_size=MINSIZE, count=DETECTCOUNT)
+
+    def detect(content: bytes) -> list[list[float]]:
+        try:
+            with engines.lease() as leased:
+                faces = [face.detection for face in leased.detect(intake.picture(content), limits)]
+        except Fault as fault:
+            if fault.code.text not in NO_PICTURE:
+                raise UnexpectedAnswerError(str(fault), fault.code.text) from fault
+            return []
+        rectangles = ((each.box.x, each.box.y, each.box.width, each.box.height, each.score) for each in faces)
+        return [[round(value, DIGITS) for value in rectangle] for rectangle in rectangles]
+
+    return detect

@@ -1,0 +1,285 @@
+"""Who is it, among many? People of a folder are enrolled; other pictures of them, and strangers, are searched for.
+
+The device gives embeddings, which are searched as it searches its own gallery. The figures are those of open-set
+identification (ISO/IEC 19795-1).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, floor, inf
+from pathlib import Path
+
+import appliance_models
+import numpy as np
+
+from appliance.calibration.rates import Rate, Reals
+from appliance.gallery.search import Index, Outcome, Point, Tail, identify, tail_of, threshold
+from lab.device import UnexpectedAnswerError, Vector
+from lab.evaluate.client import Client, central
+from lab.evaluate.datasets import LayoutError, read_people
+from lab.report import Finding, percentage
+
+QUESTION = "identification"
+
+SIZES = (50, 100, 500)
+"""People in a gallery."""
+
+LEAST_RANK_1, MOST_MISSED = 97.0, 12.0
+"""Percent, of people enrolled with one picture each (98.5 and 7.0 were measured with 500: models/CARDS.md)."""
+
+RANKS = 10
+"""Places among which the right person is looked for."""
+
+DRAWS = 20
+"""Galleries of a size: their mean varies by less than a fourth of what one of them does."""
+
+SEED = 19795
+
+
+@dataclass(frozen=True, slots=True)
+class Wished:
+    """What is measured: FPIR (0..1) and margin of the configuration, pictures that each person is enrolled with, a folder of
+    people who are never enrolled, and that of the models with their statistics.
+    """
+
+    fpir: float = 0.01
+    margin: float = 0.05
+    templates: int = 1
+    strangers: Path | None = None
+    models: Path = appliance_models.FOLDER
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of a person, the face's box in it (4: x, y, width, height) and embedding (512); None without a face."""
+
+    name: str
+    path: Path
+    box: Reals | None
+    vector: Vector | None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a gallery is searched: operating points of the device, the required FPIR (0..1), the lead over the second person,
+    and how many pictures each person is enrolled with.
+    """
+
+    tail: Tail
+    point: Point
+    fpir: float
+    margin: float
+    templates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The result of one search: `found` is the nearest person, `cosine` theirs and `lead` that over the second; `rank` is the
+    place of the right person, from 1, and 0 when they are not among the first RANKS.
+    """
+
+    picture: Picture
+    outcome: Outcome
+    found: str
+    cosine: float
+    lead: float
+    rank: int
+
+    @property
+    def named(self) -> bool:
+        """Whether a person of the gallery was identified."""
+        return self.outcome is Outcome.IDENTIFIED
+
+    @property
+    def right(self) -> bool:
+        return self.named and self.rank == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A gallery, with the pictures that each person is enrolled with, the searches of its own people and of strangers."""
+
+    threshold: float
+    enrolled: Mapping[str, tuple[Picture, ...]]
+    own: tuple[Search, ...]
+    strangers: tuple[Search, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of mistake: among which searches, and which of them."""
+
+    which: Callable[[Draw], Sequence[Search]]
+    wrong: Callable[[Search], bool]
+
+
+STRANGERS = Kind(lambda draw: draw.strangers, lambda search: search.named)
+"""A stranger is identified as an enrolled person."""
+
+MISTAKEN = Kind(lambda draw: draw.own, lambda search: search.named and not search.right)
+"""An enrolled person is identified as another."""
+
+NOT_FOUND = Kind(lambda draw: draw.own, lambda search: not search.named)
+"""An enrolled person is not identified."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """The galleries by their size, and how many people and pictures there were."""
+
+    setting: Setting
+    draws: Mapping[int, tuple[Draw, ...]]
+    counts: Mapping[str, int]
+    lost: Rate
+
+    def findings(self) -> list[Finding]:
+        """The figures of each size, and how many pictures had no face."""
+        sizes = [finding for count, drawn in self.draws.items() for finding in figures(count, drawn, self.setting)]
+        return [*sizes, percentage(QUESTION, "failure to acquire", self.lost)]
+
+
+def measure(client: Client, data: Path, wished: Wished) -> Identification:
+    """Raises LayoutError, UnexpectedAnswerError, CalibrationError."""
+    setting = _setting(client, wished)
+    named = read_people(data)
+    others = read_people(wished.strangers) if wished.strangers else {}
+    unlike = {name: paths for name, paths in others.items() if name not in named}
+    people = _acquired(client, "embedding people", named)
+    strangers = [each for pictures in _acquired(client, "embedding strangers", unlike).values() for each in pictures]
+    pictures = [*(each for every in people.values() for each in every), *strangers]
+    enrollable = most(people, setting.templates)
+    if enrollable < 2:
+        raise LayoutError("fewer than two people can be enrolled, so there is nothing to tell apart")
+    sizes = tuple(count for count in SIZES if count < enrollable) or (enrollable // 2,)
+    drawn = {count: tuple(draws(people, strangers, count, setting)) for count in sizes}
+    counts = {"people": len(people), "other strangers": len(unlike), "pictures": len(pictures)}
+    return Identification(setting, drawn, counts, Rate(sum(each.vector is None for each in pictures), len(pictures)))
+
+
+def draws(
+    people: Mapping[str, Sequence[Picture]], others: Sequence[Picture], size: int, setting: Setting
+) -> Iterator[Draw]:
+    """DRAWS galleries of `size` people, the same each time: of those who have another picture to be found by and, where
+    they are too few, of people without. All pictures of everyone else, and `others`, are strangers.
+    """
+    random = np.random.default_rng(SEED)
+    usable = {name: [each for each in pictures if each.vector is not None] for name, pictures in people.items()}
+    enough = [name for name, pictures in usable.items() if len(pictures) >= setting.templates]
+    more = [name for name in enough if len(people[name]) > setting.templates]
+    only = [name for name in enough if len(people[name]) == setting.templates]
+    for _ in range(DRAWS):
+        names = [str(name) for name in [*random.permutation(more), *random.permutation(only)][:size]]
+        enrolled = {
+            name: tuple(usable[name][place] for place in random.permutation(len(usable[name]))[: setting.templates])
+            for name in names
+        }
+        yield _draw(people, others, enrolled, setting)
+
+
+def most(people: Mapping[str, Sequence[Picture]], templates: int) -> int:
+    """How many people can be enrolled."""
+    return sum(sum(each.vector is not None for each in pictures) >= templates for pictures in people.values())
+
+
+def figures(count: int, draws: Sequence[Draw], setting: Setting) -> list[Finding]:
+    """Of galleries of `count` people: means over the draws; the bounds are those of one draw's trials."""
+    single = setting.templates == 1
+
+    def share(
+        measure: str, wrong: Callable[[Search], bool], kind: Kind = NOT_FOUND, least: float = -inf, most: float = inf
+    ) -> Finding:
+        finding = Finding(QUESTION, f"{count}: {measure}", 0.0, "%", at_least=least, at_most=most)
+        return _mean(finding, [(sum(map(wrong, kind.which(draw))), len(kind.which(draw))) for draw in draws])
+
+    return [
+        Finding(QUESTION, f"{count} enrolled: from cosine", draws[0].threshold),
+        share("FPIR", STRANGERS.wrong, STRANGERS, most=100 * setting.fpir),
+        share("FNIR", lambda search: not search.right, most=MOST_MISSED if single else inf),
+        share("… unknown", lambda search: search.outcome is Outcome.UNKNOWN),
+        share("… ambiguous", lambda search: search.outcome is Outcome.AMBIGUOUS),
+        share("… taken for another", MISTAKEN.wrong),
+        share("rank 1", lambda search: search.rank == 1, least=LEAST_RANK_1 if single else -inf),
+    ]
+
+
+def hit_rates(draw: Draw, ranks: int) -> list[tuple[int, float]]:
+    """The cumulative match characteristic: of each rank, the share (0..1) of searches whose person is there or before."""
+    places = [search.rank for search in draw.own]
+    return [(rank, sum(0 < each <= rank for each in places) / len(places)) for rank in range(1, ranks + 1)]
+
+
+def worst(draws: Sequence[Draw], kind: Kind, count: int) -> list[tuple[Search, Picture | None]]:
+    """Mistakes of a kind, each once, and the enrolled picture of the nearest person (of NOT_FOUND: of the right person). Most
+    alike first; of NOT_FOUND, least.
+    """
+    found: dict[tuple[Path, str], tuple[Search, Picture | None]] = {}
+    for draw in draws:
+        for each in filter(kind.wrong, kind.which(draw)):
+            shown = draw.enrolled.get(each.picture.name if kind is NOT_FOUND else each.found)
+            found.setdefault((each.picture.path, each.found), (each, shown[0] if shown else None))
+    ordered = sorted(found.values(), key=lambda mistake: mistake[0].cosine, reverse=kind is not NOT_FOUND)
+    return ordered[:count]
+
+
+def _setting(client: Client, wished: Wished) -> Setting:
+    known = client.version.get("calibration", {}).get("similarity")
+    if known is None:
+        raise UnexpectedAnswerError(
+            "the device reports no operating point of its embedder: it does not work, or is too old"
+        )
+    point = Point(known["threshold"], known["wanted"]["fmr"])
+    tail = tail_of(wished.models, known["model"], point)
+    return Setting(tail, point, wished.fpir, wished.margin, wished.templates)
+
+
+def _acquired(client: Client, title: str, people: Mapping[str, Sequence[Path]]) -> dict[str, list[Picture]]:
+    def embed(asked: tuple[str, Path]) -> Picture:
+        content = asked[1].read_bytes()
+        face = central(client.face_features(content), content)
+        return Picture(*asked, None, None) if face is None else Picture(*asked, face.box, face.feature)
+
+    acquired: dict[str, list[Picture]] = {name: [] for name in people}
+    for picture in client.each(title, embed, [(name, path) for name, paths in people.items() for path in paths]):
+        acquired[picture.name].append(picture)
+    return acquired
+
+
+def _draw(
+    people: Mapping[str, Sequence[Picture]],
+    others: Sequence[Picture],
+    enrolled: Mapping[str, tuple[Picture, ...]],
+    setting: Setting,
+) -> Draw:
+    templates = [picture for pictures in enrolled.values() for picture in pictures]
+    taken = {picture.path for picture in templates}
+    index = Index.build((each.name, each.vector) for each in templates if each.vector is not None)
+    least = threshold(setting.tail, setting.point, setting.fpir, index.size)
+    own = [each for name in enrolled for each in people[name] if each.path not in taken]
+    strangers = [each for name, pictures in people.items() if name not in enrolled for each in pictures]
+    return Draw(
+        least,
+        enrolled,
+        tuple(_search(each, index, least, setting.margin) for each in own),
+        tuple(_search(each, index, least, setting.margin) for each in [*strangers, *others] if each.vector is not None),
+    )
+
+
+def _search(picture: Picture, index: Index, least: float, margin: float) -> Search:
+    if picture.vector is None:  # a picture without a face identifies no one
+        return Search(picture, Outcome.UNKNOWN, "", -1.0, 0.0, 0)
+    ranking = index.ranking(picture.vector, RANKS)
+    outcome, _ = identify(ranking[:2], least, margin)
+    best, second = ranking[0], ranking[1].cosine if len(ranking) > 1 else -1.0
+    rank = next((place for place, each in enumerate(ranking, 1) if each.reference == picture.name), 0)
+    return Search(picture, outcome, best.reference, best.cosine, best.cosine - second, rank)
+
+
+def _mean(finding: Finding, counted: Sequence[tuple[int, int]]) -> Finding:
+    """The share of all draws together, in percent. They share people: all of them are no more certain than one."""
+    events, trials = (sum(column) / len(counted) for column in zip(*counted, strict=True))
+    if trials < 1:
+        return replace(finding, value=float("nan"), note="nobody")
+    whole = floor(trials)
+    low, high = (Rate(min(rounded(events), whole), whole).bounds for rounded in (floor, ceil))
+    measure = f"{finding.measure} ({events:.3g}/{trials:.0f})"
+    return replace(finding, measure=measure, value=100 * events / trials, interval=(100 * low[0], 100 * high[1]))

@@ -1,0 +1,173 @@
+"""Where are a face's points, and do they follow the picture? Pictures with the 68 points of 300-W."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from appliance.calibration.rates import Reals, rate
+from lab.device import FoundFace
+from lab.evaluate.client import Client
+from lab.evaluate.datasets import LabelledFace, read_labelled_faces
+from lab.evaluate.measures import area_under_error_curve, normalised_mean_error, overlaps
+from lab.pictures import mirrored, size, turned
+from lab.report import Finding, percentage
+
+QUESTION = "landmarks"
+
+SHARED_POINTS = (
+    (17, 33), (21, 37), (22, 38), (26, 42),  # brows: outer and inner end of the left, inner and outer end of the right
+    (30, 46), (31, 47), (33, 49), (35, 51),  # nose: tip, and the left end, middle and right end of its base
+    (36, 52), (39, 55), (42, 58), (45, 61),  # eyes: outer and inner corner of the left, inner and outer of the right
+    (48, 84), (54, 90), (51, 87), (57, 93),  # outer lip: left and right corner, top and bottom middle
+    (60, 96), (64, 100), (62, 98), (66, 102),  # inner lip: left and right corner, top and bottom middle
+)  # fmt: skip
+"""(index in the 68 of 300-W, index in the device's 106) of the 20 points that mean the same spot in both schemes.
+
+All of them are corners, ends, tips or middles: places with a name. Left out are points that only divide a curve evenly,
+whose place follows from how many points the scheme has (brow arches, lids, nose bridge, the lips between corner and
+middle), and the contour, which starts at the eyes in one scheme and at the ear's top in the other.
+"""
+
+MIRROR = (
+    *range(32, -1, -1), *range(42, 32, -1), 43, 44, 45, 46, 51, 50, 49, 48, 47,  # contour, brows' upper edge, nose
+    61, 60, 59, 58, 63, 62, 55, 54, 53, 52, 57, 56, *range(71, 63, -1),  # eyes, brows' lower edge
+    75, 76, 77, 72, 73, 74, 79, 78, 81, 80, 83, 82,  # lids and eye centres, nose root and wings
+    *range(90, 83, -1), 95, 94, 93, 92, 91, 100, 99, 98, 97, 96, 103, 102, 101, 105, 104,  # lips, pupils
+)  # fmt: skip
+"""The index that each of the 106 points has in a mirrored picture."""
+
+FAILURE = 0.08
+"""NME from which a face counts as failed (the 300-W challenge)."""
+
+SAME_FACE = 0.3
+"""Overlap of the boxes around two sets of points from which they are one face's; neighbours in a group stay below."""
+
+DETECTCOUNT = 100
+"""So many faces that the labelled one of a group picture is among the largest."""
+
+TURN, ROLL_TOLERANCE = 15.0, 2.0
+"""Degrees by which a picture is turned, and by which its roll may miss that."""
+
+MOST_NME, MOST_MIRROR_ERROR = 4.8, 1.5
+"""Percent of the inter-ocular distance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reflection:
+    """The error of a mirrored picture's face: points in inter-ocular distances, angles in degrees."""
+
+    distance: float
+    yaw: float
+    roll: float
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """The labelled faces; the face found at each, None where it is lost; and how each that was found follows its picture."""
+
+    faces: tuple[LabelledFace, ...]
+    found: tuple[FoundFace | None, ...]
+    reflections: tuple[Reflection | None, ...]
+    shifts: Mapping[float, tuple[float | None, ...]]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many labelled faces there are."""
+        return {"faces": len(self.faces)}
+
+    @property
+    def errors(self) -> Reals:
+        """NME (0..) of each face by the 20 points that both schemes share, infinite where it is lost."""
+        of_68, of_106 = np.array(SHARED_POINTS).T
+        return np.array(
+            [
+                np.inf
+                if found is None
+                else normalised_mean_error(found.points[of_106], face.points[of_68], face.interocular)
+                for face, found in zip(self.faces, self.found, strict=True)
+            ]
+        )
+
+    def findings(self) -> list[Finding]:
+        """Errors of the points, and how they follow mirrored and turned pictures."""
+        errors = self.errors
+        lost = np.isinf(errors)
+        kept = [each for each in self.reflections if each is not None]
+        moved = _mean([each.distance for each in kept], 100)
+        found = [
+            Finding(QUESTION, "NME of faces found, 20 points", _mean(errors[~lost], 100), "%", at_most=MOST_NME),
+            percentage(QUESTION, "failed: NME > 8 % or lost", rate(errors > FAILURE)),
+            Finding(QUESTION, "AUC of the error curve to 8 %", area_under_error_curve(errors, FAILURE)),
+            percentage(QUESTION, "faces not found", rate(lost)),
+            Finding(QUESTION, "mirrored: mean distance, 106 points", moved, "%", at_most=MOST_MIRROR_ERROR),
+            Finding(QUESTION, "mirrored: mean |yaw + yaw'|", _mean([abs(each.yaw) for each in kept]), "°"),
+            Finding(QUESTION, "mirrored: mean |roll + roll'|", _mean([abs(each.roll) for each in kept]), "°"),
+            Finding(QUESTION, "mirrored: faces lost", len(self.reflections) - len(kept)),
+        ]
+        for degrees, shifts in self.shifts.items():
+            known, title = [shift for shift in shifts if shift is not None], f"turned by {degrees:+.0f}°"
+            wanted = (degrees - ROLL_TOLERANCE, degrees + ROLL_TOLERANCE)
+            found.append(Finding(QUESTION, f"{title}: mean shift of roll", _mean(known), "°", None, *wanted))
+            found.append(Finding(QUESTION, f"{title}: faces lost", len(shifts) - len(known)))
+        return found
+
+
+def measure(client: Client, data: Path) -> Located:
+    """`data` holds NAME.pts beside NAME.jpg or NAME.png, in any folder below it. Raises LayoutError, UnexpectedAnswerError."""
+
+    def find(face: LabelledFace) -> FoundFace | None:
+        return nearest(client.faces(face.path.read_bytes(), detectcount=DETECTCOUNT), face.points)
+
+    def reflect(pair: tuple[LabelledFace, FoundFace]) -> Reflection | None:
+        face, found = pair
+        picture = face.path.read_bytes()
+        expected = mirror(found.points, size(picture)[0])
+        match = nearest(client.faces(mirrored(picture), detectcount=DETECTCOUNT), expected)
+        if match is None:
+            return None
+        yaw, _, roll = match.pose + found.pose
+        distance = normalised_mean_error(match.points, expected, face.interocular)
+        return Reflection(distance, float(yaw), float(roll))
+
+    def shift(degrees: float, pair: tuple[LabelledFace, FoundFace]) -> float | None:
+        """By how many degrees (-180..180) the roll follows the picture, turned clockwise."""
+        face, found = pair
+        picture = turned(face.path.read_bytes(), degrees)
+        match = nearest(client.faces(picture.content, detectcount=DETECTCOUNT), picture.place(found.points))
+        return None if match is None else float((match.pose[2] - found.pose[2] + 180) % 360 - 180)
+
+    faces = read_labelled_faces(data)
+    found = client.each("points", find, faces)
+    pairs = [(face, match) for face, match in zip(faces, found, strict=True) if match is not None]
+    reflections = client.each("mirrored", reflect, pairs)
+    shifts = {
+        degrees: tuple(client.each(f"turned by {degrees:+.0f}°", partial(shift, degrees), pairs))
+        for degrees in (TURN, -TURN)
+    }
+    return Located(tuple(faces), tuple(found), tuple(reflections), shifts)
+
+
+def nearest(faces: Sequence[FoundFace], points: Reals) -> FoundFace | None:
+    """The face whose points overlap N x 2 `points` most, None when none overlaps enough to be the same face."""
+    if not faces:
+        return None
+    shared = overlaps(np.array([around(face.points) for face in faces]), around(points)[None])[:, 0]
+    return faces[int(shared.argmax())] if shared.max() >= SAME_FACE else None
+
+
+def around(points: Reals) -> Reals:
+    """The box (x, y, width, height) of N x 2 points."""
+    return np.concatenate([points.min(axis=0), np.ptp(points, axis=0)])
+
+
+def mirror(points: Reals, width: int) -> Reals:
+    """The 106 points (106 x 2) of a picture `width` pixels wide in its mirror image, in their own order."""
+    seen = points[list(MIRROR)]
+    return np.column_stack([width - seen[:, 0], seen[:, 1]])
+
+
+def _mean(values: Sequence[float] | Reals, scale: float = 1) -> float:
+    return scale * float(np.mean(values)) if len(values) else float("nan")

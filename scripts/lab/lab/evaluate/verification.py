@@ -1,0 +1,147 @@
+"""Are two faces one person's? Labelled pairs, as a client asks: /alignedfaces, then its answers to /similarity/v2."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from appliance.calibration.rates import RULE_OF_THREE, Z_95, Reals, rate
+from lab.device import CutFace
+from lab.evaluate.client import Client, central
+from lab.evaluate.datasets import Pair, PairList, read_pair_lists
+from lab.evaluate.measures import area_under_curve, best_threshold, equal_error_rate, folded_accuracy, threshold_at
+from lab.report import Finding, percentage
+
+QUESTION = "verification"
+
+OPERATING_POINT = 0.5
+"""The similarity that the contract calibrates to a false match rate of 0.1 %."""
+
+FALSE_MATCH_RATES = (1e-2, 1e-3, 1e-4)
+"""At which the true match rate is reported, where there are enough impostors."""
+
+LEAST_ACCURACY, MOST_FALSE_MATCHES, MOST_FALSE_NON_MATCHES = 98.8, 0.3, 3.0
+"""Percent. The accuracy is that of the same networks on all of LFW (models/CARDS.md), less half a point."""
+
+KEPT_FACES = 512
+"""Aligned faces (37 kB each) kept for the next pairs: lists name a picture again within some dozens of lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A pair's similarity (0..1), None when a face is missing; each picture's face box (4), None without a face."""
+
+    similarity: float | None
+    boxes: tuple[list[float] | None, list[float] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedList:
+    """The pairs of a list and their comparisons. A failure to acquire counts as a non-match in all figures."""
+
+    listed: PairList
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def scores(self) -> Reals:
+        """The similarity of each pair; 0 for a pair without two faces."""
+        return np.array([each.similarity or 0.0 for each in self.comparisons], dtype=np.float64)
+
+    @property
+    def title(self) -> str:
+        """The question, and the name of the list where there are several."""
+        return f"{QUESTION} {self.listed.name}".strip()
+
+    @property
+    def acquired(self) -> dict[Path, bool]:
+        """Of each picture, whether a face was found in it."""
+        return {
+            path: box is not None
+            for pair, each in zip(self.listed.pairs, self.comparisons, strict=True)
+            for path, box in zip((pair.image_a, pair.image_b), each.boxes, strict=True)
+        }
+
+    def findings(self) -> Iterator[Finding]:
+        """Accuracy, error rates at the operating point, true match rates, EER, AUC and failure to acquire."""
+        title, scores, same = self.title, self.scores, self.listed.same
+        genuine, impostor = scores[same], scores[~same]
+        threshold, plain = best_threshold(genuine, impostor)
+        matches, misses = rate(impostor >= OPERATING_POINT), rate(genuine < OPERATING_POINT)
+        yield self._folded()
+        yield percentage(title, f"accuracy at best threshold {threshold:.3f}", plain, at_least=LEAST_ACCURACY)
+        yield percentage(title, "FMR at 0.5", matches, at_most=MOST_FALSE_MATCHES)
+        yield percentage(title, "FNMR at 0.5", misses, at_most=MOST_FALSE_NON_MATCHES)
+        for wanted in FALSE_MATCH_RATES:
+            measure, at = f"TMR at FMR {100 * wanted:g} %", threshold_at(wanted, impostor)
+            if at is None:
+                enough = f"({impostor.size:,} of {RULE_OF_THREE / wanted:,.0f})"
+                yield Finding(title, f"{measure} {enough}", float("nan"), "%", note="too few")
+            else:
+                yield percentage(title, measure, rate(genuine >= at))
+        yield percentage(title, "EER", equal_error_rate(genuine, impostor))
+        yield Finding(title, "AUC", area_under_curve(genuine, impostor))
+        yield percentage(title, "failure to acquire", rate(np.array(list(self.acquired.values())) == 0))
+
+    def worst(self, count: int, *, same: bool) -> Sequence[tuple[Pair, Comparison]]:
+        """Wrong at 0.5, worst first: the least alike pairs of one person, or the most alike pairs of two."""
+        scores = self.scores
+        accepted = scores >= OPERATING_POINT
+        wrong = self.listed.same & ~accepted if same else ~self.listed.same & accepted
+        places = sorted(np.flatnonzero(wrong), key=lambda place: scores[place] if same else -scores[place])
+        return [(self.listed.pairs[place], self.comparisons[place]) for place in places[:count]]
+
+    def _folded(self) -> Finding:
+        folds = self.listed.folds
+        title = f"accuracy, {np.unique(folds).size} folds"
+        try:
+            mean, error = folded_accuracy(self.scores, self.listed.same, folds)
+        except ValueError:
+            return Finding(self.title, title, float("nan"), "%", at_least=LEAST_ACCURACY, note="too few")
+        value, half = 100 * mean, 100 * Z_95 * error
+        interval = max(0.0, value - half), min(100.0, value + half)
+        return Finding(self.title, f"{title} (SE {100 * error:.2f})", value, "%", interval, at_least=LEAST_ACCURACY)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The lists of a folder; CFP has two."""
+
+    lists: tuple[ComparedList, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many pairs and pictures there are."""
+        pictures = {path for each in self.lists for path in each.acquired}
+        return {"pairs": sum(len(each.listed.pairs) for each in self.lists), "pictures": len(pictures)}
+
+    def findings(self) -> list[Finding]:
+        """The figures of each list."""
+        return [finding for each in self.lists for finding in each.findings()]
+
+
+def measure(client: Client, data: Path) -> Verification:
+    """`data` is laid out as datasets.read_pair_lists describes. Raises LayoutError, UnexpectedAnswerError."""
+
+    @lru_cache(KEPT_FACES)
+    def acquired(path: Path) -> CutFace | None:
+        content = path.read_bytes()
+        return central(client.aligned_faces(content), content)
+
+    def compare(pair: Pair) -> Comparison:
+        def ask() -> dict[str, object]:
+            a, b = acquired(pair.image_a), acquired(pair.image_b)
+            similarity = None if a is None or b is None else client.similarity(a.pixels, b.pixels)
+            return {"similarity": similarity, "boxes": [None if f is None else f.box.tolist() for f in (a, b)]}
+
+        pictures = [pair.image_a.read_bytes(), pair.image_b.read_bytes()]
+        kept = client.journal.answer("comparison", pictures, {"face": "central"}, ask)
+        return Comparison(kept["similarity"], tuple(kept["boxes"]))
+
+    return Verification(
+        tuple(
+            ComparedList(listed, tuple(client.each("comparing", compare, listed.pairs)))
+            for listed in read_pair_lists(data)
+        )
+    )

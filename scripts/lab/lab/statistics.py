@@ -1,0 +1,92 @@
+"""`appliance statistics`: writes the bundled statistics for models that were built anew."""
+
+import argparse
+import csv
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from appliance.calibration import statistics
+from appliance.calibration.points import CalibrationError
+from appliance.calibration.statistics import Attacks, compared, tabulated
+from appliance.cli.calibrate import PhotoEngine, listed
+from appliance.config import Config
+from appliance.faults import Fault, ResultCode
+from appliance.imaging.archive import FRAMES
+from appliance.imaging.codec import EncodedPicture
+from appliance.vision import loading
+from appliance.vision.engine import FaceEngine
+from appliance.vision.liveness import LEAST_ODDS
+from appliance.vision.manifest import ModelError, ModelFile, ModelStore, Role
+from lab.evaluate.command import one_line
+from lab.evaluate.datasets import REAL
+
+MAX_PIXELS = 40_000_000
+"""As the service's default."""
+
+
+def main(options: argparse.Namespace, settings: Config) -> int:
+    """`appliance statistics`; the exit status."""
+    try:
+        record = impostors if options.kind == "similarity" else attacks
+        print(f"recorded: {record(settings, options.folders)}", file=sys.stderr)
+    except (OSError, CalibrationError, ModelError, Fault) as error:
+        print(one_line(error), file=sys.stderr)
+        return 1
+    return 0
+
+
+def impostors(settings: Config, folders: Sequence[Path]) -> Path:
+    """From photos (as `appliance calibrate similarity` takes them), of every shipped embedder.
+
+    Raises CalibrationError, ModelError, Fault, OSError.
+    """
+    engine = PhotoEngine(settings)
+    faces = engine.faces(listed(folders))
+    tables = [
+        tabulated(file.sha256, file.file, *compared(engine.embeddings(file, faces), faces.people()))
+        for file in engine.embedders
+    ]
+    path = settings.engine.folder / statistics.IMPOSTORS
+    path.write_text(statistics.written("similarity", tables), "utf-8")
+    return path
+
+
+def attacks(settings: Config, folders: Sequence[Path]) -> Path:
+    """From folders with sequences.csv (sequence, label, …) and 1.jpg … 4.jpg of each. Raises ModelError, Fault, OSError."""
+    models = settings.engine.folder
+    store = ModelStore.open(models)
+    tables = [_attacks(store, file, folders) for file in store.models if file.role is Role.LIVENESS]
+    path = models / statistics.ATTACKS
+    path.write_text(statistics.written("liveness", tables), "utf-8")
+    return path
+
+
+def _attacks(store: ModelStore, file: ModelFile, folders: Sequence[Path]) -> Attacks:
+    engine = liveness_engine(store, file)
+    species: dict[str, list[float]] = defaultdict(list)
+    for folder in folders:
+        with (folder / "sequences.csv").open(newline="", encoding="utf-8") as lines:
+            for row in csv.DictReader(lines):
+                if row["label"] != REAL:
+                    species[row["label"]].append(round(odds(engine, folder / row["sequence"]), 2))
+    known = {name: tuple(sorted(each)) for name, each in species.items()}
+    return Attacks(model=file.sha256, file=file.file, species=known)
+
+
+def liveness_engine(store: ModelStore, file: ModelFile) -> FaceEngine:
+    """An engine with this liveness file, and float16 for the rest. Raises ModelError."""
+    precisions = {Role.DETECTOR: "float16", Role.EMBEDDER: "float16", Role.LIVENESS: file.precision}
+    return loading.build(loading.choose(store, precisions, 1), 1)
+
+
+def odds(engine: FaceEngine, sequence: Path) -> float:
+    """The log odds of four pictures; the least, which never pass, without a face in one of them. Raises Fault, OSError."""
+    frames = [(sequence / f"{number}.jpg").read_bytes() for number in range(1, FRAMES + 1)]
+    try:
+        return engine.liveness([EncodedPicture(frame, MAX_PIXELS) for frame in frames]).odds
+    except Fault as fault:
+        if fault.code is not ResultCode.NO_FACE:
+            raise
+        return LEAST_ODDS
