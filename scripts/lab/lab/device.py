@@ -267,7 +267,8 @@ def free_port() -> int:
 
 def multipart(parts: Mapping[str, bytes]) -> tuple[bytes, str]:
     """A multipart/form-data body (RFC 7578) of file parts, and its content type."""
-    return encode_multipart_formdata({name: (name, content, IMAGE_TYPE) for name, content in parts.items()})
+    body, kind = encode_multipart_formdata({name: (name, content, IMAGE_TYPE) for name, content in parts.items()})
+    return bytes(body), str(kind)
 
 
 def zipped(frames: Sequence[bytes], suffix: str) -> bytes:
