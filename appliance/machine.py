@@ -105,7 +105,7 @@ class Machine:
 
         health = self._health = Health(self._camera)
         self._outputs = Outputs(self._configured_outputs())
-        self._broadcast.subscribe(SignedDecision, self._outputs.tell)
+        self._broadcast.subscribe(SignedDecision, self._outputs.notify)
         health.register(
             self._models.problems,
             self._keys.problems,
@@ -127,7 +127,7 @@ class Machine:
             listeners=config.live.listeners,
             fps=config.live.stream_fps,
         )
-        metrics = Metrics(self._camera, self._outputs.tallies)
+        metrics = Metrics(self._camera, self._outputs.counts)
         metrics.register(health.gauges, self._engines.gauges, streams.gauges, self._gallery.gauges)
 
         intake = Intake(self._max_body, int(config.server.max_megapixels * 1e6))

@@ -255,7 +255,7 @@ class Impostors(_Facts):
         if self.impostor_pairs < fewest_pairs(fmr):
             raise CalibrationError(
                 f"FMR {fmr:g} needs {fewest_pairs(fmr):,} pairs of different people, the bundled statistics have "
-                f"{self.impostor_pairs:,}: name a folder of photos, or a larger --fmr"
+                f"{self.impostor_pairs:,}: name a folder of photos, or choose a larger --fmr"
             )
         return next(row for row, count in enumerate(self.false_matches) if count <= fmr * self.impostor_pairs)
 

@@ -1,21 +1,20 @@
-"""`appliance calibrate similarity` and `appliance calibrate liveness`."""
+"""`appliance calibrate similarity` and `liveness`. Each raises CalibrationError, ModelError, Fault or OSError."""
 
 import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
-from math import ceil
+from enum import Enum
+from math import ceil, sqrt
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, track
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from appliance import state
 from appliance.calibration import points, statistics
@@ -44,6 +43,8 @@ from appliance.calibration.statistics import (
     impostor_bounds,
     measured,
 )
+from appliance.cli.photos import SUFFIXES, progress
+from appliance.client import Client, Reply
 from appliance.config import Config
 from appliance.face.types import AlignedFace, DetectLimits
 from appliance.faults import Fault, ResultCode
@@ -52,16 +53,41 @@ from appliance.vision import loading
 from appliance.vision.engine import FaceEngine
 from appliance.vision.liveness import SHIPPED_ODDS
 from appliance.vision.loading import Choice, Chosen
-from appliance.vision.manifest import ModelError, ModelFile, ModelStore, Role
+from appliance.vision.manifest import ModelFile, ModelStore, Role
+
+FEW_PEOPLE = 20
+"""With fewer people, resampling them (the bootstrap) says little about others."""
+
+MOST_NAMED = 3
+"""Unusable photos that are named."""
+
+TIMEOUT_SECONDS = 30.0
+"""Of a request to the device, as clients of the contract wait."""
+
+PACE_SECONDS = 1.2
+"""Interval of liveness requests: all four frames of the next answer are new."""
+
+UNREADY_SECONDS = 10.0
+"""A camera that has given no picture for so long has a fault."""
+
+NOTICED_SECONDS, POLL_SECONDS = 4.0, 0.2
+"""How long a running device may take to notice a new operating point, twice what it promises; and how often it is asked."""
+
+USELESS_BPCER = 0.5
+"""From this BPCER on a threshold decides nothing: attacks have the better chance."""
 
 UNITS = {Kind.SIMILARITY: "cosine", Kind.LIVENESS: "log odds"}
 
-NAMES = {"fmr": "FMR", "tmr": "TMR", "bpcer": "BPCER", "apcer": "APCER"}
+REFUSALS = {
+    401: "an API key is required: --key KEY, with the scope live",
+    403: "the API key does not have the scope live: --key KEY",
+    406: 'the liveness check is switched off: set liveness.mode = "multi", and remove it from access.restricted',
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """An operating point that was found: for which file, and where it was before."""
+class FoundPoint:
+    """A new operating point, the model file it is for, and the threshold before."""
 
     file: str
     before: float
@@ -69,296 +95,228 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """The operating points that were found, and what else is to be said."""
+class CalibrationResult:
+    """The new operating points and remarks about them."""
 
     kind: Kind
-    points: tuple[Point, ...]
+    points: tuple[FoundPoint, ...]
     notes: tuple[str, ...] = ()
     checked: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)
     """By file: the rates on photos that were not used."""
 
-    @property
-    def entries(self) -> tuple[Entry, ...]:
-        return tuple(point.entry for point in self.points)
+
+def similarity(options: argparse.Namespace, settings: Config) -> int:
+    """Finds, prints and keeps the operating point of each embedder that the device may choose; the exit status."""
+    path = state.folder(settings.state.folder) / points.FILE
+    if options.reset:
+        return _reset(path, Kind.SIMILARITY)
+    before = points.read(path).thresholds()
+    if options.photos:
+        return _keep(options, path, from_photos(settings, before, options.photos, options.fmr, options.check))
+    return _keep(options, path, from_statistics(settings, before, options.fmr))
 
 
-def document(outcome: Outcome, *, written: bool) -> dict[str, Any]:
-    """The same as JSON."""
-    points = [{"file": point.file, "before": point.before, **record(point.entry)} for point in outcome.points]
-    checked = {
-        file: {name: each.model_dump() for name, each in rates.items()} for file, rates in outcome.checked.items()
-    }
-    return {
-        "kind": outcome.kind,
-        "written": written,
-        "points": points,
-        "checked": checked,
-        "notes": list(outcome.notes),
-    }
+def liveness(options: argparse.Namespace, settings: Config) -> int:
+    """Measures at a running device, prints and keeps the operating point of its liveness check; the exit status."""
+    folder = state.folder(settings.state.folder)
+    path, rounds_path = folder / points.FILE, folder / points.ROUNDS_FILE
+    if options.reset:
+        points.forget_rounds(rounds_path)
+        return _reset(path, Kind.LIVENESS)
+    before = points.read(path)  # a damaged file is reported before anyone stands in front of the camera
+    device = Device(options.device or f"http://127.0.0.1:{settings.server.port}", options.key)
+    in_use = device.in_use()
+    so_far = points.read_rounds(rounds_path, in_use.model)
+    shown = options.attack or REAL
+    odds, ended = measure(device, in_use, shown, 60 * options.minutes)
+    if ended:
+        print(ended, file=sys.stderr)
+    if not odds:
+        raise CalibrationError(f"{shown}: no face was judged: stand in front of the camera and try again")
+    if options.dry_run:
+        rounds = so_far.with_round(shown, odds)
+    else:  # kept at once: a round stays even if others are still missing
+        rounds = points.add_rounds(rounds_path, so_far.model, shown, odds)
+        print(f"{shown}: {len(odds)} sequences, kept", file=sys.stderr)
+    attacks = Statistics.read(settings.engine.folder).attacks.get(in_use.model)
+    found = from_rounds(in_use, rounds, attacks, options.bpcer, options.apcer)
+    status = _keep(options, path, found)
+    if options.dry_run:
+        return status
+    if not device.has_noticed(found.points[0].entry):
+        points.keep(path, Kind.LIVENESS, before.liveness)
+        points.put_rounds(rounds_path, so_far)
+        raise CalibrationError(
+            f"{device.url} does not use it, so nothing is kept: its state is not in {folder} (state.folder, STATE_DIRECTORY); "
+            "run this command on that device"
+        )
+    print(f"{device.url} uses it", file=sys.stderr)
+    return status
 
 
-def lines(outcome: Outcome) -> Iterator[str]:
-    """The same for people."""
-    for point in outcome.points:
-        entry = point.entry
-        counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in entry.counts.items())
-        yield f"{point.file}, from {entry.basis}: {counts}"
-        yield f"  threshold ({UNITS[outcome.kind]}): {entry.threshold:.4f}, it was {point.before:.4f}"
-        for name, value in entry.measured.items():
-            yield f"  {_title(name)}: {in_words(value)}{_wish(name, entry)}"
-        for name, value in outcome.checked.get(point.file, {}).items():
-            yield f"  {_title(name)} of photos that were not used: {in_words(value)}"
-    yield from outcome.notes
+def from_statistics(settings: Config, before: Mapping[str, float], fmr: float) -> CalibrationResult:
+    """Operating points from the bundled statistics. `before`: the device's own thresholds so far, by sha256."""
+    folder = settings.engine.folder
+    known = Statistics.read(folder).impostors
+    found = []
+    for file in ModelStore.open(folder).candidates(Role.EMBEDDER, settings.engine.embedder):
+        table = known.get(file.sha256)
+        if table is None:
+            raise CalibrationError(f"there are no statistics of {file.file}: name a folder of photos")
+        found.append(_point(before, file, _tabulated(table, fmr)))
+    return CalibrationResult(Kind.SIMILARITY, tuple(found))
 
 
-def in_words(rate: Measured) -> str:
-    """Such as "0.10 % [0.06 … 0.18], 98 of 98,123"."""
-    if rate.count == 0:
-        bounds = f"[at most {100 * rate.upper:.3g} %, rule of three]"
-    else:
-        bounds = f"[{100 * rate.lower:.3g} … {100 * rate.upper:.3g}]"
-    return f"{100 * rate.value:.3g} % {bounds}, {rate.count:,} of {rate.total:,}"
+def from_photos(
+    settings: Config, before: Mapping[str, float], folders: Sequence[Path], fmr: float, check: Sequence[Path]
+) -> CalibrationResult:
+    """Operating points from photos, measured also on people in `check` who are not among them. `before` as above."""
+    photos, check_photos = listed(folders), listed(check)
+    _require_pairs(photos, fmr)
+    engine = PhotoEngine(settings)
+    faces = engine.faces(photos)
+    _require_pairs(faces.photos, fmr)
+    used = {photo.person for photo in photos}
+    others = engine.faces([photo for photo in check_photos if photo.person not in used])
+    found, checked, alike = [], {}, []
+    for file in engine.embedders:
+        impostors, genuine = compared(engine.embeddings(file, faces), faces.people())
+        entry = _measured_entry(file, fmr, impostors, genuine)
+        found.append(_point(before, file, entry))
+        alike.append(_most_alike(faces, impostors))
+        if others.photos:
+            pairs = compared(engine.embeddings(file, others), others.people())
+            checked[file.file] = _similarity_rates(entry.threshold, *pairs)
+    notes = [*_photo_notes(faces), *dict.fromkeys(alike)]
+    if check:
+        people = len({photo.person for photo in others.photos})
+        notes.append(f"checked on {people:,} people, {len(others.photos):,} photos, none of which were used")
+    return CalibrationResult(Kind.SIMILARITY, tuple(found), tuple(notes), checked)
 
 
-def _title(name: str) -> str:
-    head, _, rest = name.partition(" ")
-    return f"{NAMES[head]} {rest}".strip()
-
-
-def _wish(name: str, entry: Entry) -> str:
-    wanted = entry.wanted.get(name.partition(" ")[0])
-    if wanted is None:
-        return ""
-    missed = " and NOT kept" if entry.measured[name].value > wanted else ""
-    return f" (wanted: at most {100 * wanted:g} %{missed})"
-
-
-TIMEOUT = 30.0
-"""Seconds after which the document's clients give up."""
-
-OK, NOT_READY, NO_FACE = "INF-00", "INF-08", "INF-17"
-
-REFUSALS = {
-    401: "it wants a key: --key KEY, with the scope live",
-    403: "the key does not open the camera: --key KEY, with the scope live",
-    406: 'the liveness check is switched off: liveness.mode = "multi", and access.restricted without it',
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What the device said: the log odds; or why there are none, nobody there or a device that cannot say now."""
-
-    odds: float | None = None
-    nobody: bool = False
-    unready: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class InUse:
-    """The liveness model of the device (sha256, file), its operating point in log odds, and since when if it is its own."""
-
-    model: str
-    file: str
-    threshold: float
-    since: str | None
-
-
-class Door:
-    """Asks over one connection at a time."""
-
-    def __init__(self, url: str, key: str | None) -> None:
-        """`url` is http://HOST:PORT. Raises CalibrationError for anything else."""
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
-            raise CalibrationError(f"--device {url} is not http://HOST:PORT")
-        self.url = url
-        self._address = (parts.hostname, parts.port or 80)
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
-
-    def in_use(self) -> InUse:
-        """What judges there now. Raises CalibrationError."""
-        status, _, answer = self._ask("/version")
-        try:
-            point = answer["calibration"]["liveness"]
-            (file,) = [each["file"] for each in answer["models"] if each["sha256"] == point["model"]]
-            return InUse(point["model"], file, float(point["threshold"]), point["date"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise CalibrationError(f"{self.url}: {self._reason(status, answer)}") from error
-
-    def judge(self) -> Judged:
-        """The verdict on the camera's newest frames. Raises CalibrationError."""
-        status, headers, answer = self._ask("/liveness/multiframe")
-        match _code(answer):
-            case "INF-00":
-                return Judged(odds=float(headers["x-liveness-odds"]))
-            case "INF-17":
-                return Judged(nobody=True)
-            case "INF-08":
-                return Judged(unready=True)
-        raise CalibrationError(f"{self.url}: {self._reason(status, answer)}")
-
-    def trouble(self) -> str:
-        """What the device says of itself, as one line. Raises CalibrationError."""
-        _, _, answer = self._ask("/healthz")
-        reasons = answer.get("reasons") or []
-        return " ".join(str(reason.get("text")) for reason in reasons) or "it has no camera"
-
-    def _reason(self, status: int, answer: Mapping[str, Any]) -> str:
-        return REFUSALS.get(status) or f"HTTP {status} {_code(answer)}: is this a device of this version, and ready?"
-
-    def _ask(self, path: str) -> tuple[int, dict[str, str], dict[str, Any]]:
-        connection = HTTPConnection(*self._address, timeout=TIMEOUT)
-        try:
-            connection.request("GET", path, headers=self._headers)
-            response = connection.getresponse()
-            headers = {name.lower(): value for name, value in response.getheaders()}
-            answer = json.loads(response.read())
-        except (OSError, HTTPException) as error:
-            raise CalibrationError(f"no device answers at {self.url} ({error}): does it run? --device URL") from error
-        except ValueError:
-            answer = {}
-        finally:
-            connection.close()
-        return response.status, headers, answer if isinstance(answer, dict) else {}
-
-
-def _code(answer: Mapping[str, Any]) -> str:
-    message = answer.get("return_msg")
-    return str(message.get("return_code", "")) if isinstance(message, dict) else ""
-
-
-PACE_SECONDS = 1.2
-"""From question to question: all four frames of the next answer are new."""
-
-USELESS = 0.5
-"""BPCER from which on a threshold decides nothing: an attack has the better chance."""
-
-UNREADY_SECONDS = 10.0
-"""A camera that has not shown anything for so long will not by itself."""
-
-
-NOTICED_SECONDS, POLL_SECONDS = 4.0, 0.2
-"""How long a running device may take to notice, twice what it promises; and how often it is asked."""
-
-
-def measure_liveness(door: Door, in_use: InUse, shown: str, seconds: float) -> tuple[tuple[float, ...], str]:
-    """Asks for so long what the device makes of those before its camera: log odds, and why it ended early if it did.
-
-    Ctrl-C ends it early. Raises CalibrationError when nothing was judged before the device stopped answering.
-    """
-    odds: list[float] = []
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(20), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        task, begun = progress.add_task(shown, total=seconds), time.monotonic()
-        try:
-            for judged in asked(door, seconds):
-                odds += [] if judged.odds is None else [judged.odds]
-                said = liveness_in_words(shown, odds, in_use.threshold, judged)
-                progress.update(task, completed=time.monotonic() - begun, description=said)
-        except KeyboardInterrupt:
-            return tuple(odds), "ended by Ctrl-C"
-        except CalibrationError as error:
-            if not odds:
-                raise
-            return tuple(odds), str(error)
-    return tuple(odds), ""
-
-
-def asked(door: Door, seconds: float) -> Iterator[Judged]:
-    """One verdict every PACE_SECONDS, for so long. Raises CalibrationError."""
-    answered = begun = time.monotonic()
-    while (at := time.monotonic()) < begun + seconds:
-        judged = door.judge()
-        if not judged.unready:
-            answered = at
-        elif at - answered > UNREADY_SECONDS:
-            raise CalibrationError(f"{door.url}: {door.trouble()}")
-        yield judged
-        time.sleep(max(0.0, at + PACE_SECONDS - time.monotonic()))
-
-
-def taken_sequences(door: Door, entry: Entry) -> bool:
-    """Whether the device has taken a new operating point within some seconds. Raises CalibrationError."""
-    since = str(record(entry)["date"])
-    until = time.monotonic() + NOTICED_SECONDS
-    while not (seen := door.in_use().since == since) and time.monotonic() < until:
-        time.sleep(POLL_SECONDS)
-    return seen
-
-
-def liveness_in_words(shown: str, odds: list[float], threshold: float, newest: Judged) -> str:
-    """Such as "real: 12 sequences, 92 % taken for live now · nobody is there"."""
-    live = sum(each >= threshold for each in odds)
-    share = f", {100 * live / len(odds):.0f} % taken for live now" if odds else ""
-    state = " · nobody is there" if newest.nobody else " · no picture yet" if newest.unready else ""
-    return f"{shown}: {len(odds)} sequences{share}{state}"
-
-
-def chosen_odds(in_use: InUse, rounds: Rounds, shipped: Attacks | None, bpcer: float, apcer: float) -> Outcome:
-    """The operating point from all rounds; species that were not tried here are as in the bundled statistics.
-
-    Raises CalibrationError with too few sequences of real people, and when most of them would be turned away.
+def from_rounds(
+    in_use: "InUse", rounds: Rounds, shipped: Attacks | None, bpcer: float, apcer: float
+) -> CalibrationResult:
+    """The operating point from all rounds; for species that were not tried here the bundled statistics count. Raises
+    CalibrationError with too few sequences of real people, and if most of them would be rejected.
     """
     real, tried = rounds.real(), rounds.attacks()
     known = shipped.odds() if shipped else {}
     threshold = statistics.odds(real, known, tried, bpcer, apcer, SHIPPED_ODDS)
-    refused = bona_fide_classification_error(real, threshold)
-    if refused.value > USELESS:
+    rejected = bona_fide_classification_error(real, threshold)
+    if rejected.value > USELESS_BPCER:
         raise CalibrationError(
-            f"{refused.count} of {refused.total} real people would be turned away: is the picture sharp, bright and of one "
-            "moving person, and do attacks look as alive as people? `--reset`, and again"
+            f"{rejected.count} of {rejected.total} real people would be rejected: is the picture sharp, bright and of one "
+            "moving person, or do the attacks look as live as people? Start again with `--reset`"
         )
+    bundled = {f"apcer {name} (bundled)": odds for name, odds in known.items()}
+    attacks = {**{f"apcer {name}": odds for name, odds in tried.items()}, **bundled}
+    rates = {name: measured(rate(odds >= threshold)) for name, odds in attacks.items()}
     entry = LivenessEntry(
         model=in_use.model,
         threshold=threshold,
         wanted={"bpcer": bpcer, "apcer": apcer},
-        measured=_liveness_rates(threshold, real, known, tried),
+        measured={"bpcer": measured(rejected), **rates},
         counts={"real_sequences": real.size, **{f"{name}_sequences": odds.size for name, odds in tried.items()}},
         basis=Basis.CAMERA,
         date=now(),
     )
-    notes = tuple(_liveness_notes(entry, real, tried, lowerable=statistics.lowerable(tried)))
-    return Outcome(Kind.LIVENESS, (Point(in_use.file, in_use.threshold, entry),), notes)
+    notes = tuple(_liveness_notes(entry, real, tried))
+    return CalibrationResult(Kind.LIVENESS, (FoundPoint(in_use.file, in_use.threshold, entry),), notes)
 
 
-def _liveness_rates(
-    threshold: float, real: Reals, shipped: dict[str, Reals], tried: dict[str, Reals]
-) -> dict[str, Measured]:
-    bundled = {f"apcer {name} (bundled)": odds for name, odds in shipped.items()}
-    attacks = {**{f"apcer {name}": odds for name, odds in tried.items()}, **bundled}
-    errors = {name: measured(rate(odds >= threshold)) for name, odds in attacks.items()}
-    return {"bpcer": measured(bona_fide_classification_error(real, threshold)), **errors}
+def _point(before: Mapping[str, float], file: ModelFile, entry: SimilarityEntry) -> FoundPoint:
+    assert file.operating_point is not None
+    return FoundPoint(file.file, before.get(file.sha256, file.operating_point.cosine), entry)
 
 
-def _liveness_notes(entry: LivenessEntry, real: Reals, tried: dict[str, Reals], *, lowerable: bool) -> Iterator[str]:
-    refused, wanted = entry.measured["bpcer"], entry.wanted["bpcer"]
-    if refused.value > wanted and entry.threshold == SHIPPED_ODDS and not lowerable:
-        yield (
-            f"the shipped threshold turns {100 * refused.value:.3g} % of real people away instead of {100 * wanted:g} %; it is "
-            f"lowered only when {statistics.FEWEST_SEQUENCES} sequences of prints and of replays each were tried at this camera"
+def _tabulated(table: Impostors, fmr: float) -> SimilarityEntry:
+    row = table.row(fmr)
+    return SimilarityEntry(
+        model=table.model,
+        threshold=table.cosine[row],
+        wanted={"fmr": fmr},
+        measured={"fmr": table.false_match_rate(row), "tmr": table.true_match_rate(row)},
+        counts={name: getattr(table, name) for name in ("people", "pictures", "impostor_pairs", "genuine_pairs")},
+        basis=Basis.STATISTICS,
+        date=now(),
+    )
+
+
+def _measured_entry(file: ModelFile, fmr: float, impostors: Pairs, genuine: Pairs) -> SimilarityEntry:
+    threshold = statistics.cosine(impostors.scores, fmr)
+    pairs = {"impostor_pairs": impostors.scores.size, "genuine_pairs": genuine.scores.size}
+    return SimilarityEntry(
+        model=file.sha256,
+        threshold=threshold,
+        wanted={"fmr": fmr},
+        measured=_similarity_rates(threshold, impostors, genuine),
+        counts={"people": impostors.people, "pictures": int(impostors.pictures.sum()), **pairs},
+        basis=Basis.PHOTOS,
+        date=now(),
+    )
+
+
+def _similarity_rates(threshold: float, impostors: Pairs, genuine: Pairs) -> dict[str, Measured]:
+    """FMR, and TMR if some person has two photos."""
+    at = np.array([threshold])
+    rates = {"fmr": impostor_bounds(impostors, at)[0]} if impostors.scores.size else {}
+    return rates | ({"tmr": genuine_bounds(genuine, at)[0]} if genuine.scores.size else {})
+
+
+def _require_pairs(photos: Sequence["Photo"], fmr: float) -> None:
+    pictures = np.bincount(numbered(photos))
+    pairs = int(pictures.sum() ** 2 - (pictures**2).sum()) // 2
+    needed = statistics.fewest_pairs(fmr)
+    if pairs < needed:
+        people = ceil((1 + sqrt(1 + 8 * needed)) / 2)
+        raise CalibrationError(
+            f"FMR {fmr:g} needs {needed:,} pairs of different people (such as {people:,} people with a photo each), "
+            f"these photos make {pairs:,}: add people, or choose a larger --fmr"
         )
-    elif refused.value > wanted:
-        yield f"keeping the APCER costs a BPCER of {100 * refused.value:.3g} % instead of {100 * wanted:g} %"
-    fewest = ceil(RULE_OF_THREE / wanted)
+
+
+def _photo_notes(faces: "Faces") -> list[str]:
+    notes = []
+    people = int(faces.people().max()) + 1
+    if people < FEW_PEOPLE:
+        notes.append(f"{people} people say little about others: the true bounds are wider")
+    if faces.unusable:
+        named = ", ".join(str(path) for path in faces.unusable[:MOST_NAMED])
+        more = ", …" if len(faces.unusable) > MOST_NAMED else ""
+        notes.append(f"not used, because they are no pictures or have no face: {len(faces.unusable)} ({named}{more})")
+    return notes
+
+
+def _most_alike(faces: "Faces", impostors: Pairs) -> str:
+    """The pair to check: one of the folders may contain the other person's photo."""
+    most = int(impostors.scores.argmax())
+    names = np.unique([photo.person for photo in faces.photos])
+    first, second = names[impostors.first[most]], names[impostors.second[most]]
+    return f"most alike of different people: {first} and {second}, cosine {impostors.scores[most]:.2f}"
+
+
+def _liveness_notes(entry: LivenessEntry, real: Reals, tried: Mapping[str, Reals]) -> Iterator[str]:
+    rejected, wanted = 100 * entry.measured["bpcer"].value, 100 * entry.wanted["bpcer"]
+    if rejected > wanted and entry.threshold == SHIPPED_ODDS and not statistics.lowerable(tried):
+        yield (
+            f"the shipped threshold rejects {rejected:.3g} % of real people instead of {wanted:g} %; it is lowered only "
+            f"after {statistics.FEWEST_SEQUENCES} sequences of prints and of replays each were tried at this camera"
+        )
+    elif rejected > wanted:
+        yield f"keeping the APCER costs a BPCER of {rejected:.3g} % instead of {wanted:g} %"
+    fewest = ceil(RULE_OF_THREE / entry.wanted["bpcer"])
     if real.size < fewest:
-        yield f"from {fewest} sequences of as many people on the BPCER can be borne out: the same command again adds a round"
+        yield f"{fewest} sequences of as many people are enough to show the BPCER: run the command again to add a round"
     if not tried:
         yield (
-            "no attack was tried here: what gets through at this camera is not known; "
-            "`--attack print`, `--attack replay` try them"
+            "no attack was tried here, so the APCER of this camera is not known: add `--attack print` and `--attack replay`"
         )
-
-
-T = TypeVar("T")
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A photo, and whose it is."""
+    """A photo, and the person in it."""
 
     path: Path
     person: str
@@ -366,7 +324,7 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """The faces of photos, one each, and the photos that cannot be used."""
+    """One face per photo, and the photos that cannot be used."""
 
     photos: tuple[Photo, ...]
     aligned: tuple[AlignedFace, ...]
@@ -383,27 +341,24 @@ def numbered(photos: Sequence[Photo]) -> Indices:
 
 
 def listed(folders: Sequence[Path]) -> list[Photo]:
-    """The photos of all folders. Raises CalibrationError for a folder that cannot be read."""
-    try:
-        return [photo for folder in folders for photo in found(folder)]
-    except OSError as error:
-        raise CalibrationError(f"{error.filename}: {error.strerror}") from error
+    """The photos of all folders: those in subfolders named after people, and files named PERSON_NUMBER. Raises OSError."""
+    found = []
+    for folder in folders:
+        for path in sorted(folder.iterdir()):
+            if path.is_dir():
+                found += [Photo(each, path.name) for each in sorted(path.iterdir()) if _is_photo(each)]
+            elif _is_photo(path):
+                found.append(Photo(path, path.stem.rpartition("_")[0] or path.stem))
+    return found
 
 
-def found(folder: Path) -> Iterator[Photo]:
-    """The photos in the folders of a folder, which are named after their people; and those that lie in it themselves, named
-    PERSON_NUMBER. Raises OSError.
-    """
-    for path in sorted(folder.iterdir()):
-        if path.is_dir():
-            yield from (Photo(each, path.name) for each in sorted(path.iterdir()) if _is_photo(each))
-        elif _is_photo(path):
-            yield Photo(path, path.stem.rpartition("_")[0] or path.stem)
+def _is_photo(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def meant(faces: Sequence[AlignedFace], size: tuple[int, int]) -> AlignedFace | None:
-    """The face that a photo (width, height) is of, None without one: large and in the middle, area less twice the squared
-    distance from the centre, as facenet's preparation of labelled photos chooses (Sandberg, align_dataset_mtcnn.py).
+def subject(faces: Sequence[AlignedFace], size: tuple[int, int]) -> AlignedFace | None:
+    """The face that a photo (width, height) is of, None without one: large and central, by area less twice the squared distance
+    from the centre, as facenet chooses in labelled photos (Sandberg, align_dataset_mtcnn.py).
     """
     centre = np.array(size) / 2
 
@@ -414,10 +369,10 @@ def meant(faces: Sequence[AlignedFace], size: tuple[int, int]) -> AlignedFace | 
 
 
 class PhotoEngine:
-    """The device's engine with each embedder that it may choose."""
+    """The device's engine with each embedder that it may choose: which one is fastest may change."""
 
     def __init__(self, settings: Config) -> None:
-        """Raises ModelError, CalibrationError when a model that is needed does not work."""
+        """Raises ModelError; CalibrationError if a required model does not work."""
         section = settings.engine
         self._max_pixels = int(settings.server.max_megapixels * 1e6)
         choice, self._engine = loading.first_engine(section.folder, section.precisions, section.threads)
@@ -431,29 +386,27 @@ class PhotoEngine:
             self.embedders[file] = loading.build(pinned, section.threads)
 
     def faces(self, photos: Sequence[Photo]) -> Faces:
-        """The face that each photo is of. Raises CalibrationError for a photo that cannot be read, Fault."""
+        """The face that each photo is of. Raises OSError, Fault."""
         usable: list[tuple[Photo, AlignedFace]] = []
         unusable = []
-        for photo in _progress(photos, "finding faces"):
+        for photo in progress(photos, "finding faces"):
             face = self._face(photo.path)
             if face is None:
                 unusable.append(photo.path)
             else:
                 usable.append((photo, face))
-        return Faces(tuple(p for p, _ in usable), tuple(f for _, f in usable), tuple(unusable))
+        return Faces(tuple(photo for photo, _ in usable), tuple(face for _, face in usable), tuple(unusable))
 
     def embeddings(self, file: ModelFile, faces: Faces) -> npt.NDArray[np.float32]:
         """N x D of unit length. Raises Fault."""
         engine = self.embedders[file]
-        return np.stack([engine.embed(face) for face in _progress(faces.aligned, file.file)])
+        return np.stack([engine.embed(face) for face in progress(faces.aligned, file.file)])
 
     def _face(self, path: Path) -> AlignedFace | None:
-        """None without a face, and for what is no picture. Raises CalibrationError when it cannot be read, Fault."""
+        """None without a face, and for a file that is no picture. Raises OSError, Fault."""
         try:
             picture = EncodedPicture(path.read_bytes(), self._max_pixels)
-            return meant(self._engine.align(picture, DetectLimits()), (picture.width, picture.height))
-        except OSError as error:
-            raise CalibrationError(f"{path}: {error.strerror}") from error
+            return subject(self._engine.align(picture, DetectLimits()), (picture.width, picture.height))
         except Fault as fault:
             if fault.code is not ResultCode.BROKEN_IMAGE:
                 raise
@@ -467,207 +420,144 @@ def _chosen(choice: Choice, role: Role) -> Chosen:
     return chosen
 
 
-def _is_photo(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-
-
-def _progress(items: Sequence[T], title: str) -> Iterator[T]:
-    """With a bar on the error stream when somebody looks."""
-    yield from track(items, title, console=Console(stderr=True), disable=not sys.stderr.isatty())
-
-
-FEW_PEOPLE = 20
-"""With fewer, drawing other people (the bootstrap) says little about people who are not there."""
-
-NAMED = 3
-"""Of the photos that cannot be used."""
-
-
 @dataclass(frozen=True, slots=True)
-class SimilarityCalibrator:
-    """Finds an operating point for each embedder file that the device may choose: which one is fastest may change."""
+class InUse:
+    """The liveness model of a device (sha256, file), its threshold in log odds, and the date of its own calibration, if any."""
 
-    settings: Config
-    before: dict[str, float]
-    """The device's own operating points so far."""
-
-    def from_statistics(self, fmr: float) -> Outcome:
-        """Raises CalibrationError, ModelError."""
-        folder = self.settings.engine.folder
-        files = ModelStore.open(folder).candidates(Role.EMBEDDER, self.settings.engine.embedder)
-        known = Statistics.read(folder).impostors
-        return Outcome(Kind.SIMILARITY, tuple(self._tabulated(file, known.get(file.sha256), fmr) for file in files))
-
-    def from_photos(self, folders: Sequence[Path], fmr: float, check: Sequence[Path]) -> Outcome:
-        """`check` are folders of photos that are not used, but to see what the operating point is worth.
-
-        Raises CalibrationError, ModelError, Fault.
-        """
-        photos, others_photos = listed(folders), listed(check)
-        _enough(photos, fmr)
-        engine = PhotoEngine(self.settings)
-        faces = engine.faces(photos)
-        _enough(faces.photos, fmr)
-        used = {photo.person for photo in photos}
-        others = engine.faces([photo for photo in others_photos if photo.person not in used])
-        points, checked, alike = [], {}, []
-        for file in engine.embedders:
-            impostors, genuine = compared(engine.embeddings(file, faces), faces.people())
-            points.append(self._point(file, _entry(file, fmr, impostors, genuine)))
-            alike.append(_most_alike(faces, impostors))
-            if others.photos:
-                pairs = compared(engine.embeddings(file, others), others.people())
-                checked[file.file] = _similarity_rates(points[-1].entry.threshold, *pairs)
-        notes = [*_similarity_notes(faces), *dict.fromkeys(alike)]
-        if check:
-            notes.append(f"checked on {_counted(others)}, nobody of whom was used")
-        return Outcome(Kind.SIMILARITY, tuple(points), tuple(notes), checked)
-
-    def _tabulated(self, file: ModelFile, table: Impostors | None, fmr: float) -> Point:
-        if table is None:
-            raise CalibrationError(f"there are no statistics of {file.file}: name a folder of photos")
-        row = table.row(fmr)
-        counts = {name: getattr(table, name) for name in ("people", "pictures", "impostor_pairs", "genuine_pairs")}
-        entry = SimilarityEntry(
-            model=file.sha256,
-            threshold=table.cosine[row],
-            wanted={"fmr": fmr},
-            measured={"fmr": table.false_match_rate(row), "tmr": table.true_match_rate(row)},
-            counts=counts,
-            basis=Basis.STATISTICS,
-            date=now(),
-        )
-        return self._point(file, entry)
-
-    def _point(self, file: ModelFile, entry: SimilarityEntry) -> Point:
-        assert file.operating_point is not None
-        return Point(file.file, self.before.get(file.sha256, file.operating_point.cosine), entry)
+    model: str
+    file: str
+    threshold: float
+    since: str | None
 
 
-def _entry(file: ModelFile, fmr: float, impostors: Pairs, genuine: Pairs) -> SimilarityEntry:
-    threshold = statistics.cosine(impostors.scores, fmr)
-    pairs = {"impostor_pairs": impostors.scores.size, "genuine_pairs": genuine.scores.size}
-    return SimilarityEntry(
-        model=file.sha256,
-        threshold=threshold,
-        wanted={"fmr": fmr},
-        measured=_similarity_rates(threshold, impostors, genuine),
-        counts={"people": impostors.people, "pictures": int(impostors.pictures.sum()), **pairs},
-        basis=Basis.PHOTOS,
-        date=now(),
-    )
+class Missing(Enum):
+    """Why the device did not judge."""
+
+    FACE = "no face"
+    PICTURE = "no picture yet"
 
 
-def _similarity_rates(threshold: float, impostors: Pairs, genuine: Pairs) -> dict[str, Measured]:
-    """FMR, and TMR where anybody has two photos."""
-    at = np.array([threshold])
-    rates = {"fmr": impostor_bounds(impostors, at)[0]} if impostors.scores.size else {}
-    return rates | ({"tmr": genuine_bounds(genuine, at)[0]} if genuine.scores.size else {})
+class Device:
+    """A running device, asked over HTTP."""
+
+    def __init__(self, url: str, key: str | None) -> None:
+        """`url`: http://HOST:PORT. Raises CalibrationError for anything else."""
+        try:
+            self._client = Client(url, TIMEOUT_SECONDS)
+        except ValueError:
+            url = ""
+        if not url.startswith("http:"):
+            raise CalibrationError("--device is not http://HOST:PORT")
+        self.url = url
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+
+    def in_use(self) -> InUse:
+        """The current liveness model and threshold. Raises CalibrationError."""
+        reply, answer = self._get("/version")
+        try:
+            point = answer["calibration"]["liveness"]
+            (file,) = [each["file"] for each in answer["models"] if each["sha256"] == point["model"]]
+            return InUse(point["model"], file, float(point["threshold"]), point["date"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._refused(reply, answer) from error
+
+    def odds(self) -> float | Missing:
+        """The log odds of the camera's newest frames. Raises CalibrationError."""
+        reply, answer = self._get("/liveness/multiframe")
+        match _code(answer):
+            case ResultCode.OK.text:
+                return float(reply.headers["X-Liveness-Odds"])
+            case ResultCode.NO_FACE.text:
+                return Missing.FACE
+            case ResultCode.NOT_READY.text:
+                return Missing.PICTURE
+        raise self._refused(reply, answer)
+
+    def problems(self) -> str:
+        """What the device reports to be wrong, in one line. Raises CalibrationError."""
+        _, answer = self._get("/healthz")
+        return " ".join(str(reason.get("text")) for reason in answer.get("reasons") or []) or "it has no camera"
+
+    def has_noticed(self, entry: Entry) -> bool:
+        """Whether the device uses a new operating point within some seconds. Raises CalibrationError."""
+        since, end = str(record(entry)["date"]), time.monotonic() + NOTICED_SECONDS
+        while not (noticed := self.in_use().since == since) and time.monotonic() < end:
+            time.sleep(POLL_SECONDS)
+        return noticed
+
+    def _refused(self, reply: Reply, answer: Mapping[str, Any]) -> CalibrationError:
+        other = f"HTTP {reply.status} {_code(answer)}: is this a device of this version, and ready?"
+        return CalibrationError(f"{self.url}: {REFUSALS.get(reply.status, other)}")
+
+    def _get(self, path: str) -> tuple[Reply, dict[str, Any]]:
+        try:
+            reply = self._client.request("GET", path, headers=self._headers)
+        except (OSError, ValueError) as error:
+            raise CalibrationError(f"no device answers at {self.url} ({error}): is it running? --device URL") from error
+        try:
+            answer = json.loads(reply.body)
+        except ValueError:
+            answer = {}
+        return reply, answer if isinstance(answer, dict) else {}
 
 
-def _enough(photos: Sequence[Photo], fmr: float) -> None:
-    pictures = np.bincount(numbered(photos))
-    pairs = int(pictures.sum() ** 2 - (pictures**2).sum()) // 2
-    needed = statistics.fewest_pairs(fmr)
-    if pairs < needed:
-        people = int(np.ceil((1 + np.sqrt(1 + 8 * needed)) / 2))
-        raise CalibrationError(
-            f"FMR {fmr:g} needs {needed:,} pairs of different people (such as {people:,} people with a photo each), "
-            f"these photos make {pairs:,}: more people, or a larger --fmr"
-        )
+def _code(answer: Mapping[str, Any]) -> str:
+    message = answer.get("return_msg")
+    return str(message.get("return_code", "")) if isinstance(message, dict) else ""
 
 
-def _similarity_notes(faces: Faces) -> list[str]:
-    notes = []
-    people = int(faces.people().max()) + 1
-    if people < FEW_PEOPLE:
-        notes.append(f"{people} people say little about others: the true bounds are wider")
-    if faces.unusable:
-        named = ", ".join(str(path) for path in faces.unusable[:NAMED])
-        more = ", …" if len(faces.unusable) > NAMED else ""
-        notes.append(f"not used, no face in it or no picture: {len(faces.unusable)} ({named}{more})")
-    return notes
+def measure(device: Device, in_use: InUse, shown: str, seconds: float) -> tuple[tuple[float, ...], str]:
+    """The log odds of sequences at the device's camera during so many seconds, and why it ended early, if it did. Ctrl-C ends
+    it. Raises CalibrationError if nothing was judged before the device stopped answering.
+    """
+    odds: list[float] = []
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(20), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task, begun = bar.add_task(shown, total=seconds), time.monotonic()
+        try:
+            for found in sequences(device, seconds):
+                odds += [] if isinstance(found, Missing) else [found]
+                text = progress_text(shown, odds, in_use.threshold, found)
+                bar.update(task, completed=time.monotonic() - begun, description=text)
+        except KeyboardInterrupt:
+            return tuple(odds), "ended by Ctrl-C"
+        except CalibrationError as error:
+            if not odds:
+                raise
+            return tuple(odds), str(error)
+    return tuple(odds), ""
 
 
-def _counted(faces: Faces) -> str:
-    return f"{len({photo.person for photo in faces.photos}):,} people, {len(faces.photos):,} photos"
+def sequences(device: Device, seconds: float) -> Iterator[float | Missing]:
+    """A judgement every PACE_SECONDS. Raises CalibrationError."""
+    answered = begun = time.monotonic()
+    while (at := time.monotonic()) < begun + seconds:
+        found = device.odds()
+        if found is not Missing.PICTURE:
+            answered = at
+        elif at - answered > UNREADY_SECONDS:
+            raise CalibrationError(f"{device.url}: {device.problems()}")
+        yield found
+        time.sleep(max(0.0, at + PACE_SECONDS - time.monotonic()))
 
 
-def _most_alike(faces: Faces, impostors: Pairs) -> str:
-    """The pair to look at when a folder has somebody else's photo in it."""
-    most = int(impostors.scores.argmax())
-    names = np.unique([photo.person for photo in faces.photos])
-    first, second = names[impostors.first[most]], names[impostors.second[most]]
-    return f"most alike of different people: {first} and {second}, cosine {impostors.scores[most]:.2f}"
+def progress_text(shown: str, odds: Sequence[float], threshold: float, newest: float | Missing) -> str:
+    """Such as "real: 12 sequences, 92 % live now · no face"."""
+    share = f", {100 * sum(each >= threshold for each in odds) / len(odds):.0f} % live now" if odds else ""
+    missing = f" · {newest.value}" if isinstance(newest, Missing) else ""
+    return f"{shown}: {len(odds)} sequences{share}{missing}"
 
 
-def similarity(options: argparse.Namespace, settings: Config) -> int:
-    """Finds, prints and keeps the embedder's operating point; the exit status."""
-    path = _folder(settings) / points.FILE
-
-    def run() -> int:
-        if options.reset:
-            return _reset(path, Kind.SIMILARITY)
-        calibrator = SimilarityCalibrator(settings, points.read(path).thresholds())
-        if options.photos:
-            found = calibrator.from_photos(options.photos, options.fmr, options.check)
-        else:
-            found = calibrator.from_statistics(options.fmr)
-        return _keep(options, path, found)
-
-    return _answered(run)
+def _reset(path: Path, kind: Kind) -> int:
+    points.forget(path, kind)
+    print(f"{kind}: the shipped operating point is used again", file=sys.stderr)
+    return 0
 
 
-def liveness(options: argparse.Namespace, settings: Config) -> int:
-    """Asks the device, prints and keeps the liveness check's operating point; the exit status."""
-    folder = _folder(settings)
-
-    def run() -> int:
-        if options.reset:
-            points.forget_rounds(folder / points.ROUNDS_FILE)
-            return _reset(folder / points.FILE, Kind.LIVENESS)
-        before = points.read(folder / points.FILE)  # a damaged one is said before anybody stands before the camera
-        door = Door(options.device or f"http://127.0.0.1:{settings.server.port}", options.key)
-        in_use = door.in_use()
-        so_far = points.read_rounds(folder / points.ROUNDS_FILE, in_use.model)
-        shown = options.attack or REAL
-        odds, ended = measure_liveness(door, in_use, shown, 60 * options.minutes)
-        if ended:
-            print(ended, file=sys.stderr)
-        judged = _with_round(options, folder, so_far, shown, odds)
-        attacks = Statistics.read(settings.engine.folder).attacks.get(in_use.model)
-        found = chosen_odds(in_use, judged, attacks, options.bpcer, options.apcer)
-        status = _keep(options, folder / points.FILE, found)
-        if options.dry_run:
-            return status
-        if taken_sequences(door, found.entries[0]):
-            return _said(f"{door.url} has taken it")
-        points.keep(folder / points.FILE, Kind.LIVENESS, before.liveness)
-        points.put_rounds(folder / points.ROUNDS_FILE, so_far)
-        raise CalibrationError(
-            f"{door.url} does not take it, so nothing is kept: its state is not in {folder} (state.folder, STATE_DIRECTORY); "
-            "run this on that device"
-        )
-
-    return _answered(run)
-
-
-def _with_round(
-    options: argparse.Namespace, folder: Path, so_far: Rounds, shown: str, odds: tuple[float, ...]
-) -> Rounds:
-    """Kept at once, so that too few of one kind are not lost."""
-    if not odds:
-        raise CalibrationError(f"{shown}: nobody was judged: stand before the camera, and again")
-    if options.dry_run:
-        return so_far.with_round(shown, odds)
-    print(f"{shown}: {len(odds)} sequences, kept", file=sys.stderr)
-    return points.add_rounds(folder / points.ROUNDS_FILE, so_far.model, shown, odds)
-
-
-def _keep(options: argparse.Namespace, path: Path, found: Outcome) -> int:
+def _keep(options: argparse.Namespace, path: Path, found: CalibrationResult) -> int:
     written = not options.dry_run
     if written:
-        points.keep(path, found.kind, found.entries)
+        points.keep(path, found.kind, tuple(point.entry for point in found.points))
     if options.json:
         print(json.dumps(document(found, written=written)))
     else:
@@ -676,25 +566,49 @@ def _keep(options: argparse.Namespace, path: Path, found: Outcome) -> int:
     return 0
 
 
-def _reset(path: Path, kind: Kind) -> int:
-    points.forget(path, kind)
-    return _said(f"{kind}: the shipped operating point holds again")
+def document(result: CalibrationResult, *, written: bool) -> dict[str, Any]:
+    """The result as JSON."""
+    return {
+        "kind": result.kind,
+        "written": written,
+        "points": [{"file": point.file, "before": point.before, **record(point.entry)} for point in result.points],
+        "checked": {
+            file: {name: each.model_dump() for name, each in rates.items()} for file, rates in result.checked.items()
+        },
+        "notes": list(result.notes),
+    }
 
 
-def _said(line: str) -> int:
-    print(line, file=sys.stderr)
-    return 0
+def lines(result: CalibrationResult) -> Iterator[str]:
+    """The result as text."""
+    for point in result.points:
+        entry = point.entry
+        counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in entry.counts.items())
+        yield f"{point.file}, from {entry.basis}: {counts}"
+        yield f"  threshold ({UNITS[result.kind]}): {entry.threshold:.4f}, before: {point.before:.4f}"
+        for name, value in entry.measured.items():
+            yield f"  {_title(name)}: {rate_text(value)}{_wanted(name, entry)}"
+        for name, value in result.checked.get(point.file, {}).items():
+            yield f"  {_title(name)} of photos that were not used: {rate_text(value)}"
+    yield from result.notes
 
 
-def _folder(settings: Config) -> Path:
-    return state.folder(settings.state.folder)
+def rate_text(rate: Measured) -> str:
+    """Such as "0.10 % [0.06 … 0.18], 98 of 98,123"."""
+    if rate.count == 0:
+        bounds = f"[at most {100 * rate.upper:.3g} %, rule of three]"
+    else:
+        bounds = f"[{100 * rate.lower:.3g} … {100 * rate.upper:.3g}]"
+    return f"{100 * rate.value:.3g} % {bounds}, {rate.count:,} of {rate.total:,}"
 
 
-def _answered(run: Callable[[], int]) -> int:
-    try:
-        return run()
-    except OSError as error:
-        print(": ".join(filter(None, (error.filename, error.strerror))), file=sys.stderr)
-    except (CalibrationError, ModelError, Fault) as error:
-        print(error, file=sys.stderr)
-    return 1
+def _title(name: str) -> str:
+    head, _, rest = name.partition(" ")
+    return f"{head.upper()} {rest}".strip()
+
+
+def _wanted(name: str, entry: Entry) -> str:
+    wanted = entry.wanted.get(name.partition(" ")[0])
+    if wanted is None:
+        return ""
+    return f" (wanted: at most {100 * wanted:g} %{' and NOT kept' if entry.measured[name].value > wanted else ''})"

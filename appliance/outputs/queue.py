@@ -1,7 +1,8 @@
-"""What an output is to the rest of the machine: told of decisions, run by a thread of its own, asked how it is."""
+"""What an output is: it is notified of decisions, runs on its own thread and reports its problems."""
 
 import logging
 import os
+import random
 import threading
 import time
 from collections import deque
@@ -14,10 +15,20 @@ from typing import Any, Protocol
 from appliance.access.token import SignedDecision
 from appliance.faults import Problem
 
+log = logging.getLogger(__name__)
+
+MOST_SECRET_BYTES = 4096
+"""A secret or a password has some dozen bytes; a larger file is the wrong one."""
+
+FIRST_PAUSE_SECONDS = 1.0
+"""Before the second attempt. The pause doubles with each further one, and is random between half and all of that, so that
+many devices do not return at the same moment.
+"""
+
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """Decisions since the start: handed over, given up, and those still to be handed over."""
+class DeliveryCounts:
+    """Decisions since the start: delivered, dropped, and those still in the queue."""
 
     delivered: int
     dropped: int
@@ -25,11 +36,11 @@ class Tally:
 
 
 class Output(Protocol):
-    """One way out. `tell`, `stop`, `problem` and `tally` may be called from any thread and return at once."""
+    """One output. `notify`, `stop`, `problem` and `counts` may be called from any thread and return at once."""
 
     name: str
 
-    def tell(self, signed: SignedDecision) -> None: ...
+    def notify(self, signed: SignedDecision) -> None: ...
 
     def run(self) -> None: ...
 
@@ -37,27 +48,27 @@ class Output(Protocol):
 
     def problem(self) -> Problem | None: ...
 
-    def tally(self) -> Tally: ...
+    def counts(self) -> DeliveryCounts: ...
 
 
 class Outputs:
-    """Tells each output of each decision; none of them keeps the caller or another output waiting."""
+    """Notifies every output of each decision; no output delays the caller or another output."""
 
     def __init__(self, outputs: Iterable[Output] = ()) -> None:
         self._outputs = tuple(outputs)
         self._threads: list[threading.Thread] = []
 
-    def tell(self, signed: SignedDecision) -> None:
-        """Hands a decision to all; from any thread. Returns at once and never raises."""
+    def notify(self, signed: SignedDecision) -> None:
+        """Hands a decision to all outputs; from any thread. Returns at once and never raises."""
         for output in self._outputs:
-            output.tell(signed)
+            output.notify(signed)
 
     def start(self, start: Callable[[str, Callable[[], None]], threading.Thread]) -> None:
-        """Runs each on a thread that `start` makes, by name."""
+        """Runs each output on a thread that `start` makes, by name."""
         self._threads = [start(output.name, output.run) for output in self._outputs]
 
     def stop(self, seconds: float) -> None:
-        """Ends all: the relay is off, MQTT has said goodbye. Returns when they have ended, after so many seconds at most."""
+        """Stops all outputs: the relay is off, MQTT disconnected. Returns when they have ended, or after so many seconds."""
         for output in self._outputs:
             output.stop()
         end = time.monotonic() + seconds
@@ -65,12 +76,12 @@ class Outputs:
             thread.join(max(0.0, end - time.monotonic()))
 
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong now."""
+        """The current problems."""
         return tuple(problem for output in self._outputs if (problem := output.problem()))
 
-    def tallies(self) -> Mapping[str, Tally]:
-        """What became of the decisions, by output."""
-        return {output.name: output.tally() for output in self._outputs}
+    def counts(self) -> Mapping[str, DeliveryCounts]:
+        """The delivery counts by output."""
+        return {output.name: output.counts() for output in self._outputs}
 
 
 def configured_outputs(
@@ -81,9 +92,9 @@ def configured_outputs(
     introduction: Mapping[str, str],
     health: Callable[[], Mapping[str, Any]],
 ) -> Iterator[Output]:
-    """The outputs that are configured (the tables of these names); of the others nothing is loaded. `device` is the id that
-    MQTT topics name, `introduction` what Home Assistant shows (name, model, version), `health` the body of `/healthz`. Call
-    before there are other threads.
+    """The outputs that are configured by the tables of these names; the modules of others are not loaded. `device` is the id in
+    MQTT topics, `introduction` what Home Assistant shows (name, model, version), `health` returns the body of `/healthz`. Call
+    it before other threads start.
     """
     if relay["pin"] is not None:
         from appliance.outputs.relay import Relay
@@ -102,25 +113,21 @@ def configured_outputs(
 
 
 def notice_of(signed: SignedDecision) -> dict[str, Any]:
-    """The JSON object that a webhook and MQTT carry; `person` is an id or null, `token` what others can verify."""
-    said = signed.decision.document()
+    """The JSON object that webhook and MQTT carry; `person` is an id or null, `token` the signed decision."""
+    document = signed.decision.document()
     names = ("id", "device", "result", "reason", "person", "direction", "issued", "expires")
-    return {**{name: said[name] for name in names}, "token": signed.token}
-
-
-MOST_BYTES = 4096
-"""A secret or a password is some dozen bytes; more is another file."""
+    return {**{name: document[name] for name in names}, "token": signed.token}
 
 
 class SecretError(Exception):
-    """There is no usable secret; the text says why and what to do, and has nothing of its content."""
+    """There is no usable secret; the text says why and how to fix it, and has nothing of its content."""
 
 
 def read_secret(configured: Path | None, credential: str) -> str | None:
-    """The one line of `configured`, or when that is None of `$CREDENTIALS_DIRECTORY/credential` (systemd.exec(5)); None when
-    nothing is configured and that is not there, or blank: the unit's stand-in for a file that is missing.
+    """The single line of `configured`, or without one of `$CREDENTIALS_DIRECTORY/credential` (systemd.exec(5)). None if nothing
+    is configured and the credential is missing or blank: the unit supplies a blank one for a file that does not exist.
 
-    Raises SecretError: it cannot be read, others can read it, or it has not one line.
+    Raises SecretError: the file cannot be read, others can read it, or it does not have one line.
     """
     path = configured or _credential(credential)
     if path is None:
@@ -128,23 +135,21 @@ def read_secret(configured: Path | None, credential: str) -> str | None:
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            content = file.read(MOST_BYTES + 1)
-    except FileNotFoundError as error:
-        if configured is None:
+            content = file.read(MOST_SECRET_BYTES + 1)
+    except OSError as error:
+        if configured is None and isinstance(error, FileNotFoundError):
             return None
         raise SecretError(f"{path}: {error.strerror}") from error
-    except OSError as error:
-        raise SecretError(f"{path}: {error.strerror}") from error
     if mode & 0o007:
-        raise SecretError(f"{path} can be read by everybody: chmod o= {path}")
+        raise SecretError(f"{path} can be read by all users: chmod o= {path}")
     try:
         text = content.decode("utf-8").strip()
     except UnicodeDecodeError as error:
-        raise SecretError(f"{path} is no text") from error
+        raise SecretError(f"{path} is not UTF-8 text") from error
     if configured is None and not text:
         return None
-    if not text or len(content) > MOST_BYTES or "\n" in text:
-        raise SecretError(f"{path} has not one line")
+    if not text or len(content) > MOST_SECRET_BYTES or "\n" in text:
+        raise SecretError(f"{path} does not have exactly one line")
     return text
 
 
@@ -153,52 +158,49 @@ def _credential(name: str) -> Path | None:
     return None if folder is None else Path(folder) / name
 
 
-log = logging.getLogger(__name__)
-
-
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A decision, and when it was told (seconds of the monotonic clock)."""
+class Queued:
+    """A decision, and when it was queued (seconds of the monotonic clock)."""
 
     signed: SignedDecision
     since: float
 
     def age(self) -> float:
-        """Seconds since it was told."""
+        """Seconds in the queue."""
         return time.monotonic() - self.since
 
-    def late(self) -> bool:
-        """Whether it holds no more. A clock that was set back does not make it young again."""
+    def expired(self) -> bool:
+        """Whether the decision is no longer valid, by either clock: setting the wall clock back does not renew it."""
         decision = self.signed.decision
         span = (decision.expires - decision.issued).total_seconds()
         return datetime.now(UTC) >= decision.expires or self.age() >= span
 
 
-class Waiting:
-    """A queue for one output. What is taken counts as waiting until it is `settled`. Thread-safe."""
+class DecisionQueue:
+    """The queue of one output. A decision that was taken counts as waiting until it is `settled`. Thread-safe."""
 
     def __init__(self, name: str, most: int) -> None:
-        """`name` is the output's, for the log; `most` may wait, then the oldest is dropped."""
+        """`name` is the output's, for the log; beyond `most` decisions the oldest is dropped."""
         self._name, self._most = name, most
-        self._queue: deque[Told] = deque()
+        self._queue: deque[Queued] = deque()
         self._changed = threading.Condition()
         self._taken = self._delivered = self._dropped = 0
         self._full = self._closed = False
 
     def put(self, signed: SignedDecision) -> None:
-        """Adds a decision; returns at once. That decisions are dropped is told once, until one is delivered again."""
+        """Adds a decision; returns at once. Dropped decisions are logged once, until one is delivered again."""
         with self._changed:
-            self._queue.append(Told(signed, time.monotonic()))
+            self._queue.append(Queued(signed, time.monotonic()))
             if len(self._queue) > self._most:
                 self._queue.popleft()
                 self._dropped += 1
                 if not self._full:
-                    log.warning("%s: more than %d decisions wait: the oldest are dropped", self._name, self._most)
+                    log.warning("%s: more than %d decisions are waiting: dropping the oldest", self._name, self._most)
                     self._full = True
             self._changed.notify_all()
 
-    def take(self, seconds: float | None = None) -> Told | None:
-        """The oldest, as soon as there is one; None after so many seconds (None: never), and once it is closed."""
+    def take(self, seconds: float | None = None) -> Queued | None:
+        """The oldest decision, as soon as there is one; None after so many seconds (None: no limit), and once it is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closed, seconds)
             if self._closed or not self._queue:
@@ -207,7 +209,7 @@ class Waiting:
             return self._queue.popleft()
 
     def settled(self, *, delivered: bool) -> None:
-        """What was taken has been delivered, or given up."""
+        """A decision that was taken has been delivered or dropped."""
         with self._changed:
             self._taken -= 1
             if delivered:
@@ -216,15 +218,15 @@ class Waiting:
             else:
                 self._dropped += 1
 
-    def drop_late(self) -> None:
-        """Drops what holds no more."""
+    def drop_expired(self) -> None:
+        """Drops decisions that are no longer valid."""
         with self._changed:
-            while self._queue and self._queue[0].late():
+            while self._queue and self._queue[0].expired():
                 self._queue.popleft()
                 self._dropped += 1
 
     def close(self) -> None:
-        """Nothing is handed out from here on."""
+        """From here on no decision is handed out."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -238,7 +240,39 @@ class Waiting:
         with self._changed:
             return self._changed.wait_for(lambda: self._closed, seconds)
 
-    def tally(self) -> Tally:
-        """Counts since the start."""
+    def counts(self) -> DeliveryCounts:
+        """The counts since the start."""
         with self._changed:
-            return Tally(self._delivered, self._dropped, len(self._queue) + self._taken)
+            return DeliveryCounts(self._delivered, self._dropped, len(self._queue) + self._taken)
+
+
+class RetryState:
+    """What is wrong with the server of an output, and the pause before the next attempt."""
+
+    def __init__(self, name: str, longest_pause_s: float, texts: Mapping[str, str]) -> None:
+        """`texts`: for each state a sentence for people."""
+        self._name, self._longest, self._texts = name, longest_pause_s, texts
+        self._why, self._failures = "", 0
+        self.problem: Problem | None = None
+
+    def failed(self, state: str, why: str) -> None:
+        """Logs each cause once."""
+        if why != self._why:
+            log.warning("%s: %s", self._name, why)
+        self.problem, self._why = Problem(self._name, f"{self._name}_{state}", self._texts[state]), why
+
+    def pause(self) -> float:
+        """Seconds before the next attempt; longer each time."""
+        longest = min(self._longest, FIRST_PAUSE_SECONDS * 2.0**self._failures)
+        self._failures = min(self._failures + 1, 16)
+        return longest * random.uniform(0.5, 1.0)
+
+    def reset_pause(self) -> None:
+        """The server answers: the next pause is short again."""
+        self._failures = 0
+
+    def succeeded(self) -> None:
+        """Nothing is wrong any more."""
+        if self.problem is not None:
+            log.info("%s: works again", self._name)
+        self.problem, self._why, self._failures = None, "", 0

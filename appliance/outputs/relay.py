@@ -1,4 +1,4 @@
-"""A relay on the device's own pins, on for a moment when somebody is let in; the only file that imports gpiozero."""
+"""A relay on the device's own pins, switched on for a moment by each granted decision."""
 
 import logging
 import os
@@ -10,44 +10,44 @@ import gpiozero
 
 from appliance.access.token import SignedDecision
 from appliance.faults import Problem
-from appliance.outputs.queue import Tally, Waiting
+from appliance.outputs.queue import DecisionQueue, DeliveryCounts
 
 log = logging.getLogger(__name__)
 
 FACTORY, LIBRARY = "GPIOZERO_PIN_FACTORY", "lgpio"
-"""gpiozero's own variable, and what it is set to when nobody set it: of its libraries the one that serves every Pi, and that
-says what is wrong instead of being replaced by another one.
+"""gpiozero's variable and its default here: the pin library that serves every Pi. Named, it reports what is wrong instead of
+being replaced by another one.
 """
 
 MOST_WAITING = 8
-"""Decisions hold for two seconds, and one takes a microsecond here."""
+"""Decisions are valid for two seconds, and one takes a microsecond here."""
 
 RETRY_SECONDS = 10.0
-"""How often a pin that another program has is asked for."""
+"""How often an unavailable pin is tried again."""
 
 
 class Relay:
-    """Pulses for decisions that grant and still hold. It is off before the first, after the last and when it is stopped."""
+    """Pulses for granted decisions that are still valid; off before the first, after the last and once stopped."""
 
     name = "relay"
 
     def __init__(self, pin: int, *, active_high: bool, pulse_s: float) -> None:
-        """`pin` is a GPIO (BCM) number. Call before there are other threads: see `_pin_library`."""
+        """`pin`: a GPIO (BCM) number. Call before other threads start: see `_pin_library`."""
         self._pin, self._active_high, self._pulse = pin, active_high, pulse_s
-        self._waiting = Waiting(self.name, MOST_WAITING)
+        self._queue = DecisionQueue(self.name, MOST_WAITING)
         self._problem: Problem | None = None
         self._failures = _pin_library()
 
-    def tell(self, signed: SignedDecision) -> None:
-        """A denial is none of its business."""
+    def notify(self, signed: SignedDecision) -> None:
+        """Ignores denials."""
         if signed.decision.granted:
-            self._waiting.put(signed)
+            self._queue.put(signed)
 
     def run(self) -> None:
-        """Works until `stop`. A pin that cannot be had is a problem, and asked for again."""
+        """Works until `stop`. An unavailable pin is a problem, and tried again."""
         device = self._opened()
-        while device is None and not self._waiting.closed:
-            if self._waiting.take(RETRY_SECONDS) is not None:
+        while device is None and not self._queue.closed:
+            if self._queue.take(RETRY_SECONDS) is not None:
                 self._settle(delivered=False)
             device = self._opened()
         if device is None:
@@ -59,37 +59,38 @@ class Relay:
             device.close()
 
     def stop(self) -> None:
-        self._waiting.close()
+        self._queue.close()
 
     def problem(self) -> Problem | None:
         return self._problem
 
-    def tally(self) -> Tally:
-        return self._waiting.tally()
+    def counts(self) -> DeliveryCounts:
+        return self._queue.counts()
 
     def _work(self, device: gpiozero.DigitalOutputDevice) -> None:
-        """Turns it on for each decision that holds, and off when the pulse of the last one is over."""
+        """Switches it on for each valid decision, and off at the end of the last one's pulse."""
         end: float | None = None
-        while not self._waiting.closed:
-            told = self._waiting.take(_left(end))
-            if told is not None:
-                holds = not told.late()
-                if holds:
+        while not self._queue.closed:
+            queued = self._queue.take(None if end is None else max(0.0, end - time.monotonic()))
+            if queued is not None:
+                valid = not queued.expired()
+                if valid:
                     device.on()
                     end = time.monotonic() + self._pulse
-                self._settle(delivered=holds)
+                self._settle(delivered=valid)
             if end is not None and time.monotonic() >= end:
                 device.off()
                 end = None
 
     def _settle(self, *, delivered: bool) -> None:
-        self._waiting.settled(delivered=delivered)
+        self._queue.settled(delivered=delivered)
         log.info(
-            "relay: %s", f"on for {self._pulse:g} s" if delivered else "a decision came too late for it, or has no pin"
+            "relay: %s",
+            f"on for {self._pulse:g} s" if delivered else "a decision has expired, or the pin is unavailable",
         )
 
     def _opened(self) -> gpiozero.DigitalOutputDevice | None:
-        """The pin, as an output that is off from its first moment; None when it cannot be had."""
+        """The pin as an output that is off from the first moment; None if it is unavailable."""
         try:
             _claim_with_level(self._pin)
             device = gpiozero.DigitalOutputDevice(self._pin, active_high=self._active_high, initial_value=False)
@@ -98,7 +99,7 @@ class Relay:
             self._note("no_pin_library", why, error)
             return None
         except self._failures as error:
-            self._note("no_pin", f"GPIO {self._pin} cannot be had: see the log.", error)
+            self._note("no_pin", f"GPIO {self._pin} is unavailable: see the log.", error)
             return None
         self._problem = None
         log.info("relay: GPIO %d, off", self._pin)
@@ -111,13 +112,9 @@ class Relay:
         self._problem = problem
 
 
-def _left(end: float | None) -> float | None:
-    return None if end is None else max(0.0, end - time.monotonic())
-
-
 def _claim_with_level(number: int) -> None:
-    """Makes gpiozero claim this output together with its level where the library is lgpio. gpiozero 2.0 claims it low and
-    writes the level afterwards, so a relay that is on when the pin is low gets a pulse at each start.
+    """With lgpio, makes gpiozero claim this output together with its level. gpiozero 2.0 claims it low and writes the level
+    afterwards, so that a relay that is on while the pin is low would get a pulse at each start.
     """
     gpiozero.Device.ensure_pin_factory()
     if (lgpio := sys.modules.get(LIBRARY)) is None:
@@ -131,10 +128,10 @@ def _claim_with_level(number: int) -> None:
 
 
 def _pin_library() -> tuple[type[Exception], ...]:
-    """Loads the pin library, if there is one; returns the errors that it and gpiozero raise.
+    """Loads the pin library, if it is installed; returns the errors that it and gpiozero raise.
 
-    lgpio makes a named pipe in $LG_WD, else in the working directory, which a service cannot write; and goes there, which
-    would turn every relative path of the process into another one. So it gets a folder of its own for the moment.
+    When loaded, lgpio changes to $LG_WD, or the working directory, and makes a named pipe there. A service cannot write to its
+    working directory, and relative paths of the process would change: so lgpio gets a temporary folder.
     """
     expected = (gpiozero.GPIOZeroError, OSError)
     if os.environ.setdefault(FACTORY, LIBRARY) != LIBRARY:

@@ -62,7 +62,7 @@ def test_the_bundled_statistics_give_an_operating_point_which_is_kept_until_it_i
     assert entry.threshold == point["threshold"]
 
     done = run("calibrate", "similarity", "--config", configured)
-    assert f"it was {point['threshold']:.4f}" in done.stdout
+    assert f"before: {point['threshold']:.4f}" in done.stdout
     assert "wanted: at most 0.1 %" in done.stdout
     assert points.read(kept(configured)).similarity[0].threshold < point["threshold"]
 
@@ -88,9 +88,9 @@ def test_photos_of_one_s_own_give_it_too(run, configured, album):
     assert point["measured"]["fmr"]["count"] == 3
     assert point["measured"]["tmr"]["count"] == 30
     assert "2 people say little" in found["notes"][0]
-    assert "no picture: 2" in found["notes"][1]
+    assert "have no face: 2" in found["notes"][1]
     assert "hopper and portrait" in found["notes"][2]
-    assert found["notes"][3] == "checked on 0 people, 0 photos, nobody of whom was used"
+    assert found["notes"][3] == "checked on 0 people, 0 photos, none of which were used"
     assert found["checked"] == {}
     assert points.read(kept(configured)).similarity[0].threshold == point["threshold"]
 
@@ -104,7 +104,7 @@ def test_too_few_photos_are_refused_and_it_is_said_how_many_there_must_be(run, c
     (line,) = complaints(done)
     assert line == (
         "FMR 0.001 needs 3,000 pairs of different people (such as 78 people with a photo each), these photos make 48: "
-        "more people, or a larger --fmr"
+        "add people, or choose a larger --fmr"
     )
     assert not kept(configured).exists()
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.calibration.points import CalibrationError
-from appliance.cli.calibrate import Photo, listed, meant, numbered
+from appliance.cli.calibrate import Photo, listed, numbered, subject
 from appliance.face.types import AlignedFace, Box
 
 
@@ -51,13 +50,13 @@ def test_people_are_numbered_by_name_over_all_folders():
 
 
 def test_a_folder_that_is_not_there_is_named(folder):
-    with pytest.raises(CalibrationError, match="none: No such file"):
+    with pytest.raises(FileNotFoundError, match="none"):
         listed([folder, folder / "none"])
 
 
 def test_the_face_that_is_meant_is_large_and_in_the_middle():
     middle, large, corner = face(90, 90, 60), face(60, 60, 110), face(0, 0, 80)
-    assert meant([], (250, 250)) is None
-    assert meant([corner], (250, 250)) is corner
-    assert meant([corner, middle], (250, 250)) is middle
-    assert meant([middle, large], (250, 250)) is large
+    assert subject([], (250, 250)) is None
+    assert subject([corner], (250, 250)) is corner
+    assert subject([corner, middle], (250, 250)) is middle
+    assert subject([middle, large], (250, 250)) is large

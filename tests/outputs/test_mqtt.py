@@ -17,7 +17,7 @@ from devices import Child, until
 from told import NAME, PERSON, delivered, dropped, running, signed
 
 from appliance.outputs.mqtt import Broker, Publisher
-from appliance.outputs.queue import Tally
+from appliance.outputs.queue import DeliveryCounts
 
 pytestmark = needs_mosquitto
 
@@ -55,7 +55,7 @@ def test_a_decision_is_published_to_those_who_listen(broker):
     with Listener(broker.port) as listener, running(publisher(broker.port)) as output:
         assert connected(listener)
         begun = time.monotonic()
-        output.tell(one := signed())
+        output.notify(one := signed())
         (payload,) = listener.on("/decision")
         assert time.monotonic() - begun < 1  # it does not wait for the next look
         document = json.loads(payload)
@@ -65,7 +65,7 @@ def test_a_decision_is_published_to_those_who_listen(broker):
         ((_, _, retained),) = [each for each in listener.heard if each[0] == f"{BASE}/decision"]
         assert not retained
         assert listener.expiries[[topic for topic, *_ in listener.heard].index(f"{BASE}/decision")] in {1, 2}
-        assert output.tally() == Tally(1, 0, 0)
+        assert output.counts() == DeliveryCounts(1, 0, 0)
         assert output.problem() is None
 
 
@@ -73,7 +73,7 @@ def test_what_the_broker_keeps_has_no_decision_in_it(broker):
     with running(publisher(broker.port)) as output:
         assert until(lambda: kept(broker).get(f"{BASE}/status") == b"online")
         for granted in (True, False) * 5:
-            output.tell(signed(granted=granted))
+            output.notify(signed(granted=granted))
         assert delivered(output, 10)
         retained = kept(broker)
         assert set(retained) == {f"{BASE}/status", f"{BASE}/health", f"homeassistant/device/{DEVICE}/config"}
@@ -92,7 +92,7 @@ def test_a_session_that_was_away_is_not_told_later(broker):
         pass
     with Listener(broker.port) as witness, running(publisher(broker.port)) as output:
         assert connected(witness)
-        output.tell(signed())
+        output.notify(signed())
         assert witness.on("/decision")
         with Listener(broker.port, session="hinge") as listener:
             assert listener.on("/health")  # which is kept, and comes
@@ -106,16 +106,16 @@ def test_a_broker_that_goes_away_and_comes_back_gets_no_old_decision(broker):
         broker.stop()
         assert until(output.problem)
         assert output.problem().state == "mqtt_unreachable"
-        output.tell(signed(lasts=0.5))
+        output.notify(signed(lasts=0.5))
         time.sleep(0.6)
         broker.start()
         with Listener(broker.port) as listener:
             assert until(lambda: output.problem() is None)
             assert connected(listener)
             assert dropped(output, 1)
-            output.tell(second := signed())
+            output.notify(second := signed())
             assert [json.loads(each)["id"] for each in listener.on("/decision")] == [second.decision.id]
-        assert output.tally() == Tally(1, 1, 0)
+        assert output.counts() == DeliveryCounts(1, 1, 0)
 
 
 def test_a_broker_that_is_not_there_yet(tmp_path):
@@ -123,7 +123,7 @@ def test_a_broker_that_is_not_there_yet(tmp_path):
     with running(publisher(broker.port)) as output:
         assert until(output.problem)
         for _ in range(20):
-            output.tell(signed(age=2))
+            output.notify(signed(age=2))
         broker.start()
         assert until(lambda: output.problem() is None)
         assert dropped(output, 20)
@@ -189,7 +189,7 @@ def test_a_name_and_a_password(guarded, tmp_path, caplog):
         assert output.problem().text == "The MQTT broker refuses this device, its name or its password: see the log."
         password.write_text("right\n", "ascii")
         assert until(lambda: output.problem() is None)
-        output.tell(signed())
+        output.notify(signed())
         assert delivered(output, 1)
     assert "wr0ng" not in caplog.text
     assert "right" not in caplog.text
@@ -212,7 +212,7 @@ def test_the_password_may_be_a_credential_of_systemd(guarded, tmp_path, monkeypa
     (tmp_path / "mqtt-password").chmod(0o400)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     with running(publisher(guarded.port, username="door")) as output:
-        output.tell(signed())
+        output.notify(signed())
         assert delivered(output, 1)
 
 
@@ -231,7 +231,7 @@ def test_tls_is_verified(tmp_path):
     stranger, _ = certificate(tmp_path / "other")
     with Mosquitto(tmp_path, f"certfile {ours}", f"keyfile {key}") as broker:
         with running(publisher(broker.port, host="localhost", tls=True, authority=ours)) as output:
-            output.tell(signed())
+            output.notify(signed())
             assert delivered(output, 1)
         for authority in (stranger, None):
             with running(publisher(broker.port, host="localhost", tls=True, authority=authority)) as output:
@@ -246,7 +246,7 @@ def test_a_port_that_does_not_answer_is_left_at_the_stop():
     with socket.create_server((HOST, 0)) as silent:
         with running(publisher(silent.getsockname()[1])) as output:
             time.sleep(0.3)
-            output.tell(signed())
+            output.notify(signed())
             begun = time.monotonic()
         assert time.monotonic() - begun < 1
 
@@ -255,9 +255,9 @@ def test_telling_it_keeps_nobody_waiting_whatever_the_network_does():
     with socket.create_server((HOST, 0)) as silent, running(publisher(silent.getsockname()[1])) as output:
         begun = time.monotonic()
         for _ in range(1000):
-            output.tell(signed())
+            output.notify(signed())
         assert time.monotonic() - begun < 1
-        assert output.tally().dropped == 1000 - 16
+        assert output.counts().dropped == 1000 - 16
 
 
 DEVICE_WITH_A_BROKER = """[engine]

@@ -55,7 +55,7 @@ def test_a_decision_that_the_network_did_not_take_in_time_never_arrives(away, tm
     inside = ["ip", "netns", "exec", PLACE]
     with Mosquitto(tmp_path, inside=inside, addresses=(FOR_OTHERS, FOR_THE_DEVICE)) as broker:
         output = Publisher(
-            Broker(FOR_THE_DEVICE, broker.port, tls=False, authority=None, username=None),
+            Broker(FOR_THE_DEVICE, broker.port, tls=False, ca_file=None, username=None),
             None,
             "face-appliance",
             "50d31c0ffee0",
@@ -64,14 +64,14 @@ def test_a_decision_that_the_network_did_not_take_in_time_never_arrives(away, tm
         )
         with Listener(broker.port, host=FOR_OTHERS) as listener, running(output):
             assert listener.on("/status") == [b"online"]
-            output.tell(signed())
+            output.notify(signed())
             assert len(listener.on("/decision")) == 1
             away("delete")
-            output.tell(signed())
+            output.notify(signed())
             assert until(output.problem, 20)
             away("add")
             assert until(lambda: output.problem() is None)
             time.sleep(2)  # the kernel would have tried again by now
             assert len(listener.on("/decision", 2, seconds=0)) == 1
-            output.tell(signed())
+            output.notify(signed())
             assert len(listener.on("/decision", 2)) == 2

@@ -43,14 +43,14 @@ def webhook(port, tmp_path, secret):
 def test_it_takes_a_decision_once(port, tmp_path, capsys):
     one = signed()
     with running(webhook(port, tmp_path, SECRET)) as output:
-        output.tell(one)
-        output.tell(one)
+        output.notify(one)
+        output.notify(one)
         assert delivered(output, 2)
     assert capsys.readouterr().out.count(one.decision.id) == 1
 
 
 def test_it_takes_nothing_that_others_signed(port, tmp_path, capsys):
     with running(webhook(port, tmp_path, f"whsec_{'A' * 43}=")) as output:
-        output.tell(signed())
+        output.notify(signed())
         assert dropped(output, 1)
     assert capsys.readouterr().out == ""

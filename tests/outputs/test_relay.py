@@ -12,7 +12,7 @@ from devices import Child, until
 from gpiozero import Device
 from told import delivered, dropped, running, signed
 
-from appliance.outputs.queue import Tally
+from appliance.outputs.queue import DeliveryCounts
 from appliance.outputs.relay import Relay
 
 PIN = 17
@@ -40,27 +40,27 @@ def pin():
 def test_it_is_off_until_somebody_is_let_in_and_then_on_for_a_moment():
     with running(relay()) as output:
         assert (pin().function, pin().state) == ("output", 0)
-        output.tell(signed())
+        output.notify(signed())
         assert until(lambda: pin().state)
         assert until(lambda: not pin().state)
         assert pin().states[-1].timestamp >= 0.29  # how long it was in the state before
-        assert output.tally() == Tally(1, 0, 0)
+        assert output.counts() == DeliveryCounts(1, 0, 0)
         assert output.problem() is None
 
 
 def test_a_denial_does_nothing():
     with running(relay()) as output:
         assert pin().state == 0
-        output.tell(signed(granted=False))
+        output.notify(signed(granted=False))
         time.sleep(0.2)
         assert [state.state for state in pin().states] == [0]
-        assert output.tally() == Tally(0, 0, 0)
+        assert output.counts() == DeliveryCounts(0, 0, 0)
 
 
 def test_a_decision_that_holds_no_more_does_nothing():
     with running(relay()) as output:
         assert pin().state == 0
-        output.tell(signed(age=2.1))
+        output.notify(signed(age=2.1))
         assert dropped(output, 1)
         assert [state.state for state in pin().states] == [0]
 
@@ -70,7 +70,7 @@ def test_pulses_do_not_pile_up():
         assert pin().state == 0
         begun = time.monotonic()
         for _ in range(5):
-            output.tell(signed())
+            output.notify(signed())
             time.sleep(0.1)
         assert delivered(output, 5)
         assert until(lambda: not pin().state)
@@ -82,7 +82,7 @@ def test_pulses_do_not_pile_up():
 def test_a_relay_that_is_on_when_the_pin_is_low():
     with running(relay(active_high=False)) as output:
         assert pin().state == 1
-        output.tell(signed())
+        output.notify(signed())
         assert until(lambda: pin().state == 0)
         assert until(lambda: pin().state == 1)
 
@@ -90,7 +90,7 @@ def test_a_relay_that_is_on_when_the_pin_is_low():
 def test_it_is_off_when_it_is_stopped_in_the_middle():
     with running(relay(pulse_s=30)) as output:
         there = pin()
-        output.tell(signed())
+        output.notify(signed())
         assert until(lambda: there.state)
     assert (there.function, there.states[-1].state) == ("input", 0)
 
@@ -100,8 +100,8 @@ def test_a_pin_that_is_none_is_a_problem_and_grants_are_dropped(caplog):
     with running(output):
         assert until(output.problem)
         assert output.problem().state == "no_pin"
-        assert output.problem().text == "The relay does not work. GPIO 53 cannot be had: see the log."
-        output.tell(signed())
+        assert output.problem().text == "The relay does not work. GPIO 53 is unavailable: see the log."
+        output.notify(signed())
         assert dropped(output, 1)
     assert len([each for each in caplog.records if each.levelname == "ERROR"]) == 1
 
@@ -161,8 +161,8 @@ thread = supervisor.start("relay", relay.run)
 def tick():
     pin = Device.pin_factory and Device.pin_factory.pin(17)
     print(pin and f"{pin.function} {pin.state:d}", flush=True)
-    if pin and pin.function == "output" and not relay.tally().delivered:
-        relay.tell(signed())
+    if pin and pin.function == "output" and not relay.counts().delivered:
+        relay.notify(signed())
 
 status = supervisor.wait(tick, 0.05)
 relay.stop()

@@ -8,26 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from told import signed
 
-from appliance.outputs.queue import Tally, Told, Waiting
+from appliance.outputs.queue import DecisionQueue, DeliveryCounts, Queued
 
 
 def test_what_is_put_in_comes_out_in_order():
-    waiting, decisions = Waiting("x", 8), [signed() for _ in range(5)]
+    waiting, decisions = DecisionQueue("x", 8), [signed() for _ in range(5)]
     for each in decisions:
         waiting.put(each)
     assert [waiting.take().signed for _ in decisions] == decisions
-    assert waiting.tally() == Tally(0, 0, 5)  # taken, and not settled yet
+    assert waiting.counts() == DeliveryCounts(0, 0, 5)  # taken, and not settled yet
 
 
 def test_the_oldest_is_dropped_and_that_is_told_once(caplog):
-    waiting, decisions = Waiting("webhook", 3), [signed() for _ in range(9)]
+    waiting, decisions = DecisionQueue("webhook", 3), [signed() for _ in range(9)]
     with caplog.at_level(logging.WARNING):
         for each in decisions:
             waiting.put(each)
     assert [record.message for record in caplog.records] == [
-        "webhook: more than 3 decisions wait: the oldest are dropped"
+        "webhook: more than 3 decisions are waiting: dropping the oldest"
     ]
-    assert waiting.tally() == Tally(0, 6, 3)
+    assert waiting.counts() == DeliveryCounts(0, 6, 3)
     assert waiting.take().signed is decisions[6]
     caplog.clear()
     waiting.settled(delivered=True)
@@ -37,7 +37,7 @@ def test_the_oldest_is_dropped_and_that_is_told_once(caplog):
 
 
 def test_whoever_waits_is_woken_by_a_decision_and_by_the_end():
-    waiting, came = Waiting("x", 3), []
+    waiting, came = DecisionQueue("x", 3), []
     thread = threading.Thread(target=lambda: came.extend([waiting.take(), waiting.take()]))
     thread.start()
     waiting.put(one := signed())
@@ -49,30 +49,30 @@ def test_whoever_waits_is_woken_by_a_decision_and_by_the_end():
 
 
 def test_time_passes():
-    waiting = Waiting("x", 3)
+    waiting = DecisionQueue("x", 3)
     assert waiting.take(0) is None
     assert waiting.take(0.01) is None
     assert not waiting.closed_within(0.01)
 
 
 def test_a_decision_is_late_when_it_has_expired_whatever_the_clock_says():
-    assert not Told(signed(), time.monotonic()).late()
-    assert Told(signed(age=2.0), time.monotonic()).late()
-    assert Told(signed(age=-100), time.monotonic() - 2.0).late()  # the clock was set back since
-    assert not Told(signed(age=-100), time.monotonic()).late()
+    assert not Queued(signed(), time.monotonic()).expired()
+    assert Queued(signed(age=2.0), time.monotonic()).expired()
+    assert Queued(signed(age=-100), time.monotonic() - 2.0).expired()  # the clock was set back since
+    assert not Queued(signed(age=-100), time.monotonic()).expired()
 
 
 def test_what_is_late_can_be_dropped():
-    waiting = Waiting("x", 8)
+    waiting = DecisionQueue("x", 8)
     for age in (5, 3, 0):
         waiting.put(signed(age=age))
-    waiting.drop_late()
-    assert waiting.tally() == Tally(0, 2, 1)
+    waiting.drop_expired()
+    assert waiting.counts() == DeliveryCounts(0, 2, 1)
 
 
 @given(st.lists(st.sampled_from(["put", "take", "delivered", "dropped"]), max_size=60), st.integers(1, 5))
 def test_nothing_is_lost_from_the_count(acts, most):
-    waiting, put, taken, one = Waiting("x", most), 0, 0, signed()
+    waiting, put, taken, one = DecisionQueue("x", most), 0, 0, signed()
     for act in acts:
         if act == "put":
             waiting.put(one)
@@ -82,6 +82,6 @@ def test_nothing_is_lost_from_the_count(acts, most):
         elif taken:
             waiting.settled(delivered=act == "delivered")
             taken -= 1
-        tally = waiting.tally()
+        tally = waiting.counts()
         assert tally.delivered + tally.dropped + tally.waiting == put
         assert tally.waiting <= most + taken

@@ -18,7 +18,7 @@ from receiver import OK, SECRET, Receiver, Verifier, closing, dripping, endless,
 from told import NAME, PERSON, delivered, dropped, running, signed
 
 from appliance.outputs import webhook as standard_webhooks
-from appliance.outputs.queue import Tally
+from appliance.outputs.queue import DeliveryCounts
 from appliance.outputs.webhook import Webhook, retry_after
 
 
@@ -33,7 +33,7 @@ def secret_file(tmp_path):
 @pytest.fixture
 def webhook(secret_file):
     def made(url, **changed):
-        settings = {"secret_file": secret_file, "authority": None, "timeout_s": 1, "give_up_s": 60, "most_waiting": 16}
+        settings = {"secret_file": secret_file, "ca_file": None, "timeout_s": 1, "give_up_s": 60, "waiting": 16}
         return Webhook(url, **{**settings, **changed})
 
     return made
@@ -41,7 +41,7 @@ def webhook(secret_file):
 
 def test_a_decision_is_posted_and_signed(webhook):
     with Receiver() as receiver, running(webhook(receiver.url)) as output:
-        output.tell(one := signed())
+        output.notify(one := signed())
         assert delivered(output, 1)
         ((line, headers, body, _),) = receiver.requests
         assert line == "POST /hook?door=1 HTTP/1.1"
@@ -55,7 +55,7 @@ def test_a_decision_is_posted_and_signed(webhook):
         assert data["expires"].endswith("Z")
         assert NAME.encode() not in body
         assert headers["webhook-id"] == one.decision.id
-        assert output.tally() == Tally(1, 0, 0)
+        assert output.counts() == DeliveryCounts(1, 0, 0)
         verify = Verifier(SECRET)
         assert not verify({**headers, "webhook-timestamp": "1"}, body, time.time())
         assert not verify(headers, body.replace(b"granted", b"denied."), time.time())
@@ -90,7 +90,7 @@ def test_what_is_signed_is_verified_and_nothing_else(key, message, moment, body)
 
 def test_it_is_tried_again_with_the_same_id_until_it_is_taken(webhook):
     with Receiver(status(503), closing, status(429), OK) as receiver, running(webhook(receiver.url)) as output:
-        output.tell(signed())
+        output.notify(signed())
         assert until(output.problem)
         assert delivered(output, 1)
         assert output.problem() is None
@@ -99,7 +99,7 @@ def test_it_is_tried_again_with_the_same_id_until_it_is_taken(webhook):
         times = [moment for *_, moment in receiver.requests]
         assert times[1] - times[0] >= 0.5
         assert times[3] - times[2] >= 2.0  # doubled twice, less at most a half
-        assert output.tally() == Tally(1, 0, 0)
+        assert output.counts() == DeliveryCounts(1, 0, 0)
 
 
 @pytest.mark.parametrize("number", [301, 302, 307, 308, 400, 401, 404, 410, 422])
@@ -107,10 +107,10 @@ def test_a_refusal_is_final_and_the_next_one_goes_out(webhook, number):
     with Receiver() as elsewhere:
         moved = status(number, f"Location: {elsewhere.url}")
         with Receiver(moved, OK) as receiver, running(webhook(receiver.url)) as output:
-            output.tell(signed())
+            output.notify(signed())
             assert dropped(output, 1)
             assert output.problem().state == "webhook_refused"
-            output.tell(signed())
+            output.notify(signed())
             assert delivered(output, 1)
             assert output.problem() is None
             assert len(receiver.requests) == 2
@@ -120,7 +120,7 @@ def test_a_refusal_is_final_and_the_next_one_goes_out(webhook, number):
 def test_retry_after_is_waited_for(webhook):
     answers = status(503, "retry-after: 2"), OK
     with Receiver(*answers) as receiver, running(webhook(receiver.url)) as output:
-        output.tell(signed())
+        output.notify(signed())
         assert delivered(output, 1)
         times = [moment for *_, moment in receiver.requests]
         assert times[1] - times[0] >= 1.9
@@ -128,16 +128,16 @@ def test_retry_after_is_waited_for(webhook):
 
 def test_what_is_not_taken_in_time_is_given_up(webhook, caplog):
     with Receiver(status(500)) as receiver, running(webhook(receiver.url, give_up_s=1)) as output:
-        output.tell(signed())
+        output.notify(signed())
         assert dropped(output, 1)
         assert output.problem().state == "webhook_failing"
         assert 1 <= len(receiver.requests) <= 2
-    assert "webhook: a decision is given up" in caplog.text
+    assert "webhook: gave up a decision" in caplog.text
 
 
 def test_once_only(webhook):
     with Receiver(status(500)) as receiver, running(webhook(receiver.url, give_up_s=0)) as output:
-        output.tell(signed())
+        output.notify(signed())
         assert dropped(output, 1)
         assert len(receiver.requests) == 1
 
@@ -148,7 +148,7 @@ def test_once_only(webhook):
 def test_whatever_the_answer_is_it_takes_no_longer_than_it_may(webhook, behaviour):
     with Receiver(behaviour) as receiver, running(webhook(receiver.url, timeout_s=0.5, give_up_s=0)) as output:
         begun = time.monotonic()
-        output.tell(signed())
+        output.notify(signed())
         assert dropped(output, 1)
         assert time.monotonic() - begun < 5
         assert output.problem().state == "webhook_unreachable"
@@ -157,7 +157,7 @@ def test_whatever_the_answer_is_it_takes_no_longer_than_it_may(webhook, behaviou
 def test_interim_answers_and_a_large_body_are_passed_over(webhook):
     answer = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n" + b"x" * 2**22
     with Receiver(answer) as receiver, running(webhook(receiver.url)) as output:
-        output.tell(signed())
+        output.notify(signed())
         assert delivered(output, 1)
 
 
@@ -165,7 +165,7 @@ def test_nobody_there(webhook):
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
     with running(webhook(f"http://{HOST}:{port}/", give_up_s=0)) as output:
-        output.tell(signed())
+        output.notify(signed())
         assert dropped(output, 1)
         assert output.problem().state == "webhook_unreachable"
 
@@ -174,7 +174,7 @@ def test_nobody_there(webhook):
 def test_it_stops_at_once_in_the_middle_of_a_post(webhook, behaviour):
     with Receiver(behaviour) as receiver:
         with running(webhook(receiver.url, timeout_s=60)) as output:
-            output.tell(signed())
+            output.notify(signed())
             assert receiver.got(1)
             begun = time.monotonic()
         assert time.monotonic() - begun < 1
@@ -190,7 +190,7 @@ def test_it_stops_at_once_while_it_connects(webhook):
         other.setblocking(False)
         other.connect_ex((HOST, port))
     with running(webhook(f"http://{HOST}:{port}/", timeout_s=60)) as output:
-        output.tell(signed())
+        output.notify(signed())
         time.sleep(0.3)
         begun = time.monotonic()
     assert time.monotonic() - begun < 1
@@ -201,30 +201,30 @@ def test_it_stops_at_once_while_it_connects(webhook):
 def test_it_stops_at_once_in_a_pause(webhook):
     with Receiver(status(503, "Retry-After: 50")) as receiver:
         with running(webhook(receiver.url)) as output:
-            output.tell(signed())
+            output.notify(signed())
             assert until(output.problem)
             begun = time.monotonic()
         assert time.monotonic() - begun < 1
 
 
 def test_when_nobody_takes_them_the_oldest_are_dropped(webhook):
-    with Receiver(status(503, "Retry-After: 50")) as receiver, running(webhook(receiver.url, most_waiting=3)) as output:
-        output.tell(signed())
+    with Receiver(status(503, "Retry-After: 50")) as receiver, running(webhook(receiver.url, waiting=3)) as output:
+        output.notify(signed())
         assert receiver.got(1)
         for _ in range(10):
-            output.tell(signed())
-        assert output.tally() == Tally(0, 7, 4)
+            output.notify(signed())
+        assert output.counts() == DeliveryCounts(0, 7, 4)
 
 
 def test_tls_is_verified(webhook, tmp_path):
     ours, stranger = certificate(tmp_path / "ours"), certificate(tmp_path / "other")
     with Receiver(tls=server_context(*ours)) as receiver:
-        with running(webhook(receiver.url, authority=ours[0])) as output:
-            output.tell(signed())
+        with running(webhook(receiver.url, ca_file=ours[0])) as output:
+            output.notify(signed())
             assert delivered(output, 1)
         for authority in (None, stranger[0]):
-            with running(webhook(receiver.url, authority=authority, give_up_s=0)) as output:
-                output.tell(signed())
+            with running(webhook(receiver.url, ca_file=authority, give_up_s=0)) as output:
+                output.notify(signed())
                 assert dropped(output, 1)
                 assert output.problem().state == "webhook_unreachable"
         assert len(receiver.requests) == 1
@@ -233,8 +233,8 @@ def test_tls_is_verified(webhook, tmp_path):
 def test_a_certificate_of_another_name_is_not_taken(webhook, tmp_path):
     other = certificate(tmp_path, "door.example")
     with Receiver(tls=server_context(*other)) as receiver:
-        with running(webhook(receiver.url, authority=other[0], give_up_s=0)) as output:
-            output.tell(signed())
+        with running(webhook(receiver.url, ca_file=other[0], give_up_s=0)) as output:
+            output.notify(signed())
             assert dropped(output, 1)
         assert receiver.requests == []
 
@@ -243,7 +243,7 @@ def test_the_secret_is_read_anew_and_told_nowhere(webhook, secret_file, caplog):
     caplog.set_level(logging.DEBUG)
     secret_file.chmod(0o644)
     with Receiver() as receiver, running(webhook(receiver.url)) as output:
-        output.tell(signed())
+        output.notify(signed())
         assert until(output.problem)
         assert output.problem().state == "webhook_no_secret"
         assert f"chmod o= {secret_file}" in caplog.text
@@ -260,7 +260,7 @@ def test_the_secret_may_be_a_credential_of_systemd(webhook, secret_file, tmp_pat
     secret_file.rename(tmp_path / "webhook-secret")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     with Receiver() as receiver, running(webhook(receiver.url, secret_file=None)) as output:
-        output.tell(signed())
+        output.notify(signed())
         assert delivered(output, 1)
 
 
@@ -271,7 +271,7 @@ def test_without_a_credential_nothing_leaves(webhook, tmp_path, monkeypatch, con
         (tmp_path / "webhook-secret").chmod(0o440)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     with Receiver() as receiver, running(webhook(receiver.url, secret_file=None, give_up_s=0)) as output:
-        output.tell(signed())
+        output.notify(signed())
         assert dropped(output, 1)
         assert output.problem().state == "webhook_no_secret"
         assert receiver.requests == []
@@ -284,7 +284,7 @@ def test_without_a_usable_secret_nothing_leaves(webhook, secret_file, content):
     else:
         secret_file.write_bytes(content)
     with Receiver() as receiver, running(webhook(receiver.url, give_up_s=0)) as output:
-        output.tell(signed())
+        output.notify(signed())
         assert dropped(output, 1)
         assert output.problem().state == "webhook_no_secret"
         assert receiver.requests == []

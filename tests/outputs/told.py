@@ -47,9 +47,9 @@ def running(output: Any) -> Iterator[Any]:
 
 def delivered(output: Any, count: int) -> bool:
     """Waits until so many have been handed over."""
-    return until(lambda: output.tally().delivered >= count, 10)
+    return until(lambda: output.counts().delivered >= count, 10)
 
 
 def dropped(output: Any, count: int) -> bool:
     """Waits until so many have been given up."""
-    return until(lambda: output.tally().dropped >= count, 10)
+    return until(lambda: output.counts().dropped >= count, 10)

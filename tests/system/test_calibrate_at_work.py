@@ -166,7 +166,7 @@ def test_liveness_is_calibrated_before_the_camera_of_a_running_device(door: Door
     points.add_rounds(kept, model, "real", (seen - 1,) * 19)
     done = door.run("--minutes", "0.03", "--json")
     assert done.returncode == 0, done.stderr
-    assert done.stderr.endswith(f"{door.url} has taken it\n")
+    assert done.stderr.endswith(f"{door.url} uses it\n")
     found = json.loads(done.stdout)["points"][0]
     assert found["file"] == "liveness_float16.tflite"
     assert found["counts"]["real_sequences"] >= 20 + int(counted[1])
@@ -181,7 +181,7 @@ def test_liveness_is_calibrated_before_the_camera_of_a_running_device(door: Door
 
     attack = door.run("--attack", "print", "--minutes", "0.03")
     assert attack.returncode == 1
-    assert "would be turned away" in attack.stderr  # it looks more alive than most of those people
+    assert "would be rejected" in attack.stderr  # it looks more alive than most of those people
     assert door.point()["threshold"] == found["threshold"]
     assert "print" in points.read_rounds(kept, model).sequences
 
@@ -199,7 +199,7 @@ def test_what_is_wrong_with_the_asking_is_said_in_one_line_and_ctrl_c_ends_it(do
     points.add_rounds(tmp_path / "elsewhere" / points.ROUNDS_FILE, door.point()["model"], "real", (seen - 1,) * 20)
     lost = door.run("--minutes", "0.01", state=tmp_path / "elsewhere")
     assert lost.returncode == 1
-    assert "does not take it, so nothing is kept: its state is not in " in lost.stderr.splitlines()[-1]
+    assert "does not use it, so nothing is kept: its state is not in " in lost.stderr.splitlines()[-1]
     assert points.read(tmp_path / "elsewhere" / points.FILE).liveness == ()
 
     with subprocess.Popen(
