@@ -1,4 +1,4 @@
-"""What is told to those who listen, and the way it takes to them."""
+"""Events of the device, and the bus that carries them to subscribers."""
 
 import threading
 from collections import deque
@@ -11,14 +11,14 @@ from appliance.face.types import Face
 from appliance.vision.quality import Quality
 
 BACKLOG = 64
-"""Events that wait for a slow listener; beyond that the oldest are dropped."""
+"""Events in the queue of a slow subscriber; the oldest beyond are dropped."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class SeenFace:
-    """A face with the number of its track, and what its picture is worth."""
+    """A face with the number of its track and the quality of its picture."""
 
     number: int
     face: Face
@@ -27,7 +27,7 @@ class SeenFace:
 
 @dataclass(frozen=True, slots=True)
 class FacesSeen:
-    """The faces of one frame; `age_s` is how old the frame is when it is told."""
+    """The faces of one frame, which is `age_s` old when the event is published."""
 
     sequence: int
     age_s: float
@@ -38,14 +38,14 @@ class FacesSeen:
 
 @dataclass(frozen=True, slots=True)
 class Appeared:
-    """A face that was not there before."""
+    """A new face is in front of the camera."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A face that is no longer there, and for how long it was."""
+    """A face has left, after so many seconds."""
 
     number: int
     seconds: float
@@ -53,7 +53,7 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class LivenessJudged:
-    """Whether a face that is followed is alive: 0..1, 0.5 is the operating point."""
+    """The liveness of a tracked face: 0..1, 0.5 is the operating point."""
 
     number: int
     confidence: float
@@ -61,7 +61,7 @@ class LivenessJudged:
 
 @dataclass(frozen=True, slots=True)
 class GalleryChanged:
-    """Somebody was added, changed, enrolled or erased; how many people and templates there are now."""
+    """The gallery has changed; how many people and templates it has now."""
 
     people: int
     templates: int

@@ -1,4 +1,4 @@
-"""Which device this is: an id that stays, and the board; nothing that leads to its owner."""
+"""The device: a permanent id that does not lead to its owner, the board, the certificate's fingerprint."""
 
 import base64
 import hashlib
@@ -15,18 +15,17 @@ log = logging.getLogger(__name__)
 MACHINE_ID = Path("/etc/machine-id")
 
 DEVICE_TREE = Path("/sys/firmware/devicetree/base")
-"""What /proc/device-tree points to; it stays visible when systemd hides the rest of /proc."""
+"""The target of /proc/device-tree; visible even if systemd hides /proc."""
 
 _KEY = b"face-appliance device id 1"
-"""machine-id(5) is not to be shown to the network: only a keyed hash of it, which leads to no other program's."""
+"""machine-id(5) must not be sent to the network, except as a keyed hash, which differs from those of other programs."""
 
 _DIGITS = 12
 
 
 def device_id(folder: Path, machine_id: Path = MACHINE_ID, device_tree: Path = DEVICE_TREE) -> str:
-    """Twelve hexadecimal digits: of the installation and the board, so that a copied card on another board has others.
-
-    Without a machine id they are random, and kept in `folder` if that is possible.
+    """Twelve hexadecimal digits of the installation and the board: a copied card on another board has another id. Without a
+    machine id they are random, and stored in `folder` if that is possible.
     """
     installation = _read(machine_id)
     if re.fullmatch("[0-9a-f]{32}", installation):
@@ -40,23 +39,23 @@ def device_id(folder: Path, machine_id: Path = MACHINE_ID, device_tree: Path = D
             folder.mkdir(parents=True, exist_ok=True)
             kept.write_text(f"{digits}\n", "ascii")
         except OSError as error:
-            log.warning("the device has another id after the next start: %s", error)
+            log.warning("the device id will change at the next start, because it cannot be stored: %s", error)
     return digits
 
 
 def board(device_tree: Path = DEVICE_TREE) -> str:
-    """Such as "Raspberry Pi 5 Model B Rev 1.0"; the architecture of a machine that does not say."""
+    """Such as "Raspberry Pi 5 Model B Rev 1.0"; the architecture if the board is unknown."""
     return _read(device_tree / "model") or platform.machine()
 
 
 def fingerprint(certificate: Path) -> str:
-    """SHA-256 of a certificate (PEM), base64url without padding, by which clients may pin it. Raises OSError, ValueError."""
+    """SHA-256 of a certificate (PEM), base64url without padding, for clients that pin it. Raises OSError, ValueError."""
     content = ssl.PEM_cert_to_DER_cert(certificate.read_text("ascii"))
     return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
 
 
 def _read(path: Path) -> str:
-    """The text of a small file without the blanks and the NUL at its end; empty when it is not there."""
+    """The text of a small file without trailing blanks and NULs; empty if it cannot be read."""
     try:
         return path.read_text("utf-8", "replace").rstrip("\0 \n")
     except OSError:

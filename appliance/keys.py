@@ -1,4 +1,4 @@
-"""API keys: who they are for and what they open. Only their digests are kept."""
+"""API keys: their names and scopes. Only their digests are stored."""
 
 import hashlib
 import hmac
@@ -21,17 +21,17 @@ from appliance.state import audit_log as audit
 FILE = "keys.json"
 
 PREFIX = "fa_"
-"""By which people and scanners of leaked secrets know a key."""
+"""Identifies a key to people and to scanners for leaked secrets."""
 
 KEY_BYTES = 32
-"""Random bytes of a key: 256 bits, so that a plain SHA-256 of it cannot be turned back by trying."""
+"""Random bytes of a key: with 256 bits, its plain SHA-256 cannot be reversed by guessing."""
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-"""What a key may be called: harmless in a log."""
+"""Allowed names of keys, which are safe in a log line."""
 
 
 class Scope(StrEnum):
-    """What a key opens."""
+    """What a key gives access to."""
 
     RECOGNISE = "recognise"
     LIVE = "live"
@@ -39,12 +39,12 @@ class Scope(StrEnum):
 
 
 class KeysError(ReportedError):
-    """The keys cannot be read, or not changed as was asked; the text says why."""
+    """The keys cannot be read or changed; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key, as far as the device remembers it: `digest` is the SHA-256 of its text in hexadecimal."""
+    """A key as the device stores it: `digest` is the SHA-256 of its text in hexadecimal."""
 
     name: str
     scopes: frozenset[Scope]
@@ -56,7 +56,7 @@ Keys = tuple[Key, ...]
 
 
 def read(path: Path) -> Keys:
-    """The keys of a file; none when it is not there. Raises KeysError when it is damaged or cannot be read."""
+    """The keys in a file; none if it does not exist. Raises KeysError if it is damaged or cannot be read."""
     try:
         return tuple(_key(entry) for entry in json.loads(path.read_bytes())["keys"])
     except FileNotFoundError:
@@ -68,20 +68,20 @@ def read(path: Path) -> Keys:
 
 
 def add(path: Path, name: str, scopes: Sequence[Scope]) -> str:
-    """Makes a key, keeps its digest, and returns the key itself, which nobody can tell again. Raises KeysError, OSError."""
+    """Creates a key, stores its digest and returns the key; it cannot be shown again. Raises KeysError, OSError."""
     if not NAME.fullmatch(name):
-        raise KeysError("a name is at most 64 letters, digits, '.', '_' and '-'")
+        raise KeysError("a name has 1 to 64 letters, digits, '.', '_' and '-'")
     token = PREFIX + secrets.token_urlsafe(KEY_BYTES)
     with state.held(path):
         keys = read(path)
         if any(key.name == name for key in keys):
-            raise KeysError(f"there is a key {name} already: revoke it first, or take another name")
+            raise KeysError(f"there is a key {name} already: revoke it first, or choose another name")
         _write(path, (*keys, Key(name, frozenset(scopes), digest_of(token), datetime.now(UTC).replace(microsecond=0))))
     return token
 
 
 def revoke(path: Path, name: str) -> None:
-    """Forgets a key. Raises KeysError, OSError."""
+    """Removes a key. Raises KeysError, OSError."""
     with state.held(path):
         keys = read(path)
         if all(key.name != name for key in keys):
@@ -99,22 +99,22 @@ def record(key: Key) -> dict[str, Any]:
 
 
 def digest_of(token: str) -> str:
-    """What is kept of a key."""
+    """The SHA-256 of a key in hexadecimal."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 class KeyStore:
-    """The keys of a running device, which notices by itself when the file has changed."""
+    """The keys of a running device; it reads the file again when it has changed."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._watch = state.Watch(path, clock)
         self._keys, self._problem = self._read()
-        self._told = self._keys
+        self._audited = self._keys
 
     def find(self, token: str) -> Key | None:
-        """The key with this text. Compares it with every one, so that the time it takes tells nothing."""
+        """The key with this text. Compares all digests in constant time, so that the duration reveals nothing."""
         self.refresh()
         digest, found = digest_of(token), None
         for key in self._keys:
@@ -123,16 +123,16 @@ class KeyStore:
         return found
 
     def holds(self, key: Key) -> bool:
-        """Whether a key that was found is still good."""
+        """Whether a key that was found is still valid."""
         self.refresh()
         return key in self._keys
 
     def empty(self) -> bool:
-        """Whether there is no key; one cannot know when the file is damaged."""
+        """Whether there is no key; False if the file is damaged."""
         return not self._keys and self.problem() is None
 
     def problem(self) -> str | None:
-        """Why no key is accepted; None when all is well."""
+        """Why no key is accepted; None if the file is sound."""
         self.refresh()
         return self._problem
 
@@ -143,22 +143,22 @@ class KeyStore:
         return [Problem("keys", "keys_damaged", "The file of keys cannot be read: no key is accepted.")]
 
     def refresh(self) -> None:
-        """Reads the file again when it has changed; looks at it once a second at most."""
+        """Reads the file again if it has changed; checks at most once a second."""
         with self._lock:
             if not self._watch.changed():
                 return
             self._keys, self._problem = self._read()
             if self._problem is None:
-                self._tell()
+                self._audit()
 
-    def _tell(self) -> None:
-        for key in self._told:
+    def _audit(self) -> None:
+        for key in self._audited:
             if key not in self._keys:
                 audit.info("key revoked: %s", key.name)
         for key in self._keys:
-            if key not in self._told:
+            if key not in self._audited:
                 audit.info("key added: %s (%s)", key.name, ", ".join(sorted(key.scopes)))
-        self._told = self._keys
+        self._audited = self._keys
 
     def _read(self) -> tuple[Keys, str | None]:
         try:

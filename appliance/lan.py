@@ -1,4 +1,4 @@
-"""Appliance on the LAN: multicast DNS (RFC 6762) and service discovery (RFC 6763); the only file that imports zeroconf."""
+"""Announcement and discovery on the LAN: multicast DNS (RFC 6762), service discovery (RFC 6763), addresses."""
 
 import asyncio
 import errno
@@ -33,13 +33,12 @@ EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # compared with, never bound to
 _INTERFACES = Path("/sys/class/net")
 
 _CONNECTED = {"up", "unknown"}
-"""Operational states (RFC 2863) of an interface that carries packets; drivers that do not tell say "unknown"."""
+"""Operational states (RFC 2863) of an interface that carries packets; "unknown" is that of drivers without link detection."""
 
 
 def reachable(bound: Iterable[str]) -> tuple[str, ...]:
-    """Where others on the LAN reach sockets bound to these addresses, 0.0.0.0 and :: among them: IPv4 first, in order.
-
-    Loopback, unplugged interfaces and addresses that are still being negotiated are left out. Raises OSError.
+    """The LAN addresses of sockets bound to these addresses, which may include 0.0.0.0 and ::, in order, IPv4 first; without
+    loopback, unplugged interfaces and addresses still being negotiated. Raises OSError.
     """
     wanted = [_parsed(each) for each in bound]
     found = {
@@ -61,7 +60,7 @@ def _present() -> Iterator[IPv4Address | IPv6Address]:
 
 
 def _connected(interface: str) -> bool:
-    """Whether a cable is in, or a Wi-Fi joined; a label such as eth0:1 is an address of eth0."""
+    """Whether a cable is plugged in or a Wi-Fi joined; a label such as eth0:1 is an address of eth0."""
     try:
         state = (_INTERFACES / interface.partition(":")[0] / "operstate").read_text("ascii")
     except OSError:
@@ -70,7 +69,7 @@ def _connected(interface: str) -> bool:
 
 
 def _usable(address: IPv4Address | IPv6Address, scope: int) -> bool:
-    """Whether a socket can have the address: not while IPv6 looks for duplicates of it, a second or two (RFC 4862)."""
+    """Whether a socket can bind the address: not during duplicate detection, a second or two (IPv6, RFC 4862)."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as attempt:
         try:
@@ -81,7 +80,7 @@ def _usable(address: IPv4Address | IPv6Address, scope: int) -> bool:
 
 
 def _parsed(address: str) -> IPv4Address | IPv6Address:
-    """Without the interface that a link-local address may name."""
+    """Without the zone of a link-local address."""
     return ip_address(address.partition("%")[0])
 
 
@@ -90,47 +89,47 @@ log = logging.getLogger(__name__)
 SERVICE, WEB = "_faceapi._tcp.local.", "_http._tcp.local."
 
 TEXT_BYTES = 200
-"""Largest TXT record: with the names and addresses it stays in one packet of 512 bytes (RFC 6763, 6.2)."""
+"""Largest TXT record: with names and addresses it fits into a packet of 512 bytes (RFC 6763, 6.2)."""
 
 POLL_SECONDS = 2.0
-"""How often addresses and facts are looked at; a look costs 0.4 ms."""
+"""How often addresses and facts are checked; a check costs 0.4 ms."""
 
 RETRY_SECONDS = 10.0
-"""How long after a failure it is tried again."""
+"""Pause after a failure."""
 
 HOST_PROBE_MS = 500
-"""How long another device may take to say that a host name is its own; RFC 6762 gives it 750 ms for three questions."""
+"""How long another device may take to claim a host name; RFC 6762 allows 750 ms for three questions."""
 
 RESOLVE_MS = 500
-"""How much longer an appliance may take to tell its address, when its name alone has been heard."""
+"""How much longer an appliance may take to answer with its address, after its name."""
 
 MOST_FOUND = 1000
-"""Names that are looked into at most, however many a stranger invents."""
+"""Most names that are resolved, however many are announced."""
 
 ASK_SECONDS = 1.0
-"""How often it is asked who is there; what an appliance has said less than a second ago it does not repeat."""
+"""Interval of questions; an appliance does not repeat an answer within a second."""
 
 GONE_TTL = 1
-"""Seconds that a record has left to live after a goodbye (RFC 6762, 10.1)."""
+"""Remaining lifetime (TTL) of a record after a goodbye in seconds (RFC 6762, 10.1)."""
 
 _PTR, _SRV, _IN = 12, 33, 1
 """Types and class of records (RFC 1035, 2782)."""
 
 
 class Advertisement:
-    """Announces the device until it is stopped, whatever becomes of the network."""
+    """Announces the device until it is stopped, through all changes of the network."""
 
     def __init__(
         self, name: str, host: str, bound: Collection[str], port: int, facts: Callable[[], Mapping[str, str]]
     ) -> None:
-        """`name` is for people, `host` a label below .local; both get a number when others have them. `bound` are the
-        addresses and `port` the TCP port of the server. `facts` gives the TXT record, announced anew when it changes.
+        """`name` is the display name, `host` a label below .local; both get a number if another device has them. `bound` and
+        `port` are the addresses and the TCP port of the server. `facts` returns the TXT record; changes are announced.
         """
         self._name, self._host, self._bound, self._port, self._facts = name, host, bound, port, facts
         self._ended: Future[None] = Future()
 
     def run(self) -> None:
-        """Announces until `stop`, then says goodbye. A network that fails is a warning, and tried again."""
+        """Announces until `stop`, then says goodbye (RFC 6762, 10.1). Failures are logged and retried."""
         logging.getLogger("zeroconf").addFilter(_in_one_line)
         asyncio.run(self._until_stopped())
 
@@ -146,24 +145,24 @@ class Advertisement:
             await work
 
     async def _work(self) -> None:
-        trouble = ""
+        problem = ""
         while True:
             try:
                 addresses = reachable(self._bound)
                 if addresses:
                     await self._announce(addresses)
-                    trouble = ""
+                    problem = ""
                     continue
                 failure, pause = "no address on any network yet", POLL_SECONDS
             except (OSError, RuntimeError, Error) as error:
                 failure, pause = f"{type(error).__name__}: {error}", RETRY_SECONDS
-            if failure != trouble:
+            if failure != problem:
                 log.warning("not announced on the LAN: %s", failure)
-                trouble = failure
+                problem = failure
             await asyncio.sleep(pause)
 
     async def _announce(self, addresses: Sequence[str]) -> None:
-        """Announces these addresses; returns when they are no longer the device's, or its name is another's."""
+        """Announces these addresses; returns if they have changed, or another device keeps the name."""
         facts = self._facts()
         async with AsyncZeroconf(interfaces=list(addresses)) as responder:
             host = await self._free_host(responder.zeroconf, addresses)
@@ -187,7 +186,7 @@ class Advertisement:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _free_host(self, querier: Zeroconf, addresses: Collection[str]) -> str:
-        """The first of host.local, host-2.local … that nobody at another address answers to; zeroconf asks for none."""
+        """The first of host.local, host-2.local … that no other address answers for; zeroconf does not check host names."""
         number, host = 1, f"{self._host}.local."
         while True:
             resolver = AddressResolver(host)
@@ -200,7 +199,7 @@ class Advertisement:
 
 @dataclass(frozen=True, slots=True)
 class Appliance:
-    """An appliance on the LAN, as it describes itself; every text is printable, none is to be trusted."""
+    """An appliance on the LAN, as it describes itself: every text is printable, none is trustworthy."""
 
     name: str
     host: str
@@ -210,7 +209,7 @@ class Appliance:
 
     @classmethod
     def of(cls, info: ServiceInfo) -> Self:
-        """What the records say; an item of the TXT record without a value has an empty one, one without a key is none."""
+        """From its records; a TXT item without a value has an empty one, an item without a key is ignored."""
         return cls(
             _printable(info.get_name()),
             _printable((info.server or "").rstrip(".")),
@@ -231,9 +230,8 @@ def text(
     fingerprint: str | None,
     state: Literal["loading", "ready", "fault"],
 ) -> dict[str, str]:
-    """The TXT record, of TEXT_BYTES at most: the model is cut where it must be.
-
-    `fingerprint` is the SHA-256 of the certificate, base64url, of a server that speaks TLS.
+    """The TXT record; the model is truncated so that it has at most TEXT_BYTES. `fingerprint`: the SHA-256 of the certificate,
+    base64url, of a server with TLS.
     """
     entries = {
         "txtvers": "1",
@@ -256,7 +254,7 @@ def text(
 
 
 def discover(seconds: float) -> list[Appliance]:
-    """The appliances that answer within so many seconds, by name. Raises OSError without a network."""
+    """The appliances that answer within so many seconds, sorted by name. Raises OSError without a network."""
     logging.getLogger("zeroconf").addFilter(_in_one_line)
     return asyncio.run(_discover(seconds))
 
@@ -269,8 +267,8 @@ async def _discover(seconds: float) -> list[Appliance]:
         await querier.zeroconf.async_wait_for_start()
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            # A browser would add the answers it knows, and fail to when a stranger's name is no UTF-8. Multicast answers
-            # are asked for: a unicast one may go to another program of this machine on the same port.
+            # zeroconf's browser repeats known answers in its questions, which fails for names that are not UTF-8. The
+            # question asks for multicast answers: a unicast one may reach another program on the same port.
             question = DNSOutgoing(0)
             question.add_question(DNSQuestion(SERVICE, _PTR, _IN))
             querier.zeroconf.async_send(question)
@@ -285,7 +283,7 @@ async def _discover(seconds: float) -> list[Appliance]:
 
 
 async def _resolved(querier: Zeroconf, name: str) -> Appliance | None:
-    """What is behind a name; None when nobody tells, or the name is none."""
+    """The appliance of a name; None without an answer, or if the name is invalid."""
     try:
         info = AsyncServiceInfo(SERVICE, name)
         return Appliance.of(info) if await info.async_request(querier, RESOLVE_MS) else None
@@ -294,14 +292,13 @@ async def _resolved(querier: Zeroconf, name: str) -> Appliance | None:
 
 
 async def _registered(responder: AsyncZeroconf, service: ServiceInfo) -> None:
-    """Announces a service, under another name when its own is taken, and returns when that is done."""
+    """Registers a service, under another name if its own is taken."""
     await (await responder.async_register_service(service, allow_name_change=True))
 
 
 def _taken(responder: Zeroconf, service: ServiceInfo) -> bool:
-    """Whether another device has announced our name, and is the one to keep it: the one whose host name comes first.
-
-    Two that started in the same moment, or whose networks were joined later, cannot have heard each other's claim.
+    """Whether another device has announced our name and keeps it, because its host name sorts first. Devices that start at the
+    same moment, or whose networks are joined later, miss each other's probes.
     """
     own = (service.server or "").lower()
     records = responder.cache.get_all_by_details(service.name, _SRV, _IN)
@@ -309,12 +306,12 @@ def _taken(responder: Zeroconf, service: ServiceInfo) -> bool:
 
 
 def _printable(content: str | bytes) -> str:
-    """Text that does nothing to a terminal."""
+    """Text without control characters, safe for a terminal."""
     decoded = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in decoded)
 
 
 def _in_one_line(record: logging.LogRecord) -> bool:
-    """Of what the network does to zeroconf the log needs no traceback."""
+    """Removes tracebacks: network errors in zeroconf need none."""
     record.exc_info = None
     return True

@@ -1,4 +1,4 @@
-"""Where a request's time goes: named stages, added up for whoever records on this thread."""
+"""How long each stage of a request takes, for `Server-Timing`."""
 
 import time
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 
 class Recorder:
-    """Seconds by stage name; a stage inside another counts once, for itself."""
+    """Seconds by stage name; the time of an inner stage does not count for the outer one."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -15,7 +15,7 @@ class Recorder:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Adds what runs inside to `name`."""
+        """Adds the time inside to `name`."""
         before, self._inner = self._inner, 0.0
         start = time.perf_counter()
         try:
@@ -31,7 +31,7 @@ _recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
 
 @contextmanager
 def recording() -> Iterator[Recorder]:
-    """Collects the stages that run inside, on this thread."""
+    """Records the stages that run inside, on this thread."""
     recorder = Recorder()
     token = _recorder.set(recorder)
     try:
@@ -42,7 +42,7 @@ def recording() -> Iterator[Recorder]:
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Times what runs inside, for whoever records."""
+    """Adds the time inside to the recorder of this thread, if there is one."""
     recorder = _recorder.get()
     if recorder is None:
         yield

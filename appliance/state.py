@@ -1,4 +1,4 @@
-"""Where the device keeps what must outlive it, how that is written, and how a running device notices that it was."""
+"""The state folder: where it is, how files in it are written, how a running device notices changes, and the audit trail."""
 
 import fcntl
 import json
@@ -14,14 +14,14 @@ from typing import Any, BinaryIO
 NAME = "face-appliance"
 
 LOOK_SECONDS = 1.0
-"""How often a running device looks whether a file has changed, at most."""
+"""How often a running device checks at most whether a file has changed."""
 
 LEAST_FREE = 8 * 2**20
-"""Bytes below which a disk is called full: what is kept takes some kB, but its neighbours grow, too."""
+"""A disk with fewer free bytes counts as full: the state needs some kB, but other files grow as well."""
 
 
 def folder(configured: Path | None) -> Path:
-    """The configured folder, else that of the service (`$STATE_DIRECTORY`, systemd.exec(5)), else that of the user (XDG)."""
+    """The configured folder, the service's (`$STATE_DIRECTORY`, systemd.exec(5)), or the user's (XDG), in this order."""
     if configured is not None:
         return configured
     if service := os.environ.get("STATE_DIRECTORY"):
@@ -30,7 +30,7 @@ def folder(configured: Path | None) -> Path:
 
 
 def full(directory: Path) -> bool:
-    """Whether what is to be kept there may soon not be. A folder that is not there yet is not full."""
+    """Whether there is too little space to write to it. A folder that does not exist is not full."""
     try:
         found = os.statvfs(directory)
     except OSError:
@@ -39,9 +39,8 @@ def full(directory: Path) -> bool:
 
 
 def write_atomically(path: Path, content: bytes, mode: int) -> None:
-    """Puts a file in the place of another: whoever reads, and a power cut, find the whole old one or the whole new one.
-
-    The file belongs to the folder's owner when root writes it. Raises OSError.
+    """Replaces a file: readers, and the device after a power cut, find the complete old file or the complete new one. If root
+    writes it, it belongs to the folder's owner. Raises OSError.
     """
     with replacing(path, mode) as file:
         file.write(content)
@@ -49,7 +48,7 @@ def write_atomically(path: Path, content: bytes, mode: int) -> None:
 
 @contextmanager
 def replacing(path: Path, mode: int) -> Iterator[BinaryIO]:
-    """The same for what is written piece by piece: the new file is there when the block has ended, and not when it raised."""
+    """The same for a file written in pieces: it is replaced at the end of the block, unless the block raises."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -63,19 +62,19 @@ def replacing(path: Path, mode: int) -> Iterator[BinaryIO]:
             os.fsync(descriptor)
         move(Path(temporary), path)
     finally:
-        Path(temporary).unlink(missing_ok=True)  # it has another name by now, unless something went wrong
+        Path(temporary).unlink(missing_ok=True)  # renamed by now, unless an error occurred
 
 
 def move(file: Path, path: Path) -> None:
-    """Gives a file another name in its folder, for good: whoever has that name now has it no more. Raises OSError."""
+    """Renames a file in its folder durably, replacing the file of that name. Raises OSError."""
     file.replace(path)
     _sync(path.parent)
 
 
 @contextmanager
 def as_owner(directory: Path) -> Iterator[None]:
-    """What root does here is done with the rights of the folder's owner, so that whatever comes to be in it is theirs. Holds
-    for all threads; changes nothing for anybody else than root, and where there is no folder yet.
+    """Inside, root has the rights of the folder's owner, in all threads, so that new files belong to the owner. Without
+    effect for other users and if the folder does not exist.
     """
     if os.geteuid() != 0 or not directory.is_dir():
         yield
@@ -94,7 +93,7 @@ def as_owner(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """The folder of a file, made if need be, against another command that changes the file at the same time. Raises OSError."""
+    """Locks the folder of a file, created if missing, against other commands that change the file. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -105,14 +104,14 @@ def held(path: Path) -> Iterator[None]:
 
 
 class Watch:
-    """Tells whether a file has become another one. Not thread-safe."""
+    """Notices when a file has been replaced. Not thread-safe."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._clock = path, clock
         self._looked, self._seen = clock(), self._mark()
 
     def changed(self) -> bool:
-        """Whether the file is another one than at the last look; looks once in LOOK_SECONDS at most."""
+        """Whether the file has changed since the last check; checks once in LOOK_SECONDS at most."""
         if self._clock() - self._looked < LOOK_SECONDS:
             return False
         self._looked, mark = self._clock(), self._mark()
@@ -128,7 +127,7 @@ class Watch:
 
 
 def _sync(directory: Path) -> None:
-    """A new name is only there to stay when its folder has been written, too (fsync(2))."""
+    """A rename is durable once the folder has been written as well (fsync(2))."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -146,8 +145,8 @@ Tables = Mapping[str, Mapping[str, Any]]
 
 
 def audit_configuration(folder: Path, tables: Tables) -> None:
-    """Tells what has changed since the last start, and keeps `tables` for the next one; a folder that cannot be written is a
-    warning.
+    """Logs what has changed since the last start, and stores `tables` for the next one. A folder that cannot be written is
+    logged as a warning.
     """
     path = folder / CONFIGURATION
     before = _kept(path)
@@ -158,11 +157,11 @@ def audit_configuration(folder: Path, tables: Tables) -> None:
     try:
         write_atomically(path, json.dumps(tables, indent=1).encode(), 0o600)
     except OSError as error:
-        audit_log.warning("configuration: not kept for the next start: %s: %s", error.filename, error.strerror)
+        audit_log.warning("configuration: cannot be stored for the next start: %s: %s", error.filename, error.strerror)
 
 
 def changes(before: Tables, after: Tables) -> Iterator[str]:
-    """A line a key, `camera.fps: 15 -> 30`; what is absent is null."""
+    """A line per changed key, `camera.fps: 15 -> 30`; a missing value is null."""
     for section in dict.fromkeys([*before, *after]):
         old, new = before.get(section, {}), after.get(section, {})
         for key in dict.fromkeys([*old, *new]):
@@ -171,12 +170,12 @@ def changes(before: Tables, after: Tables) -> Iterator[str]:
 
 
 def _kept(path: Path) -> Tables | None:
-    """What was kept at the last start; None when that cannot be known."""
+    """The tables of the last start; None if they are not known."""
     try:
         kept = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        audit_log.warning("configuration: that of the last start is not known: %s: %s", path, error)
+        audit_log.warning("configuration: cannot read that of the last start: %s: %s", path, error)
         return None
     return kept if isinstance(kept, dict) and all(isinstance(table, dict) for table in kept.values()) else None

@@ -1,4 +1,4 @@
-"""What is kept of a calibration."""
+"""The device's own operating points, the rounds they come from, and the files that keep both."""
 
 import logging
 import threading
@@ -32,14 +32,14 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Kind(StrEnum):
-    """What an operating point decides: are two faces one person, is one alive."""
+    """What an operating point decides: whether two faces are the same person, or whether one is live."""
 
     SIMILARITY = "similarity"
     LIVENESS = "liveness"
 
 
 class Basis(StrEnum):
-    """What an operating point was found on."""
+    """The data of an operating point."""
 
     STATISTICS = "bundled statistics"
     PHOTOS = "photos"
@@ -47,7 +47,7 @@ class Basis(StrEnum):
 
 
 class CalibrationError(ReportedError):
-    """No operating point can be had, or none can be kept; the text is one line that says why and what to do."""
+    """An operating point cannot be found or kept; the text is one line that says why and how to fix it."""
 
 
 class _Facts(BaseModel):
@@ -69,10 +69,8 @@ class Measured(_Facts):
 
 
 class Entry(_Facts):
-    """An operating point of this device for one model.
-
-    `wanted`: the rates it was chosen for (fmr; bpcer, apcer); `measured`: those it has (fmr, tmr; bpcer, "apcer SPECIES");
-    `counts`: of what it was found on.
+    """An operating point of this device for one model. `wanted`: the rates it was chosen for (fmr; bpcer, apcer); `measured`:
+    the rates it has (fmr, tmr; bpcer, "apcer SPECIES"); `counts`: the size of its data.
     """
 
     model: Sha256
@@ -91,13 +89,13 @@ class SimilarityEntry(Entry):
 
 
 class LivenessEntry(Entry):
-    """The threshold is log odds; the network's own end at 8."""
+    """The threshold is in log odds; those of the network end at 8."""
 
     threshold: Annotated[FiniteFloat, Field(ge=-8, le=8)]
 
 
 class Calibration(_Facts):
-    """All operating points of this device; an entry for each model that it may choose."""
+    """All operating points of this device, one entry per model that it may choose."""
 
     similarity: tuple[SimilarityEntry, ...] = ()
     liveness: tuple[LivenessEntry, ...] = ()
@@ -114,7 +112,7 @@ class Calibration(_Facts):
         return self.similarity if kind is Kind.SIMILARITY else self.liveness
 
     def with_entries(self, kind: Kind, entries: tuple[Entry, ...]) -> Self:
-        """The same with other entries of one kind."""
+        """With the entries of one kind replaced."""
         return self.model_copy(update={kind.value: entries})
 
     def thresholds(self) -> dict[str, float]:
@@ -138,7 +136,7 @@ FILE = "calibration.json"
 
 
 def read(path: Path) -> Calibration:
-    """What a file says; nothing when it is not there. Raises CalibrationError when it is damaged or cannot be read."""
+    """The content of a file; empty if it does not exist. Raises CalibrationError if it is damaged or cannot be read."""
     try:
         return Calibration.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -150,18 +148,18 @@ def read(path: Path) -> Calibration:
         where = ".".join(map(str, mistake["loc"]))
         raise CalibrationError(
             f"{path} is damaged ({where + ': ' if where else ''}{mistake['msg']}): "
-            "`appliance calibrate similarity --reset` begins anew"
+            "`appliance calibrate similarity --reset` starts again"
         ) from error
 
 
 def keep(path: Path, kind: Kind, entries: tuple[Entry, ...]) -> None:
-    """Puts these entries in the place of those of their kind. Raises CalibrationError, OSError."""
+    """Replaces the entries of a kind. Raises CalibrationError, OSError."""
     with state.held(path):
         _write(path, read(path).with_entries(kind, entries))
 
 
 def forget(path: Path, kind: Kind) -> None:
-    """Drops the entries of a kind; all of them when the file is damaged. Raises OSError."""
+    """Removes the entries of a kind; all entries if the file is damaged. Raises OSError."""
     with state.held(path):
         try:
             before = read(path)
@@ -171,35 +169,34 @@ def forget(path: Path, kind: Kind) -> None:
 
 
 class CalibrationStore:
-    """The operating points of a running device, which notices by itself when the file has changed."""
+    """The operating points of a running device; it reads the file again when it has changed."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._watch = state.Watch(path, clock)
-        self._told: frozenset[str] = frozenset()
+        self._warned: frozenset[str] = frozenset()
         self._calibration = Calibration()
         self._take()
 
     def thresholds(self) -> Mapping[str, float]:
-        """The operating points by the sha256 of their model. What is given never changes. Of a file that is
-        damaged they are those before it was, as far as this process knows.
+        """The operating points by the sha256 of their model; the mapping never changes. While the file is damaged, those read
+        before it was.
         """
         self.refresh()
         return self._thresholds
 
     def refresh(self) -> None:
-        """Reads the file again when it has changed; looks at it once a second at most."""
+        """Reads the file again if it has changed; checks at most once a second."""
         with self._lock:
             if self._watch.changed():
                 before = self._calibration
                 self._take()
-                self._tell(before)
+                self._audit(before)
 
     def facts(self, kind: Kind, model: str, shipped: Mapping[str, Any]) -> dict[str, Any]:
-        """What is in use for a model (its sha256): the device's own operating point, or `shipped` with the reason why the
-        device's is ignored: it is of another model ("stale") or its file cannot be read ("damaged"; what was read before goes
-        on being used).
+        """The operating point in use for a model (sha256): the device's own, or `shipped` with the reason why the device's is
+        ignored: it belongs to another model ("stale") or the file is "damaged" (points read before remain in use).
         """
         self.refresh()
         entries = self._calibration.of(kind)
@@ -210,7 +207,7 @@ class CalibrationStore:
         return {"source": "shipped", "ignored": ignored, "model": model, **shipped}
 
     def problem(self) -> str | None:
-        """Why the file cannot be read; None when it can, or is not there."""
+        """Why the file cannot be read; None if it can, or does not exist."""
         self.refresh()
         return self._problem
 
@@ -222,32 +219,34 @@ class CalibrationStore:
         return [Problem("calibration", "calibration_damaged", text)]
 
     def warn_of_stale(self, kind: Kind, model: str) -> None:
-        """One line in the log, the first time, when there are operating points of a kind and none is of this model."""
+        """Logs once if there are operating points of a kind, but none for this model."""
         entries = self._calibration.of(kind)
         mark = f"{kind} {model} {[entry.model for entry in entries]}"
-        if entries and mark not in self._told and all(entry.model != model for entry in entries):
-            self._told |= {mark}
-            log.warning("the %s calibration is of another model and not used: `appliance calibrate %s`", kind, kind)
+        if entries and mark not in self._warned and all(entry.model != model for entry in entries):
+            self._warned |= {mark}
+            log.warning(
+                "the %s calibration belongs to another model and is not used: `appliance calibrate %s`", kind, kind
+            )
 
     def _take(self) -> None:
         try:
             self._calibration, self._problem = read(self._path), None
         except CalibrationError as error:
             self._problem = str(error)
-            kept = "those of before" if any(self._calibration.of(kind) for kind in Kind) else "the shipped ones"
-            log.error("of the operating points %s are used: %s", kept, error)
+            kept = "the previous" if any(self._calibration.of(kind) for kind in Kind) else "the shipped"
+            log.error("%s operating points are used: %s", kept, error)
         self._thresholds = MappingProxyType(self._calibration.thresholds())
 
-    def _tell(self, before: Calibration) -> None:
+    def _audit(self, before: Calibration) -> None:
         if self._problem is not None:
             return
         for kind in Kind:
-            old, new = (_words(each.of(kind)) for each in (before, self._calibration))
+            old, new = (_points_text(each.of(kind)) for each in (before, self._calibration))
             if old != new:
                 audit.info("calibration: %s: %s -> %s", kind, old, new)
 
 
-def _words(entries: tuple[Entry, ...]) -> str:
+def _points_text(entries: tuple[Entry, ...]) -> str:
     points = (
         f"{entry.threshold:.4f} ({', '.join(f'{name} {share:g}' for name, share in entry.wanted.items())}; {entry.basis})"
         for entry in entries
@@ -262,13 +261,13 @@ def _write(path: Path, calibration: Calibration) -> None:
 ROUNDS_FILE = "liveness-rounds.json"
 
 REAL = "real"
-"""Real people, beside the species of attacks."""
+"""The label of real people, beside the species of attacks."""
 
 Species = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
 
 
 class Rounds(BaseModel):
-    """Log odds of all rounds with one liveness model, by what was shown: REAL, or a species of attack."""
+    """Log odds of all rounds with one liveness model, by what was shown: REAL or a species of attack."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -276,7 +275,7 @@ class Rounds(BaseModel):
     sequences: dict[Species, tuple[FiniteFloat, ...]] = {}
 
     def with_round(self, shown: str, odds: tuple[float, ...]) -> Self:
-        """With a further round."""
+        """With one more round."""
         together = {**self.sequences, shown: (*self.sequences.get(shown, ()), *odds)}
         return self.model_copy(update={"sequences": {name: each for name, each in together.items() if each}})
 
@@ -290,7 +289,7 @@ class Rounds(BaseModel):
 
 
 def read_rounds(path: Path, model: str) -> Rounds:
-    """The rounds with this model so far; none of another. Raises CalibrationError when the file is damaged."""
+    """The rounds with this model so far. Raises CalibrationError if the file is damaged."""
     try:
         kept = Rounds.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -298,12 +297,12 @@ def read_rounds(path: Path, model: str) -> Rounds:
     except OSError as error:
         raise CalibrationError(f"{path}: {error.strerror}") from error
     except ValidationError as error:
-        raise CalibrationError(f"{path} is damaged: `appliance calibrate liveness --reset` begins anew") from error
+        raise CalibrationError(f"{path} is damaged: `appliance calibrate liveness --reset` starts again") from error
     return kept if kept.model == model else Rounds(model=model)
 
 
 def add_rounds(path: Path, model: str, shown: str, odds: tuple[float, ...]) -> Rounds:
-    """Keeps a further round, and returns all. Raises CalibrationError, OSError."""
+    """Adds a round and returns all. Raises CalibrationError, OSError."""
     with state.held(path):
         rounds = read_rounds(path, model).with_round(shown, odds)
         _write_rounds(path, rounds)
@@ -311,13 +310,13 @@ def add_rounds(path: Path, model: str, shown: str, odds: tuple[float, ...]) -> R
 
 
 def put_rounds(path: Path, rounds: Rounds) -> None:
-    """Keeps these rounds in the place of all others. Raises OSError."""
+    """Replaces all rounds. Raises OSError."""
     with state.held(path):
         _write_rounds(path, rounds)
 
 
 def forget_rounds(path: Path) -> None:
-    """Drops all rounds. Raises OSError."""
+    """Removes all rounds. Raises OSError."""
     path.unlink(missing_ok=True)
 
 

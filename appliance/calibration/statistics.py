@@ -1,4 +1,4 @@
-"""What is known of the shipped models without a picture at hand: scores of labelled pictures, as numbers alone.
+"""Operating points from scores, with bounds; and the bundled scores of the shipped models, without any picture.
 
 `models/impostors.toml` and `models/attacks.toml` are written by `appliance statistics` of scripts/lab.
 """
@@ -22,20 +22,19 @@ from appliance.calibration.rates import RULE_OF_THREE, Rate, Reals
 Indices = npt.NDArray[np.int64]
 
 REPLICATES = 1000
-"""Draws of people: the usual number for a percentile interval (Efron, Tibshirani 1993, section 13)."""
+"""Bootstrap samples: the usual number for a percentile interval (Efron, Tibshirani 1993, section 13)."""
 
 PERCENTILES = (2.5, 97.5)
 """The middle 95 %."""
 
 SEED = 19795
-"""The draws are the same each time."""
+"""Makes results reproducible."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Scored comparisons (N), and who is compared: the numbers of the first and of the second person, 0..`people` - 1.
-
-    `pictures` (people) says how many pictures each has. Impostor pairs are of two people, genuine pairs of one.
+    """Scores of N comparisons, with the numbers of the first and the second person, 0..`people` - 1; `pictures` (people) is the
+    number of pictures of each. Impostor pairs show two people, genuine pairs one.
     """
 
     scores: Reals
@@ -49,8 +48,8 @@ class Pairs:
 
 
 def compared(embeddings: npt.NDArray[np.float32], person: Indices) -> tuple[Pairs, Pairs]:
-    """All pairs of pictures: those of different people, and those of one. `embeddings` is N x D of unit length, scores are
-    cosines; `person` (N) has the number of each picture's person, 0, 1, 2, …
+    """All impostor and all genuine pairs of pictures, with cosines as scores. `embeddings`: N x D of unit length; `person` (N):
+    the number of each picture's person, 0, 1, 2, …
     """
     a, b = np.triu_indices(len(person), k=1)
     cosines = (embeddings @ embeddings.T)[a, b].astype(np.float64)
@@ -64,10 +63,10 @@ def compared(embeddings: npt.NDArray[np.float32], person: Indices) -> tuple[Pair
 
 
 def impostor_bounds(pairs: Pairs, thresholds: Reals) -> list[Measured]:
-    """The false match rate at each threshold, with its bounds."""
+    """The false match rate (FMR) at each threshold, with bounds."""
 
     def total(drawn: Indices) -> float:
-        """How many pairs of different people there are; two draws of one person are no impostors."""
+        """Pairs of different people; two draws of the same person are not impostors."""
         pictures = (drawn * pairs.pictures).astype(np.float64)
         return float(pictures.sum() ** 2 - (pictures**2).sum()) / 2
 
@@ -75,7 +74,7 @@ def impostor_bounds(pairs: Pairs, thresholds: Reals) -> list[Measured]:
 
 
 def genuine_bounds(pairs: Pairs, thresholds: Reals) -> list[Measured]:
-    """The true match rate at each threshold, with its bounds."""
+    """The true match rate (TMR) at each threshold, with bounds."""
     each = pairs.pictures * (pairs.pictures - 1) / 2
     return _bounds(pairs, thresholds, lambda drawn, first, _: drawn[first], lambda drawn: float((drawn * each).sum()))
 
@@ -86,7 +85,9 @@ def _bounds(
     times: Callable[[Indices, Indices, Indices], Indices],
     total: Callable[[Indices], float],
 ) -> list[Measured]:
-    """`times` says how often each pair (first, second) occurs when each person is drawn so often; `total`, how many do."""
+    """`times`: how often each pair (first, second) occurs if each person is drawn so often; `total`: the number of pairs
+    then.
+    """
     order = np.argsort(-pairs.scores)
     counts = np.searchsorted(-pairs.scores[order], -thresholds, side="right")
     reaching = order[: int(counts.max(initial=0))]
@@ -104,63 +105,63 @@ def _bounds(
 
 
 def measured(rate: Rate, lower: float = 1.0, upper: float = 0.0) -> Measured:
-    """A rate with bounds that are never narrower than those of independent trials (Wilson; the rule of three when none or
-    all happened).
-    """
+    """A rate whose bounds are never narrower than those of independent trials (Wilson, or the rule of three)."""
     low, high = rate.bounds
     return Measured(count=rate.count, total=rate.total, lower=min(low, lower), upper=max(high, upper))
 
 
 def _draws(people: int) -> Iterator[Indices]:
-    """How often each person is drawn, in each replicate."""
+    """How often each person is drawn, for each bootstrap sample."""
     random = np.random.default_rng(SEED)
     for _ in range(REPLICATES):
         yield np.bincount(random.integers(people, size=people), minlength=people)
 
 
 FEWEST_SEQUENCES = 20
-"""Of real people: with fewer, 5 % of them is less than one."""
+"""Of real people; 5 % of fewer is less than one."""
 
 BEFORE_LOWERING = frozenset({"print", "replay"})
-"""Species of attack of which FEWEST_SEQUENCES must have been tried here before the threshold goes below the shipped one."""
+"""Species of which FEWEST_SEQUENCES must be tried at this camera before the threshold goes below the shipped one."""
 
 LOWEST, HIGHEST = -8.0, 8.0
-"""Where the liveness network's log odds end."""
+"""Range of the liveness network's log odds."""
 
 
 def fewest_pairs(fmr: float) -> int:
-    """How many pairs can bear out a false match rate: none of them may match (rule of three)."""
+    """Impostor pairs that are enough to show a false match rate if none of them matches (rule of three)."""
     return ceil(RULE_OF_THREE / fmr)
 
 
 def cosine(impostors: Reals, fmr: float) -> float:
-    """The least cosine at which at most the share `fmr` of impostor pairs (N cosines) is accepted, midway between the pairs
-    on either side of it. Raises CalibrationError when even identical faces would have to be refused.
+    """The least cosine at which at most the share `fmr` of impostor pairs (N cosines) is accepted, midway between the two
+    neighbouring scores. Raises CalibrationError if identical faces would be rejected.
     """
     ordered = np.sort(impostors)[::-1]
     refused = float(ordered[allowed(fmr, ordered.size)])
     if refused >= np.nextafter(1.0, 0.0):
-        raise CalibrationError("photos of different people are identical: is one person in two folders?")
+        raise CalibrationError("photos of different people are identical: is a person in two folders?")
     accepted = ordered[ordered > refused]
     above = float(accepted[-1]) if accepted.size else 1.0
     return min(max((refused + above) / 2, float(np.nextafter(refused, 1.0))), float(np.nextafter(1.0, 0.0)))
 
 
 def allowed(share: float, total: int) -> int:
-    """How many of `total` may err when the share may; less than all, and a whole number that rounding has missed counts."""
+    """The largest number of errors within a share of `total`, less than all; a product just below a whole number is rounded
+    up.
+    """
     return min(floor(share * total + 1e-9), total - 1)
 
 
 def lowest_odds(attacks: Mapping[str, Reals], apcer: float) -> float:
-    """The least log odds at which no species (N log odds each) is accepted in more than the share `apcer`. What lies below
-    LOWEST was refused for another reason than its odds, and counts as LOWEST.
+    """The least log odds at which at most the share `apcer` of each species (N log odds each) is accepted. Values below LOWEST
+    count as LOWEST: they were rejected for another reason than their odds.
     """
     refused = [float(np.sort(odds)[::-1][allowed(apcer, odds.size)].clip(LOWEST)) for odds in attacks.values()]
     return float(np.nextafter(max(refused, default=LOWEST), np.inf))
 
 
 def highest_odds(real: Reals, bpcer: float) -> float:
-    """The greatest log odds at which at most the share `bpcer` of real people's sequences (N log odds) is refused."""
+    """The greatest log odds at which at most the share `bpcer` of real people's sequences (N log odds) is rejected."""
     return float(np.sort(real)[allowed(bpcer, real.size)])
 
 
@@ -172,13 +173,12 @@ def odds(
     apcer: float,
     point: float = 0.0,
 ) -> float:
-    """The log odds from which somebody is taken for alive.
+    """The log odds from which a face is live.
 
-    Every species keeps its APCER, as it was `tried` here and as it was `shipped`. Where that leaves room below what
-    keeps the BPCER, the threshold lies midway when attacks were tried; otherwise as near as can be to the shipped `point`,
-    because the highest that keeps the BPCER of a few people turns more of others away. It is below that point only
-    when it is `lowerable`: a door that turns people away is less of a harm than one that nobody has attacked yet.
-    Raises CalibrationError with too few sequences of real people.
+    Every species keeps the APCER, among attacks `tried` here and `shipped` ones. If the BPCER leaves room above, the threshold
+    lies midway if attacks were tried, otherwise as near as possible to the shipped `point`, because the highest threshold that
+    keeps the BPCER of a few people rejects more of others. It is below that point only if `lowerable`: rejecting people does
+    less harm than accepting attacks that were never tried here. Raises CalibrationError with too few sequences of real people.
     """
     if real.size < FEWEST_SEQUENCES:
         raise CalibrationError(
@@ -192,7 +192,7 @@ def odds(
 
 
 def lowerable(tried: Mapping[str, Reals]) -> bool:
-    """Whether enough attacks were tried here, of each of BEFORE_LOWERING."""
+    """Whether enough attacks of each species in BEFORE_LOWERING were tried here."""
     return {name for name, odds in tried.items() if odds.size >= FEWEST_SEQUENCES} >= BEFORE_LOWERING
 
 
@@ -201,10 +201,10 @@ T = TypeVar("T")
 IMPOSTORS, ATTACKS = "impostors.toml", "attacks.toml"
 
 STEP = 0.002
-"""Between two cosines of the table: one step changes the false match rate by some 4 %."""
+"""Between two cosines of the table; one step changes the false match rate by some 4 %."""
 
 LOOSEST = 0.1
-"""False match rate from which on the table is kept, and the loosest that can be asked for."""
+"""Highest false match rate of the table, and the highest that can be requested."""
 
 HEADER = "# Written by `appliance statistics {} FOLDER`: of which pictures, models/CARDS.md says.\n\n"
 
@@ -214,8 +214,8 @@ class _Facts(BaseModel):
 
 
 class Impostors(_Facts):
-    """The tail of an embedder's impostor cosines: at each of rising cosines how many pairs reach it, and the bounds of FMR
-    and TMR there.
+    """The tail of an embedder's impostor cosines: at ascending cosines the number of pairs that reach it, and the bounds of FMR
+    and TMR.
     """
 
     model: Sha256
@@ -243,15 +243,13 @@ class Impostors(_Facts):
             self.tmr_upper,
         ]
         if not self.cosine or any(len(column) != len(self.cosine) for column in columns):
-            raise ValueError("the columns are not of one length")
+            raise ValueError("the columns differ in length")
         if any(b <= a for a, b in pairwise(self.cosine)):
-            raise ValueError("the cosines do not rise")
+            raise ValueError("the cosines are not ascending")
         return self
 
     def row(self, fmr: float) -> int:
-        """The row of the least cosine whose false match rate is at most `fmr`. Raises CalibrationError when there are too few
-        pairs for it.
-        """
+        """The row of the least cosine whose false match rate is at most `fmr`. Raises CalibrationError with too few pairs."""
         if self.impostor_pairs < fewest_pairs(fmr):
             raise CalibrationError(
                 f"FMR {fmr:g} needs {fewest_pairs(fmr):,} pairs of different people, the bundled statistics have "
@@ -271,7 +269,7 @@ class Impostors(_Facts):
 
 
 class Attacks(_Facts):
-    """A liveness model's log odds of labelled attack sequences by species, rising; those that can never pass have the least."""
+    """A liveness model's log odds of labelled attack sequences by species, ascending; those that never pass have the least."""
 
     model: Sha256
     file: str
@@ -291,14 +289,14 @@ class Statistics:
 
     @classmethod
     def read(cls, folder: Path) -> "Statistics":
-        """Those beside the models of a folder; none where there is no file. Raises CalibrationError."""
+        """The statistics beside the models of a folder; empty without the files. Raises CalibrationError."""
         impostors = _tables(folder / IMPOSTORS, TypeAdapter(list[Impostors]))
         attacks = _tables(folder / ATTACKS, TypeAdapter(list[Attacks]))
         return cls({each.model: each for each in impostors}, {each.model: each for each in attacks})
 
 
 def tabulated(model: str, file: str, impostors: Pairs, genuine: Pairs) -> Impostors:
-    """The table of an embedder, from its impostor and genuine pairs."""
+    """The table of an embedder from its impostor and genuine pairs."""
     start = np.ceil(np.quantile(impostors.scores, 1 - LOOSEST) / STEP)
     end = np.floor(impostors.scores.max() / STEP) + 1
     cosines = np.arange(start, end + 1) * STEP
@@ -321,13 +319,13 @@ def tabulated(model: str, file: str, impostors: Pairs, genuine: Pairs) -> Impost
 
 
 def written(kind: str, tables: list[Impostors] | list[Attacks]) -> str:
-    """The file of these tables, as TOML."""
+    """The TOML file of these tables."""
     document = {"model": [table.model_dump(mode="json") for table in tables]}
     return HEADER.format(kind) + tomlkit.dumps(document)
 
 
 def _short(share: float) -> float:
-    """Three digits are more than any bound is worth."""
+    """Three digits exceed the precision of any bound."""
     return float(f"{share:.3g}")
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a camera's pictures: tampered with, covered, blurred, standing still."""
+"""Problems of a camera's pictures: dark or covered, frozen, blurred, of another size."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -11,37 +11,37 @@ import numpy.typing as npt
 from appliance.camera.source import CameraFrame
 
 LOOK_SECONDS = 0.25
-"""Distance of the frames that are looked at; a look costs 1 ms."""
+"""Interval of the frames that are inspected; an inspection costs 1 ms."""
 
 ENTER_SECONDS, LEAVE_SECONDS = 3.0, 1.5
-"""A trouble begins when it has been seen for so long without a break (a hand that passes is none), and ends likewise."""
+"""A problem begins when it was seen for so long without a break, unlike a passing hand, and ends likewise."""
 
 LOOK_WIDTH = 320
-"""Width of the grey picture that is looked at."""
+"""Width of the grey picture that is inspected."""
 
 DARK, LIGHT = 16.0, 24.0
-"""Mean grey level below which it is dark, and above which it no longer is (the darkest of 120 photographs with faces: 45)."""
+"""Mean grey level below which it is dark, and above which it no longer is (darkest of 120 photographs with faces: 45)."""
 
 FINE, COARSE = 1.0, 8.0
-"""Gaussians (sigma, pixels of the grey picture): what the first takes away is fine structure, what the second takes away
-then is coarse structure."""
+"""Gaussians (sigma, pixels of the grey picture): the first removes fine structure, the second removes coarse structure as
+well."""
 
 FLAT, STRUCTURED = 0.7, 1.0
-"""Grey levels of coarse structure (standard deviation) below which there is nothing to see, and above which there is: the
-least of 370 photographs has 8.5, blurred by 2 % of its width 1.9; a bare wall with the noise of a sensor (3 grey levels) 0.2
-to 0.5, by how much darker its corners are; a wall with one faint edge 1.1."""
+"""Coarse structure (standard deviation in grey levels) below which the picture is empty, and above which it no longer is: the
+least of 370 photographs has 8.5, or 1.9 blurred by 2 % of its width; a bare wall with sensor noise (3 grey levels) 0.2 to 0.5,
+depending on vignetting; a wall with one faint edge 1.1."""
 
 BLURRED, SHARP = 0.14, 0.17
-"""Fine over coarse structure below which the picture is blurred, and above which it no longer is: the least of 370
-photographs has 0.197; blurred by 1 % of their width (Gaussian, sigma), with a sensor's noise, 99 % have at most 0.087. A wall
-has little of both (0.33 and more), and is not taken for blurred."""
+"""Ratio of fine to coarse structure below which the picture is blurred, and above which it no longer is: the least of 370
+photographs has 0.197; blurred by 1 % of their width (Gaussian, sigma) with sensor noise, 99 % have at most 0.087. A wall has
+little of both (0.33 and more) and does not count as blurred."""
 
 SAMPLE = 8
-"""Every so many pixels, each way, are compared with those of the frame before: noise changes some of them in any camera."""
+"""Every so many pixels in both directions are compared with the previous frame; sensor noise always changes some of them."""
 
 
 class Trouble(Enum):
-    """What can be wrong with a camera: the name that clients see, and the words for people."""
+    """What can be wrong with a camera: a word for clients and a sentence for people."""
 
     text: str
 
@@ -61,7 +61,7 @@ class Trouble(Enum):
 
     @property
     def blinds(self) -> bool:
-        """Whether the pictures, if any, do not show what stands before the camera now."""
+        """Whether the pictures, if any, do not show what is in front of the camera now."""
         return self in (Trouble.STARTING, Trouble.NO_CAMERA, Trouble.NO_FRAMES, Trouble.FROZEN)
 
 
@@ -73,7 +73,7 @@ class Latch:
     _since: float | None = field(default=None)
 
     def update(self, now: float, *, seen: bool) -> None:
-        """Takes note of what is seen at `now` (seconds)."""
+        """Updates the condition by what is seen at `now` (seconds)."""
         if seen == self.on:
             self._since = None
             return
@@ -84,10 +84,10 @@ class Latch:
 
 
 class Inspector:
-    """Looks at some of a camera's frames."""
+    """Inspects some of a camera's frames."""
 
     def __init__(self, width: int, height: int) -> None:
-        """The size that pictures should have."""
+        """The configured size."""
         self._size = (width, height)
         self._latches = {
             trouble: Latch() for trouble in (Trouble.DARK, Trouble.FROZEN, Trouble.BLURRED, Trouble.WRONG_SIZE)
@@ -98,11 +98,11 @@ class Inspector:
 
     @property
     def trouble(self) -> Trouble | None:
-        """What is wrong, the most telling first: a black picture often stands still, too."""
+        """The most significant problem: a black picture often is frozen as well."""
         return next((trouble for trouble, latch in self._latches.items() if latch.on), None)
 
     def look(self, frame: CameraFrame) -> None:
-        """Compares the frame with the one before, and looks at it closely if it is time again."""
+        """Compares the frame with the previous one, and inspects it if the interval has passed."""
         now = frame.captured
         sample = frame.pixels[::SAMPLE, ::SAMPLE].copy()
         self._moved = self._moved or not np.array_equal(sample, self._sample)
@@ -141,7 +141,7 @@ def _grey(frame: CameraFrame) -> npt.NDArray[np.uint8]:
 
 
 def _structure(grey: npt.NDArray[np.uint8]) -> tuple[float, float, float]:
-    """Mean grey level, coarse structure in grey levels, and fine structure over coarse."""
+    """Mean grey level, coarse structure in grey levels, and the ratio of fine to coarse structure."""
     levels = grey.astype(np.float32)
     fine, coarse = (cv2.GaussianBlur(levels, (0, 0), sigma) for sigma in (FINE, COARSE))
     structure = float((fine - coarse).std())

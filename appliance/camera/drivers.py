@@ -58,7 +58,7 @@ def camera_source(
 
 
 class FirstThatOpens:
-    """Of several cameras the first that is there; from then on that one, so that a lost camera is not taken for another."""
+    """The first of several cameras that opens; from then on only that one, so that another never replaces a lost camera."""
 
     def __init__(self, sources: Sequence[FrameSource]) -> None:
         self._sources = sources
@@ -73,7 +73,7 @@ class FirstThatOpens:
         return self._current.demonstration
 
     def open(self) -> None:
-        """Raises NoCameraError when none is there, CameraError when the first that is there does not work."""
+        """Raises NoCameraError if none exists, CameraError if the first one that exists does not work."""
         reasons: list[str] = []
         for source in self._sources:
             self._current = source

@@ -1,4 +1,4 @@
-"""Keeps the ring fresh: reads the camera, re-opens a lost one, and knows what is wrong with it."""
+"""Reads the camera into the ring, re-opens a lost camera and reports its state."""
 
 import logging
 import threading
@@ -14,21 +14,21 @@ from appliance.faults import Fault, Problem, ResultCode, failing_as
 log = logging.getLogger(__name__)
 
 SILENCE_SECONDS = 3.0
-"""A camera that has given nothing for so long has stopped."""
+"""A camera without a frame for so long has stopped."""
 
 OPENING_SECONDS = 10.0
-"""A driver that has not returned by then hangs; opening a camera module takes two seconds."""
+"""A driver call that takes longer hangs; opening a camera module takes two seconds."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
-"""Seconds before a lost camera is opened again: doubled each time, up to the longest."""
+"""Seconds before a lost camera is opened again; doubled each time, up to the longest."""
 
 RATE_WEIGHT = 0.1
-"""Share of the newest distance between frames in the running mean that gives the frame rate."""
+"""Weight of the newest frame interval in the running mean for the frame rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class CameraState:
-    """What there is to know about the camera at one moment."""
+    """The state of the camera at one moment."""
 
     driver: str
     demonstration: bool
@@ -43,7 +43,7 @@ class CameraState:
 
 
 class CameraLoop:
-    """Owns a camera: `run` on one thread, the rest from any."""
+    """Owns a camera. `run` belongs to one thread, the rest to any."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class CameraLoop:
         inspector: Callable[[], Inspector],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`inspector` makes one for each time that the camera is opened: what was wrong before is no longer."""
+        """`inspector` makes a new one whenever the camera is opened: earlier problems do not count."""
         self._source, self._ring, self._new_inspector = source, ring, inspector
         self._inspector = inspector()
         self._clock = clock
@@ -66,7 +66,7 @@ class CameraLoop:
         self._reopened = -1
 
     def run(self) -> None:
-        """Keeps the ring fresh until `stop`."""
+        """Reads the camera until `stop`."""
         pause = FIRST_PAUSE
         while not self._stopping.is_set():
             before = self._last
@@ -85,14 +85,14 @@ class CameraLoop:
         self._ended.set()
 
     def stop(self, seconds: float) -> None:
-        """Ends `run` and waits for it, at most for so long: a driver may hang."""
+        """Ends `run` and waits for it at most so many seconds, because a driver may hang."""
         self._stopping.set()
         if not self._ended.wait(seconds):
             log.warning("camera: %s does not close", self._source.description)
 
     def given_up(self, limit: float) -> str | None:
-        """Why only a new process can help, or None: for `limit` seconds a call into the driver has not returned, or a camera
-        that worked has not come back. (One that never worked is waited for: a new process would not find it either.)
+        """Why a new process is needed, or None: for `limit` seconds a call into the driver has not returned, or a camera that
+        worked has been lost. A camera that never worked is waited for: a new process would not find it either.
         """
         stuck, silent = self._stuck_s(), self._clock() - self._heard
         if stuck > limit:
@@ -102,7 +102,7 @@ class CameraLoop:
         return None
 
     def state(self) -> CameraState:
-        """How the camera is now."""
+        """The current state."""
         last, now = self._last, self._clock()
         silent = self._lost is None and now - self._heard > SILENCE_SECONDS
         trouble = self._lost or self._inspector.trouble
@@ -132,7 +132,7 @@ class CameraLoop:
         return [] if trouble is None else [Problem("camera", trouble.value, trouble.text)]
 
     def usable(self) -> None:
-        """Raises CameraError when the newest frame does not show what is before the camera now."""
+        """Raises CameraError if the newest frame does not show what is in front of the camera now."""
         state = self.state()
         if state.trouble is not None and state.trouble.blinds:
             raise CameraError(f"{state.trouble.text} {state.detail}".strip())
@@ -186,7 +186,7 @@ class CameraLoop:
 
     @contextmanager
     def _in_driver(self) -> Iterator[None]:
-        """A call into the driver: its time is watched, and whatever it raises becomes a Fault."""
+        """A call into the driver: its duration is watched, and its exceptions become Faults."""
         self._called = self._clock()
         try:
             with failing_as(ResultCode.NOT_READY):

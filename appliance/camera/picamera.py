@@ -1,4 +1,4 @@
-"""A Raspberry Pi's camera module, through picamera2. The only file that imports it."""
+"""A Raspberry Pi's camera module, through picamera2."""
 
 import os
 from collections.abc import Mapping
@@ -12,24 +12,24 @@ from appliance.camera.source import CameraError, CameraFrame, NoCameraError, Ori
 from appliance.face.types import Pixels
 
 SMALL_WIDTH = 640
-"""Width of the small stream: what the detector's two smaller networks want at most."""
+"""Width of the small stream: the largest input of the detector's two smaller networks."""
 
 BUFFERS = 4
-"""Frames in flight: one is copied while the camera fills others."""
+"""Frames in flight: one is copied while the camera fills the others."""
 
 FRAME_SECONDS = 2.0
-"""A frame that has not come by then does not come, …"""
+"""Longest wait for a frame, …"""
 
 STARTUP_FRAMES = 10
-"""… unless it is of the first, which libcamera keeps to itself while exposure and colours settle: with a Raspberry Pi's usual
-tuning eight of them (IpaBase::start, libcamera/src/ipa/rpi/common/ipa_base.cpp)."""
+"""… except for the first ones, which libcamera withholds while exposure and colours settle: eight with the usual tuning
+(IpaBase::start, libcamera/src/ipa/rpi/common/ipa_base.cpp)."""
 
 USB = "/usb"
-"""Part of a USB camera's name at libcamera, by which picamera2, too, tells it: it has no second stream."""
+"""Part of a USB camera's id in libcamera, by which picamera2 recognises it as well: it has no second stream."""
 
 
 class PiCamera:
-    """A camera module: the full picture in RGB and a small one, both of the same exposure."""
+    """A camera module: the full picture in RGB and a small one of the same exposure."""
 
     demonstration = False
 
@@ -42,10 +42,10 @@ class PiCamera:
         orientation: Orientation,
         settings: Mapping[str, float | str],
     ) -> None:
-        """`number` as `rpicam-hello --list-cameras` counts; `settings` by libcamera's names, with the names of enumerations."""
+        """`number`: as in `rpicam-hello --list-cameras`; `settings`: by libcamera's names, enumerations by name."""
         self._number, self._size, self._fps = number, (width, height), fps
         self._patience = max(FRAME_SECONDS, STARTUP_FRAMES / fps)
-        # the sensor and the ISP turn by 180 degrees and mirror for nothing; a quarter turn is made afterwards
+        # sensor and ISP rotate by 180 degrees and mirror at no cost; a quarter turn is made afterwards
         quarter = orientation.rotation in (90, 270)
         half = orientation.rotation == 180
         self._flips = {
@@ -65,11 +65,11 @@ class PiCamera:
         except ImportError as error:
             raise NoCameraError(f"picamera2 is not installed ({error}): sudo apt install python3-picamera2") from error
         if not hasattr(Picamera2, "captured_request"):
-            raise NoCameraError("picamera2 is older than 0.3.21, which waits for ever: sudo apt full-upgrade")
-        # those on USB are the last, so that numbers stay right without them
+            raise NoCameraError("picamera2 is older than 0.3.21 and may wait forever: sudo apt full-upgrade")
+        # USB cameras come last, so that the numbers remain right without them
         cameras = [camera for camera in Picamera2.global_camera_info() if USB not in camera["Id"]]
         if self._number >= len(cameras):
-            raise NoCameraError(f"camera module {self._number} is not there; libcamera sees {len(cameras)}")
+            raise NoCameraError(f"camera module {self._number} does not exist; libcamera finds {len(cameras)}")
         self.description = f"picamera {self._number} {cameras[self._number].get('Model', '')}".strip()
         self._camera = _acquired(Picamera2, self._number)
         self._start(self._camera, libcamera)
@@ -92,7 +92,7 @@ class PiCamera:
             controls={name: value for name, value in wanted.items() if name in camera.camera_controls},
         )
         camera.configure(configuration)
-        given = camera.camera_configuration()["main"]  # libcamera may have chosen otherwise, which it only logs
+        given = camera.camera_configuration()["main"]  # libcamera may choose another format, which it only logs
         if given["format"] != "BGR888":
             raise CameraError(f"{self.description} gives {given['format']} instead of RGB")
         camera.start()
@@ -111,7 +111,7 @@ class PiCamera:
         return CameraFrame(self._turn.applied(pixels), captured, self._turn.applied(small))
 
     def close(self) -> None:
-        """Lets go of the camera. Never its `stop` first: that waits for ever behind a frame that does not come."""
+        """Releases the camera, without its `stop`, which would wait forever for a missing frame."""
         camera, self._camera = self._camera, None
         if camera is not None:
             camera.close()
@@ -131,7 +131,7 @@ def controls(
 
 
 def _acquired(picamera2: Any, number: int) -> Any:
-    """An open camera. Raises CameraError, and closes what picamera2 leaves open on its way out of its constructor."""
+    """An open camera. Raises CameraError, after closing what picamera2's constructor leaves open."""
     camera = picamera2.__new__(picamera2)
     try:
         camera.__init__(camera_num=number)
@@ -142,17 +142,17 @@ def _acquired(picamera2: Any, number: int) -> Any:
 
 
 def _abandon(camera: Any) -> None:
-    if camera.is_open:  # it found no memory to share with the camera, which it keeps
-        # its very last acts are to give up an allocator that there never was, and a place that it never took
+    if camera.is_open:  # it has no memory to share with the camera, but holds the camera
+        # the last steps of `close` release an allocator and a slot that it never had
         with suppress(AttributeError, KeyError):
             camera.close()
-    else:  # in use, or gone
+    else:  # in use, or unplugged
         camera.notifymeread.close()
         os.close(camera.notifyme_w)
 
 
 def _value(controls: Any, name: str, value: float | str) -> object:
-    """A control's value; of an enumeration, its member."""
+    """A control's value; for an enumeration its member."""
     return getattr(getattr(controls, f"{name}Enum"), value) if isinstance(value, str) else value
 
 

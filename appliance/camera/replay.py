@@ -1,4 +1,4 @@
-"""Pictures or a video as a camera: the demonstration, and the tests' camera."""
+"""Pictures or a video as a camera, for demonstrations and tests."""
 
 import itertools
 import logging
@@ -15,20 +15,20 @@ from appliance.face.types import Pixels
 log = logging.getLogger(__name__)
 
 DEMONSTRATION = Path(__file__).parent / "demonstration"
-"""Bundled pictures (NOTICE says where they are from)."""
+"""Bundled pictures (NOTICE names their source)."""
 
 PICTURES = {".jpg", ".jpeg", ".png"}
 
 DECODED = 16
-"""Pictures that are kept decoded: a short sequence that is replayed over and over costs nothing (45 MB at 1280 x 720)."""
+"""Decoded pictures that are kept, so that a short sequence costs nothing when repeated (45 MB at 1280 x 720)."""
 
 DRIFT, DRIFT_SECONDS = 0.01, 5.0
-"""A picture that is held sways by this share of its width, once in so many seconds, as before a camera held by hand; a still
-one would be a frozen camera's."""
+"""A held picture sways by this share of its width, once in so many seconds, like that of a hand-held camera; a still picture
+would count as frozen."""
 
 
 class Replay:
-    """Plays pictures, in the order given, or a video, over and over."""
+    """Plays pictures in the given order, or a video, repeatedly."""
 
     def __init__(
         self,
@@ -42,9 +42,9 @@ class Replay:
         real_time: bool = True,
         demonstration: bool = False,
     ) -> None:
-        """`paths`: pictures, folders of pictures (in the order of their names), or a single video. Everything is fitted into
-        `width` x `height`. Pictures come at `fps`, each for `hold_s` seconds (0: one frame); a video at its own rate. Without
-        `real_time` frames come as fast as they are read.
+        """`paths`: pictures, folders of pictures (ordered by name), or one video; all are fitted into `width` x `height`.
+        Pictures are shown at `fps`, each for `hold_s` seconds (0: one frame); a video at its own rate. Without `real_time`
+        frames come as fast as they are read.
         """
         self._paths, self._size, self._fps = paths, (width, height), fps
         self._orientation = orientation
@@ -58,9 +58,9 @@ class Replay:
         self.description = "replay " + (f"{len(paths)} pictures" if demonstration else ", ".join(map(str, paths)))
 
     def open(self) -> None:
-        """Looks for the pictures or opens the video. Raises NoCameraError."""
+        """Lists the pictures or opens the video. Raises NoCameraError."""
         if self.demonstration:
-            log.warning("this is a demonstration: the camera's pictures are bundled ones")
+            log.warning("this is a demonstration with bundled pictures")
         self._decoded.clear()
         pictures = [picture for path in self._paths for picture in _pictures(path)]
         if pictures:
@@ -98,7 +98,7 @@ class Replay:
             return self._decoded[path]
         pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if pixels is None:
-            raise CameraError(f"{path} is no picture that can be read")
+            raise CameraError(f"{path} is not a readable picture")
         fitted = self._fitted(rgb(np.asarray(pixels, np.uint8)))
         if len(self._decoded) < DECODED:
             self._decoded[path] = fitted
@@ -106,27 +106,27 @@ class Replay:
 
     def _open_video(self, path: Path) -> None:
         if path.is_dir() or not path.exists():
-            raise NoCameraError(f"{path} is no picture, folder of pictures or video")
+            raise NoCameraError(f"{path} is not a picture, a folder of pictures or a video")
         capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         self._capture = capture
         if not capture.isOpened():
-            raise NoCameraError(f"{path} is no video that can be read")
+            raise NoCameraError(f"{path} is not a readable video")
         self._period = 1 / (capture.get(cv2.CAP_PROP_FPS) or self._fps)
         self._frames = self._scenes(capture, path)
 
     def _scenes(self, capture: cv2.VideoCapture, path: Path) -> Iterator[Pixels]:
-        pixels = None  # each frame is decoded into the memory of the one before: fresh memory costs as much as decoding
+        pixels = None  # decoded into the memory of the previous frame: new memory costs as much as decoding
         while True:
             read, pixels = capture.read(pixels)
             if not read:
                 capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
                 read, pixels = capture.read()
                 if not read:
-                    raise CameraError(f"{path} cannot be read any more")
+                    raise CameraError(f"{path} cannot be read any longer")
             yield self._fitted(rgb(np.asarray(pixels, np.uint8)))
 
     def _fitted(self, pixels: Pixels) -> Pixels:
-        """The whole picture in the middle of one of the camera's size; grey where it does not reach."""
+        """The whole picture, centred on a grey one of the camera's size."""
         width, height = self._orientation.before(*self._size)
         if pixels.shape[:2] == (height, width):
             return pixels
@@ -148,12 +148,12 @@ def _pictures(path: Path) -> list[Path]:
     if path.suffix.lower() not in PICTURES:
         return []
     if not path.exists():
-        raise NoCameraError(f"{path} is not there")
+        raise NoCameraError(f"{path} does not exist")
     return [path]
 
 
 def _swayed(pixels: Pixels, seconds: float) -> Pixels:
-    """The picture a little to the side, as a held camera sees it."""
+    """The picture shifted a little, as by a hand-held camera."""
     phase = 2 * np.pi * seconds / DRIFT_SECONDS
     way = DRIFT * pixels.shape[1]
     shift = np.array([[1, 0, way * np.sin(phase)], [0, 1, way / 2 * np.sin(2 * phase)]])

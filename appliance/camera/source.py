@@ -1,4 +1,4 @@
-"""What a camera is here, and the ring of its newest frames."""
+"""What a camera is, and the ring of its newest frames."""
 
 import threading
 import time
@@ -13,28 +13,29 @@ from appliance.face.types import Frame, Pixels
 from appliance.faults import Fault, ResultCode
 
 KEPT, SPACING = 5, 0.3
-"""Earlier frames the ring keeps, and their least distance in seconds: what the liveness check needs (the contract), and one
-more. A frame of 1280 x 720 takes 2.8 MB."""
+"""Earlier frames in the ring, and their least distance in seconds: one more than the liveness check needs (the contract). A
+frame of 1280 x 720 takes 2.8 MB.
+"""
 
 
 OLDEST_SECONDS = 5.0
-"""A time stamp older than this is not of our clock (the virtual camera's, say)."""
+"""An older time stamp is not of our clock, such as that of libcamera's virtual camera."""
 
 
 class CameraError(Fault):
-    """The camera gives no pictures; `detail` says why in a person's words. To a client it is INF-08 with status 503."""
+    """The camera gives no pictures; `detail` says why. Clients receive INF-08 with status 503."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(ResultCode.NOT_READY, detail, status=503, retry_after=1)
 
 
 class NoCameraError(CameraError):
-    """There is no such camera, or it is not plugged in."""
+    """The camera does not exist or is not plugged in."""
 
 
 def taken(stamp: float | None) -> float:
-    """When a frame was taken that the driver gives now, by `time.monotonic`. `stamp`: its time in the driver's words, seconds
-    of the same clock, if it is.
+    """When the frame that the driver returns now was captured, by `time.monotonic`. `stamp`: the driver's time stamp, in
+    seconds; ignored if it is of another clock.
     """
     now = time.monotonic()
     return stamp if stamp is not None and 0 <= now - stamp < OLDEST_SECONDS else now
@@ -42,8 +43,8 @@ def taken(stamp: float | None) -> float:
 
 @dataclass(frozen=True, slots=True)
 class CameraFrame:
-    """One frame: H x W x 3 RGB that nobody writes to any more, when it was taken (seconds of `time.monotonic`), the camera's
-    own smaller version of it if there is one, and its number, which the ring gives: 1, 2, 3, …
+    """One frame: H x W x 3 RGB, never written to again; the time of capture (seconds of `time.monotonic`), the camera's own
+    smaller version, if any, and the number that the ring assigns: 1, 2, 3, …
     """
 
     pixels: Pixels
@@ -60,7 +61,7 @@ class CameraFrame:
         return int(self.pixels.shape[0])
 
     def frame(self, detail: float) -> Frame:
-        """The picture with at least `detail` frame pixels a picture pixel (0..1]."""
+        """The picture with at least `detail` frame pixels per picture pixel (0..1]."""
         if self.small is not None:
             scale = self.small.shape[1] / self.width
             if detail <= scale:
@@ -73,12 +74,12 @@ class FrameSource(Protocol):
 
     @property
     def description(self) -> str:
-        """Which driver and camera this is, for the log and for `/healthz`."""
+        """The driver and the camera, for the log and `/healthz`."""
         ...
 
     @property
     def demonstration(self) -> bool:
-        """Whether its pictures are not what stands before this device."""
+        """Whether its pictures are bundled ones instead of what is in front of the device."""
         ...
 
     def open(self) -> None:
@@ -86,17 +87,17 @@ class FrameSource(Protocol):
         ...
 
     def read(self) -> CameraFrame | None:
-        """The next frame, whose pixels are the caller's; None when none came within a second or so. Raises CameraError."""
+        """The next frame, whose pixels belong to the caller; None if none came within about a second. Raises CameraError."""
         ...
 
     def close(self) -> None:
-        """Lets go of the camera, in whatever state it is; a closed source can be opened again."""
+        """Releases the camera in any state; a closed source can be opened again."""
         ...
 
 
 class Ring:
-    """The newest frame, and a few earlier ones. One thread publishes; readers never keep it waiting, and frames are never
-    written to, so that none is torn.
+    """The newest frame and a few earlier ones. One thread publishes; readers never delay it. Frames are never written to,
+    so that none is torn.
     """
 
     def __init__(self) -> None:
@@ -107,7 +108,7 @@ class Ring:
         self._closed = False
 
     def publish(self, frame: CameraFrame) -> CameraFrame:
-        """Makes `frame` the newest and gives it its number."""
+        """Makes `frame` the newest and returns it with its number."""
         for pixels in (frame.pixels, frame.small):
             if pixels is not None:
                 pixels.flags.writeable = False
@@ -127,8 +128,8 @@ class Ring:
             return self._newest if self._is_after(after) else None
 
     def spaced(self, count: int, gap: float, timeout: float = 0.0) -> list[CameraFrame]:
-        """`count` frames in time order, the last of them the newest, each at least `gap` (up to SPACING) seconds after the one
-        before; waits for them at most `timeout` seconds, and is empty when they do not come.
+        """`count` frames in time order up to the newest, each at least `gap` (up to SPACING) seconds after the one before;
+        waits for them at most `timeout` seconds. Empty if there are too few.
         """
         found: list[CameraFrame] = []
 
@@ -141,20 +142,20 @@ class Ring:
             return found
 
     def clear(self) -> None:
-        """Forgets all frames: what they show is not now."""
+        """Removes all frames: they no longer show the present."""
         with self._changed:
             self._newest = None
             self._earlier.clear()
 
     def close(self) -> None:
-        """Wakes all readers; from here on they find what there is without waiting."""
+        """Wakes all readers; from here on they do not wait."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     @property
     def closed(self) -> bool:
-        """Whether no frame will come any more."""
+        """Whether no further frames will come."""
         return self._closed
 
     def _is_after(self, number: int) -> bool:
@@ -175,13 +176,13 @@ _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_C
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """Turned clockwise by `rotation` degrees (0, 90, 180, 270), then mirrored left to right if `mirror`."""
+    """A clockwise rotation (0, 90, 180, 270 degrees), then mirrored left to right if `mirror`."""
 
     rotation: int = 0
     mirror: bool = False
 
     def applied(self, pixels: Pixels) -> Pixels:
-        """The upright picture; `pixels` itself when there is nothing to do."""
+        """The upright picture; `pixels` itself if nothing changes."""
         if self.rotation:
             pixels = np.asarray(cv2.rotate(pixels, _TURNS[self.rotation]), np.uint8)
         return np.asarray(cv2.flip(pixels, 1), np.uint8) if self.mirror else pixels
@@ -192,5 +193,5 @@ class Orientation:
 
 
 def rgb(bgr: Pixels) -> Pixels:
-    """OpenCV's colour order to ours."""
+    """From OpenCV's colour order."""
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)

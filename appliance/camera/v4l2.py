@@ -1,4 +1,4 @@
-"""USB cameras and whatever else the kernel offers as /dev/video*, through OpenCV."""
+"""USB cameras and other devices at /dev/video*, through OpenCV."""
 
 import fcntl
 import struct
@@ -24,11 +24,11 @@ VIDEO_CAPTURE = 0x1
 """V4L2_CAP_VIDEO_CAPTURE (linux/videodev2.h)."""
 
 LIBCAMERAS = {"unicam", "rp1-cfe", "bcm2835-isp", "bcm2835-codec", "pispbe", "rpi-hevc-dec", "rpivid"}
-"""Drivers of a Raspberry Pi's own camera pipeline and codecs: their nodes give raw sensor data, or nothing by themselves."""
+"""Drivers of a Raspberry Pi's own camera pipeline and codecs, whose nodes give raw sensor data or nothing."""
 
 
 class V4l2Camera:
-    """A camera of the kernel's Video4Linux."""
+    """A Video4Linux camera."""
 
     demonstration = False
 
@@ -41,8 +41,8 @@ class V4l2Camera:
         orientation: Orientation,
         properties: Mapping[int, float],
     ) -> None:
-        """`device` like /dev/video0 or, better, a link of /dev/v4l/by-id; without one the first camera there is. `properties`:
-        OpenCV's CAP_PROP_* -> value, set in this order; a camera ignores what it does not have.
+        """`device`: such as /dev/video0 or, better, a link in /dev/v4l/by-id; None: the first camera. `properties`: OpenCV's
+        CAP_PROP_* -> value, set in this order; a camera ignores those it does not have.
         """
         self._device, self._size, self._fps = device, (width, height), fps
         self._orientation, self._properties = orientation, properties
@@ -55,12 +55,12 @@ class V4l2Camera:
         device = self._device or first_device()
         self.description = f"v4l2 {device}"
         if not device.exists():
-            raise NoCameraError(f"{device} is not there")
+            raise NoCameraError(f"{device} does not exist")
         capture = cv2.VideoCapture(str(device.resolve()), cv2.CAP_V4L2)
         self._capture = capture
         if not capture.isOpened():
             raise CameraError(f"{device} cannot be opened: in use, no permission, or no camera")
-        # most USB cameras give 720p in full speed as motion JPEG only; those without it keep their own format
+        # most USB cameras reach the full frame rate at 720p with motion JPEG only; others keep their own format
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         width, height = self._orientation.before(*self._size)
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
@@ -87,14 +87,14 @@ class V4l2Camera:
         return CameraFrame(self._orientation.applied(rgb(bgr)), captured)
 
     def close(self) -> None:
-        """Lets go of the camera."""
+        """Releases the camera."""
         if self._capture is not None:
             self._capture.release()
             self._capture = None
 
 
 def properties(autofocus: str | None, exposure_us: int | None, gain: float | None) -> dict[int, float]:
-    """The configured controls as OpenCV's V4L2 backend takes them; None leaves a control to the camera."""
+    """The configured controls for OpenCV's V4L2 backend; None leaves a control to the camera."""
     found: dict[int, float] = {}
     if autofocus is not None:
         found[cv2.CAP_PROP_AUTOFOCUS] = float(autofocus == "continuous")

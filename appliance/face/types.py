@@ -1,4 +1,4 @@
-"""What flows through the machine, one type a stage. Everything is in pixels of the full, upright picture."""
+"""The data that flow through the machine, one type per stage, in pixels of the full, upright picture."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,7 +18,7 @@ ALIGNED_SIZE = 112
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Pixels of one picture, perhaps smaller than the picture: `scale` is frame pixels per picture pixel (0 < scale <= 1)."""
+    """Pixels of a picture, possibly reduced: `scale` is frame pixels per picture pixel (0 < scale <= 1)."""
 
     pixels: Pixels
     scale: float = 1.0
@@ -91,7 +91,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class AlignedFace:
-    """A face turned upright and cut out: 112 x 112 x 3 RGB pixels, and where it was."""
+    """An upright face: 112 x 112 x 3 RGB pixels, and its box in the picture."""
 
     box: Box
     pixels: Pixels
@@ -103,7 +103,7 @@ Embedding = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class DetectLimits:
-    """Which faces are asked for: side of the face box in picture pixels, smallest and largest, and how many at most."""
+    """The requested faces: smallest and largest side of the face box in picture pixels, and their largest number."""
 
     min_size: float = 48
     max_size: float = float("inf")

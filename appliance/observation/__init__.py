@@ -1,1 +1,1 @@
-"""Who is in front of the camera, from moment to moment."""
+"""The faces in front of the camera, from frame to frame."""

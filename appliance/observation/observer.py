@@ -1,4 +1,4 @@
-"""Looks at the camera's frames while somebody listens, and tells what it sees."""
+"""Analyses the camera's frames while there are subscribers, and publishes what it sees."""
 
 import logging
 import threading
@@ -17,10 +17,10 @@ from appliance.vision.quality import Quality
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 0.5
-"""Longest wait for a listener or a frame, so that the end is noticed."""
+"""Longest wait for a subscriber or a frame, so that `stop` is noticed."""
 
 LIVENESS_SECONDS = 1.2
-"""How often the largest face's liveness is judged: when all its four frames are new."""
+"""How often the liveness of the largest face is judged: all four frames are new each time."""
 
 
 class Shot(Picture, Protocol):
@@ -37,13 +37,13 @@ class Shot(Picture, Protocol):
 
 
 class Shots(Protocol):
-    """Where frames come from."""
+    """The source of frames."""
 
     def newest(self, after: int, timeout: float) -> Shot | None: ...
 
 
 class Sees(Protocol):
-    """What answers questions about pictures."""
+    """The engine, as far as it is needed here."""
 
     def detect(self, picture: Picture, limits: DetectLimits) -> list[Face]: ...
 
@@ -53,8 +53,8 @@ class Sees(Protocol):
 
 
 class Observer:
-    """Analyses the newest frame at most `rate` times a second. It has an engine of its own, made when somebody begins to listen
-    and given up when nobody does.
+    """Analyses the newest frame at most `rate` times a second, with its own engine, which exists while there are
+    subscribers.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Observer:
         *,
         liveness: bool,
     ) -> None:
-        """`engine` makes an engine, or returns None while it cannot."""
+        """`engine` makes an engine, or returns None while the models load."""
         self._shots, self._engine, self._broadcast = shots, engine, broadcast
         self._period = 1 / rate
         self._liveness = liveness
@@ -87,26 +87,26 @@ class Observer:
         self._stopping.set()
 
     def _observe(self, engine: Sees) -> None:
-        """Until nobody listens any more."""
+        """Until there are no subscribers."""
         tracker = Tracker()
-        after, judged, complaint = 0, 0.0, ""
+        after, judged, problem = 0, 0.0, ""
         while not self._stopping.is_set() and self._broadcast.listened_to(0):
             begun = time.monotonic()
             shot = self._shots.newest(after, WAIT_SECONDS)
             if shot is None:
-                self._tell_left(tracker.end(begun - LOST_SECONDS))
+                self._publish_left(tracker.end(begun - LOST_SECONDS))
                 continue
             after = shot.sequence
             try:
                 tracks = self._see(engine, tracker, shot)
-                complaint = ""
+                problem = ""
                 if self._liveness and tracks and begun - judged >= LIVENESS_SECONDS:
                     judged = begun
                     self._judge(engine, tracks[0])
             except Fault as fault:
-                if complaint != str(fault):
-                    complaint = str(fault)
-                    log.warning("the live picture cannot be analysed: %s", complaint)
+                if problem != str(fault):
+                    problem = str(fault)
+                    log.warning("the live picture cannot be analysed: %s", problem)
             self._stopping.wait(begun + self._period - time.monotonic())
 
     def _see(self, engine: Sees, tracker: Tracker, shot: Shot) -> list[Track]:
@@ -117,7 +117,7 @@ class Observer:
         seen = tuple(SeenFace(each.number, each.face, engine.quality(shot, each.face)) for each in tracks)
         age = time.monotonic() - shot.captured
         self._broadcast.publish(FacesSeen(shot.sequence, age, shot.width, shot.height, seen))
-        self._tell_left(left)
+        self._publish_left(left)
         return tracks
 
     def _judge(self, engine: Sees, track: Track) -> None:
@@ -126,6 +126,6 @@ class Observer:
         pictures, faces = zip(*track.sightings, strict=True)
         self._broadcast.publish(LivenessJudged(track.number, engine.liveness_of(pictures, faces).confidence))
 
-    def _tell_left(self, tracks: Sequence[Track]) -> None:
+    def _publish_left(self, tracks: Sequence[Track]) -> None:
         for track in tracks:
             self._broadcast.publish(Left(track.number, track.seen - track.since))

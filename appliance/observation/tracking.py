@@ -1,4 +1,4 @@
-"""Which face of one frame is which face of the next."""
+"""Tracks faces from frame to frame."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -9,22 +9,22 @@ from appliance.face.types import Box, Face
 from appliance.vision.detector import Picture
 
 REACH = 1.0
-"""How far the middle of a face may have moved from one frame to the next, in sides of its box: in 0.3 s somebody who walks by
-moves about one."""
+"""How far the centre of a face may move from one frame to the next, in sides of its box; a person who walks by moves about one
+in 0.3 s."""
 
 GROWTH = 1.5
-"""By which factor its box may have grown or shrunk meanwhile."""
+"""By which factor its box may grow or shrink."""
 
 LOST_SECONDS = 1.0
-"""A face that has not been seen for so long has left; a glance away or a hand before the face is shorter."""
+"""A face not seen for so long has left; a glance away or a hand in front of the face is shorter."""
 
 SIGHTINGS, SIGHTING_SECONDS = 4, 0.3
-"""Frames, and their distance, that the liveness check wants (the contract)."""
+"""Number and distance of the frames for the liveness check (the contract)."""
 
 
 @dataclass(slots=True)
 class Track:
-    """A face that is followed: its number, where it was last, and some frames with it, oldest first."""
+    """A tracked face: its number, its last position, and some frames with it, oldest first."""
 
     number: int
     face: Face
@@ -34,7 +34,7 @@ class Track:
     sighted: float = float("-inf")
 
     def sight(self, picture: Picture, face: Face, now: float) -> None:
-        """The face as it is at `now` (seconds)."""
+        """Updates the face at `now` (seconds)."""
         self.face, self.seen = face, now
         if now - self.sighted >= SIGHTING_SECONDS:
             self.sightings.append((picture, face))
@@ -42,7 +42,7 @@ class Track:
 
 
 class Tracker:
-    """Follows faces through frames."""
+    """Tracks all faces."""
 
     def __init__(self) -> None:
         self._tracks: list[Track] = []
@@ -51,8 +51,8 @@ class Tracker:
     def update(
         self, picture: Picture, faces: Sequence[Face], now: float
     ) -> tuple[list[Track], list[Track], list[Track]]:
-        """Takes the faces of a frame taken at `now` (seconds); returns the tracks of `faces`, in their order, those of them
-        that are new, and those that have ended.
+        """Takes the faces of a frame captured at `now` (seconds); returns the tracks of `faces`, in their order, the new ones
+        among them, and the tracks that have ended.
         """
         matched = match([track.face.detection.box for track in self._tracks], [face.detection.box for face in faces])
         by_face = {face: self._tracks[track] for track, face in matched.items()}
@@ -70,7 +70,7 @@ class Tracker:
         return current, appeared, self.end(now - LOST_SECONDS)
 
     def end(self, before: float) -> list[Track]:
-        """Ends and returns the tracks that were not seen since."""
+        """Ends and returns the tracks not seen since `before`."""
         left = [track for track in self._tracks if track.seen < before]
         self._tracks = [track for track in self._tracks if track.seen >= before]
         return left
@@ -94,9 +94,7 @@ def match(before: Sequence[Box], after: Sequence[Box]) -> dict[int, int]:
 
 
 def followed(frames: Sequence[Sequence[Face]]) -> list[Face] | None:
-    """The face that is in all of some frames, one of each in their order; of several the largest in the last frame; None when
-    there is none.
-    """
+    """The face that is in all frames, one per frame; of several the one largest in the last frame; None if there is none."""
     chains = [[face] for face in frames[0]]
     for faces in frames[1:]:
         pairs = match([chain[-1].detection.box for chain in chains], [face.detection.box for face in faces])
@@ -105,7 +103,7 @@ def followed(frames: Sequence[Sequence[Face]]) -> list[Face] | None:
 
 
 def _distance(a: Box, b: Box) -> float | None:
-    """Between the middles, in sides of the smaller box; None when it cannot be the same face."""
+    """Between the centres, in sides of the smaller box; None if it cannot be the same face."""
     if max(a.side, b.side) > GROWTH * min(a.side, b.side):
         return None
     distance = hypot(a.center[0] - b.center[0], a.center[1] - b.center[1]) / min(a.side, b.side)

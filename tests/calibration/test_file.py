@@ -21,7 +21,7 @@ SHIPPED = {"threshold": 0.3, "wanted": {"fmr": 0.001}}
 WRITER = """
 import sys
 from pathlib import Path
-from appliance.calibration import file
+from appliance.calibration import points as file
 from appliance.calibration.points import Calibration, Kind
 path = Path(sys.argv[1])
 (entry,) = file.read(path).similarity
@@ -149,7 +149,7 @@ def test_that_of_another_model_is_warned_of_once(path, similarity_entry, caplog)
         store.warn_of_stale(Kind.SIMILARITY, "a" * 64)
         store.warn_of_stale(Kind.LIVENESS, "b" * 64)
     (line,) = caplog.messages
-    assert line == "the similarity calibration is of another model and not used: `appliance calibrate similarity`"
+    assert line == "the similarity calibration belongs to another model and is not used: `appliance calibrate similarity`"
 
 
 def test_of_one_that_is_damaged_what_was_read_before_is_used_and_it_is_said(path, similarity_entry, caplog):
@@ -163,8 +163,8 @@ def test_of_one_that_is_damaged_what_was_read_before_is_used_and_it_is_said(path
     assert "is damaged" in store.problem()
     assert CalibrationStore(path).thresholds() == {}
     assert [line.partition(": ")[0] for line in caplog.messages] == [
-        "of the operating points those of before are used",
-        "of the operating points the shipped ones are used",
+        "the previous operating points are used",
+        "the shipped operating points are used",
     ]
     points.forget(path, Kind.SIMILARITY)
     clock.look()

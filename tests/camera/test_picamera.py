@@ -342,7 +342,7 @@ def test_missing_memory_is_named(camera: Callable[..., PiCamera], module: Module
 @pytest.mark.parametrize(("number", "seen"), [(0, 0), (1, 1), (3, 2)])
 def test_an_absent_camera_is_named(camera: Callable[..., PiCamera], module: ModuleType, number: int, seen: int) -> None:
     module.identifiers = [f"{module.CSI}{each}" for each in range(seen)]
-    with pytest.raises(NoCameraError, match=f"camera module {number} is not there; libcamera sees {seen}"):
+    with pytest.raises(NoCameraError, match=f"camera module {number} does not exist; libcamera finds {seen}"):
         camera(module=number).open()
 
 
@@ -354,7 +354,7 @@ def test_a_usb_camera_is_left_to_its_own_driver(camera: Callable[..., PiCamera],
     source = camera()
     source.open()
     assert source.description == "picamera 0 imx708"
-    with pytest.raises(NoCameraError, match="libcamera sees 1"):
+    with pytest.raises(NoCameraError, match="libcamera finds 1"):
         camera(module=1).open()
 
 
@@ -364,7 +364,7 @@ def test_auto_goes_on_to_the_usb_camera(module: ModuleType, tmp_path: Path) -> N
         **CameraSection(driver="auto", device=tmp_path / "video0").source_settings, demonstrate=False
     )
     assert source is not None
-    with pytest.raises(NoCameraError, match=r"camera module 0 is not there; .*video0 is not there"):
+    with pytest.raises(NoCameraError, match=r"camera module 0 does not exist; .*video0 does not exist"):
         source.open()
 
 
@@ -494,7 +494,7 @@ def test_a_device_sees_through_it_and_survives_a_pulled_cable(tmp_path: Path, tr
         troubles.write_text("unplugged")
         assert until(lambda: states(client) == ["no_camera"])
         assert_refusal(client.get("/faces"), 503, "INF-08")
-        running.logged("camera module 0 is not there")
+        running.logged("camera module 0 does not exist")
 
         troubles.unlink()
         assert until(lambda: client.get("/healthz").status == 200)

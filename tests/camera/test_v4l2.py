@@ -64,7 +64,7 @@ def test_nodes_that_are_no_cameras_are_passed_over(tmp_path: Path, regular: Path
 
 def test_an_absent_device_is_named(tmp_path: Path) -> None:
     absent = tmp_path / "video9"
-    with pytest.raises(NoCameraError, match=f"{absent} is not there"):
+    with pytest.raises(NoCameraError, match=f"{absent} does not exist"):
         camera(absent).open()
 
 
@@ -72,7 +72,7 @@ def test_a_link_to_nothing_counts_as_absent(tmp_path: Path) -> None:
     """A camera of /dev/v4l/by-id that was unplugged a moment ago."""
     link = tmp_path / "usb-046d_0825-video-index0"
     link.symlink_to(tmp_path / "absent")
-    with pytest.raises(NoCameraError, match="usb-046d_0825-video-index0 is not there"):
+    with pytest.raises(NoCameraError, match="usb-046d_0825-video-index0 does not exist"):
         camera(link).open()
 
 

@@ -17,7 +17,7 @@ QUICK = '[engine]\nengines = 1\ndetector = "float16"\nembedder = "float16"\nlive
 
 PROGRAM = """
 import sys, threading, time
-from appliance.api import pulse
+from appliance import supervision as pulse
 from appliance.supervision import Pulse
 from appliance.supervision import ServiceManager, Supervisor, Watchdog
 from appliance.vision import loading

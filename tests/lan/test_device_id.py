@@ -69,7 +69,7 @@ def test_where_nothing_can_be_kept_it_lasts_until_the_end(machine, caplog):
     folder, *files = machine(installation="")
     folder.write_text("a file, no folder")
     assert re.fullmatch("[0-9a-f]{12}", identity.device_id(folder, *files))
-    assert "the device has another id after the next start" in caplog.text
+    assert "the device id will change at the next start" in caplog.text
 
 
 def test_the_board(machine):

@@ -55,7 +55,7 @@ def test_a_decision_that_the_network_did_not_take_in_time_never_arrives(away, tm
     inside = ["ip", "netns", "exec", PLACE]
     with Mosquitto(tmp_path, inside=inside, addresses=(FOR_OTHERS, FOR_THE_DEVICE)) as broker:
         output = Publisher(
-            Broker(FOR_THE_DEVICE, broker.port, tls=False, ca_file=None, username=None),
+            Broker(FOR_THE_DEVICE, broker.port, tls=False, authority=None, username=None),
             None,
             "face-appliance",
             "50d31c0ffee0",

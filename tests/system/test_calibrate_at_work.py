@@ -76,7 +76,7 @@ def test_a_running_device_takes_a_new_operating_point_at_once(tmp_path: Path, po
         assert until(lambda: point(client, "similarity")["ignored"] == "damaged", 2)
         assert compared(client, portrait, hopper) > 0.5, "as before it was damaged"
         child.logged(
-            r"^ERROR +appliance.calibration.points: of the operating points those of before are used: .* is damaged"
+            r"^ERROR +appliance.calibration.points: the previous operating points are used: .* is damaged"
         )
         health = client.get("/healthz")
         assert (health.status, health.document["reasons"][0]["state"]) == (503, "calibration_damaged")
@@ -91,7 +91,7 @@ def test_that_of_another_model_is_never_taken(tmp_path: Path, portrait: bytes, h
         assert compared(client, portrait, hopper) < 0.1
         assert point(client, "similarity")["ignored"] == "stale"
         assert client.get("/healthz").status == 200
-        child.logged(r"^WARNING +appliance.calibration.points: the similarity calibration is of another model")
+        child.logged(r"^WARNING +appliance.calibration.points: the similarity calibration belongs to another model")
 
 
 class Door:
