@@ -4,18 +4,22 @@ import argparse
 import getpass
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance import __version__, state
+from appliance.access.identify import Likeness, Recognition
+from appliance.calibration import points
+from appliance.calibration.points import CalibrationStore
 from appliance.cli.gallery import opened, replace_unusable
 from appliance.config import Config
 from appliance.gallery import backup
 from appliance.gallery.backup import ArchiveError, Count, Label, Opened
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import GalleryDamagedError, NoKeyError, OnConflict, PersonExport
+from appliance.vision.manifest import ModelStore
 
 PRIVATE = 0o600
 
@@ -34,11 +38,14 @@ def back_up(options: argparse.Namespace, settings: Config) -> int:
 
 
 def import_people(options: argparse.Namespace, settings: Config) -> int:
-    """Adds the people of an archive. Raises GalleryError, OSError."""
+    """Adds the people of an archive, and warns of those who look like others. Raises GalleryError, OSError, ModelError."""
     on_conflict = OnConflict.REPLACE if options.replace else OnConflict.SKIP if options.skip else OnConflict.REFUSE
     secret = passphrase(options.passphrase_file)
     with _read(options.file, secret) as (archive, _, _), opened(settings, create=True) as gallery:
         merged = gallery.merge(_people(archive), on_conflict)
+        warnings = _likenesses(gallery, settings, {*merged.added, *merged.replaced})
+    for warning in warnings:
+        print(warning, file=sys.stderr)
     for what, ids in (("added", merged.added), ("replaced", merged.replaced), ("unchanged", merged.skipped)):
         if ids:
             print(f"{what}: {' '.join(ids)}")
@@ -113,6 +120,28 @@ def _read(file: Path, secret: str) -> Iterator[tuple[Opened, Label, Count]]:
         archive = Opened(source, secret)
         label, people = backup.unpacked(archive.content())
         yield archive, label, backup.counted(people)
+
+
+def _likenesses(gallery: Gallery, settings: Config, imported: Collection[str]) -> list[str]:
+    """A line for each imported person who looks like another, by the rules of enrolment."""
+    section, known, model = settings.engine, settings.gallery, gallery.embedder()
+    file = next((file for file in ModelStore.open(section.folder).models if file.sha256 == model), None)
+    if file is None:
+        return (
+            ["duplicates were not looked for: the embedder that made these templates is not installed"] if model else []
+        )
+    calibration = CalibrationStore(state.folder(settings.state.folder) / points.FILE)
+    identifier = Recognition.of(gallery, section.folder, file, calibration, known.fpir, known.margin).identifier
+    found: dict[tuple[str, str], str] = {}
+    for export in (each for each in gallery.export() if each.person.id in imported):
+        for template in export.templates:
+            for person, kind in identifier.alike(template.embedding, but=export.person):
+                pair = (export.person.id, person.id)
+                if kind is Likeness.DUPLICATE or pair not in found:
+                    found[pair] = kind
+    return [
+        f"{one}: {kind} of {other}" for (one, other), kind in found.items() if (other, one) not in found or one < other
+    ]
 
 
 def _people(archive: Opened) -> Iterable[PersonExport]:

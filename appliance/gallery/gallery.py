@@ -258,8 +258,8 @@ class Gallery:
 
     def merge(self, people: Iterable[PersonExport], on_conflict: OnConflict = OnConflict.REFUSE) -> ImportResult:
         """Adds these people to those who are there, all or none. A person who replaces another keeps the other's reference. A
-        new person whose reference is taken gets a new one. Raises InvalidPersonError, PersonExistsError, OtherEmbedderError,
-        TooManyError.
+        new person whose reference is taken gets a new one. `most_templates` limits each of them. Raises InvalidPersonError,
+        PersonExistsError, OtherEmbedderError, TooManyError.
         """
         added: list[str] = []
         replaced: list[str] = []
@@ -275,6 +275,11 @@ class Gallery:
                 if exists and on_conflict is OnConflict.SKIP:
                     skipped.append(person.id)
                     continue
+                if len(each.templates) > self._most_templates:
+                    raise TooManyError(
+                        f"{person.id} has {len(each.templates)} templates, and gallery.most_templates allows "
+                        f"{self._most_templates}: no one was imported"
+                    )
                 for template in each.templates:
                     _check_embedder(embedder, template.template.model)
                     embedder = embedder or template.template.model

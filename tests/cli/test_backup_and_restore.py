@@ -84,6 +84,36 @@ def test_who_is_there_already_is_refused_left_or_replaced(place, elsewhere):
     assert elsewhere.people() == (["ada", "bob"], 4)
 
 
+def test_an_import_warns_of_people_who_look_like_others(place, elsewhere, portrait, hopper):
+    for device, people in ((place, {"ada": portrait}), (elsewhere, {"eve": portrait, "grace": hopper})):
+        for identity, photo in people.items():
+            (device.folder / f"{identity}.jpg").write_bytes(photo)
+            device.begin(identity, templates=0)
+            device.says("enrol", identity, f"{identity}.jpg")
+    elsewhere.says("export", place.folder / "two", *WITH)
+    done = place.run("import", "two", *WITH)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "added: eve grace\n", "eve: duplicate of ada\n")
+    again = place.run("import", "two", "--replace", *WITH)
+    assert again.stderr == "eve: duplicate of ada\n"
+
+
+def test_an_import_of_an_unknown_embedder_says_that_it_looked_for_no_duplicates(place, elsewhere):
+    elsewhere.begin("ada")
+    elsewhere.says("export", place.folder / "one", *WITH)
+    done = place.run("import", "one", *WITH)
+    assert (done.returncode, "duplicates were not looked for" in done.stderr) == (0, True)
+
+
+def test_no_more_templates_are_imported_than_a_person_may_have(place, elsewhere):
+    elsewhere.begin("ada", "bob", templates=3)
+    elsewhere.says("export", place.folder / "two", *WITH)
+    place.config.write_text("[gallery]\nmost_templates = 2\n", "utf-8")
+    done = place.run("import", "two", *WITH)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "ada has 3 templates, and gallery.most_templates allows 2" in done.stderr
+    assert place.people() == ([], 0)
+
+
 def test_an_export_is_no_backup(place):
     place.begin("ada", "bob")
     place.says("export", "one", "ada", *WITH)
