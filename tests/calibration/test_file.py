@@ -149,7 +149,9 @@ def test_that_of_another_model_is_warned_of_once(path, similarity_entry, caplog)
         store.warn_of_stale(Kind.SIMILARITY, "a" * 64)
         store.warn_of_stale(Kind.LIVENESS, "b" * 64)
     (line,) = caplog.messages
-    assert line == "the similarity calibration belongs to another model and is not used: `appliance calibrate similarity`"
+    assert (
+        line == "the similarity calibration belongs to another model and is not used: `appliance calibrate similarity`"
+    )
 
 
 def test_of_one_that_is_damaged_what_was_read_before_is_used_and_it_is_said(path, similarity_entry, caplog):

@@ -75,9 +75,7 @@ def test_a_running_device_takes_a_new_operating_point_at_once(tmp_path: Path, po
         path.write_bytes(b"{")
         assert until(lambda: point(client, "similarity")["ignored"] == "damaged", 2)
         assert compared(client, portrait, hopper) > 0.5, "as before it was damaged"
-        child.logged(
-            r"^ERROR +appliance.calibration.points: the previous operating points are used: .* is damaged"
-        )
+        child.logged(r"^ERROR +appliance.calibration.points: the previous operating points are used: .* is damaged")
         health = client.get("/healthz")
         assert (health.status, health.document["reasons"][0]["state"]) == (503, "calibration_damaged")
 
