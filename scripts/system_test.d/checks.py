@@ -541,20 +541,27 @@ def check_network(device: Device, observer: Container) -> None:
             until(lambda: any(line.startswith("-;") and f";{NAME};" in line for line in browsing.lines[before:]), 10)
             facts.append(f"after {time.monotonic() - begin:.1f} s")
             device.says("systemctl", "start", SERVICE)
-            browsing.sees("=;", f";{NAME};", ADDRESS)
+            until(lambda: resolved(observer, ADDRESS))
         with check("another address: announced again, answered there", device.journal) as facts:
             begin = time.monotonic()
             moved(ADDRESS, MOVED)
-            browsing.sees("=;", f";{NAME};", MOVED)
+            until(lambda: resolved(observer, MOVED))
             facts.append(f"after {time.monotonic() - begin:.1f} s")
             true(curl("/version", key=device.key, address=MOVED)[0] == 200, "no answer there")
             moved(MOVED, ADDRESS)
 
 
+def resolved(observer: Container, address: str) -> bool:
+    """Whether the observer, asked anew, finds the device at an address. avahi-browse resolves a name that stays only once."""
+    lines = observer.run("timeout", "20", "avahi-browse", "-rpt", "_faceapi._tcp").stdout.splitlines()
+    return any(each.startswith("=;") and f";{NAME};" in each and address in each for each in map(unescaped, lines))
+
+
 def moved(before: str, after: str) -> None:
-    """The router gives the device another address."""
-    run("ip", "-n", "fa-device", "address", "delete", f"{before}/24", "dev", "eth0")
-    run("ip", "-n", "fa-device", "address", "add", f"{after}/24", "dev", "eth0")
+    """The router gives the device another address, in one step."""
+    lines = f"address delete {before}/24 dev eth0\\naddress add {after}/24 dev eth0\\n"
+    done = run("sh", "-c", f"printf '{lines}' | ip -n fa-device -batch -")
+    true(done.returncode == 0, done.stderr)
 
 
 def two_names() -> list[str]:
