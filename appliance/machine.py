@@ -11,7 +11,7 @@ from appliance.access.clock import Clock
 from appliance.access.decide import SIGNING_KEY_FILE, Circumstances, Decider, SigningKey
 from appliance.access.enrol import Enrolment
 from appliance.access.identify import GalleryHandle
-from appliance.access.log import FOLDER, Record
+from appliance.access.log import RECORD_FILE, Record
 from appliance.access.observe import Footage, Genuine, Witness
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.retention import Retention
@@ -91,7 +91,7 @@ class Machine:
         self._models = Models(engine.folder, engine.precisions, engine.threads, calibration)
         self._engines = EnginePool(config.server.queue, config.server.patience_s)
         self._gallery = GalleryHandle(self._state, self._models, self._broadcast, **config.gallery.handle_settings)
-        self._record, rules = Record(self._state / FOLDER), Rules.of(**config.door.rules)
+        self._record, rules = Record(self._state / RECORD_FILE), Rules.of(**config.door.rules)
         self._retention = self._made_retention(rules)
         signing_key = SigningKey(self._state / SIGNING_KEY_FILE, self._gallery)
         decider = self._decider(signing_key, rules)
@@ -137,7 +137,7 @@ class Machine:
         parts = (
             Faces(subjects, self._models, config.liveness.mode),
             People(self._gallery, self._record, Enrolment(), subjects, quality, self._multi),
-            Door(decider, signing_key, self._state / FOLDER, self._gallery),
+            Door(decider, signing_key, self._record, self._gallery),
             streams,
             health,
             metrics,

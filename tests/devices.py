@@ -22,7 +22,7 @@ from appliance.access.clock import Clock
 from appliance.access.decide import SIGNING_KEY_FILE, Circumstances, Decider, SigningKey
 from appliance.access.enrol import Enrolment
 from appliance.access.identify import GalleryHandle
-from appliance.access.log import FOLDER, Record
+from appliance.access.log import RECORD_FILE, Record
 from appliance.access.observe import Footage, Genuine, Witness
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.retention import Retention
@@ -116,7 +116,7 @@ class Device:
             appliance_models.FOLDER, {}, 1, CalibrationStore(folder / "calibration.json"), choice or UNLOADED
         )
         self.gallery = GalleryHandle(folder, models, broadcast, **known.handle_settings)
-        record, clock = Record(folder / FOLDER), clock or Clock()
+        record, clock = Record(folder / RECORD_FILE), clock or Clock()
         self.retention = Retention(
             self.gallery,
             record,
@@ -157,7 +157,7 @@ class Device:
         parts = (
             Faces(subjects, models, "multi"),
             People(self.gallery, record, Enrolment(), subjects, known.min_quality, alive),
-            Door(decider, self.signing_key, folder / FOLDER, self.gallery),
+            Door(decider, self.signing_key, record, self.gallery),
             streams,
             health,
             metrics,

@@ -17,7 +17,7 @@ from devices import pool, until
 from appliance.access.clock import Clock
 from appliance.access.decide import Circumstances, Decider
 from appliance.access.identify import Identifier
-from appliance.access.log import Record
+from appliance.access.log import RECORD_FILE, Record
 from appliance.access.observe import Footage, Witness
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.token import Decision, Direction, SignedDecision, Signer, Verifier
@@ -111,7 +111,7 @@ class Doorstep:
         self.loop = CameraLoop(camera, self.ring, lambda: Inspector(*size))
         self.gallery = Gallery.open(folder / "gallery.db", SiteKey(bytes(range(32))))
         self.recognition = recognition(self.gallery, embedder)
-        self.record = Record(folder / "decisions")
+        self.record = Record(folder / RECORD_FILE)
         self.signer = Signer.of(bytes(range(32)))
         self.told: list[SignedDecision] = []
         self.trouble: GalleryError | None = None

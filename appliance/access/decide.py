@@ -20,7 +20,6 @@ from appliance.access.policy import Passage, Policy, Ruling, Situation
 from appliance.access.token import (
     LIFE,
     SECRET_BYTES,
-    Anchor,
     Decision,
     Direction,
     SignedDecision,
@@ -229,7 +228,7 @@ class Decider:
             if granted and not ruling.granted:
                 self._stay_outside(moment)
         person = _person(situation)
-        anchor = Anchor(entry.sequence, entry.hash) if entry else None
+        anchor = entry.anchor if entry else None
         return SignedDecision(
             decision, write_token(decision, anchor, signer), ruling.text, person.name if person else None
         )

@@ -99,7 +99,7 @@ class Retention:
             return
         try:
             if removed := self._record.expire(self._record_days):
-                log.info("record of decisions: %d files of more than %d days removed", removed, self._record_days)
+                log.info("record of decisions: %d entries of more than %d days removed", removed, self._record_days)
         except RecordError as error:
             log.warning("record of decisions: nothing is removed for its age now: %s", error)
 

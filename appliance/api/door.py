@@ -3,17 +3,15 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import bottle
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from appliance.access import log
 from appliance.access.decide import Decider, SigningKey
 from appliance.access.identify import GalleryHandle
-from appliance.access.log import Entry, RecordError
+from appliance.access.log import DECISION, Entry, Record, RecordError
 from appliance.access.policy import Reason
 from appliance.access.token import Direction, stamp
 from appliance.api import answers, intake
@@ -55,7 +53,7 @@ class Door:
 
     decider: Decider
     signing_key: SigningKey
-    record: Path
+    record: Record
     handle: GalleryHandle
 
     def routes(self) -> tuple[Route, ...]:
@@ -82,7 +80,7 @@ class Door:
         """`GET /access/decisions`: the newest first."""
         count = intake.number(bottle.request.query, "count", SHOWN, MOST_SHOWN)
         try:
-            found = log.newest_entries(self.record, count, log.DECISION)
+            found = self.record.newest(count, DECISION)
         except RecordError as error:
             text = "The record of decisions cannot be read: see the log."
             raise Refusal(ResultCode.NOT_READY, "record_unavailable", text, status=503) from error

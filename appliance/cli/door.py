@@ -5,16 +5,13 @@ import json
 import sys
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from appliance import state
-from appliance.access import log
 from appliance.access.clock import Clock
-from appliance.access.log import FOLDER, Entry, RecordError
+from appliance.access.log import RECORD_FILE, Entry, Record, RecordError, Verdict
 from appliance.access.policy import ClockState, Passage, Policy, Rules, Ruling, Sighting, Situation
-from appliance.access.token import Direction
-from appliance.access.verify_log import Anchor, Verdict, verify
+from appliance.access.token import Anchor, Direction
 from appliance.cli.gallery import opened
 from appliance.cli.options import OFF
 from appliance.config import Config
@@ -77,7 +74,7 @@ def _when(options: argparse.Namespace, settings: Config) -> tuple[datetime, Cloc
         return options.at.astimezone(), ClockState(options.clock or ClockState.SYNCHRONISED)
     watch = Clock()
     try:
-        latest = log.latest_time(state.folder(settings.state.folder) / FOLDER)
+        latest = _record(settings).latest()
     except RecordError as error:
         print(f"record of decisions: {error}", file=sys.stderr)
         latest = None
@@ -134,14 +131,14 @@ def _policy_document(situation: Situation, ruling: Ruling) -> dict[str, Any]:
 
 def list_decisions(options: argparse.Namespace, settings: Config) -> int:
     """Prints the newest entries, newest first. Raises RecordError."""
-    for entry in log.newest_entries(_folder(settings), options.count):
-        print(json.dumps(_entry_document(entry), ensure_ascii=False) if options.json else _line(entry))
+    for entry in _record(settings).newest(options.count):
+        print(json.dumps(entry.document(), ensure_ascii=False) if options.json else _line(entry))
     return 0
 
 
 def verify_record(options: argparse.Namespace, settings: Config) -> int:
     """Reads the whole record and prints the verdict; the exit status: 1 if it is not sound. Raises RecordError."""
-    verdict = verify(_folder(settings), options.anchor)
+    verdict = _record(settings).verify(options.anchor)
     print(
         json.dumps(asdict(verdict) | {"sound": verdict.sound})
         if options.json
@@ -150,8 +147,8 @@ def verify_record(options: argparse.Namespace, settings: Config) -> int:
     return 0 if verdict.sound else 1
 
 
-def _folder(settings: Config) -> Path:
-    return state.folder(settings.state.folder) / FOLDER
+def _record(settings: Config) -> Record:
+    return Record(state.folder(settings.state.folder) / RECORD_FILE)
 
 
 def _line(entry: Entry) -> str:
@@ -163,17 +160,6 @@ def _line(entry: Entry) -> str:
     if entry.kind != "decision":
         words += [f"{name}={json.dumps(fact, ensure_ascii=False)}" for name, fact in facts.items()]
     return f"{entry.sequence:>8}  {moment}  {entry.kind:<9} {' '.join(words)}".rstrip()
-
-
-def _entry_document(entry: Entry) -> dict[str, Any]:
-    time = entry.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {
-        "sequence": entry.sequence,
-        "time": time,
-        "kind": entry.kind,
-        "facts": dict(entry.facts),
-        "hash": entry.hash,
-    }
 
 
 def _verdict_text(verdict: Verdict, anchor: Anchor | None) -> str:

@@ -444,7 +444,7 @@ def _last(text: str) -> tuple[str, datetime] | None:
 
 
 def _anchor(text: str) -> Any:
-    from appliance.access.verify_log import Anchor
+    from appliance.access.token import Anchor
 
     try:
         return Anchor.of(text)

@@ -13,7 +13,7 @@ from appliance import state
 from appliance.access import log
 from appliance.access.enrol import Enrolled, Enrolment, from_photograph
 from appliance.access.identify import Recognition
-from appliance.access.log import FOLDER, Record
+from appliance.access.log import RECORD_FILE, Record
 from appliance.api import answers
 from appliance.calibration import points
 from appliance.calibration.points import CalibrationStore
@@ -110,7 +110,7 @@ def erase(options: argparse.Namespace, settings: Config) -> int:
             gallery.person(identity)
         if not (options.yes or _confirmed(len(ids))):
             return 1
-        record, status = Record(state.folder(settings.state.folder) / FOLDER), 0
+        record, status = Record(state.folder(settings.state.folder) / RECORD_FILE), 0
         for identity in ids:
             erasure = gallery.erase(identity)
             entry = log.enter_receipt(record, erasure)

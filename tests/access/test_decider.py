@@ -13,6 +13,7 @@ from devices import until
 from doors import ANY_CLOCK, FourFrames, empty, head, heads, placed, side_by_side
 
 from appliance.access import token
+from appliance.access.log import RECORD_FILE
 from appliance.access.policy import ClockState, Rules
 from appliance.access.token import Direction, ReusedNonceError, WrongNonceError
 from appliance.gallery.people import GalleryUnavailableError
@@ -253,8 +254,7 @@ def test_a_gallery_that_cannot_be_opened(before, hopper_four):
 def test_a_record_that_cannot_be_written(before, hopper_four, relaxed, reason):
     rules = Rules(without_record=relaxed)
     with before(hopper_four, rules) as door:
-        (door.folder / "decisions").rmdir()
-        (door.folder / "decisions").write_bytes(b"")
+        (door.folder / RECORD_FILE).mkdir()
         signed = door.ask()
     assert (signed.decision.granted, signed.decision.reason) == (relaxed, reason)
     assert '"record":null' in payload(signed.token)
@@ -284,9 +284,9 @@ class Filling:
 
     def note_passage(self, *passage):
         self._door.gallery.note_passage(*passage)
-        folder = self._door.folder / "decisions"
-        folder.rename(folder.with_name("gone"))
-        folder.write_bytes(b"")
+        path = self._door.folder / RECORD_FILE
+        path.unlink(missing_ok=True)
+        path.mkdir()
 
 
 @pytest.fixture

@@ -1,210 +1,219 @@
 """Whether the record is whole: whatever is altered, missing or out of place is found."""
 
+import shutil
+import sqlite3
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.access import log
-from appliance.access.log import Record, RecordError, segments
-from appliance.access.verify_log import Anchor, verify
+from appliance.access.log import Entry, Record, RecordError
+from appliance.access.token import Anchor
 
 ENTRIES, A_DAY = 12, 3
 
 
 @pytest.fixture
-def written(tmp_path):
+def path(tmp_path):
     """A record of four days with three entries each."""
     moment = datetime(2026, 11, 26, 12, tzinfo=UTC)
     now = [moment]
-    record = Record(tmp_path / "decisions", lambda: now[0])
+    record = Record(tmp_path / "decisions.db", lambda: now[0])
     for number in range(ENTRIES):
         now[0] = moment + timedelta(days=number // A_DAY)
         record.append("decision", {"number": number})
-    return tmp_path / "decisions"
+    return tmp_path / "decisions.db"
+
+
+class Kept(NamedTuple):
+    """A record, its bytes and its entries, newest first."""
+
+    path: Path
+    content: bytes
+    entries: tuple[Entry, ...]
+
+    def __repr__(self):
+        return f"Kept({self.path})"
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
-    """The same, to be altered and put back by many."""
-    folder = tmp_path_factory.mktemp("kept")
-    record = Record(folder, lambda: datetime(2026, 11, 26, tzinfo=UTC))
+    """A small one, to be altered and put back by many, with its bytes and its entries."""
+    path = tmp_path_factory.mktemp("kept") / "decisions.db"
+    record = Record(path, lambda: datetime(2026, 11, 26, tzinfo=UTC))
     for number in range(5):
         record.append("decision", {"number": number, "person": None})
-    (segment,) = segments(folder)
-    return segment, segment.path.read_bytes()
+    return Kept(path, path.read_bytes(), record.newest(9))
 
 
-def end_of(folder):
-    (entry,) = log.newest_entries(folder, 1)
-    return Anchor(entry.sequence, entry.hash)
+def verify(path, anchor=None):
+    return Record(path).verify(anchor)
 
 
-def lines(segment):
-    return segment.path.read_bytes().splitlines(keepends=True)
+def end_of(path):
+    (entry,) = Record(path).newest(1)
+    return entry.anchor
 
 
-def test_one_that_is_whole_is_sound_and_so_is_none(written, tmp_path):
-    verdict = verify(written, end_of(written))
+def attack(path, *statements):
+    """Changes the database as someone with the right to write to it could."""
+    connection = sqlite3.connect(path)
+    for trigger in ("entries_stay_as_they_are", "entries_go_when_expired"):
+        connection.execute(f"DROP TRIGGER {trigger}")
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def test_one_that_is_whole_is_sound_and_so_is_none(path, tmp_path):
+    verdict = verify(path, end_of(path))
     assert (verdict.sound, verdict.entries, verdict.first, verdict.last) == (True, ENTRIES, 1, ENTRIES)
-    assert verdict.hash == end_of(written).hash
+    assert verdict.hash == end_of(path).hash
     assert verify(tmp_path / "nothing").sound
     assert not (tmp_path / "nothing").exists()
 
 
-@given(st.data())
-def test_any_single_altered_byte_is_found(kept, data):
-    segment, content = kept
-    position = data.draw(st.integers(0, len(content) - 1))
+@given(st.integers(0, 2**20), st.integers(1, 255))
+def test_after_any_change_of_the_file_it_is_found_or_nothing_of_the_entries_changed(kept, position, change):
+    path, content, entries = kept
     altered = bytearray(content)
-    altered[position] ^= data.draw(st.integers(1, 255))
-    segment.path.write_bytes(altered)
+    altered[position % len(content)] ^= change
+    path.write_bytes(altered)
     try:
-        assert not verify(segment.folder).sound
+        sound = verify(path, entries[0].anchor).sound
+        assert not sound or Record(path).newest(9) == entries
+    except RecordError:
+        pass  # not even a database any more
     finally:
-        segment.path.write_bytes(content)
+        path.write_bytes(content)
 
 
-def test_every_byte_of_it_is_looked_at(kept):
-    segment, content = kept
-    for position in range(len(content)):
-        altered = bytearray(content)
-        altered[position] ^= 1
-        segment.path.write_bytes(altered)
-        assert not verify(segment.folder).sound, position
-    segment.path.write_bytes(content)
-    assert verify(segment.folder).sound
+def test_every_byte_of_every_entry_is_looked_at(kept):
+    path, content, _ = kept
+    begin = content.index(b"2026-11-26T")
+    for position in range(begin, len(content)):
+        if content[position : position + 1].isalnum():
+            path.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
+            assert not verify(path).sound, position
+    path.write_bytes(content)
+    assert verify(path).sound
+
+
+@pytest.mark.parametrize("end", [0.3, 0.6, 0.9])
+def test_a_file_that_was_cut_off_is_found(path, end):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * end)])
+    assert Record(path).problem()
+    with suppress(RecordError):
+        assert not verify(path).sound
 
 
 @pytest.mark.parametrize(
     ("lost", "problem"),
     [
-        ((1, 0), "line 1: 4 missing before it"),
-        ((1, 1), "line 2: 5 missing before it"),
-        ((1, 2), "line 1: 6 missing before it"),
+        ("= 5", "entry 6: entry 5 is missing before it"),
+        ("BETWEEN 7 AND 9", "entry 10: entries 7 to 9 are missing before it"),
+        ("< 7", "entry 7: entries 1 to 6 are missing before it, without having expired"),
     ],
 )
-def test_a_missing_line_is_found(written, lost, problem):
-    number, line = lost
-    segment = segments(written)[number]
-    segment.path.write_bytes(b"".join(text for at, text in enumerate(lines(segment)) if at != line))
-    assert verify(written).problem.endswith(problem)
+def test_missing_entries_are_found(path, lost, problem):
+    attack(path, f"DELETE FROM entries WHERE sequence {lost}")
+    assert verify(path).problem == problem
 
 
-def test_a_line_is_told_by_its_place_and_file(written):
-    segment = segments(written)[2]
-    segment.path.write_bytes(segment.path.read_bytes().replace(b'"number":7', b'"number":0'))
-    verdict = verify(written)
-    assert verdict.problem == f"{segment.path.name}, line 2: its hash is another one"
+def test_the_first_that_is_wrong_is_named_and_those_before_it_counted(path):
+    attack(path, "UPDATE entries SET facts = replace(facts, '7', '0') WHERE sequence = 8")
+    verdict = verify(path)
+    assert verdict.problem == "entry 8: its hash is another one"
     assert (verdict.entries, verdict.last) == (7, 7)
 
 
-def test_lines_in_another_order_are_found(written):
-    segment = segments(written)[1]
-    one, two, three = lines(segment)
-    for order in ((two, one, three), (one, three, two), (three, two, one), (one, one, two, three)):
-        segment.path.write_bytes(b"".join(order))
-        assert not verify(written).sound
+def test_entries_that_changed_places_are_found(path):
+    swap = "UPDATE entries SET sequence = {} WHERE sequence = {}"
+    attack(path, swap.format(99, 4), swap.format(4, 5), swap.format(5, 99))
+    assert verify(path).problem == "entry 4: its hash is another one"
 
 
-def test_files_that_changed_places_are_found(written):
-    one, two = segments(written)[1:3]
-    first, second = one.path.read_bytes(), two.path.read_bytes()
-    one.path.write_bytes(second)
-    two.path.write_bytes(first)
-    assert "4 to 6 missing before it" in verify(written).problem
+def test_the_table_is_added_to_and_not_changed(path):
+    connection = sqlite3.connect(path)
+    for statement in (
+        "UPDATE entries SET kind = 'x'",
+        "DELETE FROM entries",
+        "DELETE FROM entries WHERE sequence = 12",
+    ):
+        with pytest.raises(sqlite3.IntegrityError, match="an entry"):
+            connection.execute(statement)
+    connection.close()
+    assert verify(path).sound
 
 
-def test_a_file_that_is_missing_in_the_middle_is_found(written):
-    segments(written)[2].path.unlink()
-    assert verify(written).problem.endswith("line 1: 7 to 9 missing before it")
+def test_more_than_what_expired_may_not_be_missing(path):
+    Record(path, lambda: datetime(2026, 11, 29, 13, tzinfo=UTC)).expire(2)
+    assert verify(path).first == 4
+    assert verify(path).sound
+    attack(path, "DELETE FROM entries WHERE sequence < 7")
+    assert verify(path).problem == "entry 7: entries 4 to 6 are missing before it, without having expired"
 
 
-def test_a_file_that_is_missing_at_the_beginning_is_found(written):
-    for segment in segments(written)[:2]:
-        segment.path.unlink()
-    assert verify(written).problem == "1 to 6 missing at the beginning, and had not expired"
+def test_what_has_expired_cannot_be_exchanged(path):
+    Record(path, lambda: datetime(2026, 11, 29, 13, tzinfo=UTC)).expire(2)
+    attack(path, "UPDATE entries SET facts = replace(facts, '\"until\"', '\"until\" ') WHERE kind = 'expired'")
+    assert verify(path).problem == "entry 13: its hash is another one"
 
 
-def test_more_than_what_expired_may_not_be_missing(written):
-    Record(written, lambda: datetime(2026, 11, 29, 13, tzinfo=UTC)).expire(2)
-    assert verify(written).first == 4
-    assert verify(written).sound
-    segments(written)[0].path.unlink()
-    assert verify(written).problem == "4 to 6 missing at the beginning, and had not expired"
+def test_an_end_that_was_cut_off_is_found_by_an_anchor_alone(path):
+    anchor = end_of(path)
+    attack(path, "DELETE FROM entries WHERE sequence = 12")
+    assert verify(path).sound
+    assert verify(path, anchor).problem == "entry 12 is missing at the end, by the anchor"
 
 
-def test_an_end_that_was_cut_off_is_found_by_an_anchor_alone(written):
-    anchor = end_of(written)
-    last = segments(written)[-1]
-    last.path.write_bytes(b"".join(lines(last)[:-1]))
-    assert verify(written).sound
-    assert verify(written, anchor).problem == "12 missing at the end, by the anchor"
-    last.path.unlink()
-    assert verify(written).sound
-    assert not verify(written, anchor).sound
+def test_all_of_it_gone_is_found_by_an_anchor(path):
+    anchor = end_of(path)
+    path.unlink()
+    assert verify(path).sound
+    assert verify(path, anchor).problem == "entries 1 to 12 are missing at the end, by the anchor"
 
 
-def test_all_of_it_gone_is_found_by_an_anchor(written):
-    anchor = end_of(written)
-    for segment in segments(written):
-        segment.path.unlink()
-    assert verify(written).sound
-    assert verify(written, anchor).problem == "1 to 12 missing at the end, by the anchor"
-
-
-def test_a_record_that_was_written_anew_is_found_by_an_anchor(written, tmp_path):
-    anchor = end_of(written)
+def test_a_record_that_was_written_anew_is_found_by_an_anchor(path, tmp_path):
+    anchor = end_of(path)
     forged = Record(tmp_path / "forged", lambda: datetime(2026, 11, 26, tzinfo=UTC))
     for number in range(ENTRIES):
         forged.append("decision", {"number": -number})
-    assert verify(tmp_path / "forged").sound
-    assert verify(tmp_path / "forged", anchor).problem.endswith("line 12: it is another one than the anchor's")
+    assert forged.verify().sound
+    assert forged.verify(anchor).problem == "entry 12: it is not the one of the anchor"
 
 
 @pytest.mark.parametrize("sequence", range(1, ENTRIES + 1))
-def test_an_anchor_may_be_any_entry_s(written, sequence):
-    entry = log.newest_entries(written, ENTRIES)[-sequence]
-    assert verify(written, Anchor(sequence, entry.hash)).sound
-    assert not verify(written, Anchor(sequence, "0" * 64)).sound
+def test_an_anchor_may_be_any_entry_s(path, sequence):
+    entry = Record(path).newest(ENTRIES)[-sequence]
+    assert verify(path, entry.anchor).sound
+    assert not verify(path, Anchor(sequence, "0" * 64)).sound
 
 
-def test_an_altered_line_with_a_new_hash_breaks_the_chain(written):
-    segment = segments(written)[1]
-    first, second, third = lines(segment)
-    entry = log.decoded(second[:-1])
-    forged, _ = log.encoded(entry.sequence, entry.time, entry.kind, {"number": 99}, entry.previous)
-    segment.path.write_bytes(first + forged + third)
-    assert verify(written).problem.endswith("line 3: it does not follow the entry before it")
-
-
-def test_a_file_under_another_name_is_found(written):
-    segment = segments(written)[-1]
-    segment.path.rename(segment.folder / segment.path.name.replace("2026", "2027"))
-    assert verify(written).problem.endswith("line 1: it is in a file of another name")
-
-
-@pytest.mark.parametrize("content", [b"", b"{"])
-def test_a_torn_file_is_found(written, content):
-    segment = segments(written)[-1]
-    segment.path.write_bytes(content)
-    assert verify(written).problem.endswith("its last line is torn")
-
-
-def test_it_may_be_verified_while_it_is_added_to(written):
-    record = Record(written, lambda: datetime(2026, 11, 29, 13, tzinfo=UTC))
+def test_it_may_be_verified_while_it_is_added_to(path):
+    record = Record(path, lambda: datetime(2026, 11, 29, 13, tzinfo=UTC))
     for number in range(20):
         record.append("decision", {"number": number})
-        assert verify(written).entries == ENTRIES + number + 1
+        assert verify(path).entries == ENTRIES + number + 1
 
 
-def test_what_cannot_be_read_is_told(written):
-    segment = segments(written)[1]
-    segment.path.unlink()
-    segment.path.mkdir()
-    with pytest.raises(RecordError, match="Is a directory"):
-        verify(written)
+def test_a_copy_of_the_file_is_enough(path, tmp_path):
+    shutil.copy(path, tmp_path / "copy")
+    path.unlink()
+    assert verify(tmp_path / "copy").entries == ENTRIES
+
+
+def test_what_cannot_be_read_is_told(path):
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(RecordError, match="unable to open"):
+        verify(path)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from people import add, assert_all, assert_enrolled, assert_one, assert_refused,
 
 from appliance.access import log
 from appliance.access.clock import Clock
-from appliance.access.log import FOLDER, Record
+from appliance.access.log import RECORD_FILE, Record
 from appliance.access.policy import ClockState
 from appliance.api.intake import PersonFields
 from appliance.api.people import new_person
@@ -253,7 +253,7 @@ def test_whoever_was_erased_has_a_receipt_though_the_next_one_stays(
             failing.setattr(gallery, "erase", lambda name: erase(name) if name == "a" else gallery.person("nobody"))
             device.retention.expire()
         assert [person["id"] for person in assert_all(device.client.get("/people"))] == ["b"]
-    (entry,) = Record(tmp_path / FOLDER).newest(9, log.ERASURE)
+    (entry,) = Record(tmp_path / RECORD_FILE).newest(9, log.ERASURE)
     assert entry.facts["person"] == reference
 
 

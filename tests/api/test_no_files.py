@@ -95,7 +95,7 @@ def assert_nothing_written(child: Child) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["config", "config.toml", "log", "state"]
     assert {path.name.partition("-")[0] for path in child.state.iterdir()} == {
         "configuration.json",
-        "decisions",
+        "decisions.db",
         "gallery.db",
     }
     assert sum(path.stat().st_size for path in child.state.rglob("*")) < MIB // 2

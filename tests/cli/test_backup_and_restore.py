@@ -51,7 +51,7 @@ def test_a_backup_brings_everybody_back_as_they_were(place):
     place.says("add", "eve", "--name", "Eve")
     place.says("restore", "people.backup", *WITH)
     assert said(place) == before
-    assert files(place) == ["decisions", "gallery.db"]
+    assert files(place) == ["decisions.db", "decisions.db-journal", "gallery.db"]
 
 
 def test_another_device_knows_them_under_its_own_key_and_rotation(place, elsewhere):
@@ -141,7 +141,7 @@ def test_what_is_not_whole_changes_nothing(place, act, spoilt):
     done = place.run(act, "people.backup", *WITH)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert place.database.read_bytes() == before
-    assert files(place) == ["decisions", "gallery.db"]
+    assert files(place) == ["decisions.db", "decisions.db-journal", "gallery.db"]
 
 
 @pytest.mark.parametrize("damage", ["pages", "key"])

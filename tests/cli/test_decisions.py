@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from appliance.access.log import FOLDER, Record, segments
+from appliance.access.log import RECORD_FILE, Record
 
 DECISIONS = [
     {"result": "granted", "reason": "granted", "direction": "in", "person": "0123456789abcdef", "nonce": "n" * 22},
@@ -17,7 +17,7 @@ DECISIONS = [
 def device(tmp_path):
     """A configuration, and the record of a device with three entries of three days."""
     now = [datetime(2026, 11, 24, 8, 0, 0, 500_000, tzinfo=UTC)]
-    record = Record(tmp_path / FOLDER, lambda: now[0])
+    record = Record(tmp_path / RECORD_FILE, lambda: now[0])
     entries = []
     for kind, facts in (
         ("decision", DECISIONS[0]),
@@ -68,30 +68,32 @@ def test_a_record_that_is_whole_is_sound(run, device):
     assert told == {"entries": 3, "first": 1, "last": 3, "hash": entries[-1].hash, "problem": None, "sound": True}
 
 
-def test_what_was_altered_is_told_by_its_line(run, device):
+def test_what_was_altered_is_told_by_its_number(run, device):
     config, _ = device
-    segment = segments(config.parent / FOLDER)[1]
-    segment.path.write_bytes(segment.path.read_bytes().replace(b"not_live", b"not_seen"))
+    path = config.parent / RECORD_FILE
+    path.write_bytes(path.read_bytes().replace(b"not_live", b"not_seen"))
     done = run("decisions", "verify", "--config", config)
     assert (done.returncode, done.stderr) == (1, "")
-    assert done.stdout == f"sound up to 1; {segment.path.name}, line 1: its hash is another one\n"
+    assert done.stdout == "sound up to 1; entry 2: its hash is another one\n"
     done = run("decisions", "list", "--config", config)
     assert done.returncode == 1
-    assert done.stderr == f"{segment.path}, line 1: its hash is another one\n"
+    assert done.stderr == "entry 2: its hash is another one\n"
 
 
 def test_a_cut_off_end_is_found_by_an_anchor(run, device):
     config, entries = device
-    segments(config.parent / FOLDER)[-1].path.unlink()
+    (config.parent / RECORD_FILE).unlink()
+    record = Record(config.parent / RECORD_FILE, lambda: entries[0].time)
+    assert record.append("decision", DECISIONS[0]) == entries[0]
     assert run("decisions", "verify", "--config", config).returncode == 0
     done = run("decisions", "verify", "--config", config, "--anchor", f"3:{entries[-1].hash}")
     assert done.returncode == 1
-    assert done.stdout == "sound up to 2; 3 missing at the end, by the anchor\n"
+    assert done.stdout == "sound up to 1; entries 2 to 3 are missing at the end, by the anchor\n"
 
 
 def test_an_anchor_that_has_expired_is_told(run, device):
     config, entries = device
-    Record(config.parent / FOLDER, lambda: datetime(2026, 11, 27, tzinfo=UTC)).expire(2)
+    Record(config.parent / RECORD_FILE, lambda: datetime(2026, 11, 27, tzinfo=UTC)).expire(2)
     done = run("decisions", "verify", "--config", config, "--anchor", f"1:{entries[0].hash}")
     assert done.returncode == 0
     assert done.stdout.endswith("; entry 1, which the anchor names, has expired\n")

@@ -5,6 +5,7 @@ import json
 import pytest
 from people_of_nowhere import face
 
+from appliance.access.log import RECORD_FILE, Record
 from appliance.gallery.people import Source
 
 
@@ -183,8 +184,7 @@ def test_everybody_is_erased_with_a_receipt_each_that_is_recorded(place):
     receipts = [json.loads(line) for line in place.says("erase", "--all", "--yes").splitlines()]
     assert {each["id"]: each["reference"] for each in receipts} == references
     assert all(each["templates"] == 2 and each["complete"] and "Backups" in each["copies"] for each in receipts)
-    (segment,) = (place.state / "decisions").iterdir()
-    entries = [json.loads(line) for line in segment.read_text("utf-8").splitlines()]
+    entries = [entry.document() for entry in reversed(Record(place.state / RECORD_FILE).newest(9))]
     assert [(each["kind"], each["facts"]["person"]) for each in entries] == [
         ("erased", reference) for reference in references.values()
     ]

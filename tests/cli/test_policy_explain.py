@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from appliance.access.log import Record
+from appliance.access.log import RECORD_FILE, Record
 from appliance.access.policy import RULES, ClockState, Reason
 from appliance.access.token import Direction
 from appliance.cli import door, options
@@ -170,7 +170,7 @@ def test_without_a_time_it_is_now_by_this_clock(explained, tmp_path):
     path.write_text(DOOR.format(folder=tmp_path), "utf-8")
     told = explained(path)
     assert abs(datetime.fromisoformat(told["now"]) - datetime.now(UTC)) < timedelta(minutes=1)
-    ahead = Record(tmp_path / "decisions", lambda: datetime.now(UTC) + timedelta(days=1))
+    ahead = Record(tmp_path / RECORD_FILE, lambda: datetime.now(UTC) + timedelta(days=1))
     ahead.append("decision", {})
     assert explained(path)["clock"] in ("unset", "synchronised")  # it was later already
 
