@@ -276,7 +276,7 @@ def _require_pairs(photos: Sequence["Photo"], fmr: float) -> None:
         )
 
 
-def _photo_notes(faces: "Faces") -> list[str]:
+def _photo_notes(faces: "PhotoFaces") -> list[str]:
     notes = []
     people = int(faces.people().max()) + 1
     if people < FEW_PEOPLE:
@@ -288,7 +288,7 @@ def _photo_notes(faces: "Faces") -> list[str]:
     return notes
 
 
-def _most_alike(faces: "Faces", impostors: Pairs) -> str:
+def _most_alike(faces: "PhotoFaces", impostors: Pairs) -> str:
     """The pair to check: one of the folders may contain the other person's photo."""
     most = int(impostors.scores.argmax())
     names = np.unique([photo.person for photo in faces.photos])
@@ -323,7 +323,7 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True)
-class Faces:
+class PhotoFaces:
     """One face per photo, and the photos that cannot be used."""
 
     photos: tuple[Photo, ...]
@@ -385,7 +385,7 @@ class PhotoEngine:
             pinned = loading.choose(store, {**precisions, Role.EMBEDDER: file.precision}, section.threads)
             self.embedders[file] = loading.build(pinned, section.threads)
 
-    def faces(self, photos: Sequence[Photo]) -> Faces:
+    def faces(self, photos: Sequence[Photo]) -> PhotoFaces:
         """The face that each photo is of. Raises OSError, Fault."""
         usable: list[tuple[Photo, AlignedFace]] = []
         unusable = []
@@ -395,9 +395,9 @@ class PhotoEngine:
                 unusable.append(photo.path)
             else:
                 usable.append((photo, face))
-        return Faces(tuple(photo for photo, _ in usable), tuple(face for _, face in usable), tuple(unusable))
+        return PhotoFaces(tuple(photo for photo, _ in usable), tuple(face for _, face in usable), tuple(unusable))
 
-    def embeddings(self, file: ModelFile, faces: Faces) -> npt.NDArray[np.float32]:
+    def embeddings(self, file: ModelFile, faces: PhotoFaces) -> npt.NDArray[np.float32]:
         """N x D of unit length. Raises Fault."""
         engine = self.embedders[file]
         return np.stack([engine.embed(face) for face in progress(faces.aligned, file.file)])
