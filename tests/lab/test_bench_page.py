@@ -1,13 +1,12 @@
 """The page of figures: everything in one file, and nothing in it is markup that should not be."""
 
-from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 from lab import plots
 from lab.bench.bench import Curve
-from lab.bench.board import Board
+from lab.bench.board import board
 from lab.bench.command import Outcome
 from lab.bench.peers import Row
 from lab.report import Finding
@@ -24,7 +23,7 @@ def outcome() -> Outcome:
     row = Row(
         "portraits", "odd", "<script>odd</script>", {"detect": 1.0, "align": None, "embed": 2.0, "all": 3.0}, 1.5, 2
     )
-    return Outcome(replace(Board.here(), load_before=3.0), version, findings, [CURVE], [row])
+    return Outcome({**board(), "load_before": 3.0}, version, findings, [CURVE], [row])
 
 
 def test_the_page_tells_everything_once(outcome: Outcome, tmp_path: Path) -> None:

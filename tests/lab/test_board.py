@@ -28,4 +28,4 @@ def test_an_unknown_text_is_empty(tmp_path: Path) -> None:
 
 
 def test_temperatures_are_in_degrees() -> None:
-    assert all(-50 < degrees < 150 for degrees in board.Board.here().temperatures_c)
+    assert all(-50 < degrees < 150 for degrees in board.board()["temperatures_c"])

@@ -6,9 +6,8 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -20,54 +19,33 @@ BUSY = 0.5
 CPUINFO = Path("/proc/cpuinfo")
 
 
-@dataclass(frozen=True, slots=True)
-class Board:
-    """The facts that make two records comparable. `throttled` is the firmware's answer on a Raspberry Pi, 0x0 if it never
-    slowed down; an unknown text is empty.
+def board() -> dict[str, Any]:
+    """The facts about this machine, now, that make two records comparable; an unknown text is empty.
+
+    `memory_mb` is in units of 10^6 bytes; `throttled` the firmware's answer on a Raspberry Pi, 0x0 if it never slowed down;
+    `date` UTC, to the minute; `load_before` the load over the last minute (getloadavg(3)), 0 when idle.
     """
+    sensors = psutil.sensors_temperatures().values()
+    return {
+        "board": identity.board(),
+        "processor": processor(_text(CPUINFO)),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_mb": round(psutil.virtual_memory().total / 1e6),
+        "architecture": platform.machine(),
+        "system": _system(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "governor": _text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+        "temperatures_c": [sensor.current for each in sensors for sensor in each],
+        "throttled": _throttled(),
+        "date": time.strftime("%Y-%m-%d %H:%MZ", time.gmtime()),
+        "load_before": round(psutil.getloadavg()[0], 2),
+    }
 
-    board: str
-    processor: str
-    cores: int
-    memory_mb: int
-    """Of 10^6 bytes."""
-    architecture: str
-    system: str
-    kernel: str
-    python: str
-    governor: str
-    temperatures_c: tuple[float, ...]
-    throttled: str
-    date: str
-    """UTC, to the minute."""
-    load_before: float
-    """Over the last minute (getloadavg(3)); 0 is idle."""
 
-    @classmethod
-    def here(cls) -> "Board":
-        """This machine, now."""
-        return cls(
-            board=identity.board(),
-            processor=processor(_text(CPUINFO)),
-            cores=len(os.sched_getaffinity(0)),
-            memory_mb=round(psutil.virtual_memory().total / 1e6),
-            architecture=platform.machine(),
-            system=_system(),
-            kernel=platform.release(),
-            python=platform.python_version(),
-            governor=_text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
-            temperatures_c=tuple(_degrees()),
-            throttled=_throttled(),
-            date=time.strftime("%Y-%m-%d %H:%MZ", time.gmtime()),
-            load_before=round(psutil.getloadavg()[0], 2),
-        )
-
-    @property
-    def warning(self) -> str:
-        """A line for the readers of the figures; empty on a machine that has nothing else to do."""
-        if self.load_before <= BUSY:
-            return ""
-        return f"this machine is busy (load {self.load_before:.2f}): the figures are doubtful"
+def warning(load: float) -> str:
+    """A line for the readers of the figures; empty on a machine that has nothing else to do."""
+    return f"this machine is busy (load {load:.2f}): the figures are doubtful" if load > BUSY else ""
 
 
 def processor(cpuinfo: str) -> str:
@@ -82,12 +60,6 @@ def _system() -> str:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
         return platform.system()
-
-
-def _degrees() -> Iterator[float]:
-    """Of all sensors, in degrees Celsius."""
-    for sensors in psutil.sensors_temperatures().values():
-        yield from (sensor.current for sensor in sensors)
 
 
 def _throttled() -> str:

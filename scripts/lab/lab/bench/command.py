@@ -18,7 +18,7 @@ from appliance.config import Config, EngineSection
 from appliance.vision.manifest import ModelError
 from lab.bench import camera, endpoints, gallery, peers, resources, scaling, stages
 from lab.bench.bench import PORTRAIT, QUICK, Bench, Curve, Extent, Measured
-from lab.bench.board import Board
+from lab.bench.board import board, warning
 from lab.bench.load import LoadFailedError
 from lab.bench.peers import PeerFailedError, Row
 from lab.bench.protocol import STEPS
@@ -40,7 +40,7 @@ PARTS: Mapping[str, Callable[[Bench], Measured]] = {
 class Outcome:
     """The machine, the body of the device's `/version`, and all figures."""
 
-    board: Board
+    machine: Mapping[str, Any]
     version: Mapping[str, Any]
     findings: Sequence[Finding]
     curves: Sequence[Curve]
@@ -50,7 +50,7 @@ class Outcome:
         """All of it as plain JSON: no infinities, no NaN."""
         return {
             "program": __version__,
-            "board": asdict(self.board),
+            "board": self.machine,
             "runtime": self.version["runtime"],
             "models": self.version["models"],
             "findings": as_json(self.findings),
@@ -63,18 +63,18 @@ class Outcome:
         from lab.page import Page, Section
         from lab.plots import lines
 
-        facts = asdict(self.board) | {
-            "program": __version__,
-            "runtime": "{name} {version}".format(**self.version["runtime"]),
-        }
-        facts["temperatures_c"] = ", ".join(map(str, self.board.temperatures_c))
+        runtime = "{name} {version}".format(**self.version["runtime"])
+        heat = ", ".join(map(str, self.machine["temperatures_c"]))
+        facts = {**self.machine, "temperatures_c": heat, "program": __version__, "runtime": runtime}
         models = {model["name"]: f"{model['file']} ({model['precision']})" for model in self.version["models"]}
         headings = ("ms a picture, one core each", *STEPS, "all", "x ours", "faces")
         tables = {
             f"Beside others: {title}": (headings, [row.cells() for row in rows])
             for title, rows in groupby(self.rows, lambda row: row.pictures)
         }
-        page = Page("Speed and memory of this device", self.board.warning, {**facts, **models}, tables)
+        page = Page(
+            "Speed and memory of this device", warning(self.machine["load_before"]), {**facts, **models}, tables
+        )
         plots = [lines((c.title, c.x, c.y), c.lines, xlim=(0, None), ylim=(0, None)) for c in self.curves]
         return page.write(folder, self.findings, [Section("curves", plots=plots)] if plots else [])
 
@@ -82,11 +82,11 @@ class Outcome:
 def main(options: argparse.Namespace, settings: Config) -> int:
     """The exit status: 0 when every bound is kept, 1 when one is missed or could not be measured."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the engines are the parallelism
-    board = Board.here()
-    if board.warning:
-        print(board.warning, file=sys.stderr)
+    here = board()
+    if warned := warning(here["load_before"]):
+        print(warned, file=sys.stderr)
     try:
-        outcome = _measured(options, settings.engine, board)
+        outcome = _measured(options, settings.engine, here)
         if options.json is not None:
             options.json.write_text(json.dumps(outcome.record(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
         if options.report is not None:
@@ -121,7 +121,7 @@ def judged(findings: Sequence[Finding], *, quick: bool) -> list[Finding]:
     ]
 
 
-def _measured(options: argparse.Namespace, engine: EngineSection, board: Board) -> Outcome:
+def _measured(options: argparse.Namespace, engine: EngineSection, here: Mapping[str, Any]) -> Outcome:
     """All that the options name; each part is printed when it is done."""
     entries = peers.entries(options.peers or peers.FOLDER) if options.compare else []
     findings: list[Finding] = []
@@ -143,7 +143,7 @@ def _measured(options: argparse.Namespace, engine: EngineSection, board: Board) 
             compared, rows = peers.measure(bench, entries)
             peers.print_rows(rows, Console())
             show(compared)
-    return Outcome(board, bench.version, findings, curves, rows)
+    return Outcome(here, bench.version, findings, curves, rows)
 
 
 def _failed(complaint: str) -> int:

@@ -30,6 +30,9 @@ from lab.device import TIMEOUT, Answer
 PAUSE_SECONDS = 0.1
 """At least, between two acts of a client in a swarm without end: the load is bounded."""
 
+FASTEST = 100
+"""Clients that are started within a second; locust warns of more."""
+
 LIVE_PATHS = ("/faces", "/alignedfaces", "/camera/frame.jpg", "/healthz", "/metrics", "/version")
 
 WANTED = Swarm(**json.loads(sys.argv[1]))
@@ -138,7 +141,7 @@ def main() -> None:
     )
     runner = environment.create_local_runner()
     count = sum(WANTED.clients.values())
-    runner.start(count, spawn_rate=count)
+    runner.start(count, spawn_rate=min(count, FASTEST))
     while runner.user_count < count:
         gevent.sleep(0.01)
     print(flush=True)

@@ -21,8 +21,12 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 FOLDS = 10
 """Parts of a list of pairs without parts of its own (the protocol of LFW)."""
 
-COUNT = re.compile("0{0,3}[1-9][0-9]{0,6}", re.ASCII)
+COUNT = "0{0,3}[1-9][0-9]{0,6}"
 """A number of pairs, or of a picture, as LFW writes it."""
+
+LFW_HEADER = re.compile(rf"\s*({COUNT})(?:\s+({COUNT}))?\s*", re.ASCII)
+
+LFW_PAIR = re.compile(rf"\s*(\S+)\s+({COUNT})\s+(?:(\S+)\s+)?({COUNT})\s*", re.ASCII)
 
 SETTINGS = ("easy", "medium", "hard")
 """Of WIDER FACE: which faces count."""
@@ -172,35 +176,33 @@ def read_pairs(path: Path, images: Path) -> list[Pair]:
     return [Pair(images / row["image_a"], images / row["image_b"], row["same"] == "1") for row in rows]
 
 
-def _lfw(folder: Path) -> list[Pair]:
+def _lfw(folder: Path) -> Iterator[Pair]:
     """The official format: "FOLDS PAIRS" or "PAIRS", then in each fold as many lines NAME I J, and as many NAME I NAME J."""
     path = folder / "pairs.txt"
-    header, *lines = [line.split() for line in _lines(path)]
-    if not 1 <= len(header) <= 2 or not all(COUNT.fullmatch(field) for field in header):
-        raise LayoutError(f"{path}, line 1: {' '.join(header)!r} is not the number of folds and of pairs")
-    folds, of_a_kind = (1, int(header[0])) if len(header) == 1 else (int(header[0]), int(header[1]))
+    header, *lines = _lines(path)
+    counts = LFW_HEADER.fullmatch(header)
+    if counts is None:
+        raise LayoutError(f"{path}, line 1: {header.strip()!r} is not the number of folds and of pairs")
+    folds, of_a_kind = (int(counts[1]), int(counts[2])) if counts[2] else (1, int(counts[1]))
     if len(lines) != 2 * folds * of_a_kind:
         raise LayoutError(f"{path}: {len(lines)} pairs, but line 1 says {2 * folds * of_a_kind}")
-    split = [_lfw_pair(path, number, fields) for number, fields in enumerate(lines, 2)]
-    below = sorted(each for each in folder.iterdir() if each.is_dir())
-    places = ((root, suffix) for suffix in (".png", ".jpg") for root in (folder, *below))  # aligned copies have .png
-    found = next((place for place in places if (place[0] / f"{split[0][0]}{place[1]}").is_file()), None)
+    pairs = [LFW_PAIR.fullmatch(line) for line in lines]
+    if None in pairs:
+        raise LayoutError(f"{path}, line {pairs.index(None) + 2}: not NAME I J, nor NAME I NAME J")
+    names = [(_lfw_name(p[1], p[2]), _lfw_name(p[3] or p[1], p[4]), not p[3]) for p in pairs if p is not None]
+    roots = (folder, *sorted(each for each in folder.iterdir() if each.is_dir()))
+    places = ((root, suffix) for suffix in (".png", ".jpg") for root in roots)  # aligned copies have .png
+    found = next((place for place in places if (place[0] / f"{names[0][0]}{place[1]}").is_file()), None)
     if found is None:
-        raise LayoutError(f"{folder / split[0][0]}.jpg: no such picture, neither there nor in a folder below {folder}")
+        raise LayoutError(f"{folder / names[0][0]}.jpg: no such picture, neither there nor in a folder below {folder}")
     root, suffix = found
-    return [
-        Pair(root / f"{a}{suffix}", root / f"{b}{suffix}", same, index // (2 * of_a_kind) if len(header) == 2 else None)
-        for index, (a, b, same) in enumerate(split)
-    ]
+    for number, (a, b, same) in enumerate(names):
+        fold = number // (2 * of_a_kind) if counts[2] else None
+        yield Pair(root / f"{a}{suffix}", root / f"{b}{suffix}", same, fold)
 
 
-def _lfw_pair(path: Path, number: int, fields: list[str]) -> tuple[str, str, bool]:
-    """Two pictures without their suffix, and whether they are one person's."""
-    if len(fields) not in (3, 4) or not all(COUNT.fullmatch(index) for index in (fields[1], fields[-1])):
-        raise LayoutError(f"{path}, line {number}: not NAME I J, nor NAME I NAME J")
-    name_a, name_b = fields[0], fields[-2] if len(fields) == 4 else fields[0]
-    a, b = (f"{name}/{name}_{int(index):04d}" for name, index in ((name_a, fields[1]), (name_b, fields[-1])))
-    return a, b, len(fields) == 3
+def _lfw_name(person: str, number: str) -> str:
+    return f"{person}/{person}_{int(number):04d}"
 
 
 def _cfp(protocol: Path) -> list[PairList]:
@@ -394,22 +396,21 @@ def _frame(folder: Path, number: int) -> Path:
 
 def _table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a CSV file with these columns in its header, one at least."""
-    rows = _rows(path)
-    missing = [column for column in columns if column not in (rows[0] if rows else ())]
+    header, rows = _csv(path)
+    missing = [column for column in columns if column not in header]
     if missing:
         raise LayoutError(f"{path}: the header has no {', '.join(missing)}; it should have {', '.join(columns)}")
-    if len(rows) < 2:
+    if not rows:
         raise LayoutError(f"{path}: no row below the header")
-    short = next((number for number, row in enumerate(rows, 1) if len(row) < len(rows[0])), None)
+    short = next((number for number, row in enumerate(rows, 2) if None in row.values()), None)
     if short is not None:
         raise LayoutError(f"{path}, line {short}: fewer fields than the header")
-    return [dict(zip(rows[0], row, strict=False)) for row in rows[1:]]
+    return rows
 
 
 def _find_table(folder: Path, columns: Sequence[str]) -> Path | None:
     """The first CSV file, by name, whose header has these columns."""
-    found = (path for path in sorted(folder.glob("*.csv")) if set(columns) <= set((_rows(path) or [[]])[0]))
-    return next(found, None)
+    return next((path for path in sorted(folder.glob("*.csv")) if set(columns) <= set(_csv(path)[0])), None)
 
 
 def _number(row: dict[str, str], column: str, path: Path) -> float:
@@ -440,9 +441,10 @@ def _lines(path: Path) -> list[str]:
     return lines
 
 
-def _rows(path: Path) -> list[list[str]]:
+def _csv(path: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
-            return [row for row in csv.reader(lines) if row]
+            reader = csv.DictReader(lines)
+            return reader.fieldnames or (), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LayoutError(f"{path}: {getattr(error, 'strerror', None) or 'not a CSV file in UTF-8'}") from error
