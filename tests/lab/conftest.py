@@ -40,6 +40,6 @@ def run(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProces
 
     def finished(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "appliance", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=250, env=environment, check=False)
 
     return finished

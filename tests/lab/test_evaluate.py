@@ -26,6 +26,8 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 MOST_POSES = 80
 
+pytestmark = pytest.mark.timeout(300)  # a device, its models and browsers start, beside other tests
+
 
 @pytest.fixture(scope="module")
 def client(own: OwnDevice) -> Iterator[Client]:
@@ -68,7 +70,17 @@ def evaluated(run: Run, quick: Path, tree: Path, tmp_path_factory: pytest.TempPa
     """Where the record and the report of everything are."""
     folder = tmp_path_factory.mktemp("evaluated")
     done = run(
-        "evaluate", "--config", quick, "all", tree, "--json", folder / "record.json", "--report", folder / "report"
+        "evaluate",
+        "--config",
+        quick,
+        "all",
+        tree,
+        "--workers",
+        1,
+        "--json",
+        folder / "record.json",
+        "--report",
+        folder / "report",
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"^robustness: left out, there is no folder .*robustness$", done.stderr, re.MULTILINE)
@@ -201,7 +213,7 @@ def test_a_killed_evaluation_goes_on_where_it_stopped(
     arguments = ["evaluate", "--device", own.url, "pose", data, "--workers", 1, "--json", record]
     command = [sys.executable, "-m", "appliance", *map(str, [*arguments, "--answers", answers])]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as killed:
-        assert until(lambda: answers.exists() and answers.read_bytes().count(b"\n") >= 10)
+        assert until(lambda: answers.exists() and answers.read_bytes().count(b"\n") >= 10, 60)
         os.kill(killed.pid, signal.SIGKILL)
     kept = answers.read_bytes().count(b"\n")
     assert killed.returncode == -signal.SIGKILL
