@@ -29,41 +29,41 @@ RestrictablePath = Literal[
 ]
 
 NOT_SHOWN = ("webhook.url", "webhook.secret_file", "mqtt.password_file")
-"""Invalid values of these keys are not printed: they may be secrets in the wrong place."""
+"""Whose mistakes may be secrets that stand in the wrong place."""
 
 
 class ConfigError(ReportedError):
-    """The configuration is invalid; the text has one line per mistake, with the dotted path of the key."""
+    """The configuration cannot be used; the text has one line a mistake, each with its dotted path."""
 
 
 class Section(BaseModel):
-    """A table of the file: no unknown keys, no wrong types, no later changes."""
+    """A table of the file: nothing unknown, nothing of a wrong type, nothing changed later."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
 def _time_of_day(value: object) -> str:
-    """A time of day; midnight at the end of a day is 24:00."""
+    """A time of a wall clock; midnight at a day's end is 24:00."""
     if isinstance(value, str) and re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00", value):
         return value
-    raise ValueError('a time of day is a string from "00:00" to "24:00"')
+    raise ValueError('a time of day stands in quotes, from "00:00" to "24:00"')
 
 
 def _not_empty(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Unlike min_length, it does not also report values that are invalid themselves."""
+    """Unlike min_length, it does not complain of values that are wrong by themselves."""
     if not values:
-        raise ValueError("at least one value is required")
+        raise ValueError("at least one")
     return values
 
 
 def _before_midnight(value: str) -> str:
     if value == "24:00":
-        raise ValueError('a period cannot begin at the end of a day: use "00:00" and the next day')
+        raise ValueError('a day that begins at its end: say "00:00" and the next day')
     return value
 
 
 def _fits_a_label(name: str) -> str:
-    """A DNS label has 63 bytes (RFC 1035, 2.3.4), and "-99" must fit in case the name is taken."""
+    """A DNS label has 63 bytes (RFC 1035, 2.3.4); "-99" must fit when the name is taken."""
     if len(name.encode()) > 60:
         raise ValueError("at most 60 bytes of UTF-8")
     return name
@@ -104,7 +104,17 @@ class ServerSection(Section):
     )
     patience_s: float = Field(default=10, gt=0, le=30, description="Longest wait for an engine in seconds, then 503.")
     connections: int = Field(
-        default=256, ge=8, le=4096, description="Open connections; further ones wait in the kernel's queue."
+        default=256,
+        ge=8,
+        le=4096,
+        description="Open connections. When there are more, idle and unfinished ones are closed, the oldest first and those "
+        "without a key before others; a few places are kept for clients on the device itself.",
+    )
+    connections_without_key: int = Field(
+        default=32,
+        ge=1,
+        le=4096,
+        description="Open connections per address (with IPv6, per /64) of clients that have not sent a valid key.",
     )
 
 
@@ -245,8 +255,8 @@ class AccessSection(Section):
     )
     hosts: Annotated[tuple[HostName, ...], Field(strict=False)] = Field(
         default=(),
-        description="Further names of this device, besides IP addresses, localhost, its host name and names that end "
-        "in .local.",
+        description="Further names of this device, besides IP addresses, localhost, its host name and its name on the "
+        "LAN; each also with .local.",
     )
     origins: Annotated[tuple[Origin, ...], Field(strict=False)] = Field(
         default=(),
@@ -407,32 +417,32 @@ class RelaySection(Section):
 
 
 def _is_a_path(path: Path) -> Path:
-    """A secret in the place of its file's name would be printed and logged like any path."""
+    """A secret that stands where its file should be named would be printed and logged like any path."""
     if path.name.startswith("whsec_"):
-        raise ValueError("this must be the name of a file with the secret, not the secret")
+        raise ValueError("the name of a file that has the secret, not the secret")
     return path
 
 
 def _can_be_asked_for(host: str) -> str:
-    """Checks that it is a valid host name (RFC 1035: labels of 1 to 63 bytes)."""
+    """The name service takes it (RFC 1035: labels of 1 to 63 bytes)."""
     try:
         host.encode("idna")
     except UnicodeError:
-        raise ValueError("this is not a valid host name") from None
+        raise ValueError("no host has such a name") from None
     return host
 
 
 def _can_be_posted_to(url: str) -> str:
-    """Checks that it has a host, a valid port, and no credentials that the log could reveal."""
+    """It has a host and a port, and nothing that the log or a redirect could give away."""
     parts = urlsplit(url)
     try:
         port = parts.port
     except ValueError:
         port = 0
     if not parts.hostname or port == 0:
-        raise ValueError("a host is required; a port is 1 to 65535")
+        raise ValueError("it needs a host, and a port of 1 to 65535 if any")
     if parts.username is not None or parts.fragment:
-        raise ValueError("user name, password and fragment (#) are not allowed")
+        raise ValueError("a user name, a password or a fragment (#) has no place in it")
     _can_be_asked_for(parts.hostname)
     return url
 
@@ -523,8 +533,9 @@ class Config(Section):
 
 
 def load(path: Path | None, overrides: dict[str, dict[str, Any]]) -> Config:
-    """The configuration in a TOML file (None: the defaults), with `overrides` (section -> key -> value). Raises ConfigError
-    that names every mistake.
+    """The configuration of a TOML file (none: the defaults), with `overrides` (section -> key -> value) on top.
+
+    Raises ConfigError that names every mistake at once.
     """
     try:
         tables = tomllib.loads(path.read_text("utf-8")) if path else {}
@@ -535,14 +546,14 @@ def load(path: Path | None, overrides: dict[str, dict[str, Any]]) -> Config:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: invalid TOML: {error}") from error
+        raise ConfigError(f"{path}: not TOML: {error}") from error
     except ValidationError as error:
         raise ConfigError("\n".join(_mistakes(error))) from error
 
 
 def commented(config: Config) -> str:
-    """The effective configuration as TOML, each key with its description; keys without a value are commented out."""
-    import tomlkit  # needed here only
+    """The effective configuration as TOML, each key with what it means; a key without a value is commented out."""
+    import tomlkit  # for this alone
 
     document = tomlkit.document()
     for name, section_field in type(config).model_fields.items():
@@ -562,7 +573,7 @@ def commented(config: Config) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value as TOML represents it."""
+    """A value as TOML has it."""
     match value:
         case Path():
             return str(value)
@@ -574,12 +585,12 @@ def _plain(value: Any) -> Any:
 
 
 def _mistakes(error: ValidationError) -> Iterator[str]:
-    """One line per field. pydantic lists the alternatives of a union (`int`, `"auto"`) separately; here they are together."""
+    """One line a field. Alternatives of a union (`int`, `"auto"`) are named together; pydantic lists them apart."""
     reasons: dict[str, list[str]] = {}
     for mistake in error.errors(include_url=False):
         location = [str(part) for part in mistake["loc"]]
         field = ".".join(location[:2]) if len(location) > 2 and not location[2].isdigit() else ".".join(location)
-        reason = "unknown key" if mistake["type"] == "extra_forbidden" else mistake["msg"].removeprefix("Value error, ")
+        reason = "unknown key" if mistake["type"] == "extra_forbidden" else mistake["msg"]
         shown = len(location) > 1 and field not in NOT_SHOWN
         reasons.setdefault(field, []).append(f"{reason} (got {mistake['input']!r})" if shown else reason)
     for field, found in reasons.items():

@@ -114,9 +114,13 @@ class KeyStore:
         self._audited = self._keys
 
     def find(self, token: str) -> Key | None:
-        """The key with this text. Compares all digests in constant time, so that the duration reveals nothing."""
+        """The key with this text."""
+        return self.of(digest_of(token))
+
+    def of(self, digest: str) -> Key | None:
+        """The key with this digest. Compares all digests in constant time, so that the duration reveals nothing."""
         self.refresh()
-        digest, found = digest_of(token), None
+        found = None
         for key in self._keys:
             if hmac.compare_digest(key.digest, digest):
                 found = key

@@ -16,7 +16,7 @@ from appliance.access.observe import Footage, Genuine, Witness
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.retention import Retention
 from appliance.access.token import SignedDecision
-from appliance.api.access import Access, Attempts, KeyCookie, Part
+from appliance.api.access import Access, Attempts, Part, SignIn
 from appliance.api.app import FaceApi, Page, Restrictions
 from appliance.api.door import Door
 from appliance.api.faces import API_VERSION, Faces, Live, NoCamera, Subjects
@@ -25,6 +25,8 @@ from appliance.api.monitoring import Health, Metrics, disk_problems
 from appliance.api.origins import Origins
 from appliance.api.people import People
 from appliance.api.server import FRONT_HOST, ExposedError, HttpServer
+from appliance.api.sessions import FILE as SESSIONS_FILE
+from appliance.api.sessions import Sessions
 from appliance.api.streams import Snapshots, Streams
 from appliance.calibration import points
 from appliance.calibration.points import CalibrationStore
@@ -132,7 +134,9 @@ class Machine:
 
         intake = Intake(self._max_body, int(config.server.max_megapixels * 1e6))
         subjects = Subjects(self._engines, intake, Live(self._usable, self._ring))
-        access = Access(self._keys, Attempts(), everyone=config.access.open, loopback=config.access.loopback)
+        sessions = Sessions(self._state / SESSIONS_FILE, self._keys)
+        everyone, loopback = config.access.open, config.access.loopback
+        access = Access(self._keys, sessions, Attempts(), everyone=everyone, loopback=loopback)
         quality = config.gallery.min_quality
         parts = (
             Faces(subjects, self._models, config.liveness.mode),
@@ -142,13 +146,13 @@ class Machine:
             health,
             metrics,
             Page(),
-            KeyCookie(access),
+            SignIn(access),
         )
-        origins = Origins(config.access.hosts, config.access.origins)
+        origins = Origins((*config.access.hosts, self._lan_host), config.access.origins)
         app = FaceApi([part.routes() for part in parts], origins, access, self._restrictions(), metrics)
         self._http = self._server(app, access, metrics)
         self._lan = self._advertisement()
-        self._pulse = Pulse(self._http.addresses[0], self._http.port)
+        self._pulse = Pulse(self._http.addresses[0], self._http.port, lambda: self._http.full)
         self._watchdog = Watchdog(self._manager, [self._pulse.trouble, self._hanging_engine, self._blind_camera])
 
     def run(self) -> int:
@@ -285,6 +289,7 @@ class Machine:
                 workers=self._engine_count + server.queue + live.viewers + live.listeners,
                 max_body=self._max_body,
                 connections=server.connections,
+                keyless=server.connections_without_key,
                 refused=metrics.refused,
                 known=access.known,
                 front_port=server.front_port,
@@ -298,6 +303,11 @@ class Machine:
     @property
     def _name(self) -> str:
         return self._config.lan.name or f"Face Appliance {self._device_id[:6]}"
+
+    @property
+    def _lan_host(self) -> str:
+        """The host name on the LAN, without ".local"."""
+        return f"face-appliance-{self._device_id[:6]}"
 
     def _advertisement(self) -> "Advertisement | None":
         """None for a device that is not announced, or is reached from itself only."""
@@ -320,7 +330,7 @@ class Machine:
         )
         return lan.Advertisement(
             self._name,
-            f"face-appliance-{self._device_id[:6]}",
+            self._lan_host,
             self._http.addresses,
             self._http.port,
             lambda: facts(state=ANNOUNCED[self._health.report()["status"]]),

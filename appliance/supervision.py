@@ -162,21 +162,29 @@ SILENT_SECONDS = 15.0
 class Pulse:
     """Sends real requests to the device's own HTTP socket, on its own thread."""
 
-    def __init__(self, host: str, port: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """The address at which the server listens; for all addresses (0.0.0.0 or ::) the loopback one is used."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        full: Callable[[], bool] = bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """The address at which the server listens; for all addresses (0.0.0.0 or ::) the loopback one is used. A server that is
+        `full` of connections does not answer, and does not hang.
+        """
         address = ip_address(host)
         if address.is_unspecified:
             address = ip_address("127.0.0.1" if address.version == 4 else "::1")
         name = f"[{address}]" if address.version == 6 else str(address)
         self._client = Client(f"http://{name}:{port}", ANSWER_SECONDS)
-        self._clock = clock
+        self._full, self._clock = full, clock
         self._answered = clock()
         self._stopping = threading.Event()
 
     def run(self) -> None:
         """Sends requests until `stop`."""
         while not self._stopping.wait(EVERY_SECONDS):
-            if self._answers():
+            if self._answers() or self._full():
                 self._answered = self._clock()
 
     def stop(self) -> None:

@@ -27,7 +27,7 @@ from appliance.access.observe import Footage, Genuine, Witness
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.retention import Retention
 from appliance.access.token import SignedDecision
-from appliance.api.access import Access, Attempts, KeyCookie
+from appliance.api.access import Access, Attempts, SignIn
 from appliance.api.app import FaceApi, Page, Restrictions
 from appliance.api.door import Door
 from appliance.api.faces import Faces, Live, NoCamera, Subjects
@@ -36,6 +36,7 @@ from appliance.api.monitoring import Health, Metrics
 from appliance.api.origins import Origins
 from appliance.api.people import People
 from appliance.api.server import HttpServer
+from appliance.api.sessions import Sessions
 from appliance.api.streams import Snapshots, Streams
 from appliance.calibration.points import CalibrationStore
 from appliance.camera.condition import Inspector
@@ -84,6 +85,7 @@ class Device:
         today: Callable[[], date] = date.today,
         workers: int = 4,
         connections: int = 256,
+        keyless: int = 32,
         source: FrameSource | None = None,
         observing: FaceEngine | None = None,
         size: tuple[int, int] = (1280, 720),
@@ -152,7 +154,8 @@ class Device:
         )
         metrics = Metrics(self.camera)
         metrics.register(streams.gauges, self.gallery.gauges)
-        access = Access(store, attempts or Attempts(), everyone=False, loopback=loopback)
+        sessions = Sessions((keys or folder / "keys.json").with_name("sessions.json"), store)
+        access = Access(store, sessions, attempts or Attempts(), everyone=False, loopback=loopback)
         subjects = Subjects(engines, Intake(max_body, max_pixels), Live(usable, self.ring))
         parts = (
             Faces(subjects, models, "multi"),
@@ -162,7 +165,7 @@ class Device:
             health,
             metrics,
             Page(),
-            KeyCookie(access),
+            SignIn(access),
         )
         restrictions = Restrictions(restricted, (), expires, today)
         api = FaceApi([part.routes() for part in parts], Origins(hosts, origins), access, restrictions, metrics)
@@ -173,6 +176,7 @@ class Device:
             workers=workers + viewers + listeners,
             max_body=max_body,
             connections=connections,
+            keyless=keyless,
             refused=metrics.refused,
             known=access.known,
             front_port=0,

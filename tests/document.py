@@ -57,6 +57,8 @@ def assert_signed(answer: Answer) -> None:
         assert len(answer.headers.get_all(name, [])) == 1, name
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Alchera-API-Version"] == "1.0"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", answer.headers["Alchera-FaceSDK-Version"])
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", answer.headers["X-Request-Id"])
     assert _TIMING.fullmatch(answer.headers["Server-Timing"])

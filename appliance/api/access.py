@@ -8,13 +8,14 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 import bottle
 
 from appliance.api import answers
 from appliance.api.answers import Answer, StreamedAnswer
+from appliance.api.connections import network
+from appliance.api.sessions import LIFE_SECONDS, Sessions
 from appliance.faults import Fault, ResultCode
 from appliance.keys import Key, KeyStore, Scope
 from appliance.state import audit_log as audit
@@ -29,7 +30,7 @@ ADDRESSES = 4096
 """Addresses that are remembered at most (about 1 MB); the one that failed longest ago makes room for a new one."""
 
 LOG_SECONDS = 60.0
-"""An address whose keys are rejected without a check is logged once in this time."""
+"""An address that sends too many wrong keys is logged once in this time."""
 
 
 @dataclass(slots=True)
@@ -48,36 +49,29 @@ class Attempts:
         self._buckets: OrderedDict[int, _Bucket] = OrderedDict()
 
     def wait(self, address: str) -> float:
-        """Seconds until a key from this address is checked again; 0 when it is checked now."""
+        """Seconds that a client at this address without a valid key is told to wait; 0 when it may try again."""
         with self._lock:
-            bucket = self._buckets.get(_network(address))
+            bucket = self._buckets.get(network(address))
             return max(0.0, bucket.full_at - self._clock() - (BURST - 1) * REFILL_SECONDS) if bucket else 0.0
 
     def failed(self, address: str) -> None:
         """Notes a failed attempt."""
         with self._lock:
-            network, now = _network(address), self._clock()
-            bucket = self._buckets.setdefault(network, _Bucket(now, now - LOG_SECONDS))
+            place, now = network(address), self._clock()
+            bucket = self._buckets.setdefault(place, _Bucket(now, now - LOG_SECONDS))
             bucket.full_at = max(now, bucket.full_at) + REFILL_SECONDS
-            self._buckets.move_to_end(network)
+            self._buckets.move_to_end(place)
             if len(self._buckets) > ADDRESSES:
                 self._buckets.popitem(last=False)
 
     def worth_logging(self, address: str) -> bool:
         """Whether this address was not logged within the last minute; it counts as logged from now on."""
         with self._lock:
-            bucket, now = self._buckets.get(_network(address)), self._clock()
+            bucket, now = self._buckets.get(network(address)), self._clock()
             if bucket is None or now - bucket.logged_at < LOG_SECONDS:
                 return False
             bucket.logged_at = now
             return True
-
-
-def _network(address: str) -> int:
-    parsed = ip_address(address)
-    if isinstance(parsed, IPv6Address):
-        return int(parsed) >> 64 << 64 if parsed.ipv4_mapped is None else int(parsed.ipv4_mapped)
-    return int(parsed)
 
 
 ANYONE: frozenset[Scope] = frozenset()
@@ -118,8 +112,8 @@ class Route:
         return self.rule.removesuffix("/v2")
 
 
-COOKIE = "face_appliance_key"
-"""The cookie of the pages."""
+COOKIE = "face_appliance_session"
+"""The cookie of the pages, with the token of a session."""
 
 NAME, ADMITTED = "appliance.key", "appliance.admitted"
 """In a request's environment: the name of its key, for the log, and a function that says whether the key is still valid."""
@@ -138,9 +132,11 @@ Environ = MutableMapping[str, Any]
 class Access:
     """Admits requests by their keys."""
 
-    def __init__(self, keys: KeyStore, attempts: Attempts, *, everyone: bool, loopback: bool) -> None:
+    def __init__(
+        self, keys: KeyStore, sessions: Sessions, attempts: Attempts, *, everyone: bool, loopback: bool
+    ) -> None:
         """`everyone`: no client needs a key; `loopback`: no client on this device does."""
-        self._keys, self._attempts = keys, attempts
+        self._keys, self.sessions, self._attempts = keys, sessions, attempts
         self._everyone, self._loopback = everyone, loopback
         self._used: set[tuple[Key, str]] = set()
         self._lock = threading.Lock()
@@ -153,32 +149,38 @@ class Access:
         if not needed or self._exempt(environ["REMOTE_ADDR"]):
             return
         key = self.key(environ)
-        environ[NAME], environ[ADMITTED] = key.name, partial(self._keys.holds, key)
+        environ[NAME], environ[ADMITTED] = key.name, partial(self._valid, environ)
         if not key.scopes & needed:
             raise Fault(ResultCode.RESTRICTED, f"key {key.name} has another scope", status=403)
 
     def known(self, environ: Environ) -> bool:
-        """Whether the body of a request, of which only the head has arrived, is worth keeping: it needs no key or has one."""
-        token, address = token_of(environ), environ["REMOTE_ADDR"]
-        valid = token is not None and not self._attempts.wait(address) and self._keys.find(token) is not None
-        return valid or self._exempt(address)
+        """Whether a request, of which only the head has arrived, needs no key or has a valid one."""
+        return self._exempt(environ["REMOTE_ADDR"]) or self._valid(environ)
 
     def key(self, environ: Environ) -> Key:
-        """The key of a request. Raises Fault INF-25 (401)."""
-        token, address = token_of(environ), environ["REMOTE_ADDR"]
-        if token is None:
+        """The key of a request, or of its session. Raises Fault INF-25 (401). A valid key is accepted from any address; an
+        address that has sent too many wrong ones is told to wait.
+        """
+        address, key = environ["REMOTE_ADDR"], self._found(environ)
+        if key is not None:
+            self._note(key, address)
+            return key
+        if token_of(environ) is None:
             raise Fault(ResultCode.RESTRICTED, "no key", status=401)
         if wait := self._attempts.wait(address):
             if self._attempts.worth_logging(address):
-                audit.warning("keys from %s are not checked for a while: too many were wrong", address)
+                audit.warning("wrong keys from %s are not logged for a while: too many", address)
             raise Fault(ResultCode.RESTRICTED, "too many wrong keys", status=401, retry_after=math.ceil(wait))
-        key = self._keys.find(token)
-        if key is None:
-            self._attempts.failed(address)
-            audit.warning("wrong key from %s", address)
-            raise Fault(ResultCode.RESTRICTED, "wrong key", status=401)
-        self._note(key, address)
-        return key
+        self._attempts.failed(address)
+        audit.warning("wrong key from %s", address)
+        raise Fault(ResultCode.RESTRICTED, "wrong key", status=401)
+
+    def _valid(self, environ: Environ) -> bool:
+        return self._found(environ) is not None
+
+    def _found(self, environ: Environ) -> Key | None:
+        token = token_of(environ)
+        return self._keys.find(token) if token is not None else self.sessions.key(session_of(environ))
 
     def _exempt(self, address: str) -> bool:
         return self._everyone or (self._loopback and address in LOOPBACK)
@@ -194,23 +196,24 @@ class Access:
 
 
 def token_of(environ: Environ) -> str | None:
-    """The key in a request: from the first of the headers that clients use, else from the cookie of the pages."""
+    """The key in a request, from the first of the headers that clients use."""
     scheme, _, bearer = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     given = (
         bearer.strip() if scheme.lower() == "bearer" else "",
         environ.get("HTTP_X_API_KEY", ""),
         environ.get("HTTP_X_RAPIDAPI_KEY", ""),
-        _cookie(environ.get("HTTP_COOKIE", "")),
     )
     return next(filter(None, given), None)
 
 
-def _cookie(header: str) -> str:
-    """The value of the cookie, read by hand (RFC 6265, 4.2.1): http.cookies raises on odd names of other programs' cookies."""
-    for pair in header.split(";"):
+def session_of(environ: Environ) -> str:
+    """The session's token in a request's cookie; empty without one. It is read by hand (RFC 6265, 4.2.1), because http.cookies
+    raises on odd names of other programs' cookies.
+    """
+    for pair in environ.get("HTTP_COOKIE", "").split(";"):
         name, _, value = pair.partition("=")
         if name.strip() == COOKIE:
-            return value.strip()
+            return str(value.strip())
     return ""
 
 
@@ -218,27 +221,27 @@ def _always() -> bool:
     return True
 
 
-YEAR_SECONDS = 365 * 24 * 3600
-
-
 @dataclass(frozen=True, slots=True)
-class KeyCookie:
+class SignIn:
     """Each method answers bottle's current request or raises a Fault."""
 
     access: Access
 
     def routes(self) -> tuple[Route, ...]:
         """The endpoints."""
-        return (Route("POST", "/key", LIVE, self.remember), Route("DELETE", "/key", ANYONE, self.forget))
+        return (Route("POST", "/key", LIVE, self.begin), Route("DELETE", "/key", ANYONE, self.end))
 
-    def remember(self) -> Answer:
-        """`POST /key`, with the key in a header."""
+    def begin(self) -> Answer:
+        """`POST /key`, with the key in a header: starts a session."""
         environ = bottle.request.environ
-        self.access.key(environ)
-        return _with_cookie(token_of(environ) or "", YEAR_SECONDS, secure=environ["wsgi.url_scheme"] == "https")
+        if token_of(environ) is None:
+            raise Fault(ResultCode.RESTRICTED, "no key", status=401)
+        token = self.access.sessions.begin(self.access.key(environ))
+        return _with_cookie(token, LIFE_SECONDS, secure=environ["wsgi.url_scheme"] == "https")
 
-    def forget(self) -> Answer:
-        """`DELETE /key`"""
+    def end(self) -> Answer:
+        """`DELETE /key`: ends the session."""
+        self.access.sessions.end(session_of(bottle.request.environ))
         return _with_cookie("", -1, secure=False)
 
 

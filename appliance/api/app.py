@@ -41,8 +41,14 @@ POLICY = (
 VERSION_HEADERS = {"Alchera-API-Version": API_VERSION, "Alchera-FaceSDK-Version": __version__}
 """The document's names, with hyphens: it prints them with spaces, which HTTP does not allow."""
 
+PROTECTION = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
+"""What keeps foreign pages from reading an answer by embedding it (Fetch standard)."""
+
 CODE = "appliance.code"
 """The result code in a request's environment, for the metrics."""
+
+SHOWN = 120
+"""Characters of a path in the log; the paths of the API have at most 100."""
 
 _PERSONAL = re.compile(r"(/people/).+", re.IGNORECASE | re.DOTALL)
 """A path that has a person's id, or nearly."""
@@ -68,7 +74,6 @@ class Page:
             "Content-Type": f"{mimetypes.guess_type(name)[0]}; charset=utf-8",
             "Cache-Control": "no-cache",
             "Content-Security-Policy": POLICY,
-            "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",
         }
         return Answer(self._files[name], headers=headers)
@@ -130,7 +135,7 @@ class FaceApi:
                 log.log(
                     logging.DEBUG if environ["PATH_INFO"] in self._quiet else logging.INFO,
                     "%s %s %s %.1f ms id=%s from=%s key=%s",
-                    environ["REQUEST_METHOD"], shown(environ["PATH_INFO"]), status[:3],
+                    shown(environ["REQUEST_METHOD"]), shown(environ["PATH_INFO"]), status[:3],
                     total * 1e3, request_id, environ["REMOTE_ADDR"], environ.get(NAME, NO_NAME),
                 )  # fmt: skip
                 own = [*own_headers(request_id), *self._origins.headers(environ), ("Server-Timing", timing)]
@@ -183,13 +188,13 @@ class FaceApi:
 
 
 def own_headers(request_id: str) -> list[tuple[str, str]]:
-    """The headers of every answer."""
-    return [*VERSION_HEADERS.items(), ("X-Request-Id", request_id)]
+    """The headers of every answer: versions, id, and that no foreign page may guess its type or embed it."""
+    return [*VERSION_HEADERS.items(), *PROTECTION.items(), ("X-Request-Id", request_id)]
 
 
 def shown(path: str) -> str:
-    """A path for the log: printable, and without a person's id."""
-    return _PERSONAL.sub(r"\1-", path).encode("unicode_escape").decode()
+    """A path or a method for the log: printable, short, and without a person's id."""
+    return _PERSONAL.sub(r"\1-", path[:SHOWN]).encode("unicode_escape").decode()[:SHOWN]
 
 
 def _response(answer: Answer | StreamedAnswer) -> bottle.HTTPResponse:

@@ -12,13 +12,17 @@ from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.task import ThreadedTaskDispatcher
 
-from appliance.api.wire import DRAINED, FrontListener, Ledger, Listener
+from appliance.api.connections import Connections
+from appliance.api.wire import DRAINED, Channel, FrontListener, Ledger, Listener
 
 STOP_SECONDS = 4.0
 """How long answers in flight may take at the stop; the whole stop has five seconds."""
 
 SPARE_THREADS = 8
 """Worker threads beyond engines and queue: they turn surplus requests away at once."""
+
+SURPLUS = 64
+"""Sockets beyond the connections: listeners, triggers, and connections that are about to be closed."""
 
 IDLE_SECONDS = 60
 """A connection without a byte for this long is closed; clients give up after 30 s."""
@@ -34,11 +38,11 @@ _IN_MEMORY = 1 << 40
 
 
 FRONT_HOST = "127.0.0.1"
-"""Where the TLS front's connections are taken: whoever reaches this may claim any address."""
+"""Where the TLS front connects: a client that reaches this port may claim any address."""
 
 
 class ExposedError(Exception):
-    """Other devices would reach the server."""
+    """Other devices would reach a server that is to be private."""
 
 
 class HttpServer:
@@ -53,14 +57,16 @@ class HttpServer:
         workers: int,
         max_body: int,
         connections: int,
+        keyless: int,
         refused: Callable[[int, str], None],
         known: Callable[[dict[str, Any]], bool],
         front_port: int | None = None,
         private: bool = False,
     ) -> None:
-        """Binds and listens at once; answers from `run` on. `refused` hears of each request that never reaches the app, with
-        its status and code; `known` tells from the head of a request whether its body is to be kept. Raises OSError when an
-        address cannot be had, and ExposedError, when it is to be `private`, for one that other devices reach.
+        """Binds and listens at once; answers from `run` on. There are at most `connections`, of which one address has
+        at most `keyless` without a key. `refused` is called with status and code of each request that does not reach the
+        app; `known` returns, by the head of a request, whether it needs no key or has a valid one. Raises OSError when an
+        address cannot be had, and ExposedError, when the server is to be `private`, for one that other devices reach.
         """
         adjustments = Adjustments(
             host="*" if host == "::" else host,  # waitress binds :: to IPv6 alone; all addresses are meant
@@ -73,7 +79,7 @@ class HttpServer:
             outbuf_overflow=_IN_MEMORY,
             outbuf_high_watermark=_IN_MEMORY,
             recv_bytes=65_536,
-            connection_limit=connections,
+            connection_limit=connections + SURPLUS,
             backlog=1024,
             channel_timeout=IDLE_SECONDS,
             cleanup_interval=10,
@@ -85,9 +91,11 @@ class HttpServer:
         addresses = [ip_address(info[3][0].partition("%")[0]) for info in adjustments.listen]
         if private and not all(address.is_loopback for address in addresses):
             raise ExposedError(host)
-        adjustments.ledger = Ledger(max_body * BODIES)
-        adjustments.refused, adjustments.known = refused, known
         self._sockets: dict[int, Any] = {}
+        self._connections = Connections(self._sockets, Channel, connections, keyless)
+        adjustments.connections = self._connections
+        adjustments.ledger = Ledger(max_body * BODIES, self._connections.make_room)
+        adjustments.refused, adjustments.known = refused, known
         self._dispatcher = ThreadedTaskDispatcher()
         self._listeners: list[Listener] = []
         for family, kind, protocol, (address, *rest) in adjustments.listen:
@@ -118,6 +126,11 @@ class HttpServer:
     def front_port(self) -> int:
         """The port that was taken for the TLS front; of a server without one, its own."""
         return int(self._listeners[-1].effective_port)
+
+    @property
+    def full(self) -> bool:
+        """Whether all connections are in use."""
+        return self._connections.full
 
     def run(self) -> None:
         """Serves until `stop`; then finishes answers in flight, at most for STOP_SECONDS."""

@@ -9,6 +9,7 @@ import sys
 import termios
 import threading
 import time
+from collections.abc import Callable
 from io import BytesIO
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
@@ -22,6 +23,7 @@ from waitress.utilities import Error, RequestEntityTooLarge
 
 from appliance.api import answers
 from appliance.api.app import own_headers, shown
+from appliance.api.connections import Peer
 from appliance.faults import Fault, ResultCode
 
 LONGEST = 107
@@ -71,66 +73,76 @@ class Overloaded(Error):
 
 
 class Ledger:
-    """Counts the bytes of all request bodies in memory, up to a limit. Touched by the server's own thread and by workers."""
+    """Counts the bytes of all request bodies in memory, up to a limit. Used by the server's own thread and by workers."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, make_room: Callable[[], bool] = bool) -> None:
+        """`make_room` is called when there is no room: it returns whether it has given bytes back."""
+        self._limit, self._make_room = limit, make_room
         self._held = 0
         self._lock = threading.Lock()
 
     def take(self, size: int) -> bool:
         """Whether there was room for `size` more bytes, which are then held."""
+        while not self._taken(size):
+            if not self._make_room():
+                return False
+        return True
+
+    def give_back(self, size: int) -> None:
+        """Releases bytes."""
+        with self._lock:
+            self._held -= size
+
+    def _taken(self, size: int) -> bool:
         with self._lock:
             if self._held + size > self._limit:
                 return False
             self._held += size
             return True
 
-    def give_back(self, size: int) -> None:
-        with self._lock:
-            self._held -= size
-
 
 NOTHING = Ledger(0)
-"""For the bodies of strangers, who could fill the other one."""
+"""For the bodies of clients without a key, who could fill the other one."""
 
 
 class Body:
-    """A request body in memory, up to a limit; what comes beyond it is counted and forgotten."""
+    """A request body in memory, up to a limit; what comes beyond it is counted and thrown away."""
 
     def __init__(self, limit: int, ledger: Ledger) -> None:
         self._limit = limit
         self._ledger = ledger
         self._kept = BytesIO()
-        self._held = 0
-        self._received = 0
+        self.begun, self.held, self.received = time.monotonic(), 0, 0
         self.overloaded = False
 
     @property
     def too_large(self) -> bool:
-        return self._received > self._limit
+        """Whether more has come than the limit."""
+        return self.received > self._limit
 
     def append(self, data: bytes) -> None:
-        self._received += len(data)
+        """Keeps more of the body, if there is room."""
+        self.received += len(data)
         if not (self.too_large or self.overloaded or self._ledger.take(len(data))):
             self.overloaded = True
         if self.too_large or self.overloaded:
             self.close()
         else:
-            self._held += len(data)
+            self.held += len(data)
             self._kept.write(data)
 
     def __len__(self) -> int:
-        return self._received
+        return self.received
 
     def getfile(self) -> BytesIO:
+        """The body, from its beginning."""
         self._kept.seek(0)
         return self._kept
 
     def close(self) -> None:
         """Forgets the bytes; also when a connection ends before its request does."""
-        self._ledger.give_back(self._held)
-        self._held = 0
+        self._ledger.give_back(self.held)
+        self.held = 0
         self._kept = BytesIO()
 
     __del__ = close
@@ -139,13 +151,13 @@ class Body:
 class Parser(HTTPRequestParser):
     """Keeps bodies in memory, and reads past one that is too large so that the answer reaches its sender."""
 
-    def __init__(self, adj: Adjustments, address: str) -> None:
+    def __init__(self, adj: Adjustments, peer: Peer) -> None:
         super().__init__(adj)
         self.begun = time.monotonic()
-        self._address = address
+        self._peer = peer
 
     known = True
-    """Whether the client is one whose body is kept; that of another is read and forgotten, since the answer will be 401."""
+    """Whether the body is kept; that of a client without a key is read and thrown away, since the answer will be 401."""
 
     drained = False
     """Whether a request that is refused has been read to its end, so that the connection can go on."""
@@ -161,11 +173,12 @@ class Parser(HTTPRequestParser):
             raise ParsingError(str(error)) from error
         if "TRANSFER_ENCODING" in self.headers:
             raise ParsingError("HTTP/1.0 has no Transfer-Encoding")
+        fields = {f"HTTP_{name}": value for name, value in self.headers.items()}
+        self.known = self.adj.known({**fields, "REMOTE_ADDR": self._peer.address})
+        self._peer.known |= self.known
         if self.body_rcv is None:
             return
         limit = self.adj.max_request_body_size // DRAINED
-        fields = {f"HTTP_{name}": value for name, value in self.headers.items()}
-        self.known = self.adj.known({**fields, "REMOTE_ADDR": self._address})
         self.body_rcv.buf = Body(limit, self.adj.ledger if self.known else NOTHING)
         if self.expect_continue and self.content_length > limit:
             self.expect_continue: bool = False
@@ -222,7 +235,9 @@ class Refusal(ErrorTask):
         response = answers.failure(fault)
         self.channel.adj.refused(fault.status, fault.code.text)
         request_id = secrets.token_hex(8)
-        log.info("%s %r id=%s from=%s", response.status_line, self.request.error.body, request_id, self.channel.addr[0])
+        log.info(
+            "%s %.200r id=%s from=%s", response.status_line, self.request.error.body, request_id, self.channel.addr[0]
+        )
         self.status = response.status_line
         self.response_headers = [
             *response.headers.items(),
@@ -251,17 +266,54 @@ class Channel(HTTPChannel):
     error_task_class = Refusal
     scheme = "http"
 
+    def __init__(self, server: "Listener", sock: socket.socket, addr: Any, adj: Adjustments, map: Any = None) -> None:  # noqa: A002 - waitress's own name
+        self.identify(addr[0], adj)
+        super().__init__(server, sock, addr, adj, map)
+
+    def identify(self, address: str, adj: Adjustments) -> None:
+        """Notes the client's address."""
+        self.peer = Peer(address, adj.known({"REMOTE_ADDR": address}))
+
     def parser_class(self, adj: Adjustments) -> Parser:
         """A parser of this client's next request."""
-        return Parser(adj, self.addr[0])
+        return Parser(adj, self.peer)
+
+    @property
+    def closing(self) -> bool:
+        """Whether it is about to be closed, or is closed."""
+        return bool(self.will_close or not self.connected)
+
+    @property
+    def idle_since(self) -> float | None:
+        """When its unfinished request began, or it was opened or last active (`time.monotonic`); None while a request is
+        answered.
+        """
+        request = self.request
+        if self.requests or self.total_outbufs_len:
+            return None
+        idle = time.time() - self.last_activity
+        return float(request.begun if request else time.monotonic() - idle)
+
+    @property
+    def upload(self) -> Body | None:
+        """The body that is arriving."""
+        body_rcv = self.request and self.request.body_rcv
+        return body_rcv.buf if body_rcv and isinstance(body_rcv.buf, Body) else None
+
+    def drop(self) -> None:
+        """Closes the connection."""
+        self.will_close = True
 
     def unsent(self) -> int:
         """Bytes of answers that the client's computer has not confirmed: some here, megabytes at times in the kernel. 0 when
-        the connection is no more, which the next write finds out.
+        the connection is closed, which the next write finds out.
         """
+        connection = self.socket
+        if connection is None:
+            return 0
         try:
-            waiting = fcntl.ioctl(self.socket.fileno(), termios.TIOCOUTQ, bytes(4))
-            state = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+            waiting = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+            state = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
         except (OSError, ValueError):  # closed meanwhile
             return 0
         return 0 if state == TCP_CLOSE else int(self.total_outbufs_len) + int.from_bytes(waiting, sys.byteorder)
@@ -282,6 +334,8 @@ class FrontChannel(Channel):
         client = client_of(line) if end else None
         if client is not None:
             self.addr, self._preface = client, None
+            self.identify(client[0], self.adj)
+            self.adj.connections.admit(self)
             return bool(super().received(rest))
         if end or len(self._preface) >= LONGEST:
             log.info("a connection to the front port does not begin with a PROXY line")
@@ -293,6 +347,13 @@ class Listener(TcpWSGIServer):
     """A listening socket."""
 
     channel_class = Channel
+
+    def handle_accept(self) -> None:
+        """Takes a new connection."""
+        before = len(self.active_channels)
+        super().handle_accept()
+        if len(self.active_channels) > before:
+            self.adj.connections.admit(next(reversed(self.active_channels.values())))
 
     def maintenance(self, now: float) -> None:
         """Closes connections that are idle, and those whose request does not come to its end."""

@@ -17,6 +17,7 @@ from appliance import keys
 from appliance.api import access
 from appliance.api.access import BURST, REFILL_SECONDS, Attempts
 from appliance.api.app import Page
+from appliance.api.sessions import LIFE_SECONDS, Sessions
 from appliance.keys import KeyStore, Scope
 
 PAGE = {*(("GET", route.rule) for route in Page().routes()), ("POST", "/key"), ("DELETE", "/key")}
@@ -92,6 +93,9 @@ class Clock:
 class Guarded:
     """A device with a key of each scope, one that has been revoked, and a clock for its failed attempts."""
 
+    session = ""
+    """The token of a session of the key with every scope."""
+
     def __init__(self, folder: Path) -> None:
         self.file = folder / keys.FILE
         self.tokens = {scope: keys.add(self.file, f"only-{scope}", [scope]) for scope in Scope}
@@ -122,7 +126,14 @@ def asked(client: Client, route: tuple[str, str], headers: dict[str, str] | None
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     made = Guarded(tmp_path_factory.mktemp("guarded"))
     with made.device:
+        made.session = signed_in(made, made.every)
         yield made
+
+
+def signed_in(guarded: Guarded, token: str) -> str:
+    """The token of a new session."""
+    answer = guarded.asked(("POST", "/key"), sent("Authorization", token))
+    return answer.headers["Set-Cookie"].partition("=")[2].partition(";")[0]
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +166,8 @@ class TestAGuardedRoute:
 
     @pytest.mark.parametrize("header", HEADERS)
     def test_with_a_key_of_every_scope_is_answered(self, guarded: Guarded, route: tuple[str, str], header: str) -> None:
-        assert guarded.asked(route, sent(header, guarded.every)).status not in (401, 403, 406)
+        token = guarded.session if header == "Cookie" else guarded.every
+        assert guarded.asked(route, sent(header, token)).status not in (401, 403, 406)
 
     def test_with_a_key_of_one_scope_is_answered_where_that_fits(
         self, guarded: Guarded, route: tuple[str, str]
@@ -254,9 +266,11 @@ def test_no_spelling_of_a_method_goes_round_the_scope(guarded: Guarded, method: 
         {"X-API-Key": "{}x"},
         {"X-API-Key": "fa_"},
         {"X_API_Key": "{}"},
-        {"Cookie": "x-face_appliance_key={}"},
-        {"Cookie": 'face_appliance_key="{}"'},
-        {"Cookie": "a/b=c; [];;=; face_appliance_key"},
+        {"Cookie": "x-face_appliance_session={session}"},
+        {"Cookie": 'face_appliance_session="{session}"'},
+        {"Cookie": "a/b=c; [];;=; face_appliance_session"},
+        {"Cookie": "face_appliance_session={}"},
+        {"X-API-Key": "{session}"},
         {"X-API-Key": "\xff\xfe"},
         {"X-Forwarded-For": "127.0.0.1"},
         {"Forwarded": "for=127.0.0.1"},
@@ -266,7 +280,7 @@ def test_no_spelling_of_a_method_goes_round_the_scope(guarded: Guarded, method: 
     ids=str,
 )
 def test_what_is_nearly_a_key_is_none(guarded: Guarded, headers: dict[str, str]) -> None:
-    filled = {name: value.format(guarded.every) for name, value in headers.items()}
+    filled = {name: value.format(guarded.every, session=guarded.session) for name, value in headers.items()}
     assert_refusal(guarded.asked(("GET", "/version"), filled), 401, "INF-25")
 
 
@@ -287,25 +301,83 @@ def test_a_good_header_stands_before_an_old_cookie(guarded: Guarded) -> None:
     assert guarded.asked(("GET", "/version"), headers).status == 200
 
 
-def test_the_page_s_key_is_kept_in_a_cookie_that_no_script_reads(guarded: Guarded) -> None:
+def test_a_signed_in_browser_has_a_session_and_not_the_key(guarded: Guarded) -> None:
     answer = guarded.asked(("POST", "/key"), sent("Authorization", guarded.every))
 
     assert_signed(answer)
     cookie, *attributes = answer.headers["Set-Cookie"].split("; ")
-    assert cookie == f"{access.COOKIE}={guarded.every}"
+    name, _, token = cookie.partition("=")
+    assert name == access.COOKIE
+    assert guarded.every not in cookie
     assert {each.lower() for each in attributes} >= {
         "httponly",
         "samesite=strict",
         "path=/",
-        "max-age=31536000",
+        f"max-age={LIFE_SECONDS}",
         "secure",
     }
     assert guarded.asked(("GET", "/version"), {"Cookie": cookie}).status == 200
+    assert token not in guarded.file.with_name("sessions.json").read_text("ascii")
 
-    forgotten = guarded.asked(("DELETE", "/key"), {"Cookie": cookie}).headers["Set-Cookie"]
-    assert f"{access.COOKIE}=" in forgotten
-    assert guarded.every not in forgotten
-    assert "Max-Age=-1" in forgotten
+    ended = guarded.asked(("DELETE", "/key"), {"Cookie": cookie}).headers["Set-Cookie"]
+    assert f"{access.COOKIE}=;" in ended
+    assert "Max-Age=-1" in ended
+    assert_refusal(guarded.asked(("GET", "/version"), {"Cookie": cookie}), 401, "INF-25")
+
+
+def test_a_session_does_not_start_another_one(guarded: Guarded) -> None:
+    answer = guarded.asked(("POST", "/key"), sent("Cookie", guarded.session))
+    assert_refusal(answer, 401, "INF-25")
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_a_session_outlives_the_process_and_ends_with_its_key_or_its_time(tmp_path: Path) -> None:
+    file, wall = tmp_path / keys.FILE, Clock()
+    keys.add(file, "page", [Scope.LIVE])
+    (key,) = keys.read(file)
+    token = Sessions(tmp_path / "sessions.json", KeyStore(file), wall).begin(key)
+
+    again = Sessions(tmp_path / "sessions.json", KeyStore(file), wall)
+    assert again.key(token) == key
+    assert again.key(token[:-1]) is None
+    wall.now += LIFE_SECONDS
+    assert again.key(token) is None
+    wall.now -= 1
+    keys.revoke(file, "page")
+    assert Sessions(tmp_path / "sessions.json", KeyStore(file), wall).key(token) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"a": 1}', b'{"a": {"key": "b", "expires": "c"}}', b"\xff"])
+def test_a_damaged_file_of_sessions_is_like_none(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / keys.FILE
+    keys.add(file, "page", [Scope.LIVE])
+    (key,) = keys.read(file)
+    (tmp_path / "sessions.json").write_bytes(content)
+    sessions = Sessions(tmp_path / "sessions.json", KeyStore(file))
+    assert sessions.key("fs_x") is None
+    assert sessions.key(sessions.begin(key)) == key
+
+
+def test_the_oldest_session_makes_room_for_a_new_one(tmp_path: Path) -> None:
+    file, wall = tmp_path / keys.FILE, Clock()
+    keys.add(file, "page", [Scope.LIVE])
+    (key,) = keys.read(file)
+    sessions = Sessions(tmp_path / "sessions.json", KeyStore(file), wall, most=2)
+    tokens = []
+    for _ in range(3):
+        wall.now += 1
+        tokens.append(sessions.begin(key))
+    assert [sessions.key(token) for token in tokens] == [None, key, key]
+
+
+def test_a_stream_ends_when_its_user_signs_out(tmp_path: Path) -> None:
+    made = Guarded(tmp_path)
+    with made.device as device, device.elsewhere.wire() as wire:
+        cookie = sent("Cookie", signed_in(made, made.every))
+        wire.send(request("GET", "/events", None, cookie))
+        assert wire.answer().status == 200
+        assert asked(device.elsewhere, ("DELETE", "/key"), cookie).status == 200
+        assert b"event: health" in wire.rest()
 
 
 def test_without_tls_the_cookie_is_kept_all_the_same(guarded: Guarded) -> None:
@@ -338,7 +410,9 @@ def test_a_stream_ends_when_its_key_is_revoked(tmp_path: Path) -> None:
         assert b"event: health" in wire.rest()
 
 
-def test_guessing_is_refused_unheard_after_a_while(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_guessing_is_slowed_and_a_valid_key_from_the_same_address_is_accepted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     made = Guarded(tmp_path)
     with made.device as device:
@@ -348,18 +422,18 @@ def test_guessing_is_refused_unheard_after_a_while(tmp_path: Path, caplog: pytes
             assert "Retry-After" not in answer.headers
 
         for _ in range(3):
-            answer = asked(device.elsewhere, ("GET", "/version"), sent("X-API-Key", made.every))
+            answer = asked(device.elsewhere, ("GET", "/version"), sent("X-API-Key", WRONG))
             assert_refusal(answer, 401, "INF-25")
             assert 1 <= int(answer.headers["Retry-After"]) <= REFILL_SECONDS
-        neighbour = from_elsewhere(device.front_port, "192.0.2.8")
-        assert asked(neighbour, ("GET", "/version"), sent("X-API-Key", made.every)).status == 200
+            assert asked(device.elsewhere, ("GET", "/version"), sent("X-API-Key", made.every)).status == 200
         assert asked(device.elsewhere, ("GET", "/")).status == 200
 
         made.clock.now += REFILL_SECONDS
-        assert asked(device.elsewhere, ("GET", "/version"), sent("X-API-Key", made.every)).status == 200
-    told = [record.getMessage() for record in caplog.records if record.name == "appliance.state"]
-    assert told.count("wrong key from 192.0.2.7") == BURST
-    assert sum("not checked" in line for line in told) == 1
+        answer = asked(device.elsewhere, ("GET", "/version"), sent("X-API-Key", WRONG))
+        assert "Retry-After" not in answer.headers
+    logged = [record.getMessage() for record in caplog.records if record.name == "appliance.state"]
+    assert logged.count("wrong key from 192.0.2.7") == BURST + 1
+    assert sum("not logged for a while" in line for line in logged) == 1
     assert WRONG not in caplog.text
     assert made.every not in caplog.text
 
@@ -373,7 +447,7 @@ def test_asking_without_any_key_uses_up_no_attempts(guarded: Guarded) -> None:
 
 
 def test_the_comparison_goes_over_every_digest_in_constant_time() -> None:
-    (function,) = ast.parse(dedent(inspect.getsource(KeyStore.find))).body
+    (function,) = ast.parse(dedent(inspect.getsource(KeyStore.of))).body
     (loop,) = [node for node in ast.walk(function) if isinstance(node, ast.For)]
 
     assert ast.unparse(loop.iter) == "self._keys"

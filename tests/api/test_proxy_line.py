@@ -100,13 +100,14 @@ VALUES = st.text(st.characters(max_codepoint=255), max_size=60)
 
 @given(st.dictionaries(HEADERS, VALUES | VALUES.map("Bearer {}".format) | VALUES.map(f"{access.COOKIE}={{}}".format)))
 def test_any_headers_carry_a_key_or_none(environ: dict[str, str]) -> None:
-    token = access.token_of(environ)
+    token, session = access.token_of(environ), access.session_of(environ)
     assert token is None or (token and any(token in value for value in environ.values()))
+    assert session in environ.get("HTTP_COOKIE", "")
 
 
 @given(st.lists(VALUES.filter(lambda text: ";" not in text and access.COOKIE not in text), max_size=5))
 def test_the_cookie_is_found_among_any_others(others: list[str]) -> None:
-    key = "fa_" + "A" * 43
+    key = "fs_" + "A" * 43
     header = "; ".join([*others, f"{access.COOKIE}={key}", *others])
-    assert access.token_of({"HTTP_COOKIE": header}) == key
+    assert access.session_of({"HTTP_COOKIE": header}) == key
     assert not re.search(access.COOKIE, "; ".join(others))

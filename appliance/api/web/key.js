@@ -14,7 +14,7 @@ export function setUpKey(given) {
   page = given;
   const dialog = keyDialog("locked", {
     title: "Key required",
-    hint: ["Make one on the device with ", make("code", {}, "appliance keys add NAME"), ". This browser stays signed in until you sign out."],
+    hint: ["Make one on the device with ", make("code", {}, "appliance keys add NAME"), ". This browser stays signed in for 30 days, or until you sign out."],
     give: unlock,
   });
   dialog.oncancel = (event) => event.preventDefault();
