@@ -13,17 +13,24 @@ from PIL import Image
 
 from appliance.face.types import Frame, Pixels
 from appliance.faults import Fault, ResultCode, failing_as
+from appliance.imaging.header import JPEG, PNG, JpegHeader, PngHeader, read_jpeg, read_png
 from appliance.stages import stage
-
-JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
 ENOUGH_DETAIL = 1280
 """Longer side below which a JPEG is not reduced further: one decode then serves detection and, nearly always, the crops
 too, and a second decode costs more than it saves (scripts/bench)."""
 
-_ORIENTATION_TAG = 0x0112
-_MENDED = re.compile("extraneous bytes before marker|Invalid SOS parameters")
-_START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+WORK_PER_PIXEL = 50
+"""Nanoseconds of decoding (header.py counts them) for each pixel of the limit: 2 s on a 2-core x86-64 when the limit is 40
+megapixels. The largest PNG costs 33; libjpeg's own progressive files have 10 scans in colour and 18 in CMYK, at 1 each.
+"""
+
+MOST_STRAY = 64
+"""Bytes between the pixels and a marker that are harmless; cameras write a few. More are what is left of lost pixels."""
+
+_STRAY = re.compile(r"(\d+) extraneous bytes before marker 0x(..)")
+_RARE_SAMPLING = "Could not determine subsampling level"
+_TAIL = b"\xaa" * 64
 
 _UPRIGHT: dict[int, Callable[[Pixels], Any]] = {
     2: lambda pixels: cv2.flip(pixels, 1),
@@ -43,28 +50,26 @@ class EncodedPicture:
     """A JPEG or PNG in memory, decoded when pixels are asked for and only as finely as they are."""
 
     def __init__(self, content: bytes, max_pixels: int) -> None:
-        """Reads the header alone. Raises Fault INF-04: not a JPEG or PNG, broken, or more than `max_pixels`."""
+        """Reads the header alone. Raises Fault INF-04: not a JPEG or PNG, broken, more than `max_pixels`, or more work than so
+        many pixels may cost.
+        """
         if not content.startswith((JPEG, PNG)):
             raise Fault(ResultCode.BROKEN_IMAGE, "neither JPEG nor PNG")
-        self._content = content
-        with failing_as(ResultCode.BROKEN_IMAGE):
-            self._image = Image.open(BytesIO(content), formats=("JPEG", "PNG"))
-        width, height = self._image.size
-        if width * height > max_pixels:
+        self._header = read_jpeg(content) if content.startswith(JPEG) else read_png(content)
+        width, height = self._header.width, self._header.height
+        if not 0 < width * height <= max_pixels:
             raise Fault(ResultCode.BROKEN_IMAGE, f"{width}x{height} pixels, the limit is {max_pixels}")
-        with failing_as(ResultCode.BROKEN_IMAGE):
-            # of a PNG that has none before its pixels, getexif() decodes them all in search of a late one
-            known = self._image.format != "PNG" or "exif" in self._image.info
-            orientation = self._image.getexif().get(_ORIENTATION_TAG, 1) if known else 1
-        self._upright = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-        turned = self._upright is not None and orientation >= 5
+        if self._header.work > WORK_PER_PIXEL * max_pixels:
+            raise Fault(ResultCode.BROKEN_IMAGE, f"{width}x{height} pixels in too many scans or rows")
+        self._upright = _UPRIGHT.get(self._header.orientation)
+        turned = self._header.orientation in (5, 6, 7, 8)
         self.width, self.height = (height, width) if turned else (width, height)
         self._decoded: Frame | None = None
 
     @property
     def three_channels(self) -> bool:
         """Whether it is a plain colour picture: no palette, no alpha, not grey, not CMYK."""
-        return self._image.mode == "RGB"
+        return self._header.three_channels
 
     def frame(self, detail: float) -> Frame:
         """Upright RGB pixels with at least `detail` frame pixels a picture pixel. Raises Fault INF-04."""
@@ -80,30 +85,72 @@ class EncodedPicture:
         return next(scale for scale in (1 / 8, 1 / 4, 1 / 2, 1.0) if scale >= detail or scale == 1.0)
 
     def _decode(self, scale: float) -> Frame:
-        if self._image.format == "PNG":
-            pixels = _decoded_png(self._content, round(1 / scale))
+        if isinstance(self._header, PngHeader):
+            pixels = _decoded_png(self._header.content, round(1 / scale))
         else:
-            width, height = (math.ceil(side * scale) for side in self._image.size)
-            pixels = _decoded_jpeg(self._content, width, height, "CMYK" if self._image.mode == "CMYK" else "RGB")
-            if self._image.mode == "CMYK":
-                pixels = _rgb(pixels, inverted="adobe" in self._image.info)
+            pixels = _decoded_jpeg(self._header, scale)
         if self._upright is not None:
             pixels = np.asarray(self._upright(pixels), np.uint8)
         return Frame(pixels, scale)
 
 
-def _decoded_jpeg(content: bytes, width: int, height: int, colours: str) -> Pixels:
-    """A JPEG at the smallest scaled decode of at least `width` x `height`. A truncated file raises ValueError; what a
-    decoder can mend without inventing pixels (stray bytes before a marker, say) does not. libjpeg tells its first warning
-    alone, so a file that is mended must also have its end.
+def _decoded_jpeg(header: JpegHeader, scale: float) -> Pixels:
+    """A JPEG's RGB pixels at a scaled decode. Raises ValueError when data are missing or damaged, as far as a decoder can
+    tell.
     """
-    size = {"min_width": width, "min_height": height}
+    cmyk = len(header.sampling) == 4
+    colours, size = "CMYK" if cmyk else "RGB", (math.ceil(header.width * scale), math.ceil(header.height * scale))
     try:
-        return np.asarray(simplejpeg.decode_jpeg(content, colours, **size))
+        pixels = _by_libjpeg(header.content, colours, size)
     except ValueError as error:
-        if not _MENDED.search(str(error)) or content.rfind(_END_OF_IMAGE) < content.rfind(_START_OF_SCAN):
+        if _RARE_SAMPLING in str(error):
+            pixels = _by_pillow(header, colours, size)
+        elif _harmless(str(error), header):
+            pixels = _by_libjpeg(header.content, colours, size, strict=False)
+        else:
             raise
-        return np.asarray(simplejpeg.decode_jpeg(content, colours, **size, strict=False))
+    return _rgb(pixels, inverted=header.adobe) if cmyk else pixels
+
+
+def _by_libjpeg(content: bytes, colours: str, size: tuple[int, int], *, strict: bool = True) -> Pixels:
+    """The smallest scaled decode of at least `size` (width, height). Raises ValueError with the decoder's first warning."""
+    pixels = simplejpeg.decode_jpeg(content, colours, min_width=size[0], min_height=size[1], strict=strict)
+    return np.asarray(pixels)
+
+
+def _harmless(warning: str, header: JpegHeader) -> bool:
+    """Whether the decoder's first warning is of stray bytes, and no other is hidden behind it. Strays before the end are the
+    last that a decoder reads. Those before a restart marker are not, so every interval is decoded by itself.
+    """
+    stray = _STRAY.search(warning)
+    if stray is None or int(stray[1]) > MOST_STRAY:
+        return False
+    if not header.restart:
+        return stray[2] == "d9"
+    for interval in header.intervals():
+        try:
+            _by_libjpeg(interval, "GRAY", (1, 1))
+        except ValueError as error:
+            within = _STRAY.search(str(error))
+            if within is None or within[2] != "d9" or int(within[1]) > MOST_STRAY:
+                return False
+    return True
+
+
+def _by_pillow(header: JpegHeader, colours: str, size: tuple[int, int]) -> Pixels:
+    """The same decode by Pillow, which knows every sampling. It hides missing data; but then what stands behind a scan is
+    taken for pixels, so the file is decoded twice, with something there and without. Raises ValueError when that matters.
+    """
+    pixels, again = (_opened(content, colours, size) for content in (header.content, header.padded(_TAIL)))
+    if not np.array_equal(pixels, again):
+        raise ValueError("premature end of a scan")
+    return np.bitwise_not(pixels) if colours == "CMYK" else pixels  # Pillow takes all CMYK for Adobe's, and inverts it
+
+
+def _opened(content: bytes, colours: str, size: tuple[int, int]) -> Pixels:
+    with Image.open(BytesIO(content), formats=("JPEG",)) as image:
+        image.draft(colours, size)
+        return np.asarray(image if image.size == size else image.resize(size))
 
 
 def _rgb(cmyk: Pixels, *, inverted: bool) -> Pixels:

@@ -1,5 +1,6 @@
 """A damaged picture is refused; it never comes out with pixels that nobody took."""
 
+import re
 from io import BytesIO
 
 import numpy as np
@@ -58,6 +59,57 @@ def test_so_is_one_that_was_odd_before(small, refusal, oddity):
     content = oddity(small["baseline"])
     passed = [cut for cut in range(len(content)) if refusal(content[:cut]) != "INF-04"]
     assert (refusal(content), passed) == (None, [])
+
+
+def restarts(content: bytes) -> list[int]:
+    """Where the restart markers are."""
+    return [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", content)]
+
+
+@pytest.fixture(scope="session", params=["RGB", "L"])
+def with_restarts(picture, write, request):
+    return write(picture(40, 100), "JPEG", request.param, restart_marker_blocks=3)
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_stray_bytes_before_a_restart_marker_do_not_matter(with_restarts, decode, every):
+    places = restarts(with_restarts)
+    content = with_restarts
+    for place in reversed(places if every else places[1:2]):
+        content = content[:place] + b"\x12" * 20 + content[place:]
+    assert np.array_equal(decode(content), decode(with_restarts))
+
+
+def test_but_they_hide_no_damage_behind_them(with_restarts, refusal):
+    first = restarts(with_restarts)[0]
+    odd = with_restarts[:first] + b"\x12" * 20 + with_restarts[first:]
+    assert refusal(odd) is None
+    cuts = range(first + 25, len(odd) - 3, 3)
+    assert {refusal(odd[:cut] + b"\xff\xd9") for cut in cuts} == {"INF-04"}
+    assert {refusal(odd[: cut - 9] + odd[cut:]) for cut in restarts(odd)[2:]} == {"INF-04"}  # the end of an interval
+    assert {refusal(odd[:cut] + odd[cut + 2 :]) for cut in restarts(odd)[2:]} == {"INF-04"}  # a marker
+    second, third = restarts(odd)[1:3]
+    assert refusal(odd[: second + 2] + bytes(third - second + 2) + odd[third + 2 :]) == "INF-04"
+
+
+def test_many_stray_bytes_are_lost_pixels(small, refusal):
+    content = small["baseline"]
+    assert refusal(content[:-2] + bytes(64) + content[-2:]) is None
+    assert refusal(content[:-2] + bytes(200) + content[-2:]) == "INF-04"
+
+
+def test_a_component_without_pixels_is_refused(small, refusal):
+    content = small["progressive"]
+    first, second = (found.start() for found in list(re.finditer(rb"\xff\xda", content))[:2])
+    assert refusal(content[:first] + content[content.rindex(b"\xff\xc4", 0, second) :]) == "INF-04"
+
+
+@pytest.mark.parametrize("kind", [b"IHDR", b"PLTE", b"IDAT"])
+def test_a_wrong_checksum_of_what_holds_pixels_is_damage(picture, write, refusal, kind):
+    content = bytearray(write(picture(20, 24), "PNG", "P"))
+    place = content.index(kind)
+    content[place + 4 + int.from_bytes(content[place - 4 : place])] ^= 1
+    assert refusal(bytes(content)) == "INF-04"
 
 
 @given(st.data())

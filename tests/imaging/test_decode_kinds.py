@@ -1,8 +1,10 @@
 """Every kind of JPEG and PNG that clients send comes out as the RGB pixels that went in."""
 
+import re
 import struct
 import zlib
 from io import BytesIO
+from math import ceil
 
 import cv2
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from PIL import Image
 
 from appliance.faults import Fault
-from appliance.imaging.codec import EncodedPicture
+from appliance.imaging.codec import ENOUGH_DETAIL, EncodedPicture
 
 
 def png(width: int, height: int, bits: int, colour: int, rows: bytes, before: bytes = b"") -> bytes:
@@ -61,6 +63,50 @@ def test_grey_jpegs_have_three_equal_channels(colour, grey, write, decode, optio
     pixels = decode(write(colour, "JPEG", "L", quality=95, **options))
     assert difference(pixels, grey) < 2
     assert np.ptp(pixels, axis=2).max() == 0
+
+
+RARE = [((4, 2), (1, 1), (1, 1)), ((2, 4), (1, 1), (1, 1)), ((2, 2), (2, 2), (1, 1)), ((3, 1), (1, 1), (1, 1))]
+
+
+def sampled(colour, factors):
+    """A JPEG with these sampling factors: each component is a grey JPEG, and its data a scan of its own."""
+    height, width = colour.shape[:2]
+    most = [max(each) for each in zip(*factors, strict=True)]
+    planes = []
+    for plane, (wide, high) in zip(Image.fromarray(colour).convert("YCbCr").split(), factors, strict=True):
+        size = (ceil(width * wide / most[0]), ceil(height * high / most[1]))
+        planes.append(cv2.imencode(".jpg", np.asarray(plane.resize(size)), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
+    first = planes[0]
+    frame, tables, scan = (first.index(marker) for marker in (b"\xff\xc0", b"\xff\xc4", b"\xff\xda"))
+    components = b"".join(bytes([number, wide << 4 | high, 0]) for number, (wide, high) in enumerate(factors, 1))
+    content = first[:frame] + struct.pack(">HHBHHB", 0xFFC0, 17, 8, height, width, 3) + components + first[tables:scan]
+    for number, plane in enumerate(planes, 1):
+        content += bytes([255, 0xDA, 0, 8, 1, number, 0, 0, 63, 0]) + plane[plane.index(b"\xff\xda") + 10 : -2]
+    return content + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("factors", [((2, 2), (1, 1), (1, 1)), *RARE], ids=str)
+def test_jpegs_of_any_sampling(colour, decode, factors):
+    assert difference(decode(sampled(colour, factors)), colour) < 6  # a third or a quarter of the colours are left
+
+
+@pytest.mark.parametrize("factors", RARE, ids=str)
+def test_those_of_a_rare_sampling_are_reduced_too(picture, factors):
+    long = picture(43, 2 * ENOUGH_DETAIL + 5)
+    frame = EncodedPicture(sampled(long, factors), 10**7).frame(0.1)
+    shrunk = cv2.resize(long, (ENOUGH_DETAIL + 3, 22), interpolation=cv2.INTER_AREA)
+    assert (frame.scale, frame.pixels.shape) == (0.5, shrunk.shape)
+    assert difference(frame.pixels, shrunk) < 6
+
+
+@pytest.mark.parametrize("factors", RARE, ids=str)
+def test_and_refused_when_data_are_missing(colour, refusal, factors):
+    content = sampled(colour, factors)
+    scans = [found.end() + 8 for found in re.finditer(rb"\xff\xda", content)]
+    assert refusal(content) is None
+    for start, stop in zip(scans, [*(scan - 10 for scan in scans[1:]), len(content) - 2], strict=True):
+        middle = (start + stop) // 2
+        assert refusal(content[:middle] + content[stop:]) == "INF-04"
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=str)

@@ -1,6 +1,7 @@
 """The eight orientations of a camera give one upright picture."""
 
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -97,3 +98,77 @@ def test_damaged_metadata_does_not_cost_the_picture(picture, write, decode, dama
     start = content.index(b"Exif\0\0")
     pixels = decode(content[:start] + damage + content[start + len(damage) :])
     assert pixels.shape == (30, 50, 3)
+
+
+PLACES = ("in front of the pixels", "behind the pixels")
+
+
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def with_chunk(content, place, kind, body):
+    at = content.index(b"IDAT") - 4 if place == PLACES[0] else content.rindex(b"IEND") - 4
+    return content[:at] + chunk(kind, body) + content[at:]
+
+
+def raw_profile(orientation):
+    """As ImageMagick writes it: a line feed, the name, the length, and lines of hexadecimal digits."""
+    exif = orientation_tag(orientation).tobytes()
+    digits = exif.hex()
+    lines = [digits[start : start + 72] for start in range(0, len(digits), 72)]
+    return "\n".join(["", "exif", f"{len(exif):8d}", *lines, ""]).encode()
+
+
+XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+XMP_IN_TEXT = b"XML:com.adobe.xmp\0\0\0\0\0" + XMP
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("form", ["eXIf", "with the header of a JPEG's", "tEXt", "zTXt", "iTXt", "APP1"])
+def test_a_png_says_it_anywhere(picture, write, place, orientation, form):
+    upright, profile = picture(6, 9), raw_profile(orientation)
+    exif = orientation_tag(orientation).tobytes()
+    kind, body = {
+        "eXIf": (b"eXIf", exif.removeprefix(b"Exif\0\0")),
+        "with the header of a JPEG's": (b"eXIf", b"Exif\0\0" + exif.removeprefix(b"Exif\0\0")),
+        "tEXt": (b"tEXt", b"Raw profile type exif\0" + profile),
+        "zTXt": (b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(profile)),
+        "iTXt": (b"iTXt", b"Raw profile type exif\0\1\0en\0name\0" + zlib.compress(profile)),
+        "APP1": (b"zTXt", b"Raw profile type APP1\0\0" + zlib.compress(profile)),
+    }[form]
+    content = with_chunk(write(as_stored(upright, orientation), "PNG"), place, kind, body)
+    assert np.array_equal(EncodedPicture(content, 100).frame(1.0).pixels, upright)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_xmp_alone_turns_nothing(picture, write, decode, place):
+    png, jpeg = (write(picture(30, 50), file_format) for file_format in ("PNG", "JPEG"))
+    assert np.array_equal(decode(with_chunk(png, place, b"iTXt", XMP_IN_TEXT)), decode(png))
+    body = b"http://ns.adobe.com/xap/1.0/\0" + XMP
+    assert np.array_equal(decode(jpeg[:2] + struct.pack(">HH", 0xFFE1, len(body) + 2) + body + jpeg[2:]), decode(jpeg))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 8])
+def test_exif_decides_where_xmp_speaks_too(picture, write, decode, orientation):
+    exif = orientation_tag(orientation)
+    for file_format in ("PNG", "JPEG"):
+        content = write(as_stored(picture(30, 50), orientation), file_format, exif=exif)
+        both = write(
+            as_stored(picture(30, 50), orientation),
+            file_format,
+            exif=exif,
+            **({"xmp": XMP} if file_format == "JPEG" else {}),
+        )
+        if file_format == "PNG":
+            both = with_chunk(both, PLACES[0], b"iTXt", XMP_IN_TEXT)
+        assert np.array_equal(decode(both), decode(content))
+
+
+def test_a_wrong_checksum_of_the_orientation_turns_nothing(picture, write, decode):
+    plain = write(picture(30, 50), "PNG")
+    turned = bytearray(with_chunk(plain, PLACES[0], b"eXIf", orientation_tag(6).tobytes().removeprefix(b"Exif\0\0")))
+    assert decode(bytes(turned)).shape == (50, 30, 3)
+    turned[turned.index(b"IDAT") - 5] ^= 1
+    assert np.array_equal(decode(bytes(turned)), decode(plain))
