@@ -8,5 +8,5 @@ SAME_EACH_TIME = settings(deadline=None, derandomize=True, suppress_health_check
 settings.register_profile("ci", SAME_EACH_TIME, max_examples=30)
 settings.register_profile("nightly", deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 
-PARSER = settings(max_examples=100)
+PARSER = settings(SAME_EACH_TIME, max_examples=100)
 """For what reads bytes from outside."""
