@@ -29,41 +29,41 @@ RestrictablePath = Literal[
 ]
 
 NOT_SHOWN = ("webhook.url", "webhook.secret_file", "mqtt.password_file")
-"""Whose mistakes may be secrets that stand in the wrong place."""
+"""Invalid values of these keys are not printed: they may be secrets in the wrong place."""
 
 
 class ConfigError(ReportedError):
-    """The configuration cannot be used; the text has one line a mistake, each with its dotted path."""
+    """The configuration is invalid; the text has one line per mistake, with the dotted path of the key."""
 
 
 class Section(BaseModel):
-    """A table of the file: nothing unknown, nothing of a wrong type, nothing changed later."""
+    """A table of the file: no unknown keys, no wrong types, no later changes."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
 def _time_of_day(value: object) -> str:
-    """A time of a wall clock; midnight at a day's end is 24:00."""
+    """A time of day; midnight at the end of a day is 24:00."""
     if isinstance(value, str) and re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00", value):
         return value
-    raise ValueError('a time of day stands in quotes, from "00:00" to "24:00"')
+    raise ValueError('a time of day is a string from "00:00" to "24:00"')
 
 
 def _not_empty(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Unlike min_length, it does not complain of values that are wrong by themselves."""
+    """Unlike min_length, it does not also report values that are invalid themselves."""
     if not values:
-        raise ValueError("at least one")
+        raise ValueError("at least one value is required")
     return values
 
 
 def _before_midnight(value: str) -> str:
     if value == "24:00":
-        raise ValueError('a day that begins at its end: say "00:00" and the next day')
+        raise ValueError('a period cannot begin at the end of a day: use "00:00" and the next day')
     return value
 
 
 def _fits_a_label(name: str) -> str:
-    """A DNS label has 63 bytes (RFC 1035, 2.3.4); "-99" must fit when the name is taken."""
+    """A DNS label has 63 bytes (RFC 1035, 2.3.4), and "-99" must fit in case the name is taken."""
     if len(name.encode()) > 60:
         raise ValueError("at most 60 bytes of UTF-8")
     return name
@@ -417,32 +417,32 @@ class RelaySection(Section):
 
 
 def _is_a_path(path: Path) -> Path:
-    """A secret that stands where its file should be named would be printed and logged like any path."""
+    """A secret in the place of its file's name would be printed and logged like any path."""
     if path.name.startswith("whsec_"):
-        raise ValueError("the name of a file that has the secret, not the secret")
+        raise ValueError("this must be the name of a file with the secret, not the secret")
     return path
 
 
 def _can_be_asked_for(host: str) -> str:
-    """The name service takes it (RFC 1035: labels of 1 to 63 bytes)."""
+    """Checks that it is a valid host name (RFC 1035: labels of 1 to 63 bytes)."""
     try:
         host.encode("idna")
     except UnicodeError:
-        raise ValueError("no host has such a name") from None
+        raise ValueError("this is not a valid host name") from None
     return host
 
 
 def _can_be_posted_to(url: str) -> str:
-    """It has a host and a port, and nothing that the log or a redirect could give away."""
+    """Checks that it has a host, a valid port, and no credentials that the log could reveal."""
     parts = urlsplit(url)
     try:
         port = parts.port
     except ValueError:
         port = 0
     if not parts.hostname or port == 0:
-        raise ValueError("it needs a host, and a port of 1 to 65535 if any")
+        raise ValueError("a host is required; a port is 1 to 65535")
     if parts.username is not None or parts.fragment:
-        raise ValueError("a user name, a password or a fragment (#) has no place in it")
+        raise ValueError("user name, password and fragment (#) are not allowed")
     _can_be_asked_for(parts.hostname)
     return url
 
@@ -533,9 +533,8 @@ class Config(Section):
 
 
 def load(path: Path | None, overrides: dict[str, dict[str, Any]]) -> Config:
-    """The configuration of a TOML file (none: the defaults), with `overrides` (section -> key -> value) on top.
-
-    Raises ConfigError that names every mistake at once.
+    """The configuration in a TOML file (None: the defaults), with `overrides` (section -> key -> value). Raises ConfigError
+    that names every mistake.
     """
     try:
         tables = tomllib.loads(path.read_text("utf-8")) if path else {}
@@ -546,14 +545,14 @@ def load(path: Path | None, overrides: dict[str, dict[str, Any]]) -> Config:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
+        raise ConfigError(f"{path}: invalid TOML: {error}") from error
     except ValidationError as error:
         raise ConfigError("\n".join(_mistakes(error))) from error
 
 
 def commented(config: Config) -> str:
-    """The effective configuration as TOML, each key with what it means; a key without a value is commented out."""
-    import tomlkit  # for this alone
+    """The effective configuration as TOML, each key with its description; keys without a value are commented out."""
+    import tomlkit  # needed here only
 
     document = tomlkit.document()
     for name, section_field in type(config).model_fields.items():
@@ -573,7 +572,7 @@ def commented(config: Config) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value as TOML has it."""
+    """A value as TOML represents it."""
     match value:
         case Path():
             return str(value)
@@ -585,12 +584,12 @@ def _plain(value: Any) -> Any:
 
 
 def _mistakes(error: ValidationError) -> Iterator[str]:
-    """One line a field. Alternatives of a union (`int`, `"auto"`) are named together; pydantic lists them apart."""
+    """One line per field. pydantic lists the alternatives of a union (`int`, `"auto"`) separately; here they are together."""
     reasons: dict[str, list[str]] = {}
     for mistake in error.errors(include_url=False):
         location = [str(part) for part in mistake["loc"]]
         field = ".".join(location[:2]) if len(location) > 2 and not location[2].isdigit() else ".".join(location)
-        reason = "unknown key" if mistake["type"] == "extra_forbidden" else mistake["msg"]
+        reason = "unknown key" if mistake["type"] == "extra_forbidden" else mistake["msg"].removeprefix("Value error, ")
         shown = len(location) > 1 and field not in NOT_SHOWN
         reasons.setdefault(field, []).append(f"{reason} (got {mistake['input']!r})" if shown else reason)
     for field, found in reasons.items():

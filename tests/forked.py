@@ -80,6 +80,7 @@ def _run(arguments: list[str], files: tuple[Path, Path], cwd: Path, env: dict[st
     """The child's side: what `python -m appliance` would do, in this folder and environment."""
     os.environ.clear()
     os.environ.update(env)
+    sys.path[:0] = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
     os.chdir(cwd)
     for number, file in zip((1, 2), files, strict=True):
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

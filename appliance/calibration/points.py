@@ -68,7 +68,7 @@ class Measured(_Facts):
         return self.count / self.total
 
 
-class Entry(_Facts):
+class PointEntry(_Facts):
     """An operating point of this device for one model. `wanted`: the rates it was chosen for (fmr; bpcer, apcer); `measured`:
     the rates it has (fmr, tmr; bpcer, "apcer SPECIES"); `counts`: the size of its data.
     """
@@ -82,13 +82,13 @@ class Entry(_Facts):
     date: AwareDatetime
 
 
-class SimilarityEntry(Entry):
+class SimilarityEntry(PointEntry):
     """The threshold is a cosine."""
 
     threshold: Annotated[FiniteFloat, Field(gt=-1, lt=1)]
 
 
-class LivenessEntry(Entry):
+class LivenessEntry(PointEntry):
     """The threshold is in log odds; those of the network end at 8."""
 
     threshold: Annotated[FiniteFloat, Field(ge=-8, le=8)]
@@ -107,11 +107,11 @@ class Calibration(_Facts):
             raise ValueError("two entries of one model")
         return self
 
-    def of(self, kind: Kind) -> tuple[Entry, ...]:
+    def of(self, kind: Kind) -> tuple[PointEntry, ...]:
         """The entries of one kind."""
         return self.similarity if kind is Kind.SIMILARITY else self.liveness
 
-    def with_entries(self, kind: Kind, entries: tuple[Entry, ...]) -> Self:
+    def with_entries(self, kind: Kind, entries: tuple[PointEntry, ...]) -> Self:
         """With the entries of one kind replaced."""
         return self.model_copy(update={kind.value: entries})
 
@@ -120,7 +120,7 @@ class Calibration(_Facts):
         return {entry.model: entry.threshold for entry in (*self.similarity, *self.liveness)}
 
 
-def record(entry: Entry) -> dict[str, Any]:
+def record(entry: PointEntry) -> dict[str, Any]:
     """An entry as JSON."""
     return entry.model_dump(mode="json")
 
@@ -152,7 +152,7 @@ def read(path: Path) -> Calibration:
         ) from error
 
 
-def keep(path: Path, kind: Kind, entries: tuple[Entry, ...]) -> None:
+def keep(path: Path, kind: Kind, entries: tuple[PointEntry, ...]) -> None:
     """Replaces the entries of a kind. Raises CalibrationError, OSError."""
     with state.held(path):
         _write(path, read(path).with_entries(kind, entries))
@@ -246,7 +246,7 @@ class CalibrationStore:
                 audit.info("calibration: %s: %s -> %s", kind, old, new)
 
 
-def _points_text(entries: tuple[Entry, ...]) -> str:
+def _points_text(entries: tuple[PointEntry, ...]) -> str:
     points = (
         f"{entry.threshold:.4f} ({', '.join(f'{name} {share:g}' for name, share in entry.wanted.items())}; {entry.basis})"
         for entry in entries

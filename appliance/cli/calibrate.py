@@ -22,10 +22,10 @@ from appliance.calibration.points import (
     REAL,
     Basis,
     CalibrationError,
-    Entry,
     Kind,
     LivenessEntry,
     Measured,
+    PointEntry,
     Rounds,
     SimilarityEntry,
     now,
@@ -91,7 +91,7 @@ class FoundPoint:
 
     file: str
     before: float
-    entry: Entry
+    entry: PointEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +276,7 @@ def _require_pairs(photos: Sequence["Photo"], fmr: float) -> None:
         )
 
 
-def _photo_notes(faces: "Faces") -> list[str]:
+def _photo_notes(faces: "PhotoFaces") -> list[str]:
     notes = []
     people = int(faces.people().max()) + 1
     if people < FEW_PEOPLE:
@@ -288,7 +288,7 @@ def _photo_notes(faces: "Faces") -> list[str]:
     return notes
 
 
-def _most_alike(faces: "Faces", impostors: Pairs) -> str:
+def _most_alike(faces: "PhotoFaces", impostors: Pairs) -> str:
     """The pair to check: one of the folders may contain the other person's photo."""
     most = int(impostors.scores.argmax())
     names = np.unique([photo.person for photo in faces.photos])
@@ -323,7 +323,7 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True)
-class Faces:
+class PhotoFaces:
     """One face per photo, and the photos that cannot be used."""
 
     photos: tuple[Photo, ...]
@@ -385,7 +385,7 @@ class PhotoEngine:
             pinned = loading.choose(store, {**precisions, Role.EMBEDDER: file.precision}, section.threads)
             self.embedders[file] = loading.build(pinned, section.threads)
 
-    def faces(self, photos: Sequence[Photo]) -> Faces:
+    def faces(self, photos: Sequence[Photo]) -> PhotoFaces:
         """The face that each photo is of. Raises OSError, Fault."""
         usable: list[tuple[Photo, AlignedFace]] = []
         unusable = []
@@ -395,9 +395,9 @@ class PhotoEngine:
                 unusable.append(photo.path)
             else:
                 usable.append((photo, face))
-        return Faces(tuple(photo for photo, _ in usable), tuple(face for _, face in usable), tuple(unusable))
+        return PhotoFaces(tuple(photo for photo, _ in usable), tuple(face for _, face in usable), tuple(unusable))
 
-    def embeddings(self, file: ModelFile, faces: Faces) -> npt.NDArray[np.float32]:
+    def embeddings(self, file: ModelFile, faces: PhotoFaces) -> npt.NDArray[np.float32]:
         """N x D of unit length. Raises Fault."""
         engine = self.embedders[file]
         return np.stack([engine.embed(face) for face in progress(faces.aligned, file.file)])
@@ -430,7 +430,7 @@ class InUse:
     since: str | None
 
 
-class Missing(Enum):
+class NoJudgement(Enum):
     """Why the device did not judge."""
 
     FACE = "no face"
@@ -461,16 +461,16 @@ class Device:
         except (KeyError, TypeError, ValueError) as error:
             raise self._refused(reply, answer) from error
 
-    def odds(self) -> float | Missing:
+    def odds(self) -> float | NoJudgement:
         """The log odds of the camera's newest frames. Raises CalibrationError."""
         reply, answer = self._get("/liveness/multiframe")
         match _code(answer):
             case ResultCode.OK.text:
                 return float(reply.headers["X-Liveness-Odds"])
             case ResultCode.NO_FACE.text:
-                return Missing.FACE
+                return NoJudgement.FACE
             case ResultCode.NOT_READY.text:
-                return Missing.PICTURE
+                return NoJudgement.PICTURE
         raise self._refused(reply, answer)
 
     def problems(self) -> str:
@@ -478,7 +478,7 @@ class Device:
         _, answer = self._get("/healthz")
         return " ".join(str(reason.get("text")) for reason in answer.get("reasons") or []) or "it has no camera"
 
-    def has_noticed(self, entry: Entry) -> bool:
+    def has_noticed(self, entry: PointEntry) -> bool:
         """Whether the device uses a new operating point within some seconds. Raises CalibrationError."""
         since, end = str(record(entry)["date"]), time.monotonic() + NOTICED_SECONDS
         while not (noticed := self.in_use().since == since) and time.monotonic() < end:
@@ -516,7 +516,7 @@ def measure(device: Device, in_use: InUse, shown: str, seconds: float) -> tuple[
         task, begun = bar.add_task(shown, total=seconds), time.monotonic()
         try:
             for found in sequences(device, seconds):
-                odds += [] if isinstance(found, Missing) else [found]
+                odds += [] if isinstance(found, NoJudgement) else [found]
                 text = progress_text(shown, odds, in_use.threshold, found)
                 bar.update(task, completed=time.monotonic() - begun, description=text)
         except KeyboardInterrupt:
@@ -528,12 +528,12 @@ def measure(device: Device, in_use: InUse, shown: str, seconds: float) -> tuple[
     return tuple(odds), ""
 
 
-def sequences(device: Device, seconds: float) -> Iterator[float | Missing]:
+def sequences(device: Device, seconds: float) -> Iterator[float | NoJudgement]:
     """A judgement every PACE_SECONDS. Raises CalibrationError."""
     answered = begun = time.monotonic()
     while (at := time.monotonic()) < begun + seconds:
         found = device.odds()
-        if found is not Missing.PICTURE:
+        if found is not NoJudgement.PICTURE:
             answered = at
         elif at - answered > UNREADY_SECONDS:
             raise CalibrationError(f"{device.url}: {device.problems()}")
@@ -541,10 +541,10 @@ def sequences(device: Device, seconds: float) -> Iterator[float | Missing]:
         time.sleep(max(0.0, at + PACE_SECONDS - time.monotonic()))
 
 
-def progress_text(shown: str, odds: Sequence[float], threshold: float, newest: float | Missing) -> str:
+def progress_text(shown: str, odds: Sequence[float], threshold: float, newest: float | NoJudgement) -> str:
     """Such as "real: 12 sequences, 92 % live now · no face"."""
     share = f", {100 * sum(each >= threshold for each in odds) / len(odds):.0f} % live now" if odds else ""
-    missing = f" · {newest.value}" if isinstance(newest, Missing) else ""
+    missing = f" · {newest.value}" if isinstance(newest, NoJudgement) else ""
     return f"{shown}: {len(odds)} sequences{share}{missing}"
 
 
@@ -607,7 +607,7 @@ def _title(name: str) -> str:
     return f"{head.upper()} {rest}".strip()
 
 
-def _wanted(name: str, entry: Entry) -> str:
+def _wanted(name: str, entry: PointEntry) -> str:
     wanted = entry.wanted.get(name.partition(" ")[0])
     if wanted is None:
         return ""

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from appliance.face.types import Box, Points
+from appliance.face.types import Points
 
 Affine = npt.NDArray[np.float64]
 """2 x 3: target = affine[:, :2] @ source + affine[:, 2]."""
@@ -67,16 +67,6 @@ def apply(affine: Affine, points: Points) -> Points:
 
 
 Floats = npt.NDArray[np.float32]
-
-
-def overlap(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes, 0..1."""
-    width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
-    height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
-    if width <= 0 or height <= 0:
-        return 0.0
-    intersection = width * height
-    return intersection / (a.width * a.height + b.width * b.height - intersection)
 
 
 def suppress(boxes: Floats, scores: Floats, threshold: float) -> npt.NDArray[np.intp]:

@@ -42,7 +42,7 @@ class Shots(Protocol):
     def newest(self, after: int, timeout: float) -> Shot | None: ...
 
 
-class Sees(Protocol):
+class Analyser(Protocol):
     """The engine, as far as it is needed here."""
 
     def detect(self, picture: Picture, limits: DetectLimits) -> list[Face]: ...
@@ -60,7 +60,7 @@ class Observer:
     def __init__(
         self,
         shots: Shots,
-        engine: Callable[[], Sees | None],
+        engine: Callable[[], Analyser | None],
         broadcast: Broadcast,
         rate: float,
         *,
@@ -86,7 +86,7 @@ class Observer:
         """Ends `run` within about a second."""
         self._stopping.set()
 
-    def _observe(self, engine: Sees) -> None:
+    def _observe(self, engine: Analyser) -> None:
         """Until there are no subscribers."""
         tracker = Tracker()
         after, judged, problem = 0, 0.0, ""
@@ -109,7 +109,7 @@ class Observer:
                     log.warning("the live picture cannot be analysed: %s", problem)
             self._stopping.wait(begun + self._period - time.monotonic())
 
-    def _see(self, engine: Sees, tracker: Tracker, shot: Shot) -> list[Track]:
+    def _see(self, engine: Analyser, tracker: Tracker, shot: Shot) -> list[Track]:
         faces = engine.detect(shot, DetectLimits())
         tracks, appeared, left = tracker.update(shot, faces, shot.captured)
         for track in appeared:
@@ -120,7 +120,7 @@ class Observer:
         self._publish_left(left)
         return tracks
 
-    def _judge(self, engine: Sees, track: Track) -> None:
+    def _judge(self, engine: Analyser, track: Track) -> None:
         if len(track.sightings) < SIGHTINGS:
             return
         pictures, faces = zip(*track.sightings, strict=True)

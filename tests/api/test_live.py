@@ -16,10 +16,10 @@ from cameras import HEIGHT, WIDTH, Scripted, noisy, on_canvas
 from client import Client, Wire, request
 from devices import Device, pool, shipped_engine, until
 from document import assert_refusal
+from overlaps import overlap
 from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.api.streams import STUCK_SECONDS
-from appliance.face.alignment import overlap
 from appliance.face.types import Box, Pixels
 from appliance.vision.loading import Choice
 

@@ -180,7 +180,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_path(written):
         ("[server]\nspeed = 3", "server.speed: unknown key (got 3)"),
         ("[telescope]\nwidth = 3", "telescope: unknown key"),
         ("speed = 3", "speed: unknown key"),
-        ('[camera]\ndriver = "replay"', 'camera: Value error, driver = "replay" needs a source'),
+        ('[camera]\ndriver = "replay"', 'camera: driver = "replay" needs a source'),
         ("[camera]\nfps = 50\nexposure_us = 30000", "exposure_us = 30000 is longer than a frame at fps = 50"),
         ('[engine]\nengines = "many"', "got 'many'"),
         ("[server]\nport = 70000", "server.port: Input should be less than or equal to 65535 (got 70000)"),
@@ -300,7 +300,7 @@ def test_what_is_no_name_and_no_origin_is_refused(written, key, value):
 def test_a_secret_in_the_wrong_place_is_not_repeated(written, key, value):
     section, _, name = key.partition(".")
     (told,) = mistakes(written(f'[{section}]\n{name} = "{value}"\n'))
-    assert told.startswith(f"{key}: Value error, ")
+    assert told.startswith(f"{key}: ")
     assert "hunter2" not in told
 
 
@@ -308,15 +308,15 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(written, key, value):
     ("schedule", "line"),
     [
         ('days = ["mon"]', "groups: Field required"),
-        ("groups = []", "groups: Value error, at least one"),
+        ("groups = []", "groups: at least one"),
         ('groups = ["st aff"]', "groups.0: String should match pattern"),
         ('groups = "staff"', "groups: Input should be a valid tuple"),
-        ('groups = ["staff"], days = []', "days: Value error, at least one"),
+        ('groups = ["staff"], days = []', "days: at least one"),
         ('groups = ["staff"], days = ["mon", "someday"]', "days.1: Input should be 'mon', 'tue'"),
-        ('groups = ["staff"], begin = "24:00"', "begin: Value error, a day that begins at its end"),
-        ('groups = ["staff"], begin = 07:00:00', "begin: Value error, a time of day stands in quotes"),
-        ('groups = ["staff"], end = "7:00"', "end: Value error, a time of day stands in quotes"),
-        ('groups = ["staff"], end = "24:01"', "end: Value error, a time of day stands in quotes"),
+        ('groups = ["staff"], begin = "24:00"', "begin: a period cannot begin at the end of a day"),
+        ('groups = ["staff"], begin = 07:00:00', "begin: a time of day is a string"),
+        ('groups = ["staff"], end = "7:00"', "end: a time of day is a string"),
+        ('groups = ["staff"], end = "24:01"', "end: a time of day is a string"),
         ('groups = ["staff"], until = "24:00"', "until: unknown key"),
     ],
 )
@@ -350,7 +350,7 @@ def test_a_section_that_is_none_is_refused(written, section):
 def test_what_is_no_toml_is_refused_with_the_file_s_name(written, text):
     path = written(text)
     (told,) = mistakes(path)
-    assert told.startswith(f"{path}: not TOML: ")
+    assert told.startswith(f"{path}: invalid TOML: ")
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):

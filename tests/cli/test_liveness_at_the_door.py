@@ -5,7 +5,7 @@ import pytest
 from appliance.calibration.points import REAL, CalibrationError, Rounds
 from appliance.calibration.statistics import Attacks
 from appliance.cli import calibrate
-from appliance.cli.calibrate import Device, InUse, Missing, from_rounds, progress_text
+from appliance.cli.calibrate import Device, InUse, NoJudgement, from_rounds, progress_text
 
 MODEL = "a" * 64
 IN_USE = InUse(MODEL, "liveness.tflite", 0.0, None)
@@ -21,9 +21,9 @@ def told(found):
 
 
 def test_progress_is_told_in_words():
-    assert progress_text(REAL, [], 0.0, Missing.FACE) == "real: 0 sequences · no face"
+    assert progress_text(REAL, [], 0.0, NoJudgement.FACE) == "real: 0 sequences · no face"
     assert progress_text(REAL, [1.0, -1.0, 0.0], 0.0, 0.0) == "real: 3 sequences, 67 % live now"
-    assert progress_text("print", [-1.0], 0.0, Missing.PICTURE).endswith("0 % live now · no picture yet")
+    assert progress_text("print", [-1.0], 0.0, NoJudgement.PICTURE).endswith("0 % live now · no picture yet")
 
 
 def test_real_people_alone_with_the_bundled_attacks():

@@ -20,9 +20,9 @@ from bodies import (
 from client import Client
 from devices import Device, pool, shipped_engine
 from document import PICTURE_PATHS, assert_aligned, assert_faces, assert_refusal
+from overlaps import overlap
 from PIL import Image
 
-from appliance.face.alignment import overlap
 from appliance.face.types import Box
 from appliance.vision.loading import Choice
 from appliance.vision.manifest import Role

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from overlaps import overlap
 
-from appliance.face.alignment import overlap, suppress
+from appliance.face.alignment import suppress
 from appliance.face.types import Box
 
 places = st.floats(-2000, 2000)

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 
 DRIVER = """
 import os, sys, traceback
@@ -61,6 +62,20 @@ def test_every_public_function_and_class_has_a_docstring(modules):
         if is_public(node) and not is_protocol(node) and not ast.get_docstring(node)
     ]
     assert silent == []
+
+
+ELSEWHERE = {"Anchor", "Camera", "Gallery", "Question", "Refusal", "Source"}
+"""Names that are still to be told apart."""
+
+
+def test_a_name_means_one_class(modules):
+    names = Counter(
+        node.name
+        for path in modules.values()
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.ClassDef) and is_public(node)
+    )
+    assert {name for name, count in names.items() if count > 1} <= ELSEWHERE
 
 
 def test_errors_are_caught_broadly_in_three_places_at_most(modules):

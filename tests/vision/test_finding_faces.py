@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 import pytest
+from overlaps import overlap
 
-from appliance.face.alignment import overlap
 from appliance.face.types import Box, DetectLimits
 from appliance.faults import Fault
 
