@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from appliance.api.answers import DIGITS
-from appliance.api.intake import Intake
 from appliance.config import Config
 from appliance.face.types import DetectLimits
 from appliance.faults import Fault
@@ -119,16 +117,22 @@ def detector(client: Client, settings: Config) -> Callable[[bytes], list[list[fl
     """Finds x, y, width, height and score of the faces in a picture, with the models that the device reports. Raises
     ModelError; the function raises UnexpectedAnswerError for another reason than the picture.
     """
+    from appliance.api.answers import DIGITS  # here, because build_models needs the figures without the API's packages
+    from appliance.api.intake import Intake
+
     engine = settings.engine
     store, names = ModelStore.open(engine.folder), {model["file"] for model in client.version["models"]}
     precisions = {file.role: file.precision for file in store.models if file.file in names}
     choice = loading.choose(store, precisions, engine.threads)
     engines = EnginePool(client.workers, PATIENCE)
     engines.fill([loading.build(choice, engine.threads) for _ in range(client.workers)])
-    intake = Intake(settings.server.max_body_mib * 2**20, int(settings.server.max_megapixels * 1e6))
+    most_bytes = settings.server.max_body_mib * 2**20
+    intake = Intake(most_bytes, int(settings.server.max_megapixels * 1e6))
     limits = DetectLimits(min_size=MINSIZE, count=DETECTCOUNT)
 
     def detect(content: bytes) -> list[list[float]]:
+        if len(content) > most_bytes:
+            return []
         try:
             with engines.lease() as leased:
                 faces = [face.detection for face in leased.detect(intake.picture(content), limits)]
