@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal
 
 from appliance import __version__, identity, keys, state, supervision
 from appliance.access.clock import Clock
-from appliance.access.decide import SIGNING_KEY_FILE, Circumstances, Decider, SigningKey
+from appliance.access.decide import SIGNING_KEY_FILE, Decider, SigningKey
 from appliance.access.enrol import Enrolment
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import RECORD_FILE, Record
-from appliance.access.observe import Footage, Genuine, Witness
+from appliance.access.observe import RecentFrames, SubjectObserver
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.retention import Retention
 from appliance.access.token import SignedDecision
@@ -261,10 +261,16 @@ class Machine:
         )
 
     def _decider(self, signing_key: SigningKey, rules: Rules) -> Decider:
-        witness = Witness(self._engines, Footage(Genuine(self._usable), self._ring), liveness=self._multi)
-        circumstances = Circumstances(witness, self._gallery.current, self._clock, self._record)
-        signer, publish = signing_key.signer, self._broadcast.publish
-        return Decider(self._device_id, signer, circumstances, Policy(rules), self._record, publish)
+        return Decider(
+            self._device_id,
+            signing_key.signer,
+            SubjectObserver(self._engines, RecentFrames(self._usable, self._ring), liveness=self._multi),
+            self._gallery.current,
+            self._clock,
+            self._record,
+            Policy(rules),
+            self._broadcast.publish,
+        )
 
     def _configured_outputs(self) -> Iterator[Output]:
         """Call before there are other threads."""

@@ -19,11 +19,11 @@ from forked import Forked
 from waitress.channel import HTTPChannel
 
 from appliance.access.clock import Clock
-from appliance.access.decide import SIGNING_KEY_FILE, Circumstances, Decider, SigningKey
+from appliance.access.decide import SIGNING_KEY_FILE, Decider, SigningKey
 from appliance.access.enrol import Enrolment
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import RECORD_FILE, Record
-from appliance.access.observe import Footage, Genuine, Witness
+from appliance.access.observe import RecentFrames, SubjectObserver
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.retention import Retention
 from appliance.access.token import SignedDecision
@@ -131,9 +131,16 @@ class Device:
         self.told: list[SignedDecision] = []
         broadcast.subscribe(SignedDecision, self.told.append)
         self.signing_key = SigningKey(folder / SIGNING_KEY_FILE, self.gallery)
-        witness = Witness(engines, Footage(Genuine(usable), self.ring), liveness=True)
-        circumstances = Circumstances(witness, self.gallery.current, clock, record)
-        decider = Decider(DEVICE_ID, self.signing_key.signer, circumstances, Policy(rules), record, broadcast.publish)
+        decider = Decider(
+            DEVICE_ID,
+            self.signing_key.signer,
+            SubjectObserver(engines, RecentFrames(usable, self.ring), liveness=True),
+            self.gallery.current,
+            clock,
+            record,
+            Policy(rules),
+            broadcast.publish,
+        )
         if self._has_gallery:
             self.gallery.open()
         health = Health(self.camera)

@@ -15,10 +15,10 @@ from decisions import DEVICE
 from devices import pool, until
 
 from appliance.access.clock import Clock
-from appliance.access.decide import Circumstances, Decider
+from appliance.access.decide import Decider
 from appliance.access.identify import Identifier
 from appliance.access.log import RECORD_FILE, Record
-from appliance.access.observe import Footage, Witness
+from appliance.access.observe import RecentFrames, SubjectObserver
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.token import Decision, Direction, SignedDecision, Signer, Verifier
 from appliance.camera.condition import Inspector
@@ -115,9 +115,16 @@ class Doorstep:
         self.signer = Signer.of(bytes(range(32)))
         self.told: list[SignedDecision] = []
         self.trouble: GalleryError | None = None
-        witness = Witness(self.engines, Footage(self.loop, self.ring), liveness=True)
-        circumstances = Circumstances(witness, self._recognise, Clock(), self.record)
-        self.decider = Decider(DEVICE, lambda: self.signer, circumstances, Policy(rules), self.record, self.told.append)
+        self.decider = Decider(
+            DEVICE,
+            lambda: self.signer,
+            SubjectObserver(self.engines, RecentFrames(self.loop, self.ring), liveness=True),
+            self._recognise,
+            Clock(),
+            self.record,
+            Policy(rules),
+            self.told.append,
+        )
         self.verifier = Verifier(self.signer.public, DEVICE, answer=timedelta(minutes=1))  # other tests run, too
         self._thread = threading.Thread(target=self.loop.run, name="camera")
 

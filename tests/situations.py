@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 from hypothesis import strategies as st
 
-from appliance.access.policy import DAYS, ClockState, Passage, Rules, Schedule, Sighting, Situation
+from appliance.access.policy import DAYS, ClockState, Facts, Observation, Passage, Rules, Schedule, Subject
 from appliance.access.token import Direction
 from appliance.gallery.people import Person
 from appliance.gallery.search import Outcome
@@ -15,28 +15,27 @@ NOW = datetime(2026, 11, 26, 8, 0, tzinfo=timezone(timedelta(hours=1)))
 
 ADA = Person("1815", "Ada", ("staff",), None, None, "0123456789abcdef", datetime(2026, 1, 1, tzinfo=UTC))
 
-SEEN = Sighting(liveness=0.9, one_person=True, quality=0.8, weakest="light", outcome=Outcome.IDENTIFIED, person=ADA)
+SUBJECT = Subject(liveness=0.9, one_person=True, quality=0.8, weakest="light", outcome=Outcome.IDENTIFIED, person=ADA)
 
-FLAWLESS = Situation(
+FLAWLESS = Facts(
     now=NOW,
     clock=ClockState.SYNCHRONISED,
-    trouble=None,
+    direction=Direction.IN,
+    repeated=False,
     gallery=None,
     recordable=True,
-    repeated=False,
-    direction=Direction.IN,
-    faces=1,
-    sighting=SEEN,
+    seen=Observation(captured=(1.0, 1.3, 1.6, 1.9), faces=1, subject=SUBJECT),
     last=None,
 )
 
 
 def spoilt(**changes):
-    """The flawless situation with other values; those of the sighting and the person are found where they belong."""
+    """The flawless facts with other values; those of the observation, the subject and the person go where they belong."""
     person = {name: changes.pop(name) for name in ("groups", "valid_from", "valid_until") if name in changes}
-    seen = {name: changes.pop(name) for name in Sighting.__slots__ if name in changes}
-    sighting = replace(SEEN, **({"person": replace(ADA, **person)} | seen))
-    return replace(FLAWLESS, **({"sighting": sighting} | changes))
+    subject = {name: changes.pop(name) for name in Subject.__slots__ if name in changes}
+    seen = {name: changes.pop(name) for name in Observation.__slots__ if name in changes}
+    spoilt_subject = replace(SUBJECT, **({"person": replace(ADA, **person)} | subject))
+    return replace(FLAWLESS, seen=replace(FLAWLESS.seen, **({"subject": spoilt_subject} | seen)), **changes)
 
 
 def schedules(groups=("staff", "cleaners")):
@@ -75,8 +74,8 @@ people = st.builds(
     valid_until=days,
 )
 
-sightings = st.builds(
-    Sighting,
+subjects = st.builds(
+    Subject,
     liveness=st.none() | st.floats(0, 1) | st.just(float("nan")),
     one_person=st.booleans(),
     quality=st.floats(0, 1) | st.just(float("nan")),
@@ -86,16 +85,20 @@ sightings = st.builds(
 )
 
 situations = st.builds(
-    Situation,
+    Facts,
     now=moments,
     clock=st.sampled_from(ClockState),
-    trouble=st.none() | st.just("dark"),
     gallery=st.none() | st.just("no key"),
     recordable=st.booleans(),
     repeated=st.booleans(),
     direction=st.sampled_from(Direction),
-    faces=st.integers(0, 3),
-    sighting=st.none() | sightings,
+    seen=st.builds(
+        Observation,
+        trouble=st.none() | st.just("dark"),
+        captured=st.just((1.0, 1.3, 1.6, 1.9)),
+        faces=st.integers(0, 3),
+        subject=st.none() | subjects,
+    ),
     last=st.none() | st.builds(Passage, st.sampled_from(Direction), moments),
 )
 """Any at all; few are granted."""
@@ -108,6 +111,10 @@ well = st.builds(
     recordable=st.booleans(),
     direction=st.sampled_from(Direction),
     last=st.none() | st.builds(Passage, st.sampled_from(Direction), moments),
-    sighting=st.builds(replace, st.just(SEEN), liveness=st.none() | st.floats(0.5, 1), person=people),
+    seen=st.builds(
+        replace,
+        st.just(FLAWLESS.seen),
+        subject=st.builds(replace, st.just(SUBJECT), liveness=st.none() | st.floats(0.5, 1), person=people),
+    ),
 )
 """Somebody known stands alone before a camera that sees; many are granted."""

@@ -1,22 +1,22 @@
-"""The decision: one look at who is there, one ruling, one entry in the record, one signature."""
+"""The decision: one observation, one result of the policy, one entry in the record, one signature."""
 
 import logging
 import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, timedelta
 from pathlib import Path
 
 from appliance import state
-from appliance.access.clock import Clock, Reading
-from appliance.access.identify import GalleryHandle
+from appliance.access.clock import Clock
+from appliance.access.identify import GalleryHandle, Recognition
 from appliance.access.log import DECISION, Entry, Record, RecordError
-from appliance.access.observe import Gallery, Recognises, Seen, Witness
-from appliance.access.policy import Passage, Policy, Ruling, Situation
+from appliance.access.observe import SubjectObserver
+from appliance.access.policy import Facts, Observation, Passage, Policy, PolicyResult
 from appliance.access.token import (
     LIFE,
     SECRET_BYTES,
@@ -28,95 +28,43 @@ from appliance.access.token import (
     write_token,
 )
 from appliance.faults import Fault, Problem, ResultCode
+from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import (
     GalleryDamagedError,
     GalleryError,
     GalleryUnavailableError,
     NoKeyError,
     NoSuchPersonError,
-    Person,
 )
 from appliance.gallery.search import Outcome
 from appliance.gallery.vault import BrokenSealError, Seal, SiteKey
 
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a door asks: its nonce, 16 to 86 characters of base64url; which way; and when it came (`time.monotonic`)."""
-
-    nonce: str
-    direction: Direction
-    asked: float
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A situation, and when the frames were taken that it was seen in (UTC). Without a gallery nobody can be recognised."""
-
-    situation: Situation
-    frames: tuple[datetime, ...]
-    gallery: Gallery | None
-
-
-class Circumstances:
-    """Asks camera, gallery, clock and record how things stand."""
-
-    def __init__(self, witness: Witness, recognition: Callable[[], Recognises], clock: Clock, record: Record) -> None:
-        """`recognition` raises GalleryError when nobody can be recognised."""
-        self._witness, self._recognition, self._clock, self._record = witness, recognition, clock, record
-
-    def now(self, question: Question, *, repeated: bool) -> Moment:
-        """How things stand for a question; `repeated`: it was answered before, so nobody looks. Raises the Faults of the
-        engine, its pool and `recognition`.
-        """
-        recognition, obstacle = self._recognised()
-        seen = Seen() if recognition is None or repeated else self._witness.look(question.asked, recognition)
-        person = seen.sighting.person if seen.sighting else None
-        last = recognition.gallery.last_passage(person.reference) if recognition and person else None
-        reading = self._clock.read()
-        situation = Situation(
-            now=reading.now,
-            clock=reading.state,
-            trouble=seen.trouble,
-            gallery=obstacle,
-            recordable=self._record.problem() is None,
-            repeated=repeated,
-            direction=question.direction,
-            faces=seen.faces,
-            sighting=seen.sighting,
-            last=Passage(Direction(last[0]), last[1]) if last else None,
-        )
-        return Moment(situation, _on_the_wall(seen.captured, reading), recognition.gallery if recognition else None)
-
-    def _recognised(self) -> tuple[Recognises | None, str | None]:
-        """What there is to recognise people with, or why there is nothing. A damaged gallery is nothing: with somebody's
-        templates their last passage may be lost, or the likeness that made another ambiguous.
-        """
-        try:
-            recognition = self._recognition()
-        except GalleryError as error:
-            return None, str(error)
-        problem = recognition.gallery.problem()
-        return (None, str(problem)) if isinstance(problem, GalleryDamagedError | NoKeyError) else (recognition, None)
-
-
-def _on_the_wall(captured: tuple[float, ...], reading: Reading) -> tuple[datetime, ...]:
-    """Times of `time.monotonic` as the wall clock has them."""
-    now, wall = time.monotonic(), reading.now.astimezone(UTC)
-    return tuple(wall - timedelta(seconds=now - each) for each in captured)
-
+ID_BYTES = 16
+"""Random bytes of a decision's id."""
 
 LIFE_SECONDS = 60.0
-"""How long a nonce is remembered: a decision holds for 2 s, and no door waits a minute for one."""
+"""How long a nonce is remembered: a decision is valid for 2 s, and no door waits a minute for one."""
 
 MOST = 4096
-"""Nonces remembered at most, the newest: 90 bytes each, and one a second for an hour."""
+"""Nonces remembered at most: 90 bytes each, one a second for an hour."""
+
+WAITING = 2
+"""Questions that may wait for their turn: a device has one camera, and rarely more than two doors."""
+
+PATIENCE_SECONDS = 1.2
+"""How long each waits at most: as long as an answer takes."""
+
+REST_SECONDS = 0.3
+"""From the begin of a turn to that of the next one: the frames of a decision are as far apart, so there is nothing new to see
+sooner, and a door that asks in a loop does not fill the record.
+"""
 
 
-class Nonces:
-    """Remembers the nonces of answers, in memory alone. That is enough, because the nonce is the door's: its verifier takes one
-    answer to each, whatever this device has forgotten. What is kept here makes a door (or whoever plays one) that asks twice
-    visible, and gives it nothing. Not thread-safe.
+class AnsweredNonces:
+    """Remembers the nonces of answers, in memory only. That is enough: the nonce is the door's, whose verifier accepts one
+    answer to each, whatever this device has forgotten. A nonce that is used twice becomes visible here. Not thread-safe.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -124,7 +72,7 @@ class Nonces:
         self._answered: OrderedDict[str, float] = OrderedDict()
 
     def add(self, nonce: str) -> None:
-        """Takes note of an answer."""
+        """Notes an answer."""
         now = self._clock()
         self._answered[nonce] = now
         self._answered.move_to_end(nonce)
@@ -132,21 +80,9 @@ class Nonces:
             self._answered.popitem(last=False)
 
     def __contains__(self, nonce: str) -> bool:
-        """Whether it was answered within its life."""
+        """Whether it was answered within LIFE_SECONDS."""
         answered = self._answered.get(nonce)
         return answered is not None and self._clock() - answered <= LIFE_SECONDS
-
-
-WAITING = 2
-"""Questions that may wait for their turn: a device has one camera, and two doors beside it are many."""
-
-PATIENCE_SECONDS = 1.2
-"""How long each waits at most: as long as an answer may take."""
-
-REST_SECONDS = 0.3
-"""From the begin of a turn to that of the next one: the frames of a decision are so far apart, so nothing new is seen sooner. A
-door that asks in a loop, or before a blind camera, does not fill the record with hundreds of answers a second.
-"""
 
 
 class Turns:
@@ -176,12 +112,6 @@ class Turns:
             self._places.release()
 
 
-log = logging.getLogger(__name__)
-
-ID_BYTES = 16
-"""Random bytes of a decision's id."""
-
-
 class Decider:
     """Decides who may pass, one question at a time. Thread-safe."""
 
@@ -189,113 +119,136 @@ class Decider:
         self,
         device: str,
         signer: Callable[[], Signer],
-        circumstances: Circumstances,
-        policy: Policy,
+        observer: SubjectObserver,
+        recognition: Callable[[], Recognition],
+        clock: Clock,
         record: Record,
+        policy: Policy,
         publish: Callable[[SignedDecision], None],
     ) -> None:
-        """`device` is the id that decisions name; `signer` raises GalleryError when nothing can be signed. `publish` is called
-        with every decision; it neither blocks nor raises.
+        """`device` is the id that decisions name. `signer` raises GalleryError when nothing can be signed, `recognition` when
+        people cannot be recognised. `publish` is called with every decision; it neither blocks nor raises.
         """
-        self.device, self._signer = device, signer
-        self._circumstances, self._policy, self._record, self._publish = circumstances, policy, record, publish
-        self._turns, self._nonces = Turns(), Nonces()
+        self.device, self._signer, self._observer, self._recognition = device, signer, observer, recognition
+        self._clock, self._record, self._policy, self._publish = clock, record, policy, publish
+        self._turns, self._nonces = Turns(), AnsweredNonces()
 
     def decide(self, nonce: str, direction: Direction) -> SignedDecision:
-        """Whether whoever stands before the camera may pass: granted or denied, recorded and signed. `nonce` is the door's, 16
-        to 86 characters of base64url. Raises Fault INF-08 (503) when others wait already, the Faults of an engine and its pool,
-        and GalleryError when nothing can be signed: then there is no decision, and the door can ask again with this nonce.
+        """Whether the person at the camera may pass: granted or denied, recorded and signed. `nonce` is the door's, 16 to 86
+        characters of base64url. Raises Fault INF-08 (503) when others wait already, the Faults of an engine and its pool, and
+        GalleryError when nothing can be signed: then there is no decision, and the nonce can still be used.
         """
-        question = Question(nonce, direction, time.monotonic())
+        asked = time.monotonic()
         with self._turns.one():
-            signed = self._answer(question, self._signer())
+            signed = self._answer(nonce, direction, asked, self._signer())
             self._nonces.add(nonce)
             self._publish(signed)
-        said, milliseconds = signed.decision, (time.monotonic() - question.asked) * 1e3
-        log.info("decision %s: %s (%s) after %.0f ms", said.id, said.result, said.reason, milliseconds)
+        decision, taken = signed.decision, (time.monotonic() - asked) * 1e3
+        log.info("decision %s: %s (%s) after %.0f ms", decision.id, decision.result, decision.reason, taken)
         return signed
 
-    def _answer(self, question: Question, signer: Signer) -> SignedDecision:
-        moment = self._circumstances.now(question, repeated=question.nonce in self._nonces)
-        situation = self._let_pass(moment)
-        ruling = self._policy.rule(situation)
-        decision = self._decision(question, moment.frames, situation, ruling)
-        entry = self._recorded(decision, situation, ruling)
-        if entry is None and situation.recordable:  # there was room a moment ago
-            granted, situation = ruling.granted, replace(situation, recordable=False)
-            ruling = self._policy.rule(situation)
-            decision = self._decision(question, moment.frames, situation, ruling)
-            if granted and not ruling.granted:
-                self._stay_outside(moment)
-        person = _person(situation)
-        anchor = entry.anchor if entry else None
-        return SignedDecision(
-            decision, write_token(decision, anchor, signer), ruling.text, person.name if person else None
+    def _answer(self, nonce: str, direction: Direction, asked: float, signer: Signer) -> SignedDecision:
+        facts, gallery = self._facts(nonce, direction, asked)
+        facts = self._note_passage(facts, gallery)
+        result = self._policy.judge(facts)
+        decision = self._decision(nonce, facts, result)
+        entry = self._recorded(decision, facts, result)
+        if entry is None and facts.recordable:  # it could be written a moment ago
+            granted, facts = result.granted, replace(facts, recordable=False)
+            result = self._policy.judge(facts)
+            decision = self._decision(nonce, facts, result)
+            if granted and not result.granted:
+                self._take_back_passage(facts, gallery)
+        token = write_token(decision, entry.anchor if entry else None, signer)
+        return SignedDecision(decision, token, result.text, facts.person.name if facts.person else None)
+
+    def _facts(self, nonce: str, direction: Direction, asked: float) -> tuple[Facts, Gallery | None]:
+        """The facts, and the gallery unless people cannot be recognised. A repeated nonce is not observed."""
+        recognition, obstacle = self._recognisable()
+        repeated = nonce in self._nonces
+        seen = Observation() if recognition is None or repeated else self._observer.observe(asked, recognition)
+        gallery, person = recognition.gallery if recognition else None, seen.subject.person if seen.subject else None
+        last = gallery.last_passage(person.reference) if gallery and person else None
+        reading = self._clock.read()
+        facts = Facts(
+            now=reading.now,
+            clock=reading.state,
+            direction=direction,
+            repeated=repeated,
+            gallery=obstacle,
+            recordable=self._record.problem() is None,
+            seen=seen,
+            last=Passage(Direction(last[0]), last[1]) if last else None,
         )
+        return facts, gallery
 
-    def _let_pass(self, moment: Moment) -> Situation:
-        """Takes note that somebody passes, before they do, where anti-passback asks for it. Returns the situation, which is
-        another one when that cannot be done.
+    def _recognisable(self) -> tuple[Recognition | None, str | None]:
+        """What people are recognised with, or why they are not. Not with a damaged gallery: with the templates that it has lost
+        another person might have been ambiguous, and a last passage may be missing.
         """
-        situation, person = moment.situation, _person(moment.situation)
-        if not (self._policy.rules.remembers and person and moment.gallery and self._policy.rule(situation).granted):
-            return situation
         try:
-            moment.gallery.note_passage(person.reference, situation.direction.value, situation.now)
-        except NoSuchPersonError:  # erased since they were recognised
-            assert situation.sighting is not None
-            return replace(situation, sighting=replace(situation.sighting, outcome=Outcome.UNKNOWN, person=None))
-        except GalleryUnavailableError as error:
-            return replace(situation, gallery=str(error))
-        return situation
+            recognition = self._recognition()
+        except GalleryError as error:
+            return None, str(error)
+        problem = recognition.gallery.problem()
+        return (None, str(problem)) if isinstance(problem, GalleryDamagedError | NoKeyError) else (recognition, None)
 
-    def _stay_outside(self, moment: Moment) -> None:
-        """Whoever was noted as passing does not: they can ask again from where they are."""
-        situation, person = moment.situation, _person(moment.situation)
-        if not (self._policy.rules.remembers and person and moment.gallery):
-            return
-        last = situation.last
-        before = None if last is None else (last.direction.value, last.time)
+    def _note_passage(self, facts: Facts, gallery: Gallery | None) -> Facts:
+        """Notes the passage of a person who is granted, before the answer, where anti-passback needs it. Returns the facts,
+        which change when that is impossible.
+        """
+        person, subject = facts.person, facts.seen.subject
+        if not (self._policy.rules.remembers and gallery and person and subject and self._policy.judge(facts).granted):
+            return facts
         try:
-            moment.gallery.take_back_passage(person.reference, before)
+            gallery.note_passage(person.reference, facts.direction.value, facts.now)
+        except NoSuchPersonError:  # erased since they were recognised
+            unknown = replace(subject, outcome=Outcome.UNKNOWN, person=None)
+            return replace(facts, seen=replace(facts.seen, subject=unknown))
+        except GalleryUnavailableError as error:
+            return replace(facts, gallery=str(error))
+        return facts
+
+    def _take_back_passage(self, facts: Facts, gallery: Gallery | None) -> None:
+        """The person does not pass after all, and can ask again from the same side."""
+        person, last = facts.person, facts.last
+        if not (self._policy.rules.remembers and gallery and person):
+            return
+        try:
+            gallery.take_back_passage(person.reference, None if last is None else (last.direction.value, last.time))
         except GalleryError as error:
             log.error("person %s: noted as passing, though the door stays shut: %s", person.reference, error)
 
-    def _decision(
-        self, question: Question, frames: Sequence[datetime], situation: Situation, ruling: Ruling
-    ) -> Decision:
-        issued, person = in_milliseconds(situation.now), _person(situation)
+    def _decision(self, nonce: str, facts: Facts, result: PolicyResult) -> Decision:
+        now, wall = time.monotonic(), self._clock.read().now.astimezone(UTC)
+        frames = tuple(in_milliseconds(wall - timedelta(seconds=now - each)) for each in facts.seen.captured)
+        issued = in_milliseconds(wall)
         return Decision(
             id=secrets.token_hex(ID_BYTES),
             device=self.device,
-            nonce=question.nonce,
-            direction=question.direction,
-            granted=ruling.granted,
-            reason=ruling.reason.value,
-            person=person.id if person else None,
-            frames=tuple(map(in_milliseconds, frames)),
+            nonce=nonce,
+            direction=facts.direction,
+            granted=result.granted,
+            reason=result.reason.value,
+            person=facts.person.id if facts.person else None,
+            frames=frames,
             issued=issued,
             expires=issued + LIFE,
         )
 
-    def _recorded(self, decision: Decision, situation: Situation, ruling: Ruling) -> Entry | None:
-        """The entry that keeps a decision; None when it cannot be kept."""
-        person = _person(situation)
-        facts = {
+    def _recorded(self, decision: Decision, facts: Facts, result: PolicyResult) -> Entry | None:
+        """The entry of a decision; None when it cannot be recorded."""
+        entry = {
             **decision.facts(),
-            "person": person.reference if person else None,
-            "relaxed": tuple(step.rule for step in ruling.relaxed),
+            "person": facts.person.reference if facts.person else None,
+            "relaxed": tuple(step.rule for step in result.relaxed),
         }
-        del facts["device"]  # the record is that of one device
+        del entry["device"]  # the record is that of one device
         try:
-            return self._record.append(DECISION, facts)
+            return self._record.append(DECISION, entry)
         except RecordError as error:
             log.error("a decision cannot be recorded: %s", error)
             return None
-
-
-def _person(situation: Situation) -> Person | None:
-    return situation.sighting.person if situation.sighting else None
 
 
 SIGNING_KEY_FILE = "signing.key"

@@ -1,4 +1,4 @@
-"""Who may pass: every rule that is looked at, in the order in which the first that fails decides."""
+"""Who may pass: the rules, in the order in which the first that fails decides."""
 
 import hashlib
 import json
@@ -12,9 +12,17 @@ from appliance.access.token import Direction
 from appliance.gallery.people import Person
 from appliance.gallery.search import Outcome
 
+ALIVE = 0.5
+"""The operating point of the liveness check, around which its scale is laid (calibration)."""
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""In the order of datetime.weekday()."""
+
+MINUTES_A_DAY = 24 * 60
+
 
 class Reason(StrEnum):
-    """Why a door stays shut, or does not: words for programs, which stay as they are."""
+    """The reason of a decision: words for programs, which do not change."""
 
     GRANTED = "granted"
     GALLERY_UNAVAILABLE = "gallery_unavailable"
@@ -42,13 +50,40 @@ class Reason(StrEnum):
 
     @property
     def text(self) -> str:
-        """The same for people."""
+        """The reason as a sentence."""
         return _TEXTS[self]
 
 
+_TEXTS = {
+    Reason.GRANTED: "come in",
+    Reason.GALLERY_UNAVAILABLE: "people cannot be recognised at the moment",
+    Reason.NONCE_REPEATED: "this question has been asked before",
+    Reason.CAMERA_BLIND: "the camera does not show the present scene",
+    Reason.RECORD_UNAVAILABLE: "the decision cannot be recorded",
+    Reason.NOBODY: "there is no face at the camera",
+    Reason.MORE_THAN_ONE_PERSON: "one person at a time, please",
+    Reason.NOT_FOLLOWED: "stay at the camera for a moment",
+    Reason.ANOTHER_PERSON: "the frames do not show one and the same person",
+    Reason.LIVENESS_OFF: "liveness is not checked on this device",
+    Reason.NOT_LIVE: "this does not look like a living person",
+    Reason.POOR_PICTURE: "the face cannot be seen well enough",
+    Reason.UNKNOWN: "not enrolled",
+    Reason.AMBIGUOUS: "it could be more than one person",
+    Reason.CLOCK_UNSET: "the clock is wrong, and the time matters",
+    Reason.CLOCK_NOT_SYNCHRONISED: "the clock has not been set by a time service, and the time matters",
+    Reason.NOT_YET_VALID: "not yet valid",
+    Reason.NO_LONGER_VALID: "no longer valid",
+    Reason.NO_SCHEDULE: "no schedule is about this person",
+    Reason.OUTSIDE_SCHEDULE: "not at this time",
+    Reason.ALREADY_IN: "in already, and must go out first",
+    Reason.ALREADY_OUT: "out already, and must come in first",
+    Reason.TOO_SOON: "too soon after the last time",
+}
+
+
 class Mark(StrEnum):
-    """What a rule came to: it lets pass; it would not, but the configuration says otherwise; it does not; an earlier rule
-    left it nothing to judge.
+    """The result of a rule: it passed; it failed, but the configuration grants all the same (relaxed); it failed; an earlier
+    rule left it nothing to judge (moot).
     """
 
     PASSED = "passed"
@@ -57,11 +92,17 @@ class Mark(StrEnum):
     MOOT = "moot"
 
 
+class ClockState(StrEnum):
+    """What is known of the clock: a time service has set it; it may be right, or late; it is certainly wrong."""
+
+    SYNCHRONISED = "synchronised"
+    PLAUSIBLE = "plausible"
+    UNSET = "unset"
+
+
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One rule that was looked at: its name, what it came to, for which reason (None where it passed or is moot), and what
-    it saw, in a person's words.
-    """
+class RuleResult:
+    """The result of one rule, the reason (None where it passed or is moot), and what it found, as a phrase."""
 
     rule: str
     mark: Mark
@@ -74,18 +115,18 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
-    """Granted when every rule lets pass; else the first that failed has decided."""
+class PolicyResult:
+    """Granted when every rule passed; otherwise the first that failed decided."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[RuleResult, ...]
 
     @property
     def granted(self) -> bool:
         return bool(self.steps) and all(step.passed for step in self.steps)
 
     @property
-    def decided(self) -> Step | None:
-        """The rule that decided; None when all let pass."""
+    def decided(self) -> RuleResult | None:
+        """The rule that decided; None when all passed."""
         return next((step for step in self.steps if step.mark is Mark.FAILED), None)
 
     @property
@@ -95,63 +136,27 @@ class Ruling:
 
     @property
     def text(self) -> str:
-        """The reason for people."""
+        """The reason as a sentence."""
         return self.reason.text
 
     @property
-    def relaxed(self) -> tuple[Step, ...]:
-        """The rules that would not have let pass, but for the configuration."""
+    def relaxed(self) -> tuple[RuleResult, ...]:
+        """The rules that failed, but are relaxed by the configuration."""
         return tuple(step for step in self.steps if step.mark is Mark.RELAXED)
-
-
-_TEXTS = {
-    Reason.GRANTED: "come in",
-    Reason.GALLERY_UNAVAILABLE: "nobody can be recognised just now",
-    Reason.NONCE_REPEATED: "this question has been asked before",
-    Reason.CAMERA_BLIND: "the camera does not show what is before it",
-    Reason.RECORD_UNAVAILABLE: "the decision cannot be recorded",
-    Reason.NOBODY: "nobody stands before the camera",
-    Reason.MORE_THAN_ONE_PERSON: "one at a time, please",
-    Reason.NOT_FOLLOWED: "stay before the camera for a moment",
-    Reason.ANOTHER_PERSON: "the frames do not show one and the same person",
-    Reason.LIVENESS_OFF: "whether somebody is alive is not checked on this device",
-    Reason.NOT_LIVE: "this does not look like a living person",
-    Reason.POOR_PICTURE: "the face cannot be seen well enough",
-    Reason.UNKNOWN: "nobody who is known here",
-    Reason.AMBIGUOUS: "it could be more than one person",
-    Reason.CLOCK_UNSET: "the clock is wrong, and the time matters",
-    Reason.CLOCK_NOT_SYNCHRONISED: "the clock has not been set by a time service, and the time matters",
-    Reason.NOT_YET_VALID: "not yet valid",
-    Reason.NO_LONGER_VALID: "no longer valid",
-    Reason.NO_SCHEDULE: "no schedule lets this person pass",
-    Reason.OUTSIDE_SCHEDULE: "not at this time",
-    Reason.ALREADY_IN: "in already, and must go out first",
-    Reason.ALREADY_OUT: "out already, and must come in first",
-    Reason.TOO_SOON: "too soon after the last time",
-}
-
-
-class ClockState(StrEnum):
-    """What can be said of the device's clock: set by a time service, not against anything known, or certainly wrong."""
-
-    SYNCHRONISED = "synchronised"
-    PLAUSIBLE = "plausible"
-    UNSET = "unset"
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """The last time somebody was let through."""
+    """The last time a person was granted, and in which direction."""
 
     direction: Direction
     time: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
-    """What the four frames show of the one face that is in all of them: whether it is alive (0..1, 0.5 is the operating point;
-    None where `liveness.mode` is "single", so that nobody has looked) and one person's throughout, what its picture is worth
-    (0..1) and what spoils it, and what the gallery says.
+class Subject:
+    """The one face that is in all four frames: its liveness (0..1, or None if `liveness.mode` is "single"), whether it is one
+    person's throughout, the quality of its picture (0..1) and what limits that, and the result of the search in the gallery.
     """
 
     liveness: float | None
@@ -163,61 +168,45 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
-    """Everything the policy decides on. `now` is local time with its offset. `trouble` says why the camera shows nothing, or
-    not what is before it now. `faces` is the largest number of faces in any of the frames; `sighting` is None when no face is
-    in all of them. `gallery` says why nobody can be recognised, `recordable` whether the decision can be kept, `repeated` that
-    its nonce has been used before.
+class Observation:
+    """What the camera shows: `trouble` says why it does not show the present scene; `captured` are the times of the four frames
+    (seconds of `time.monotonic`); `faces` is the largest number in any of them; `subject` is None when no face is in all.
+    """
+
+    trouble: str | None = None
+    captured: tuple[float, ...] = ()
+    faces: int = 0
+    subject: Subject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything the policy decides on. `now` is local time with its offset; `gallery` says why people cannot be recognised;
+    `recordable` whether the decision can be recorded; `repeated` whether its nonce was used before; `last` is the person's
+    last passage.
     """
 
     now: datetime
     clock: ClockState
-    trouble: str | None
+    direction: Direction
+    repeated: bool
     gallery: str | None
     recordable: bool
-    repeated: bool
-    direction: Direction
-    faces: int
-    sighting: Sighting | None
+    seen: Observation
     last: Passage | None
 
-
-def against_direction(last: Passage | None, direction: Direction) -> Reason | None:
-    """Why somebody who passed `last` may not pass in `direction`, now or ever: they must first go the other way. Who has never
-    passed may do either.
-    """
-    if last is None or last.direction is not direction:
-        return None
-    return Reason.ALREADY_IN if direction is Direction.IN else Reason.ALREADY_OUT
-
-
-def depends_on_time(last: Passage | None, direction: Direction, least_s: float) -> bool:
-    """Whether `against_time` would have to know what time it is."""
-    return least_s > 0 and last is not None and last.direction is direction
-
-
-def against_time(last: Passage | None, direction: Direction, now: datetime, least_s: float) -> Reason | None:
-    """Why somebody may not yet pass in the same direction again: fewer than `least_s` seconds have gone by since. A passage
-    that seems to lie ahead (the clock went back) is one that was just now.
-    """
-    if last is None or not depends_on_time(last, direction, least_s):
-        return None
-    return Reason.TOO_SOON if now - last.time < timedelta(seconds=least_s) else None
-
-
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-"""In the order of datetime.weekday()."""
-
-MINUTES_A_DAY = 24 * 60
+    @property
+    def person(self) -> Person | None:
+        """The identified person."""
+        return self.seen.subject.person if self.seen.subject else None
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Lets `groups` pass on `days` (names of DAYS) from `begin` until just before `end`: minutes since midnight, 0..1439 and
-    0..1440. An end at or before the begin is on the next day, and the hours after midnight belong to the day they began on.
+    """When `groups` may pass: on `days` (names of DAYS) from `begin` until just before `end`: minutes since midnight, 0..1439
+    and 0..1440. An end at or before the begin is on the next day, and the hours after midnight belong to the day they began on.
 
-    Local wall time alone counts: where the clocks are put back, the hour that comes twice is let in, or kept out, both times;
-    where they are put forward, the hour that is left out is nobody's.
+    Local wall time decides: an hour that comes twice when the clocks go back counts twice.
     """
 
     groups: tuple[str, ...]
@@ -227,17 +216,17 @@ class Schedule:
 
     @classmethod
     def of(cls, groups: Collection[str], days: Collection[str], begin: str, end: str) -> "Schedule":
-        """As the configuration has it: times as "07:30", the end up to "24:00". Raises ValueError that names the mistake."""
+        """From the configuration: times as "07:30", the end up to "24:00". Raises ValueError, which names the mistake."""
         if unknown := [day for day in days if day not in DAYS]:
             raise ValueError(f"days: {unknown[0]!r} is none of {', '.join(DAYS)}")
         return cls(tuple(groups), tuple(day for day in DAYS if day in days), minutes(begin, 1439), minutes(end, 1440))
 
     def names(self, groups: Collection[str]) -> bool:
-        """Whether it is about somebody of these groups."""
+        """Whether it is about one of these groups."""
         return not set(groups).isdisjoint(self.groups)
 
     def covers(self, moment: datetime) -> bool:
-        """Whether it lets pass at `moment`, in local time."""
+        """Whether `moment` (local time) is within it."""
         today, minute = moment.weekday(), 60 * moment.hour + moment.minute
         if self.begin < self.end:
             return DAYS[today] in self.days and self.begin <= minute < self.end
@@ -265,9 +254,9 @@ def clock_face(minute: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`schedules` are alternatives; none: at any time. `min_quality` is the least of the face's picture, 0..1. `passback_s`
-    and `passback_strict` are anti-passback's; `clock` is what is asked of the clock where time matters: SYNCHRONISED or
-    PLAUSIBLE. Each `without_…` lets pass where liveness is off, the clock is not as asked, or the decision cannot be recorded.
+    """`schedules` are alternatives; without any, every time is allowed. `min_quality` is 0..1. `passback_s` and
+    `passback_strict` are about anti-passback. `clock` is what a rule that depends on the time requires, SYNCHRONISED or
+    PLAUSIBLE. Each `without_…` grants although liveness is off, the clock is not as required, or nothing can be recorded.
     """
 
     schedules: tuple[Schedule, ...] = ()
@@ -289,7 +278,7 @@ class Rules:
         without_record: str,
         **others: Any,
     ) -> "Rules":
-        """As the configuration has it: schedules as `Schedule.of` takes them, the relaxations as "grant" or "deny"."""
+        """From the configuration: schedules as `Schedule.of` takes them, the relaxations as "grant" or "deny"."""
         return cls(
             schedules=tuple(Schedule.of(**each) for each in schedules),
             clock=ClockState(clock),
@@ -301,265 +290,242 @@ class Rules:
 
     @property
     def remembers(self) -> bool:
-        """Whether anybody's last passage matters."""
+        """Whether last passages matter."""
         return self.passback_strict or self.passback_s > 0
 
     def digest(self) -> str:
-        """SHA-256 in hexadecimal, by which the record of decisions says under which rules it went on."""
+        """SHA-256 in hexadecimal, by which the record says under which rules decisions were made."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def against_direction(last: Passage | None, direction: Direction) -> Reason | None:
+    """Why a person whose last passage is `last` may not pass in `direction`: they must go the other way first."""
+    if last is None or last.direction is not direction:
+        return None
+    return Reason.ALREADY_IN if direction is Direction.IN else Reason.ALREADY_OUT
+
+
+def depends_on_time(last: Passage | None, direction: Direction, least_s: float) -> bool:
+    """Whether `against_time` needs the time."""
+    return least_s > 0 and last is not None and last.direction is direction
+
+
+def against_time(last: Passage | None, direction: Direction, now: datetime, least_s: float) -> Reason | None:
+    """Why a person may not pass in the same direction again yet: the last passage was less than `least_s` seconds ago. One that
+    seems to lie ahead, because the clock went back, counts as now.
+    """
+    if last is None or not depends_on_time(last, direction, least_s):
+        return None
+    return Reason.TOO_SOON if now - last.time < timedelta(seconds=least_s) else None
+
+
 Finding = tuple[Mark, Reason | None, str]
-"""The mark, the reason where there is one, and what was seen, in a person's words."""
+"""What a rule returns: see RuleResult."""
 
-Rule = Callable[[Rules, Situation], Finding]
+_MOOT: Finding = Mark.MOOT, None, "nothing to judge"
 
 
-def passed(text: str) -> Finding:
-    """It lets pass."""
+def _passed(text: str) -> Finding:
     return Mark.PASSED, None, text
 
 
-def failed(reason: Reason, text: str) -> Finding:
-    """It does not."""
+def _failed(reason: Reason, text: str) -> Finding:
     return Mark.FAILED, reason, text
 
 
-def moot() -> Finding:
-    """There is nothing to judge: an earlier rule has failed."""
-    return Mark.MOOT, None, "nobody to judge"
+def _unless(relaxed: bool, reason: Reason, text: str, key: str) -> Finding:  # noqa: FBT001
+    """Failed, or relaxed by the configuration's `key`."""
+    return (Mark.RELAXED, reason, f'{text}; relaxed by {key} = "grant"') if relaxed else _failed(reason, text)
 
 
-def unless(relaxed: bool, reason: Reason, text: str, key: str) -> Finding:  # noqa: FBT001
-    """It does not, unless the configuration says otherwise at `key`."""
-    return (Mark.RELAXED, reason, f'{text}; let pass by {key} = "grant"') if relaxed else failed(reason, text)
-
-
-def at_least(value: float, least: float, reason: Reason, also: str) -> Finding:
-    """It lets pass from `least` on; a value that is no number is not enough. `also` is told with it."""
+def _at_least(value: float, least: float, reason: Reason, also: str = "") -> Finding:
+    """Passed from `least` on; NaN fails."""
     text = f"{value:.2f}, at least {least:.2f}{also}"
-    return passed(text) if value >= least else failed(reason, text)
+    return _passed(text) if value >= least else _failed(reason, text)
 
 
-ALIVE = 0.5
-"""The operating point of the liveness check, which its scale is laid around (calibration)."""
+def _gallery(_: Rules, facts: Facts) -> Finding:
+    return _failed(Reason.GALLERY_UNAVAILABLE, facts.gallery) if facts.gallery is not None else _passed("open")
 
 
-def gallery(_: Rules, situation: Situation) -> Finding:
-    """Somebody can be recognised at all."""
-    return failed(Reason.GALLERY_UNAVAILABLE, situation.gallery) if situation.gallery is not None else passed("open")
+def _nonce(_: Rules, facts: Facts) -> Finding:
+    return _failed(Reason.NONCE_REPEATED, "used before") if facts.repeated else _passed("new")
 
 
-def nonce(_: Rules, situation: Situation) -> Finding:
-    """The question is a new one."""
-    return failed(Reason.NONCE_REPEATED, "used before") if situation.repeated else passed("new")
+def _camera(_: Rules, facts: Facts) -> Finding:
+    trouble = facts.seen.trouble
+    return _failed(Reason.CAMERA_BLIND, trouble) if trouble is not None else _passed("sees")
 
 
-def camera(_: Rules, situation: Situation) -> Finding:
-    """The camera shows what is before it, now."""
-    return failed(Reason.CAMERA_BLIND, situation.trouble) if situation.trouble is not None else passed("sees")
+def _record(rules: Rules, facts: Facts) -> Finding:
+    if facts.recordable:
+        return _passed("has room")
+    return _unless(rules.without_record, Reason.RECORD_UNAVAILABLE, "cannot be written", "door.without_record")
 
 
-def record(rules: Rules, situation: Situation) -> Finding:
-    """The decision can be kept."""
-    if situation.recordable:
-        return passed("has room")
-    return unless(rules.without_record, Reason.RECORD_UNAVAILABLE, "cannot be written", "door.without_record")
+def _one_face(_: Rules, facts: Facts) -> Finding:
+    faces = facts.seen.faces
+    if faces == 1:
+        return _passed("one face")
+    return _failed(Reason.NOBODY if faces < 1 else Reason.MORE_THAN_ONE_PERSON, f"{faces} faces")
 
 
-def one_face(_: Rules, situation: Situation) -> Finding:
-    """There is one face in the frames, and no second."""
-    if situation.faces == 1:
-        return passed("one face")
-    return failed(Reason.NOBODY if situation.faces < 1 else Reason.MORE_THAN_ONE_PERSON, f"{situation.faces} faces")
+def _followed(_: Rules, facts: Facts) -> Finding:
+    if facts.seen.subject is None:
+        return _failed(Reason.NOT_FOLLOWED, "no face is in all four frames")
+    return _passed("the same face in all four frames")
 
 
-def followed(_: Rules, situation: Situation) -> Finding:
-    """One face is in all four."""
-    if situation.sighting is None:
-        return failed(Reason.NOT_FOLLOWED, "no face is in all four frames")
-    return passed("the same face in all four frames")
+def _one_person(_: Rules, subject: Subject) -> Finding:
+    if not subject.one_person:
+        return _failed(Reason.ANOTHER_PERSON, "the frames show more than one person")
+    return _passed("one person in all four frames")
 
 
-def one_person(_: Rules, situation: Situation) -> Finding:
-    """It is one person's throughout."""
-    if situation.sighting is None:
-        return moot()
-    if not situation.sighting.one_person:
-        return failed(Reason.ANOTHER_PERSON, "the frames show more than one person")
-    return passed("one person in all four frames")
+def _liveness(rules: Rules, subject: Subject) -> Finding:
+    if subject.liveness is None:
+        return _unless(rules.without_liveness, Reason.LIVENESS_OFF, 'liveness.mode = "single"', "door.without_liveness")
+    return _at_least(subject.liveness, ALIVE, Reason.NOT_LIVE)
 
 
-def liveness(rules: Rules, situation: Situation) -> Finding:
-    """The person is alive, by the same frames."""
-    if situation.sighting is None:
-        return moot()
-    alive = situation.sighting.liveness
-    if alive is None:
-        return unless(rules.without_liveness, Reason.LIVENESS_OFF, 'liveness.mode = "single"', "door.without_liveness")
-    return at_least(alive, ALIVE, Reason.NOT_LIVE, "")
+def _quality(rules: Rules, subject: Subject) -> Finding:
+    return _at_least(subject.quality, rules.min_quality, Reason.POOR_PICTURE, f", weakest: {subject.weakest}")
 
 
-def quality(rules: Rules, situation: Situation) -> Finding:
-    """The face's picture is worth enough."""
-    sighting = situation.sighting
-    if sighting is None:
-        return moot()
-    return at_least(sighting.quality, rules.min_quality, Reason.POOR_PICTURE, f", weakest: {sighting.weakest}")
+def _identity(_: Rules, subject: Subject) -> Finding:
+    match subject:
+        case Subject(outcome=Outcome.IDENTIFIED, person=Person()):
+            return _passed("identified")
+        case Subject(outcome=Outcome.AMBIGUOUS):
+            return _failed(Reason.AMBIGUOUS, "two people are too similar")
+    return _failed(Reason.UNKNOWN, "similar to no person in the gallery")
 
 
-def identity(_: Rules, situation: Situation) -> Finding:
-    """The gallery knows whose it is, and nobody else's."""
-    if situation.sighting is None:
-        return moot()
-    match situation.sighting:
-        case Sighting(outcome=Outcome.IDENTIFIED, person=Person()):
-            return passed("identified")
-        case Sighting(outcome=Outcome.AMBIGUOUS):
-            return failed(Reason.AMBIGUOUS, "two people are too alike to tell")
-    return failed(Reason.UNKNOWN, "like nobody in the gallery")
+def _clock(rules: Rules, facts: Facts, person: Person) -> Finding:
+    depending = _time_dependent(rules, facts, person)
+    if not depending:
+        return _passed(f"{facts.clock}; nothing depends on it")
+    text = f"{facts.clock}, required by: {', '.join(depending)}"
+    if facts.clock is ClockState.UNSET:
+        return _unless(rules.without_clock, Reason.CLOCK_UNSET, text, "door.without_clock")
+    if facts.clock is ClockState.PLAUSIBLE and rules.clock is ClockState.SYNCHRONISED:
+        return _unless(rules.without_clock, Reason.CLOCK_NOT_SYNCHRONISED, text, "door.without_clock")
+    return _passed(text)
 
 
-def clock(rules: Rules, situation: Situation) -> Finding:
-    """The clock is as it is asked to be, where the time matters for this person."""
-    person = _person(situation)
-    if person is None:
-        return moot()
-    asking = _asking_the_time(rules, situation, person)
-    if not asking:
-        return passed(f"{situation.clock}; nothing depends on it")
-    text = f"{situation.clock}, asked for by: {', '.join(asking)}"
-    if situation.clock is ClockState.UNSET:
-        return unless(rules.without_clock, Reason.CLOCK_UNSET, text, "door.without_clock")
-    if situation.clock is ClockState.PLAUSIBLE and rules.clock is ClockState.SYNCHRONISED:
-        return unless(rules.without_clock, Reason.CLOCK_NOT_SYNCHRONISED, text, "door.without_clock")
-    return passed(text)
-
-
-def valid_from(rules: Rules, situation: Situation) -> Finding:
-    """Their first day has come."""
-    person = _person(situation)
-    if person is None:
-        return moot()
+def _valid_from(rules: Rules, facts: Facts, person: Person) -> Finding:
     if person.valid_from is None:
-        return passed("from the beginning")
-    today, text = situation.now.date(), f"from {person.valid_from}"
-    return passed(text) if today >= person.valid_from else _timely(rules, situation, Reason.NOT_YET_VALID, text)
+        return _passed("without a first day")
+    today, text = facts.now.date(), f"from {person.valid_from}"
+    return _passed(text) if today >= person.valid_from else _timed(rules, facts, Reason.NOT_YET_VALID, text)
 
 
-def valid_until(rules: Rules, situation: Situation) -> Finding:
-    """Their last day has not gone by."""
-    person = _person(situation)
-    if person is None:
-        return moot()
+def _valid_until(rules: Rules, facts: Facts, person: Person) -> Finding:
     if person.valid_until is None:
-        return passed("without an end")
-    today, text = situation.now.date(), f"until {person.valid_until}"
-    return passed(text) if today <= person.valid_until else _timely(rules, situation, Reason.NO_LONGER_VALID, text)
+        return _passed("without a last day")
+    today, text = facts.now.date(), f"until {person.valid_until}"
+    return _passed(text) if today <= person.valid_until else _timed(rules, facts, Reason.NO_LONGER_VALID, text)
 
 
-def schedule(rules: Rules, situation: Situation) -> Finding:
-    """One of the schedules of their groups lets pass at this time."""
-    person = _person(situation)
-    if person is None:
-        return moot()
+def _schedule(rules: Rules, facts: Facts, person: Person) -> Finding:
     if not rules.schedules:
-        return passed("none: at any time")
-    theirs = _theirs(rules, person)
+        return _passed("none: at any time")
+    theirs = _schedules_of(rules, person)
     if not theirs:
-        return failed(Reason.NO_SCHEDULE, f"none for {' '.join(person.groups) or 'who is in no group'}")
+        return _failed(Reason.NO_SCHEDULE, f"none for {' '.join(person.groups) or 'a person without groups'}")
     for schedule in theirs:
-        if schedule.covers(situation.now):
-            return passed(str(schedule))
-    text = f"{DAYS[situation.now.weekday()]} {situation.now:%H:%M} is in none of: {'; '.join(map(str, theirs))}"
-    return _timely(rules, situation, Reason.OUTSIDE_SCHEDULE, text)
+        if schedule.covers(facts.now):
+            return _passed(str(schedule))
+    text = f"{DAYS[facts.now.weekday()]} {facts.now:%H:%M} is in none of: {'; '.join(map(str, theirs))}"
+    return _timed(rules, facts, Reason.OUTSIDE_SCHEDULE, text)
 
 
-def passback_direction(rules: Rules, situation: Situation) -> Finding:
-    """They come from the other side."""
-    if _person(situation) is None:
-        return moot()
+def _passback_direction(rules: Rules, facts: Facts, _: Person) -> Finding:
     if not rules.passback_strict:
-        return passed("not asked")
-    against = against_direction(situation.last, situation.direction)
-    text = f"{situation.direction}, {_last(situation)}"
-    return passed(text) if against is None else failed(against, text)
+        return _passed("not required")
+    against = against_direction(facts.last, facts.direction)
+    text = f"{facts.direction}, {_last(facts)}"
+    return _passed(text) if against is None else _failed(against, text)
 
 
-def passback_time(rules: Rules, situation: Situation) -> Finding:
-    """Their last passage in this direction is long enough ago."""
-    if _person(situation) is None:
-        return moot()
+def _passback_time(rules: Rules, facts: Facts, _: Person) -> Finding:
     if not rules.passback_s:
-        return passed("not asked")
-    against = against_time(situation.last, situation.direction, situation.now, rules.passback_s)
-    text = f"{situation.direction}, at least {rules.passback_s:g} s apart, {_last(situation)}"
-    return passed(text) if against is None else _timely(rules, situation, against, text)
+        return _passed("not required")
+    against = against_time(facts.last, facts.direction, facts.now, rules.passback_s)
+    text = f"{facts.direction}, at least {rules.passback_s:g} s apart, {_last(facts)}"
+    return _passed(text) if against is None else _timed(rules, facts, against, text)
 
 
-def _person(situation: Situation) -> Person | None:
-    """Whoever was identified; nobody else is judged by their dates and groups."""
-    sighting = situation.sighting
-    return sighting.person if sighting is not None and sighting.outcome is Outcome.IDENTIFIED else None
-
-
-def _theirs(rules: Rules, person: Person) -> list[Schedule]:
+def _schedules_of(rules: Rules, person: Person) -> list[Schedule]:
     return [schedule for schedule in rules.schedules if schedule.names(person.groups)]
 
 
-def _asking_the_time(rules: Rules, situation: Situation, person: Person) -> list[str]:
-    """The rules for which it matters what time it is."""
-    asking = {
+def _time_dependent(rules: Rules, facts: Facts, person: Person) -> list[str]:
+    """The rules whose result for this person depends on the time."""
+    depending = {
         "valid_from": person.valid_from is not None,
         "valid_until": person.valid_until is not None,
-        "schedule": bool(_theirs(rules, person)),
-        "passback_time": depends_on_time(situation.last, situation.direction, rules.passback_s),
+        "schedule": bool(_schedules_of(rules, person)),
+        "passback_time": depends_on_time(facts.last, facts.direction, rules.passback_s),
     }
-    return [rule for rule, asks in asking.items() if asks]
+    return [rule for rule, depends in depending.items() if depends]
 
 
-def _timely(rules: Rules, situation: Situation, reason: Reason, text: str) -> Finding:
-    """What a rule that goes by the clock failed with; a clock that is certainly wrong proves nothing where the configuration
-    says to do without one.
+def _timed(rules: Rules, facts: Facts, reason: Reason, text: str) -> Finding:
+    """The failure of a rule that goes by the clock: a clock that is certainly wrong proves nothing where the configuration does
+    without one.
     """
-    unknown = situation.clock is ClockState.UNSET
-    return unless(rules.without_clock and unknown, reason, text, "door.without_clock")
+    return _unless(rules.without_clock and facts.clock is ClockState.UNSET, reason, text, "door.without_clock")
 
 
-def _last(situation: Situation) -> str:
-    last = situation.last
+def _last(facts: Facts) -> str:
+    last = facts.last
     return "never passed before" if last is None else f"last {last.direction} at {last.time:%Y-%m-%d %H:%M:%S}"
 
 
-RULES: Final[dict[str, Rule]] = {
-    "gallery": gallery,
-    "nonce": nonce,
-    "camera": camera,
-    "record": record,
-    "one_face": one_face,
-    "followed": followed,
-    "one_person": one_person,
-    "liveness": liveness,
-    "quality": quality,
-    "identity": identity,
-    "clock": clock,
-    "valid_from": valid_from,
-    "valid_until": valid_until,
-    "schedule": schedule,
-    "passback_direction": passback_direction,
-    "passback_time": passback_time,
+_OF_THE_DEVICE: Final[dict[str, Callable[[Rules, Facts], Finding]]] = {
+    "gallery": _gallery,
+    "nonce": _nonce,
+    "camera": _camera,
+    "record": _record,
+    "one_face": _one_face,
+    "followed": _followed,
 }
-"""In their order: first what the device lacks, then what the frames show, then who it is, then when and which way. The clock
-stands before what depends on it, so that a wrong one is named and not what follows from it.
+
+_OF_THE_SUBJECT: Final[dict[str, Callable[[Rules, Subject], Finding]]] = {
+    "one_person": _one_person,
+    "liveness": _liveness,
+    "quality": _quality,
+    "identity": _identity,
+}
+
+_OF_THE_PERSON: Final[dict[str, Callable[[Rules, Facts, Person], Finding]]] = {
+    "clock": _clock,
+    "valid_from": _valid_from,
+    "valid_until": _valid_until,
+    "schedule": _schedule,
+    "passback_direction": _passback_direction,
+    "passback_time": _passback_time,
+}
+
+RULES: Final = (*_OF_THE_DEVICE, *_OF_THE_SUBJECT, *_OF_THE_PERSON)
+"""The names of the rules in their order. The clock comes before what depends on it, so that the decision names a wrong clock
+and not what follows from it.
 """
 
 
 class Policy:
-    """Says of a situation whether its person may pass. It remembers nothing: the same situation has the same ruling."""
+    """Judges facts by rules. It has no memory: the same facts have the same result."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
 
-    def rule(self, situation: Situation) -> Ruling:
-        """Looks at every rule, so that all there is to know is told, whichever decides."""
-        return Ruling(tuple(Step(name, *rule(self.rules, situation)) for name, rule in RULES.items()))
+    def judge(self, facts: Facts) -> PolicyResult:
+        """The results of all rules, also of those after the one that decides."""
+        rules, subject, person = self.rules, facts.seen.subject, facts.person
+        if subject is not None and subject.outcome is not Outcome.IDENTIFIED:
+            person = None
+        found = {name: rule(rules, facts) for name, rule in _OF_THE_DEVICE.items()}
+        found |= {name: rule(rules, subject) if subject else _MOOT for name, rule in _OF_THE_SUBJECT.items()}
+        found |= {name: rule(rules, facts, person) if person else _MOOT for name, rule in _OF_THE_PERSON.items()}
+        return PolicyResult(tuple(RuleResult(name, *finding) for name, finding in found.items()))

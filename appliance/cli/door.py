@@ -10,7 +10,7 @@ from typing import Any
 from appliance import state
 from appliance.access.clock import Clock
 from appliance.access.log import RECORD_FILE, Entry, Record, RecordError, Verdict
-from appliance.access.policy import ClockState, Passage, Policy, Rules, Ruling, Sighting, Situation
+from appliance.access.policy import ClockState, Facts, Observation, Passage, Policy, PolicyResult, Rules, Subject
 from appliance.access.token import Anchor, Direction
 from appliance.cli.gallery import opened
 from appliance.cli.options import OFF
@@ -27,12 +27,12 @@ def explain(options: argparse.Namespace, settings: Config) -> int:
     except GalleryError as error:
         print(f"{options.person}: {error}", file=sys.stderr)
         return 1
-    situation = _situation(options, settings, person, last)
-    ruling = Policy(Rules.of(**settings.door.rules)).rule(situation)
+    facts = _facts(options, settings, person, last)
+    result = Policy(Rules.of(**settings.door.rules)).judge(facts)
     if options.json:
-        print(json.dumps(_policy_document(situation, ruling), ensure_ascii=False))
+        print(json.dumps(_policy_document(facts, result), ensure_ascii=False))
     else:
-        print("\n".join(_lines(ruling)))
+        print("\n".join(_lines(result)))
     return 0
 
 
@@ -53,18 +53,20 @@ def _who(options: argparse.Namespace, settings: Config) -> tuple[Person, Passage
     return person, _passage(last)
 
 
-def _situation(options: argparse.Namespace, settings: Config, person: Person, last: Passage | None) -> Situation:
+def _facts(options: argparse.Namespace, settings: Config, person: Person, last: Passage | None) -> Facts:
     now, clock = _when(options, settings)
-    return Situation(
+    return Facts(
         now=now,
         clock=clock,
-        trouble="--blind was given" if options.blind else None,
+        direction=Direction(options.direction),
+        repeated=options.repeated,
         gallery=None if settings.gallery.enabled else "gallery.enabled = false",
         recordable=not options.full,
-        repeated=options.repeated,
-        direction=Direction(options.direction),
-        faces=options.faces,
-        sighting=None if options.not_followed else _sighting(options, settings, person),
+        seen=Observation(
+            trouble="as --blind says" if options.blind else None,
+            faces=options.faces,
+            subject=None if options.not_followed else _subject(options, settings, person),
+        ),
         last=_passage(options.last) if "last" in options else last,
     )
 
@@ -84,10 +86,10 @@ def _when(options: argparse.Namespace, settings: Config) -> tuple[datetime, Cloc
     return reading.now, ClockState(options.clock or reading.state)
 
 
-def _sighting(options: argparse.Namespace, settings: Config, person: Person) -> Sighting:
+def _subject(options: argparse.Namespace, settings: Config, person: Person) -> Subject:
     default = None if settings.liveness.mode == "single" else 1.0
     outcome = Outcome(options.outcome)
-    return Sighting(
+    return Subject(
         liveness=default if options.liveness is None else None if options.liveness == OFF else options.liveness,
         one_person=not options.swapped,
         quality=options.quality,
@@ -101,30 +103,30 @@ def _passage(last: tuple[str, datetime] | None) -> Passage | None:
     return Passage(Direction(last[0]), last[1].astimezone()) if last else None
 
 
-def _lines(ruling: Ruling) -> list[str]:
+def _lines(result: PolicyResult) -> list[str]:
     """A line per rule, and the result."""
-    wide = max(len(step.rule) for step in ruling.steps)
-    rows = [f"{step.rule:<{wide}}  {step.mark:<7}  {step.text}" for step in ruling.steps]
-    decided = ruling.decided
+    wide = max(len(step.rule) for step in result.steps)
+    rows = [f"{step.rule:<{wide}}  {step.mark:<7}  {step.text}" for step in result.steps]
+    decided = result.decided
     end = (
         "granted: every rule passed"
         if decided is None
-        else f"denied by {decided.rule}: {ruling.reason} ({ruling.text})"
+        else f"denied by {decided.rule}: {result.reason} ({result.text})"
     )
     return [*rows, "", end]
 
 
-def _policy_document(situation: Situation, ruling: Ruling) -> dict[str, Any]:
-    decided = ruling.decided
+def _policy_document(facts: Facts, result: PolicyResult) -> dict[str, Any]:
+    decided = result.decided
     return {
-        "result": "granted" if ruling.granted else "denied",
-        "reason": ruling.reason,
-        "text": ruling.text,
+        "result": "granted" if result.granted else "denied",
+        "reason": result.reason,
+        "text": result.text,
         "rule": decided.rule if decided else None,
-        "now": situation.now.isoformat(timespec="seconds"),
-        "clock": situation.clock,
+        "now": facts.now.isoformat(timespec="seconds"),
+        "clock": facts.clock,
         "steps": [
-            {"rule": step.rule, "mark": step.mark, "reason": step.reason, "text": step.text} for step in ruling.steps
+            {"rule": step.rule, "mark": step.mark, "reason": step.reason, "text": step.text} for step in result.steps
         ],
     }
 

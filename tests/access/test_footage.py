@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from cameras import frame
 
-from appliance.access.observe import FRESH_SECONDS, PATIENCE_SECONDS, SPAN_SECONDS, Footage
+from appliance.access.observe import FRESH_SECONDS, PATIENCE_SECONDS, SPAN_SECONDS, RecentFrames
 from appliance.camera.source import CameraError, Ring
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
@@ -16,6 +16,7 @@ PIXELS = np.zeros((4, 4, 3), np.uint8)
 class Usable:
     """A camera that works, or does not."""
 
+    demonstration = False
     trouble = ""
 
     def usable(self):
@@ -40,7 +41,7 @@ def test_the_newest_is_taken_after_the_question(ring):
     asked = shown(ring, 0.93, 0.62, 0.31, 0.0) + 0.0001
     later = threading.Timer(0.05, lambda: ring.publish(frame(PIXELS.copy(), time.monotonic())))
     later.start()
-    frames = Footage(Usable(), ring).since(asked)
+    frames = RecentFrames(Usable(), ring).since(asked)
     later.join()
     assert len(frames) == 4
     assert frames[-1].captured >= asked
@@ -49,7 +50,7 @@ def test_the_newest_is_taken_after_the_question(ring):
 
 def test_the_newest_may_be_there_already(ring):
     asked = shown(ring, 0.93, 0.62, 0.31, 0.0)
-    assert [each.sequence for each in Footage(Usable(), ring).since(asked)] == [1, 2, 3, 4]
+    assert [each.sequence for each in RecentFrames(Usable(), ring).since(asked)] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_too_few_or_too_far_apart_or_too_old(ring, ago):
     shown(ring, *ago)
     begun = time.monotonic()
     with pytest.raises(CameraError, match=f"{PATIENCE_SECONDS:g} s"):
-        Footage(Usable(), ring).since(begun - 10)
+        RecentFrames(Usable(), ring).since(begun - 10)
     assert time.monotonic() - begun >= PATIENCE_SECONDS
 
 
@@ -73,12 +74,12 @@ def test_a_camera_in_trouble_is_not_waited_for(ring):
     camera = Usable()
     camera.trouble = "the cable is pulled"
     with pytest.raises(CameraError, match="the cable is pulled"):
-        Footage(camera, ring).since(shown(ring, 0.93, 0.62, 0.31, 0.0))
+        RecentFrames(camera, ring).since(shown(ring, 0.93, 0.62, 0.31, 0.0))
 
 
 def test_the_end_of_the_device_is_not_waited_for(ring):
     ring.close()
     begun = time.monotonic()
     with pytest.raises(CameraError):
-        Footage(Usable(), ring).since(begun)
+        RecentFrames(Usable(), ring).since(begun)
     assert time.monotonic() - begun < PATIENCE_SECONDS / 2

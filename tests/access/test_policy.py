@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from situations import ADA, FLAWLESS, NOW, rules, situations, spoilt, well
 
-from appliance.access.policy import RULES, ClockState, Mark, Passage, Policy, Reason, Rules, Ruling, Schedule
+from appliance.access.policy import RULES, ClockState, Mark, Passage, Policy, PolicyResult, Reason, Rules, Schedule
 from appliance.access.token import Direction
 from appliance.gallery.search import Outcome
 
@@ -49,42 +49,42 @@ ONE_FLAW = [
 ]
 
 
-def ruled(situation, rules=STRICT):
-    return Policy(rules).rule(situation)
+def ruled(facts, rules=STRICT):
+    return Policy(rules).judge(facts)
 
 
 def test_without_a_flaw_it_is_granted_and_every_rule_says_why():
-    ruling = ruled(FLAWLESS)
-    assert (ruling.granted, ruling.reason, ruling.decided, ruling.relaxed) == (True, "granted", None, ())
-    assert [step.rule for step in ruling.steps] == list(RULES)
-    assert all(step.mark is Mark.PASSED and step.reason is None and step.text for step in ruling.steps)
+    result = ruled(FLAWLESS)
+    assert (result.granted, result.reason, result.decided, result.relaxed) == (True, "granted", None, ())
+    assert [step.rule for step in result.steps] == list(RULES)
+    assert all(step.mark is Mark.PASSED and step.reason is None and step.text for step in result.steps)
 
 
 @pytest.mark.parametrize(("rule", "reason", "flaw"), ONE_FLAW)
 def test_one_flaw_is_enough_and_is_named(rule, reason, flaw):
-    ruling = ruled(spoilt(**flaw))
-    assert (ruling.granted, ruling.decided.rule, ruling.reason, ruling.text) == (False, rule, reason, reason.text)
+    result = ruled(spoilt(**flaw))
+    assert (result.granted, result.decided.rule, result.reason, result.text) == (False, rule, reason, reason.text)
 
 
 def test_a_face_that_is_not_in_all_frames_leaves_the_rest_nothing_to_judge():
-    ruling = ruled(replace(FLAWLESS, sighting=None))
-    assert (ruling.decided.rule, ruling.reason) == ("followed", "not_followed")
-    assert {step.mark for step in ruling.steps[6:]} == {Mark.MOOT}
+    result = ruled(replace(FLAWLESS, seen=replace(FLAWLESS.seen, subject=None)))
+    assert (result.decided.rule, result.reason) == ("followed", "not_followed")
+    assert {step.mark for step in result.steps[6:]} == {Mark.MOOT}
 
 
 def test_nothing_is_known_of_somebody_nobody_knows():
-    ruling = ruled(spoilt(outcome=Outcome.AMBIGUOUS, groups=(), valid_until=date(2020, 1, 1)))
-    assert {step.mark for step in ruling.steps[10:]} == {Mark.MOOT}
+    result = ruled(spoilt(outcome=Outcome.AMBIGUOUS, groups=(), valid_until=date(2020, 1, 1)))
+    assert {step.mark for step in result.steps[10:]} == {Mark.MOOT}
 
 
 def test_the_first_that_fails_decides_and_the_others_are_told():
-    ruling = ruled(spoilt(liveness=0.1, quality=0.1, trouble="dark"))
-    assert ruling.reason == "camera_blind"
-    assert [step.rule for step in ruling.steps if step.mark is Mark.FAILED] == ["camera", "liveness", "quality"]
+    result = ruled(spoilt(liveness=0.1, quality=0.1, trouble="dark"))
+    assert result.reason == "camera_blind"
+    assert [step.rule for step in result.steps if step.mark is Mark.FAILED] == ["camera", "liveness", "quality"]
 
 
-def test_a_ruling_of_no_rule_grants_nothing():
-    assert not Ruling(()).granted
+def test_a_result_of_no_rule_grants_nothing():
+    assert not PolicyResult(()).granted
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ def test_a_last_passage_the_other_way_does_not_ask_the_clock():
     ],
 )
 def test_a_relaxation_lets_pass_and_is_told(relaxed, rule, flaw):
-    ruling = ruled(spoilt(**flaw), replace(STRICT, **{relaxed: True}))
-    assert ruling.granted
-    (step,) = ruling.relaxed
+    result = ruled(spoilt(**flaw), replace(STRICT, **{relaxed: True}))
+    assert result.granted
+    (step,) = result.relaxed
     assert step.rule == rule
     assert step.reason is not None
     assert f'door.{relaxed} = "grant"' in step.text
@@ -164,9 +164,9 @@ def test_a_clock_that_is_certainly_wrong_proves_nothing_where_it_may_be_done_wit
         last=Passage(Direction.IN, NOW),
     )
     relaxed = replace(STRICT, without_clock=True, passback_strict=False)
-    ruling = ruled(long_ago, relaxed)
-    assert ruling.granted
-    assert [step.rule for step in ruling.relaxed] == ["clock", "valid_from", "passback_time"]
+    result = ruled(long_ago, relaxed)
+    assert result.granted
+    assert [step.rule for step in result.relaxed] == ["clock", "valid_from", "passback_time"]
     plausible = replace(long_ago, clock=ClockState.PLAUSIBLE)
     assert ruled(plausible, relaxed).reason == "not_yet_valid"  # such a clock may be right
 
@@ -182,15 +182,15 @@ def test_every_reason_has_a_text_of_its_own_and_every_rule_a_case_here():
     assert {reason for _, reason, _ in ONE_FLAW} | {"granted", "not_followed", "too_soon"} == set(Reason)
 
 
-def flawed(situation):
+def flawed(facts):
     """Whether anything that is asked whatever the rules are is not as it must be; written apart from the rules."""
-    seen = situation.sighting
+    seen = facts.seen.subject
     return (
-        situation.gallery is not None
-        or situation.repeated
-        or situation.trouble is not None
-        or not situation.recordable
-        or situation.faces != 1
+        facts.gallery is not None
+        or facts.repeated
+        or facts.seen.trouble is not None
+        or not facts.recordable
+        or facts.seen.faces != 1
         or seen is None
         or not seen.one_person
         or seen.liveness is None
@@ -198,22 +198,22 @@ def flawed(situation):
         or not seen.quality >= 0.4
         or seen.outcome is not Outcome.IDENTIFIED
         or seen.person is None
-        or (situation.clock is not ClockState.SYNCHRONISED and bool(seen.person.valid_from or seen.person.valid_until))
-        or (seen.person.valid_from is not None and situation.now.date() < seen.person.valid_from)
-        or (seen.person.valid_until is not None and situation.now.date() > seen.person.valid_until)
+        or (facts.clock is not ClockState.SYNCHRONISED and bool(seen.person.valid_from or seen.person.valid_until))
+        or (seen.person.valid_from is not None and facts.now.date() < seen.person.valid_from)
+        or (seen.person.valid_until is not None and facts.now.date() > seen.person.valid_until)
     )
 
 
 @given(situations | well)
-def test_the_default_rules_grant_exactly_what_has_no_flaw(situation):
-    assert ruled(situation, Rules()).granted == (not flawed(situation))
+def test_the_default_rules_grant_exactly_what_has_no_flaw(facts):
+    assert ruled(facts, Rules()).granted == (not flawed(facts))
 
 
 @given(rules, situations | well)
-def test_no_rules_grant_what_is_never_let_in(some, situation):
-    seen = situation.sighting
-    if ruled(situation, some).granted:
-        assert (situation.gallery, situation.repeated, situation.trouble, situation.faces) == (None, False, None, 1)
+def test_no_rules_grant_what_is_never_let_in(some, facts):
+    seen = facts.seen.subject
+    if ruled(facts, some).granted:
+        assert (facts.gallery, facts.repeated, facts.seen.trouble, facts.seen.faces) == (None, False, None, 1)
         assert seen.one_person
         assert seen.outcome is Outcome.IDENTIFIED
         assert seen.person is not None
@@ -221,13 +221,13 @@ def test_no_rules_grant_what_is_never_let_in(some, situation):
 
 
 @given(rules, situations | well)
-def test_a_ruling_is_of_one_mind(some, situation):
-    ruling = ruled(situation, some)
-    assert ruling.granted == (ruling.decided is None) == (ruling.reason is Reason.GRANTED)
-    assert [step.rule for step in ruling.steps] == list(RULES)
-    for step in ruling.steps:
+def test_a_result_is_of_one_mind(some, facts):
+    result = ruled(facts, some)
+    assert result.granted == (result.decided is None) == (result.reason is Reason.GRANTED)
+    assert [step.rule for step in result.steps] == list(RULES)
+    for step in result.steps:
         assert (step.reason is not None) == (step.mark in (Mark.FAILED, Mark.RELAXED))
-    assert ruled(situation, some) == ruling
+    assert ruled(facts, some) == result
 
 
 def relaxations(strict):
@@ -244,9 +244,9 @@ def relaxations(strict):
 
 
 @given(rules, situations | well)
-def test_relaxing_a_rule_never_denies_what_was_granted(some, situation):
-    if ruled(situation, some).granted:
-        assert all(ruled(situation, laxer).granted for laxer in relaxations(some))
+def test_relaxing_a_rule_never_denies_what_was_granted(some, facts):
+    if ruled(facts, some).granted:
+        assert all(ruled(facts, laxer).granted for laxer in relaxations(some))
 
 
 @given(rules, rules)

@@ -10,7 +10,7 @@ from decisions import Clocks
 from devices import until
 
 from appliance.access import decide
-from appliance.access.decide import LIFE_SECONDS, MOST, Nonces, Turns
+from appliance.access.decide import LIFE_SECONDS, MOST, AnsweredNonces, Turns
 from appliance.faults import Fault
 
 
@@ -75,7 +75,7 @@ def test_whatever_goes_wrong_in_a_turn_ends_it():
 
 def test_a_nonce_is_remembered_for_its_life():
     clocks = Clocks()
-    answered = Nonces(clocks.monotonic)
+    answered = AnsweredNonces(clocks.monotonic)
     assert "a" not in answered
     answered.add("a")
     clocks.pass_by(LIFE_SECONDS)
@@ -86,7 +86,7 @@ def test_a_nonce_is_remembered_for_its_life():
 
 def test_an_answer_again_begins_a_new_life():
     clocks = Clocks()
-    answered = Nonces(clocks.monotonic)
+    answered = AnsweredNonces(clocks.monotonic)
     answered.add("a")
     clocks.pass_by(LIFE_SECONDS - 1)
     answered.add("b")
@@ -97,7 +97,7 @@ def test_an_answer_again_begins_a_new_life():
 
 def test_nonces_do_not_pile_up():
     clocks = Clocks()
-    answered = Nonces(clocks.monotonic)
+    answered = AnsweredNonces(clocks.monotonic)
     for number in range(MOST + 10):
         answered.add(str(number))
     assert len(answered._answered) == decide.MOST
