@@ -17,6 +17,7 @@ from appliance.observation.tracking import followed
 from appliance.vision import quality
 from appliance.vision.detector import Picture
 from appliance.vision.engine import Examined, Portrait
+from appliance.vision.liveness import ALIVE
 
 DUPLICATE, LOOK_ALIKE = "duplicate", "look-alike"
 """Somebody else who is so alike that the device would take one for the other, or that one of their pictures might be."""
@@ -243,9 +244,6 @@ UNSTEADY = 0.25
 """How far a face may move from one frame to the next, 0.3 s later, in sides of its box: farther, and what the last frame shows
 is smeared or about to be.
 """
-
-ALIVE = 0.5
-"""The operating point of the liveness check, which its scale is laid around (calibration)."""
 
 
 class Sees(Protocol):

@@ -1,4 +1,4 @@
-"""Who is it, among all who are known? The only place that decides."""
+"""Identification: which person of the gallery a face is, and access to the gallery of the running device."""
 
 import logging
 import threading
@@ -36,12 +36,12 @@ from appliance.vision.loading import Models
 from appliance.vision.manifest import ModelFile
 
 MOST_ALIKE = 8
-"""People who are named to whoever enrols another one: in a gallery of thousands dozens reach the operating point."""
+"""Look-alikes that an enrolment names at most: in a gallery of thousands dozens reach the operating point."""
 
 
 class Likeness(StrEnum):
-    """Of somebody who is known already: so like that the search would take them for the same person; or as like as two pictures
-    of one person can be.
+    """How alike an enrolled person is: a DUPLICATE reaches the threshold of the search, a LOOK_ALIKE the operating point of two
+    pictures of one person.
     """
 
     DUPLICATE = "duplicate"
@@ -50,9 +50,9 @@ class Likeness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """What the search came to, and who is meant: nobody (None) unless the outcome is IDENTIFIED. `cosine` is that of whoever is
-    nearest, -1 in an empty gallery, `runner_up` that of the second person, None without one. `similarity` tells the
-    cosine on a scale of 0..1 with 0.5 where people begin to be identified.
+    """The outcome of a search, and the person if it is IDENTIFIED. `cosine` is that of the nearest person, -1 in an empty
+    gallery, `runner_up` that of the second person, None without one. `similarity` is the cosine on a scale of 0..1 whose 0.5
+    is the threshold.
     """
 
     outcome: Outcome
@@ -83,7 +83,7 @@ def impostor_tail(models: Path, file: ModelFile) -> Tail:
 
 
 class RankedGallery(Protocol):
-    """Those who are known."""
+    """The enrolled people, as far as a search needs them."""
 
     @property
     def templates(self) -> int: ...
@@ -95,11 +95,11 @@ class RankedGallery(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """Looks for people in a gallery.
+    """Searches a gallery.
 
-    `tail` is that of the embedder's impostors, `point` the operating point for two pictures, this device's or the shipped one;
-    `fpir` the wanted share of strangers that are taken for somebody (over 0); `margin` the cosine by which the best person must
-    be ahead of the second.
+    `tail` is the tail of the embedder's impostor distribution, `point` the operating point for two pictures, this device's or
+    the shipped one; `fpir` (over 0) the wanted false positive identification rate; `margin` the cosine by which the best person
+    must lead the second.
     """
 
     gallery: RankedGallery
@@ -110,25 +110,25 @@ class Identifier:
 
     @property
     def threshold(self) -> float:
-        """The cosine from which somebody is identified; it rises with the gallery."""
+        """The cosine from which a person is identified; it rises with the size of the gallery."""
         return threshold(self.tail, self.point, self.fpir, self.gallery.templates)
 
     def identify(self, embedding: Embedding) -> Identification:
-        """Who it is: takes 512 numbers of unit length. Raises ValueError for an embedding that is not finite."""
+        """Identifies a face by its embedding (512, unit length). Raises ValueError for an embedding that is not finite."""
         least = self.threshold
         ranking = self._ranking(embedding, 2)
         outcome, best = identify(ranking, least, self.margin)
         known = None if best is None else self.gallery.named(best.reference)
         if outcome is Outcome.IDENTIFIED and known is None:
-            outcome = Outcome.UNKNOWN  # they were erased in this moment
+            outcome = Outcome.UNKNOWN  # erased in this moment
         first, second = [*(each.cosine for each in ranking), None, None][:2]
         cosine = -1.0 if first is None else first
         person = None if known is None else known.person
         return Identification(outcome, person, cosine, similarity(cosine, least, least), second)
 
     def alike(self, embedding: Embedding, but: Person | None = None) -> list[tuple[Person, Likeness]]:
-        """Who else looks like somebody who is to be enrolled, most alike first, at most MOST_ALIKE; `but` is that person, who
-        may have templates already. Raises ValueError for an embedding that is not finite.
+        """The people who look like one who is to be enrolled, the most alike first, at most MOST_ALIKE. `but` is that person,
+        who may have templates already. Raises ValueError for an embedding that is not finite.
         """
         least = self.threshold
         found = []

@@ -424,7 +424,7 @@ def receipt(erasure: Erasure, entry: Entry | None) -> dict[str, Any]:
     return {
         "reference": erasure.reference,
         "templates": erasure.templates,
-        "time": erasure.time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "time": stamp(erasure.time, "seconds"),
         "complete": erasure.complete,
         "record": entry and {"sequence": entry.sequence, "hash": entry.hash},
         "copies": COPIES,

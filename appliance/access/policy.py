@@ -11,9 +11,7 @@ from typing import Any, Final
 from appliance.access.token import Direction
 from appliance.gallery.people import Person
 from appliance.gallery.search import Outcome
-
-ALIVE = 0.5
-"""The operating point of the liveness check, around which its scale is laid (calibration)."""
+from appliance.vision.liveness import ALIVE
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """In the order of datetime.weekday()."""

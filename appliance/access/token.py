@@ -182,9 +182,9 @@ class SignedDecision:
         return {name: found[name] for name in names}
 
 
-def stamp(moment: datetime) -> str:
+def stamp(moment: datetime, precision: str = "milliseconds") -> str:
     """A time as JSON (RFC 3339), such as "2026-11-26T07:00:00.000Z"."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def milliseconds(moment: datetime) -> int:

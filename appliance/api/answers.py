@@ -5,13 +5,14 @@ import logging
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from http import HTTPStatus
 from typing import Any
 
 import numpy as np
 
 from appliance.access.identify import Identification, state_of
+from appliance.access.token import stamp
 from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, Embedding, Face, Pose
 from appliance.faults import Fault, Refusal, ResultCode
 from appliance.gallery.people import (
@@ -193,7 +194,7 @@ def person(known: Known, model: str | None) -> dict[str, Any]:
         "groups": list(found.groups),
         "valid_from": _day(found.valid_from),
         "valid_until": _day(found.valid_until),
-        "created": _seconds(found.created),
+        "created": stamp(found.created, "seconds"),
         "templates": [template(each, model) for each in known.templates],
     }
 
@@ -204,7 +205,7 @@ def template(found: Template, model: str | None) -> dict[str, Any]:
         "number": found.number,
         "quality": round(found.quality, 2),
         "source": found.source.value,
-        "created": _seconds(found.created),
+        "created": stamp(found.created, "seconds"),
         "pictured": found.pictured,
         "usable": found.model == model,
     }
@@ -212,7 +213,3 @@ def template(found: Template, model: str | None) -> dict[str, Any]:
 
 def _day(day: date | None) -> str | None:
     return day.isoformat() if day else None
-
-
-def _seconds(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

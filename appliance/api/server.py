@@ -19,7 +19,7 @@ STOP_SECONDS = 4.0
 """How long answers in flight may take at the stop; the whole stop has five seconds."""
 
 SPARE_THREADS = 8
-"""Worker threads beyond engines and queue: they turn surplus requests away at once."""
+"""Worker threads beyond engines and queue: they refuse surplus requests at once."""
 
 SURPLUS = 64
 """Sockets beyond the connections: listeners, triggers, and connections that are about to be closed."""
@@ -28,7 +28,7 @@ IDLE_SECONDS = 60
 """A connection without a byte for this long is closed; clients give up after 30 s."""
 
 BODIES = 8
-"""Bytes of all bodies in memory at once, over the limit of one; beyond it a request is read, thrown away and answered 503."""
+"""Bytes of all bodies in memory, in units of the limit of one; a request beyond that is read, thrown away and answered 503."""
 
 HEADER_BYTES = 64 * 1024
 """Largest request header; browsers and proxies stay below 16 KiB."""
@@ -112,19 +112,19 @@ class HttpServer:
 
     @property
     def port(self) -> int:
-        """The port that was taken."""
+        """The port it listens on."""
         return int(self._listeners[0].effective_port)
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Those that the sockets are bound to, without the TLS front's."""
+        """The addresses it listens on, without that for the TLS front."""
         return tuple(
             str(listener.effective_host) for listener in self._listeners if not isinstance(listener, FrontListener)
         )
 
     @property
     def front_port(self) -> int:
-        """The port that was taken for the TLS front; of a server without one, its own."""
+        """The port for the TLS front; the server's own port without one."""
         return int(self._listeners[-1].effective_port)
 
     @property

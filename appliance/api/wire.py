@@ -27,7 +27,7 @@ from appliance.api.connections import Peer
 from appliance.faults import Fault, ResultCode
 
 LONGEST = 107
-"""Bytes of a line with its CRLF."""
+"""Bytes of a PROXY line with its CRLF (PROXY protocol, version 1)."""
 
 FAMILIES: dict[bytes, type[IPv4Address | IPv6Address]] = {b"TCP4": IPv4Address, b"TCP6": IPv6Address}
 
@@ -35,7 +35,7 @@ _LINE = re.compile(rb"PROXY (TCP[46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) (0|[1-9]
 
 
 def client_of(line: bytes) -> tuple[str, int] | None:
-    """Address and port of the client, of a line without its CRLF; None when it is anything else, `PROXY UNKNOWN` too."""
+    """The client's address and port in a PROXY line without its CRLF; None for any other line, also `PROXY UNKNOWN`."""
     found = _LINE.fullmatch(line)
     if found is None:
         return None
@@ -55,10 +55,10 @@ DRAINED = 8
 connection is closed after the answer."""
 
 FRAMING = {b"content-length", b"transfer-encoding"}
-"""The headers that say where a request ends."""
+"""The headers that determine where a request ends."""
 
 REQUEST_SECONDS = 120
-"""A request must have arrived by then: 8 MiB in this time is a link of 70 kB/s."""
+"""Longest time for a request to arrive: 8 MiB take this long on a link of 70 kB/s."""
 
 
 TCP_CLOSE = 7
@@ -66,7 +66,7 @@ TCP_CLOSE = 7
 
 
 class Overloaded(Error):
-    """Too many bytes of too many requests at once."""
+    """The bodies of other requests fill the memory."""
 
     code = 503
     reason = "Service Unavailable"
@@ -149,7 +149,7 @@ class Body:
 
 
 class Parser(HTTPRequestParser):
-    """Keeps bodies in memory, and reads past one that is too large so that the answer reaches its sender."""
+    """Keeps bodies in memory, and reads a body that is too large to its end so that the answer reaches the client."""
 
     def __init__(self, adj: Adjustments, peer: Peer) -> None:
         super().__init__(adj)
@@ -160,10 +160,10 @@ class Parser(HTTPRequestParser):
     """Whether the body is kept; that of a client without a key is read and thrown away, since the answer will be 401."""
 
     drained = False
-    """Whether a request that is refused has been read to its end, so that the connection can go on."""
+    """Whether a refused request has been read to its end, so that the connection can be used again."""
 
     path = ""
-    """Until one is read; waitress logs the path of a request whose client has left, even of one that never had any."""
+    """The path until one is read: waitress logs it when the client has left, even before there was one."""
 
     def parse_header(self, header_plus: bytes) -> None:
         _check_framing(header_plus)
@@ -200,8 +200,8 @@ class Parser(HTTPRequestParser):
 
 
 def _check_framing(head: bytes) -> None:
-    """Refuses a head that another server before this one may read differently, and so see another request in it (RFC 9112,
-    6.3 and 5.2): two lengths, a folded line, a length by nearly its name.
+    """Raises ParsingError for a head in which another server in front of this one may see another request (RFC 9112, 6.3 and
+    5.2): two lengths, a folded line, a length whose name is nearly right.
     """
     lines = head.split(b"\r\n")[1:]
     names = [line.partition(b":")[0].lower() for line in lines]
@@ -216,7 +216,7 @@ def _check_framing(head: bytes) -> None:
 
 
 class Task(WSGITask):
-    """A request for the app, which learns how many bytes of its answer wait for the client, and whether that came by TLS."""
+    """A request for the app. Its environment has the number of bytes that wait for the client, and the scheme."""
 
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
@@ -251,7 +251,7 @@ class Refusal(ErrorTask):
 
 
 def _fault(status: int) -> Fault:
-    """What waitress's own refusals are in the contract: a transfer coding it does not know (501) is a broken request too."""
+    """The contract's fault for a refusal by waitress: an unknown transfer coding (501) is a broken request, too."""
     if status == 503:
         return Fault(ResultCode.NOT_READY, status=status, retry_after=1)
     if status == 500:
@@ -320,11 +320,11 @@ class Channel(HTTPChannel):
 
 
 class FrontChannel(Channel):
-    """A connection of the TLS front, which begins with a line that says whose it is."""
+    """A connection of the TLS front, which begins with a PROXY line that has the client's address."""
 
     scheme = "https"
     _preface: bytes | None = b""
-    """What has come of that line; None after it."""
+    """The part of that line that has arrived; None after it."""
 
     def received(self, data: bytes) -> bool:
         if self._preface is None:
@@ -356,7 +356,7 @@ class Listener(TcpWSGIServer):
             self.adj.connections.admit(next(reversed(self.active_channels.values())))
 
     def maintenance(self, now: float) -> None:
-        """Closes connections that are idle, and those whose request does not come to its end."""
+        """Closes connections that are idle, and those whose request has not arrived in time."""
         super().maintenance(now)
         for channel in self.active_channels.values():
             if channel.request is not None and time.monotonic() - channel.request.begun > REQUEST_SECONDS:

@@ -20,6 +20,9 @@ from appliance.vision.runtime import Runs
 CONTEXTS = (2.7, 4.0)
 """Sides of the crops over the face box's side, as the network was trained."""
 
+ALIVE = 0.5
+"""The confidence from which a face is alive: the operating point, around which the scale is laid (calibration)."""
+
 LOGIT_LIMIT = 8.0
 """One frame's log odds are cut here, so that a single sure frame does not outvote three."""
 

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -146,6 +147,18 @@ def wary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 def test_these_are_all_the_routes(guarded: Guarded) -> None:
     known = {*PAGE, *GUARDED} - {("GET", "/nothing-here"), ("PUT", "/faces"), ("OPTIONS", "/faces")}
     assert set(guarded.device.routes) == known
+
+
+def test_the_documentation_names_every_route_beside_its_scope(guarded: Guarded) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
+    rows = {row[1]: row[2] for row in re.finditer(r"^\| ([^|]+) \| ([^|]+) \|$", text, re.MULTILINE)}
+    for route in guarded.device.table:
+        scopes = route.scopes
+        row = rows["no key" if not scopes else "any key" if len(scopes) > 1 else f"`{min(scopes)}`"]
+        named = [path.split()[-1] for path in re.findall(r"`([^`]+)`", row)]
+        folders = [path.removesuffix("…") for path in named if path.endswith("…") or path == "/people"]
+        served = not scopes and route.rule.rpartition(".")[2] in {"js", "css", "svg", "png"}  # "their files"
+        assert route.rule in named or route.rule.startswith(tuple(folders)) or served, route
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=" ".join)
