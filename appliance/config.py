@@ -1,5 +1,6 @@
 """What can be configured, and the TOML that sets it."""
 
+import os
 import re
 import tomllib
 from collections.abc import Iterator
@@ -96,6 +97,12 @@ class ServerSection(Section):
     max_megapixels: float = Field(
         default=40, gt=0, le=200, description="Largest picture in megapixels, read from its header before decoding."
     )
+    decoded_mib: Annotated[int, Field(ge=16, le=65_536)] | Auto = Field(
+        default="auto",
+        description="Memory in MiB for the decoded pictures of all requests together. A request that needs more than is free "
+        "waits; one that needs more than this is answered INF-04. A pixel needs 4 bytes (of a PNG 15), and 3 more when "
+        'the picture is turned. "auto": a third of the memory of the board.',
+    )
     queue: int = Field(
         default=16,
         ge=0,
@@ -116,6 +123,13 @@ class ServerSection(Section):
         le=4096,
         description="Open connections per address (with IPv6, per /64) of clients that have not sent a valid key.",
     )
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Memory for decoded pictures, in bytes."""
+        if self.decoded_mib == "auto":
+            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 3
+        return self.decoded_mib * 2**20
 
 
 class EngineSection(Section):

@@ -91,7 +91,8 @@ class Machine:
 
         engine, calibration = config.engine, CalibrationStore(self._state / points.FILE)
         self._models = Models(engine.folder, engine.precisions, engine.threads, calibration)
-        self._engines = EnginePool(config.server.queue, config.server.patience_s)
+        server = config.server
+        self._engines = EnginePool(server.queue, server.patience_s, memory=server.decoded_bytes)
         self._gallery = GalleryHandle(self._state, self._models, self._broadcast, **config.gallery.handle_settings)
         self._record, rules = Record(self._state / RECORD_FILE), Rules.of(**config.door.rules)
         self._retention = self._made_retention(rules)

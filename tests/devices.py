@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import date
 from inspect import signature
+from math import inf
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -223,9 +224,9 @@ class Device:
             thread.join()
 
 
-def pool(*engines: FaceEngine, waiting: int = 16, patience: float = 10.0) -> EnginePool:
+def pool(*engines: FaceEngine, waiting: int = 16, patience: float = 10.0, memory: float = inf) -> EnginePool:
     """A pool that lends these engines."""
-    filled = EnginePool(waiting, patience)
+    filled = EnginePool(waiting, patience, memory=memory)
     filled.fill(engines)
     return filled
 

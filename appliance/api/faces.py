@@ -96,7 +96,7 @@ class Subjects:
         """
         request = bottle.request
         posted = self.intake.picture(self.intake.body(request.environ)) if request.method == "POST" else None
-        with self.engines.lease() as engine:
+        with self.engines.lease(0 if posted is None else posted.decoded_bytes) as engine:
             yield engine, self.live.newest() if posted is None else posted
 
     def answer(self, body: Mapping[str, Any], subject: Picture, headers: Mapping[str, str] | None = None) -> Answer:
@@ -157,7 +157,9 @@ class Faces:
     def liveness(self) -> Answer:
         """`POST /liveness/multiframe`"""
         (archive,) = self._form("images")
-        with self._engines.lease() as engine:
+        # read twice, so that a request that waits holds no inflated files
+        memory = sum(picture.decoded_bytes for picture in self._intake.four_pictures(archive))
+        with self._engines.lease(memory) as engine:
             verdict = engine.liveness(self._intake.four_pictures(archive))
         return answers.answer({"confidence": verdict.confidence})
 
@@ -177,7 +179,7 @@ class Faces:
     def compare(self) -> Answer:
         """`POST /compare`: the largest faces of two photographs."""
         a, b = (self._intake.picture(part) for part in self._form("image_a", "image_b"))
-        with self._engines.lease() as engine:
+        with self._engines.lease(a.decoded_bytes + b.decoded_bytes) as engine:
             face_a, face_b = (_largest(engine, picture) for picture in (a, b))
             similarity = engine.compare(face_a, face_b)
         return answers.answer(

@@ -67,6 +67,11 @@ class EncodedPicture:
         self._decoded: Frame | None = None
 
     @property
+    def decoded_bytes(self) -> int:
+        """Memory that decoding takes at most."""
+        return self._header.memory + (3 * self.width * self.height if self._upright else 0)
+
+    @property
     def three_channels(self) -> bool:
         """Whether it is a plain colour picture: no palette, no alpha, not grey, not CMYK."""
         return self._header.three_channels
@@ -169,9 +174,10 @@ def _decoded_png(content: bytes, shrink: int) -> Pixels:
             return np.asarray(grey.reduce(shrink).convert("RGB"))
         if image.mode == "RGBA":
             image.putalpha(255)  # reduce() would weigh colours by it, and turn what is transparent black
-        if shrink > 1 and image.mode in ("L", "RGB", "RGBA"):
-            return np.asarray(image.reduce(shrink).convert("RGB"))
-        return np.asarray(image.convert("RGB").reduce(shrink))
+        reduced: Image.Image = image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")
+        if shrink > 1:
+            reduced = reduced.reduce(shrink)
+        return np.asarray(reduced if reduced.mode == "RGB" else reduced.convert("RGB"))
 
 
 def jpeg(pixels: Pixels, quality: int) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
-from math import isfinite
+from math import inf, isfinite
 from typing import Protocol
 
 import cv2
@@ -296,9 +296,14 @@ def _scene(picture: Picture, face: Face) -> Scene:
 class EnginePool:
     """Lends engines, one borrower each; a bounded number of borrowers may wait, the next one is turned away at once."""
 
-    def __init__(self, waiting: int, patience: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """At most `waiting` borrowers wait, each at most `patience` seconds."""
+    def __init__(
+        self, waiting: int, patience: float, clock: Callable[[], float] = time.monotonic, *, memory: float = inf
+    ) -> None:
+        """At most `waiting` borrowers wait, each at most `patience` seconds. The pictures of all borrowers together take at
+        most `memory` bytes when they are decoded.
+        """
         self._waiting, self._patience = waiting, patience
+        self._memory, self._free = memory, memory
         self._clock = clock
         self._changed = threading.Condition()
         self._idle: list[FaceEngine] | None = None
@@ -312,33 +317,41 @@ class EnginePool:
             self._changed.notify_all()
 
     @contextmanager
-    def lease(self) -> Iterator[FaceEngine]:
-        """An engine for the time inside. Raises Fault INF-08: nothing loaded yet (500), or all engines taken and the queue
-        full or too slow (503).
+    def lease(self, memory: int = 0) -> Iterator[FaceEngine]:
+        """An engine for the time inside, for pictures that take `memory` bytes when they are decoded. Raises Fault INF-04:
+        more than there may be at all; INF-08: nothing loaded yet (500), or all engines or too much memory taken and the
+        queue full or too slow (503).
         """
-        engine = self._take()
+        engine = self._take(memory)
         try:
             yield engine
         finally:
-            self._give_back(engine)
+            self._give_back(engine, memory)
 
-    def _take(self) -> FaceEngine:
+    def _take(self, memory: int) -> FaceEngine:
+        if memory > self._memory:
+            raise Fault(ResultCode.BROKEN_IMAGE, f"{memory} bytes decoded, the limit is {self._memory} (decoded_mib)")
         with stage("queue"), self._changed:
             if self._idle is None:
                 raise Fault(ResultCode.NOT_READY, "models are loading", retry_after=1)
-            if not self._idle:
-                self._wait()
+            if not self._available(memory):
+                self._wait(memory)
             engine = self._idle.pop()
             self._lent[engine] = self._clock()
+            self._free -= memory
             return engine
 
-    def _wait(self) -> None:
+    def _available(self, memory: int) -> bool:
+        return bool(self._idle) and memory <= self._free
+
+    def _wait(self, memory: int) -> None:
         if self._queue >= self._waiting:
             raise Fault(ResultCode.NOT_READY, f"{self._queue} requests wait already", status=503, retry_after=1)
         self._queue += 1
         try:
-            if not self._changed.wait_for(lambda: bool(self._idle), self._patience):
-                raise Fault(ResultCode.NOT_READY, f"no engine within {self._patience} s", status=503, retry_after=1)
+            if not self._changed.wait_for(lambda: self._available(memory), self._patience):
+                detail = f"no engine and {memory} bytes of memory within {self._patience} s"
+                raise Fault(ResultCode.NOT_READY, detail, status=503, retry_after=1)
         finally:
             self._queue -= 1
 
@@ -362,9 +375,10 @@ class EnginePool:
         with self._changed:
             return self._changed.wait_for(lambda: bool(self._idle) and not self._queue, timeout)
 
-    def _give_back(self, engine: FaceEngine) -> None:
+    def _give_back(self, engine: FaceEngine, memory: int) -> None:
         with self._changed:
             assert self._idle is not None
             del self._lent[engine]
+            self._free += memory
             self._idle.append(engine)
             self._changed.notify_all()

@@ -7,6 +7,7 @@ import tracemalloc
 import zlib
 
 import pytest
+from PIL import Image
 
 from appliance.faults import Fault
 from appliance.imaging.codec import WORK_PER_PIXEL, EncodedPicture
@@ -108,6 +109,44 @@ print(outcome, (most_memory() - before) // 1024)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     told, grown = done.stdout.split()
     assert (told, int(grown) < 20) == (outcome, True)
+
+
+LARGEST = r"""
+import re, sys
+from pathlib import Path
+from appliance.imaging.codec import EncodedPicture
+
+def memory(field):
+    return int(re.search(field + r":\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
+encoded = EncodedPicture(Path(sys.argv[1]).read_bytes(), 10**8)
+before = memory("VmRSS")
+encoded.frame(0.01)
+encoded.frame(1.0)
+print(encoded.decoded_bytes, memory("VmHWM") - before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("file_format", "mode", "options"),
+    [
+        ("JPEG", "RGB", {}),
+        ("JPEG", "RGB", {"orientation": 6}),
+        ("JPEG", "RGB", {"progressive": True, "subsampling": 0}),
+        ("JPEG", "CMYK", {"progressive": True}),
+        ("PNG", "RGB", {"compress_level": 1}),
+        ("PNG", "LA", {"compress_level": 1, "orientation": 8}),
+    ],
+    ids=str,
+)
+def test_decoding_takes_the_memory_that_it_says(tmp_path, write, picture, file_format, mode, options):
+    exif = Image.Exif()
+    exif[0x0112] = options.pop("orientation", 1)
+    path = tmp_path / "picture"
+    path.write_bytes(write(picture(2000, 3000), file_format, mode, exif=exif, **options))
+    done = subprocess.run([sys.executable, "-c", LARGEST, path], capture_output=True, text=True, timeout=60, check=True)
+    said, taken = map(int, done.stdout.split())
+    assert 0.5 * said < taken < said + 4 * 2**20  # and the decoder's code and tables
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 
 import pytest
 
@@ -20,14 +21,14 @@ def engines(count):
     return [loading.build(loading.unusable(ModelError("none")), 1) for _ in range(count)]
 
 
-def filled(count, *, waiting=16, patience=5.0):
-    pool = EnginePool(waiting, patience)
+def filled(count, *, waiting=16, patience=5.0, memory=inf):
+    pool = EnginePool(waiting, patience, memory=memory)
     pool.fill(engines(count))
     return pool
 
 
-def refused(pool):
-    with pytest.raises(Fault, match="INF-08") as caught, pool.lease():
+def refused(pool, memory=0):
+    with pytest.raises(Fault, match="INF-08") as caught, pool.lease(memory):
         pass
     return caught.value
 
@@ -143,6 +144,69 @@ def test_many_threads_never_share_an_engine_and_none_is_lost():
     assert sum(used.values()) == 8 * 150
     assert len(used) == 3
     with pool.lease(), pool.lease(), pool.lease():
+        pass
+
+
+def test_pictures_that_need_more_memory_than_there_may_be_are_refused_at_once():
+    pool = filled(1, memory=100)
+    with pool.lease(100):
+        pass
+    with pool.lease(), pytest.raises(Fault, match=r"INF-04 .*decoded_mib"), pool.lease(101):
+        pass
+
+
+def test_pictures_wait_for_memory_while_smaller_ones_go_on():
+    pool = filled(3, patience=0.1, memory=100)
+    with pool.lease(60):
+        fault = refused(pool, 41)
+        with pool.lease(40), pool.lease():
+            pass
+    assert (fault.status, fault.retry_after) == (503, 1)
+    with pool.lease(100):
+        pass
+
+
+def test_who_waits_for_memory_gets_it_when_it_is_free():
+    pool = filled(2, memory=100)
+
+    def borrow():
+        with pool.lease(80):
+            return True
+
+    with ThreadPoolExecutor(1) as threads:
+        with pool.lease(30):
+            waiting = threads.submit(borrow)
+            until(lambda: pool.queue == 1)
+        assert waiting.result(timeout=5)
+
+
+def test_memory_comes_back_after_an_error():
+    pool = filled(1, waiting=0, memory=100)
+    with pytest.raises(ZeroDivisionError), pool.lease(100):
+        raise ZeroDivisionError
+    with pool.lease(100):
+        pass
+
+
+def test_many_threads_never_take_more_memory_than_there_is():
+    pool = filled(4, waiting=8, patience=30.0, memory=100)
+    lock, taken, most = threading.Lock(), [0], []
+
+    def borrow(memory):
+        for _ in range(50):
+            with pool.lease(memory):
+                with lock:
+                    taken[0] += memory
+                    most.append(taken[0])
+                time.sleep(0.0005)
+                with lock:
+                    taken[0] -= memory
+
+    with ThreadPoolExecutor(8) as threads:
+        for borrower in [threads.submit(borrow, memory) for memory in (0, 10, 20, 30, 40, 50, 60, 100)]:
+            borrower.result(timeout=60)
+    assert 50 < max(most) <= 100
+    with pool.lease(100):
         pass
 
 

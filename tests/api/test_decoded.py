@@ -1,0 +1,60 @@
+"""All decoded pictures of all requests share a bounded memory (`server.decoded_mib`)."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from bodies import form, frames, jpeg, opened, png
+from client import Client
+from devices import Device, pool, shipped_engine, until
+from document import assert_faces, assert_refusal
+
+from appliance.vision.loading import Choice
+
+SIDE = 512
+JPEG_BYTES, PNG_BYTES = 4 * SIDE * SIDE, 15 * SIDE * SIDE
+"""What the portrait takes when it is decoded."""
+
+
+def asked(client: Client, path: str, picture: bytes) -> tuple[int, str | None]:
+    if path in ("/compare", "/liveness/multiframe"):
+        pair = {"image_a": picture, "image_b": picture}
+        headers, body = form(pair if path == "/compare" else {"images": frames([picture] * 4)})
+    else:
+        headers, body = {}, picture
+    answer = client.post(path, body, headers)
+    return answer.status, answer.headers.get("Retry-After")
+
+
+@pytest.mark.parametrize(("path", "pictures"), [("/faces", 1), ("/compare", 2), ("/liveness/multiframe", 4)])
+def test_pictures_that_never_fit_are_refused(choice: Choice, portrait: bytes, path: str, pictures: int) -> None:
+    for memory, expected in ((pictures * JPEG_BYTES, 200), (pictures * JPEG_BYTES - 1, 400)):
+        with Device(pool(shipped_engine(choice), memory=memory)) as device:
+            assert asked(device.client, path, portrait) == (expected, None)
+
+
+def test_a_kind_that_takes_more_is_refused_where_another_is_not(choice: Choice, portrait: bytes) -> None:
+    with Device(pool(shipped_engine(choice), memory=PNG_BYTES - 1)) as device:
+        assert_faces(device.client.post("/faces", portrait))
+        assert_refusal(device.client.post("/faces", png(opened(portrait))), 400, "INF-04")
+        assert_refusal(device.client.post("/faces", png(opened(portrait).resize((2000, 2000)))), 400, "INF-04")
+        assert_faces(device.client.post("/faces", jpeg(opened(portrait), quality=50)))
+
+
+def test_one_that_waits_too_long_is_told_to_come_back(choice: Choice, portrait: bytes) -> None:
+    engines = pool(shipped_engine(choice), shipped_engine(choice), patience=0.2, memory=PNG_BYTES)
+    with Device(engines) as device:
+        with engines.lease(PNG_BYTES - JPEG_BYTES + 1):
+            refused = device.client.post("/faces", portrait)
+            assert_refusal(refused, 503, "INF-08")
+            assert refused.headers["Retry-After"] == "1"
+        assert_faces(device.client.post("/faces", portrait))
+
+
+def test_one_that_waits_gets_its_turn(choice: Choice, portrait: bytes) -> None:
+    engines = pool(shipped_engine(choice), shipped_engine(choice), memory=JPEG_BYTES)
+    with Device(engines, workers=8) as device, ThreadPoolExecutor(6) as threads:
+        with engines.lease(JPEG_BYTES):
+            waiting = [threads.submit(device.client.post, "/faces", portrait) for _ in range(6)]
+            until(lambda: engines.queue == 6)
+        for each in waiting:
+            assert len(assert_faces(each.result())) == 1
