@@ -12,6 +12,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from appliance.access.log import RECORD_FILE, Record
 from appliance.calibration.points import CalibrationError, CalibrationStore, Kind
 from appliance.events import Broadcast, GalleryChanged
 from appliance.face.types import Embedding
@@ -20,12 +21,14 @@ from appliance.gallery.gallery import FILE, Gallery
 from appliance.gallery.people import (
     GalleryDamagedError,
     GalleryError,
+    GalleryRolledBackError,
     GalleryUnavailableError,
     Known,
     NoKeyError,
     OtherEmbedderError,
     Person,
     ReadOnlyError,
+    RecordRolledBackError,
     StorageFullError,
 )
 from appliance.gallery.search import Candidate, Outcome, Point, Tail, identify, tail_of, threshold
@@ -162,6 +165,14 @@ STATES: dict[type[GalleryError], tuple[str, str]] = {
         "The gallery was made with another embedder: nobody is recognised until engine.embedder is set back, or everybody "
         "is enrolled anew.",
     ),
+    GalleryRolledBackError: (
+        "gallery_rolled_back",
+        "The gallery is an older copy: people who were erased may be back. `appliance people accept` ends this.",
+    ),
+    RecordRolledBackError: (
+        "record_rolled_back",
+        "The record of decisions is an older copy, or was replaced. `appliance people accept` ends this.",
+    ),
     GalleryUnavailableError: ("gallery_unavailable", "The gallery cannot be used just now: see the log."),
 }
 """The state and the sentence for each error, the more special errors first."""
@@ -215,7 +226,7 @@ class GalleryHandle:
         """`folder` is that of the state, `key_file` the configured site key. The other arguments are those of `Gallery.open`
         and `Identifier`.
         """
-        self._database, self._key_file = folder / FILE, key_file
+        self._database, self._record, self._key_file = folder / FILE, Record(folder / RECORD_FILE), key_file
         self._pictures, self._most_templates = pictures, most_templates
         self._models, self._broadcast, self._clock = models, broadcast, clock
         self._fpir, self._margin = fpir, margin
@@ -232,7 +243,11 @@ class GalleryHandle:
             try:
                 key = obtain_site_key(find_site_key(self._key_file), self._database)
                 self._gallery = Gallery.open(
-                    self._database, key, keep_pictures=self._pictures, most_templates=self._most_templates
+                    self._database,
+                    key,
+                    keep_pictures=self._pictures,
+                    most_templates=self._most_templates,
+                    record=self._record,
                 )
             except GalleryError as error:
                 if str(error) != str(self._trouble):
@@ -292,7 +307,7 @@ class GalleryHandle:
         """Why people cannot be recognised, or not be enrolled; None when all is well, and before the first attempt to open."""
         if self._gallery is None:
             return self._trouble
-        return self._gallery.problem() or self._mismatch()
+        return self._gallery.problem() or self._mismatch() or self._gallery.rollback()
 
     def problems(self) -> list[Problem]:
         """The same, for `/healthz`."""

@@ -47,6 +47,7 @@ _BATCH = 1000
 """Entries that are read at once: nothing can be added meanwhile."""
 
 _TABLE = (
+    "CREATE TABLE IF NOT EXISTS counter (number INTEGER PRIMARY KEY CHECK (number = 1), sealed BLOB NOT NULL) STRICT",
     """CREATE TABLE IF NOT EXISTS entries (
         sequence INTEGER PRIMARY KEY, time TEXT NOT NULL, kind TEXT NOT NULL, facts TEXT NOT NULL, hash TEXT NOT NULL
     ) STRICT""",
@@ -176,6 +177,27 @@ class Record:
             found = _walked(connection, anchor)
             return found if found.sound or _first(connection) == before else self.verify(anchor)  # some have expired
 
+    def counter(self) -> bytes | None:
+        """The gallery's sealed counter of changes; None without one, or if the record cannot be read (see `problem`)."""
+        try:
+            with self._opened() as connection:
+                return _counter(connection)
+        except RecordError:
+            return None
+
+    def keep_counter(self, sealed: bytes, before: bytes | None) -> None:
+        """Keeps the gallery's counter if the one from `before` is still kept. A failure is logged: the counter is behind then,
+        which the gallery allows for.
+        """
+        try:
+            with self._lock, self._opened(create=True) as connection, _transaction(connection):
+                if before is None:
+                    connection.execute("INSERT OR IGNORE INTO counter VALUES (1, ?)", (sealed,))
+                else:
+                    connection.execute("UPDATE counter SET sealed = ? WHERE sealed = ?", (sealed, before))
+        except RecordError as error:
+            log.warning("record of decisions: the gallery's counter is not kept: %s", error)
+
     def problem(self) -> str | None:
         """Why nothing can be recorded now, also in the log once; None when all is well."""
         found = self._problem()
@@ -190,6 +212,7 @@ class Record:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._lock, self._opened() as connection:
                 self._end(connection)
+                _counter(connection)
             room = os.statvfs(folder)
         except OSError as error:
             return f"{error.filename or folder}: {error.strerror}"
@@ -283,6 +306,11 @@ class Record:
                 return RecordError(f"{self._path}: another program keeps it locked")
             case _:
                 return RecordError(f"{self._path}: {error}")
+
+
+def _counter(connection: sqlite3.Connection) -> bytes | None:
+    found = connection.execute("SELECT sealed FROM counter").fetchone()
+    return None if found is None else bytes(found[0])
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from appliance import state
+from appliance.access.log import RECORD_FILE, Record
 from appliance.config import Config
 from appliance.gallery import vault
 from appliance.gallery.gallery import FILE, Gallery, rebuild
@@ -13,9 +14,10 @@ from appliance.gallery.people import GalleryUnavailableError, PersonExport
 
 
 @contextmanager
-def opened(settings: Config, *, create: bool = False) -> Iterator[Gallery]:
+def opened(settings: Config, *, create: bool = False, fresh: bool = False) -> Iterator[Gallery]:
     """The open gallery. Inside, root has the rights of the state folder's owner. Raises GalleryError; without `create` also if
-    there is no gallery, so that an empty one never takes the place of a lost one.
+    there is no gallery, and without `fresh` if the record of decisions knows a missing one, so that an empty one never takes
+    the place of a lost one.
     """
     section, folder = settings.gallery, state.folder(settings.state.folder)
     if not create and not (folder / FILE).exists():
@@ -23,7 +25,12 @@ def opened(settings: Config, *, create: bool = False) -> Iterator[Gallery]:
     key = vault.obtain_site_key(_key_file(section.key_file, folder), folder / FILE)
     with state.as_owner(folder):
         gallery = Gallery.open(
-            folder / FILE, key, keep_pictures=section.pictures, most_templates=section.most_templates
+            folder / FILE,
+            key,
+            keep_pictures=section.pictures,
+            most_templates=section.most_templates,
+            record=Record(folder / RECORD_FILE),
+            fresh=fresh,
         )
         try:
             yield gallery
@@ -39,7 +46,7 @@ def replace_unusable(settings: Config, people: Iterable[PersonExport]) -> Path:
     path = _key_file(settings.gallery.key_file, folder)
     key = vault.read_site_key(path) if path.exists() else vault.make_site_key(path)
     with state.as_owner(folder):
-        rebuild(folder / FILE, key, people)
+        rebuild(folder / FILE, key, people, Record(folder / RECORD_FILE))
     return path
 
 

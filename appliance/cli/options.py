@@ -251,6 +251,11 @@ def _add_templates(add: Add) -> None:
         "Embed the kept pictures again after a change of the embedder (engine.embedder).",
     )
     add(
+        "accept",
+        "people:accept",
+        "Accept the gallery and the record of decisions after older copies were put in their place.",
+    )
+    add(
         "rotate",
         "people:rotate",
         "Transform all templates with a new secret matrix: copies of the old ones are useless.",

@@ -40,7 +40,7 @@ def list_people(options: argparse.Namespace, settings: Config) -> int:
             print(json.dumps({"count": len(people), "templates": gallery.templates, "people": records}))
         else:
             print("\n".join(map(_line, people)) or "no people")
-        return _status(gallery.problem())
+        return _status(gallery.problem() or gallery.rollback())
 
 
 def show(options: argparse.Namespace, settings: Config) -> int:
@@ -48,7 +48,7 @@ def show(options: argparse.Namespace, settings: Config) -> int:
     with opened(settings) as gallery:
         known = gallery.person(options.id)
         print(json.dumps({"person": _record(gallery, known)}) if options.json else _details(known))
-        return _status(gallery.problem())
+        return _status(gallery.problem() or gallery.rollback())
 
 
 def add(options: argparse.Namespace, settings: Config) -> int:
@@ -117,6 +117,15 @@ def erase(options: argparse.Namespace, settings: Config) -> int:
             print(json.dumps({"id": identity, **log.receipt(erasure, entry)}), flush=True)
             status = status if entry and erasure.complete else 1
     return status
+
+
+def accept(_options: argparse.Namespace, settings: Config) -> int:
+    """Accepts older copies of the gallery or the record of decisions, or an empty gallery in the place of a missing one."""
+    with opened(settings, create=True, fresh=True) as gallery:
+        reason = gallery.rollback()
+        gallery.accept()
+        count = Count(len(gallery.people()), gallery.templates)
+    return _done(f"{count}: accepted; {reason or 'nothing was behind'}")
 
 
 def rotate(_options: argparse.Namespace, settings: Config) -> int:

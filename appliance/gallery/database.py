@@ -80,7 +80,7 @@ _NO_UNNAMED_FILES = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT}
 
 
 class DeletedError(GalleryDamagedError):
-    """The database's file was deleted or moved while in use."""
+    """The database's file was deleted, moved or renamed."""
 
 
 def full(path: Path) -> StorageFullError:
@@ -104,8 +104,8 @@ def lost(what: str) -> GalleryDamagedError:
 
 
 def deleted(path: Path) -> DeletedError:
-    """Returns the error for a file that has disappeared, so that only the copy in memory is left."""
-    return DeletedError(f"{path} was deleted or moved while in use: put it back, or {RESTORE}")
+    """Returns the error for a file that has disappeared from its name."""
+    return DeletedError(f"{path} was deleted, moved or renamed: put it back, or {RESTORE}")
 
 
 @contextmanager

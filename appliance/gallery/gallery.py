@@ -8,6 +8,7 @@ from typing import Self
 
 from appliance import state
 from appliance.face.types import Embedding
+from appliance.gallery.counter import CounterStore
 from appliance.gallery.database import LOGS, translated
 from appliance.gallery.people import (
     Erasure,
@@ -24,6 +25,7 @@ from appliance.gallery.people import (
     PersonExistsError,
     PersonExport,
     RenewalResult,
+    RollbackError,
     Source,
     Template,
     TemplateExport,
@@ -34,7 +36,7 @@ from appliance.gallery.people import (
 from appliance.gallery.records import StoredTemplate, unit_vector
 from appliance.gallery.search import Candidate
 from appliance.gallery.store import Store, Transaction
-from appliance.gallery.vault import SiteKey
+from appliance.gallery.vault import BrokenSealError, SiteKey
 
 FILE = "gallery.db"
 """The device's database, in its state folder."""
@@ -53,12 +55,23 @@ class Gallery:
         self._store, self._keep_pictures, self._most_templates = store, keep_pictures, most_templates
 
     @classmethod
-    def open(cls, path: Path, key: SiteKey, *, keep_pictures: bool = False, most_templates: int = 5) -> Self:
+    def open(
+        cls,
+        path: Path,
+        key: SiteKey,
+        *,
+        keep_pictures: bool = False,
+        most_templates: int = 5,
+        record: CounterStore | None = None,
+        fresh: bool = False,
+    ) -> Self:
         """Opens the gallery in a database, which is made if absent. `keep_pictures` stores the pictures people are enrolled
-        with; `most_templates` limits the templates of a person. Raises if nothing can be read; otherwise `problem` says what
-        is wrong.
+        with; `most_templates` limits the templates of a person. The `record` of decisions keeps the counter of
+        changes; a database that it knows and that is absent is made only if a `fresh` one is wanted. Raises if nothing can be
+        read; otherwise `problem` says what is wrong.
         """
-        return cls(Store(path, key), keep_pictures=keep_pictures, most_templates=most_templates)
+        store = Store(path, key, record, fresh=fresh)
+        return cls(store, keep_pictures=keep_pictures, most_templates=most_templates)
 
     def close(self) -> None:
         """Closes the database; what is in memory stays readable."""
@@ -67,6 +80,15 @@ class Gallery:
     def problem(self) -> GalleryUnavailableError | None:
         """Returns what is wrong with the storage, if anything."""
         return self._store.problem()
+
+    def rollback(self) -> RollbackError | None:
+        """Returns whether the gallery or the record of decisions is an older copy; everything works nevertheless."""
+        return self._store.rollback()
+
+    def accept(self) -> None:
+        """Accepts the gallery and the record of decisions as they are, which ends `rollback`."""
+        with self._store.change() as transaction:
+            transaction.accept()
 
     def refresh(self) -> None:
         """Takes over other processes' changes, and checks the storage again. Errors go to `problem`."""
@@ -243,12 +265,13 @@ class Gallery:
 
     def replace(self, people: Iterable[PersonExport]) -> int:
         """Erases everyone and adds these people, all or none, and returns their number. References stay, and with them the
-        last passage of those who were there before; templates get new numbers. Raises InvalidPersonError, TooManyError, and
-        PersonExistsError for an id that occurs twice.
+        last passage of those who were there before; templates get new numbers. Ends `rollback`. Raises InvalidPersonError,
+        TooManyError, and PersonExistsError for an id that occurs twice.
         """
         with self._store.change() as transaction:
             passages = dict(transaction.contents.passages)
             transaction.erase_everyone()
+            transaction.accept()
             for each in people:
                 _import(transaction, each, passages.get(each.person.reference))
             _check_room(transaction)
@@ -298,26 +321,30 @@ class Gallery:
         return ImportResult(tuple(added), tuple(replaced), tuple(skipped))
 
     def _export(self, reference: str, template: Template) -> TemplateExport | None:
-        """Returns a template in clear, None if it was erased meanwhile or cannot be read."""
-        with self._store.reading() as (repository, rotation):
-            try:
+        """Returns a template in clear, None if it was erased meanwhile or cannot be read; without a picture that cannot."""
+        try:
+            with self._store.reading() as (repository, rotation):
                 stored = repository.template(template.number, reference)
-            except GalleryDamagedError:
-                return None
-            picture = repository.picture(template.number, reference)
+        except GalleryDamagedError:
+            return None
+        try:
+            with self._store.reading() as (repository, _):
+                picture = repository.picture(template.number, reference)
+        except BrokenSealError:
+            picture = None
         return TemplateExport(template, rotation.revert(stored.vector), picture)
 
 
-def rebuild(path: Path, key: SiteKey, people: Iterable[PersonExport]) -> int:
-    """Makes a gallery of these people beside an unusable one (damaged, or with a lost key), puts it in its place once it is
-    complete, and returns the number of people. A running device takes it over. Raises the subclasses of GalleryError, and
+def rebuild(path: Path, key: SiteKey, people: Iterable[PersonExport], record: CounterStore | None = None) -> int:
+    """Makes a gallery of these people beside an unusable one (damaged, missing, or with a lost key), puts it in its place once
+    it is complete, and returns the number of people. A running device takes it over. Raises the subclasses of GalleryError, and
     changes nothing then.
     """
     new = path.with_name(f".{path.name}.restored")
     with translated(path):
         _remove(new)
         try:
-            gallery = Gallery.open(new, key)
+            gallery = Gallery.open(new, key, record=record, fresh=True)
             try:
                 count = gallery.replace(people)
             finally:

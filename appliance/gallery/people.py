@@ -166,6 +166,18 @@ class OtherEmbedderError(GalleryError):
     """The templates were made by another embedder than the loaded one, so their cosines would mean nothing."""
 
 
+class RollbackError(GalleryError):
+    """An older copy of a file is in use. Everything works, but erased people or removed entries may be back or missing."""
+
+
+class GalleryRolledBackError(RollbackError):
+    """The gallery is older than the record of decisions knows it."""
+
+
+class RecordRolledBackError(RollbackError):
+    """The record of decisions is older than the gallery knows it, or lost."""
+
+
 class GalleryUnavailableError(GalleryError):
     """The gallery cannot be read or written, now or at all."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from appliance.gallery import database as storage
 from appliance.gallery import records
+from appliance.gallery.counter import ChangeCounter, CounterStore
 from appliance.gallery.database import Database, DeletedError
 from appliance.gallery.people import (
     GalleryDamagedError,
@@ -19,6 +20,7 @@ from appliance.gallery.people import (
     NoSuchPersonError,
     NoSuchTemplateError,
     Person,
+    RollbackError,
     Template,
 )
 from appliance.gallery.records import StoredTemplate
@@ -29,6 +31,9 @@ EMPTYING_PATIENCE_MS = 1000
 """How long an erasure waits for another program that reads."""
 
 _CHECK = b"the key of this gallery"
+
+_RECORDED = ("record of decisions", "counter")
+"""The place for which the record's counter is sealed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,13 @@ class Repository:
             raise NoKeyError(
                 f"the site key is not the one that sealed this gallery: put that one back, or {storage.RESTORE}"
             ) from error
+
+    def counter(self) -> ChangeCounter:
+        """Returns the counter of changes; one that is missing or cannot be opened counts as 0."""
+        try:
+            return ChangeCounter.unpack(self._fact("counter"))
+        except BrokenSealError:
+            return ChangeCounter()
 
     def template(self, number: int, reference: str) -> StoredTemplate:
         """Returns a template. Raises GalleryDamagedError if it is missing or cannot be opened."""
@@ -194,6 +206,15 @@ class Transaction(Repository):
             passages=dict(before.passages),
         )
         self._index, self._embedder, self._reread = before.index, before.embedder, False
+        self.accepted = False
+
+    def accept(self) -> None:
+        """Ends a rollback: the gallery and the record of decisions are what they should be."""
+        self.accepted = True
+
+    def write_counter(self, counter: ChangeCounter) -> None:
+        """Replaces the counter of changes."""
+        self._write_fact("counter", counter.pack())
 
     def read_again(self) -> None:
         """Makes `result` read the rows, because most of them change."""
@@ -320,12 +341,18 @@ class Store:
     GalleryUnavailableError.
     """
 
-    def __init__(self, path: Path, key: SiteKey) -> None:
-        self._path, self._seal = path, Seal(key)
+    def __init__(self, path: Path, key: SiteKey, record: CounterStore | None = None, *, fresh: bool = False) -> None:
+        """A missing database that the record knows is an error unless a `fresh` one is wanted, which leaves the record as it
+        is until it is opened again.
+        """
+        self._path, self._seal, self._record, self._fresh = path, Seal(key), record, fresh
         self._lock = threading.RLock()
+        self._rollback: RollbackError | None = None
         self._trouble: GalleryUnavailableError | None = None
         self._damage: GalleryDamagedError | None = None
         self._emptied, self._stale, self.version = True, False, 0
+        if not fresh and self._kept() and not path.exists():
+            raise storage.deleted(path)
         self._open()
 
     @property
@@ -336,6 +363,10 @@ class Store:
     def problem(self) -> GalleryUnavailableError | None:
         """Returns what is wrong with the storage, if anything."""
         return self._trouble or self._damage
+
+    def rollback(self) -> RollbackError | None:
+        """Returns whether the gallery or the record of decisions is an older copy."""
+        return self._rollback
 
     @contextmanager
     def change(self) -> Iterator[Transaction]:
@@ -351,11 +382,14 @@ class Store:
                     transaction = Transaction(self._database, self._seal, self._snapshot)
                     yield transaction
                     snapshot = transaction.result()
+                    counted = self._count(transaction, snapshot)
             except GalleryUnavailableError as error:
                 self._note(error)
                 raise
             self._trouble = None
             self._take(snapshot)
+            if counted is not None and self._record is not None and not self._fresh:
+                self._record.keep_counter(*counted)
             try:
                 self._database.settle()
             except GalleryUnavailableError as error:  # the change is safe in the log all the same
@@ -363,10 +397,17 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[tuple[Repository, Rotation]]:
-        """Gives access to rows that are not in memory, and their rotation; no change happens within the block."""
+        """Gives access to rows that are not in memory, and their rotation; no change happens within the block. A broken seal is
+        a problem from then on.
+        """
         with self._lock, self._database.view():
             self._follow()
-            yield Repository(self._database, self._seal), self._snapshot.rotation
+            try:
+                yield Repository(self._database, self._seal), self._snapshot.rotation
+            except BrokenSealError as error:
+                self._database.losses.append(str(error))
+                self._damage = self._found_damage()
+                raise
 
     def empty_log(self, patience_ms: int = EMPTYING_PATIENCE_MS) -> bool:
         """Removes erased content from the log, too. False if that has to wait for another program; `refresh` tries again."""
@@ -387,6 +428,8 @@ class Store:
                     self._open_again()
                 with self._database.view():
                     self._follow()
+                    if self._rollback:  # the record of decisions may be readable again
+                        self._rollback = self._compared(Repository(self._database, self._seal))
                 if not self._damage:
                     self._try_to_write()
             except GalleryUnavailableError as error:
@@ -410,11 +453,11 @@ class Store:
             repository.check_key()
             database.examine()
             with database.view():
-                snapshot = repository.snapshot()
+                snapshot, rollback = repository.snapshot(), self._compared(repository)
         except GalleryError:
             database.close()
             raise
-        self._database, self._snapshot = database, snapshot
+        self._database, self._snapshot, self._rollback = database, snapshot, rollback
         self.version += 1
         self._damage = self._found_damage()
         self._trouble = database.unwritable
@@ -435,9 +478,39 @@ class Store:
 
     def _follow(self) -> None:
         if self._database.changed() or self._stale:
-            self._take(Repository(self._database, self._seal).snapshot())
+            repository = Repository(self._database, self._seal)
+            self._take(repository.snapshot())
+            self._rollback = self._compared(repository)
             self._damage = self._found_damage()
             self._stale = False
+
+    def _count(self, transaction: Transaction, snapshot: GallerySnapshot) -> tuple[bytes, bytes | None] | None:
+        """Counts a change of people or templates and returns what the record is to keep, and what it keeps now; None for other
+        changes. While something is behind, the counter stands still, so that it stays behind until it is accepted.
+        """
+        if snapshot.people == self._snapshot.people and not transaction.accepted:
+            return None
+        sealed = self._record.counter() if self._record else None
+        kept, before = self._unsealed(sealed), transaction.counter()
+        self._rollback = before.rollback(kept) if self._record and not transaction.accepted else None
+        if self._rollback:
+            return None
+        counter = before.accepted(kept) if transaction.accepted else before.next(kept)
+        transaction.write_counter(counter)
+        return self._seal.close(str(counter.changes).encode(), *_RECORDED), sealed
+
+    def _compared(self, repository: Repository) -> RollbackError | None:
+        return repository.counter().rollback(self._kept()) if self._record else None
+
+    def _kept(self) -> int | None:
+        """Returns the counter that the record keeps, None without one or with a broken seal."""
+        return self._unsealed(self._record.counter()) if self._record else None
+
+    def _unsealed(self, sealed: bytes | None) -> int | None:
+        try:
+            return int(self._seal.open(sealed, *_RECORDED)) if sealed else None
+        except BrokenSealError:
+            return None
 
     def _note(self, error: GalleryUnavailableError) -> None:
         """Memory stays valid for a damaged file; after any other error it may differ from the disk."""

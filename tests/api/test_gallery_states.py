@@ -265,3 +265,45 @@ def test_old_templates_are_erased_and_people_stay(choice: Choice, tmp_path: Path
         enrolled(device.client, "x", portrait)
         device.retention.expire()
         assert assert_one(device.client.get("/people/x"))["templates"] == []
+
+
+def test_older_copies_are_named_by_the_health_and_people_are_known(
+    choice: Choice, tmp_path: Path, portrait: bytes
+) -> None:
+    state, copies = tmp_path / "state", tmp_path / "copies"
+
+    def started() -> Device:
+        return Device(pool(shipped_engine(choice)), gallery=state, choice=choice)
+
+    with started() as device:
+        enrolled(device.client, "x", portrait)
+        add(device.client, "y")
+    shutil.copytree(state, copies)
+    with started() as device:
+        assert device.client.ask("DELETE", "/people/y").status == 200
+        add(device.client, "z")
+
+    for file, reason in ((FILE, "gallery_rolled_back"), (RECORD_FILE, "record_rolled_back")):
+        newest = (state / file).read_bytes()
+        shutil.copy(copies / file, state / file)
+        with started() as device:
+            assert states(device.client) == [reason]
+            assert identified(device.client, portrait) == "x"
+            add(device.client, f"during-{reason}")
+            assert states(device.client) == [reason]
+        (state / file).write_bytes(newest)
+
+
+def test_a_gallery_under_another_name_is_named_by_the_health_and_found_again(
+    choice: Choice, tmp_path: Path, portrait: bytes
+) -> None:
+    with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice) as device:
+        enrolled(device.client, "x", portrait)
+    renamed = (tmp_path / FILE).rename(tmp_path / "gahlery.db")
+    with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice) as device:
+        assert states(device.client) == ["gallery_damaged"]
+        assert device.client.post("/faces", portrait).document["count"] == 1
+        renamed.rename(tmp_path / FILE)
+        device.gallery.open()
+        assert states(device.client) == []
+        assert identified(device.client, portrait) == "x"

@@ -84,6 +84,33 @@ def test_who_is_there_already_is_refused_left_or_replaced(place, elsewhere):
     assert elsewhere.people() == (["ada", "bob"], 4)
 
 
+def test_an_older_copy_of_the_gallery_is_named_until_it_is_accepted(place):
+    place.begin("ada", "bob")
+    place.says("change", "ada", "--name", "Ada")
+    older = place.database.read_bytes()
+    place.says("erase", "bob", "--yes")
+    place.database.write_bytes(older)
+    listed = place.run("list")
+    assert (listed.returncode, listed.stdout.count("\n")) == (1, 2)
+    assert "the gallery is an older copy" in listed.stderr
+    accepted = place.run("accept")
+    assert (accepted.returncode, accepted.stderr.startswith("2 people with 2 templates: accepted; ")) == (0, True)
+    assert place.run("list").stderr == ""
+    assert place.run("accept").stderr == "2 people with 2 templates: accepted; nothing was behind\n"
+
+
+def test_a_lost_gallery_is_not_replaced_by_an_empty_one_unless_that_is_accepted(place):
+    place.begin("ada")
+    place.says("change", "ada", "--name", "Ada")
+    for file in place.state.glob("gallery.db*"):
+        file.unlink()
+    done = place.run("add", "eve", "--name", "Eve")
+    assert (done.returncode, "put it back" in done.stderr, place.database.exists()) == (1, True, False)
+    assert place.run("accept").returncode == 0
+    place.says("add", "eve", "--name", "Eve")
+    assert place.run("list").stderr == ""
+
+
 def test_an_import_warns_of_people_who_look_like_others(place, elsewhere, portrait, hopper):
     for device, people in ((place, {"ada": portrait}), (elsewhere, {"eve": portrait, "grace": hopper})):
         for identity, photo in people.items():
@@ -222,7 +249,7 @@ def test_killed_at_any_moment_it_is_all_or_nothing(place, big, thorough):
         seen.append(found == new)
     assert place.process("restore", big, *WITH).returncode == 0
     assert place.people() == new
-    assert files(place) == ["gallery.db"]
+    assert files(place) == ["decisions.db", "decisions.db-journal", "gallery.db"]
 
 
 def test_a_full_disk_changes_nothing_and_says_so(place, big):

@@ -12,10 +12,12 @@ from strangers import MODEL, enrolled, face, somebody
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import (
     GalleryDamagedError,
+    GalleryError,
     GalleryUnavailableError,
     NoKeyError,
     Source,
 )
+from appliance.gallery.records import pack_export
 from appliance.gallery.vault import SiteKey
 
 
@@ -212,6 +214,37 @@ def test_facts_that_were_erased_are_told(full, key):
         Gallery.open(full, key)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_flipped_bit_is_told_or_did_not_matter(path, key, seed):
+    """Nothing but the gallery's own errors is raised; every other bit is one of the header's."""
+    with closing(Gallery.open(path, key, keep_pictures=True)) as gallery:
+        for number in range(4):
+            enrolled(gallery, f"p{number}", number, 10 + number, picture=bytes([number]) * 1000)
+        before = [pack_export(each) for each in gallery.export()]
+    content, dice = path.read_bytes(), random.Random(seed)
+    for flip in range(6):
+        place = dice.randrange(100 if flip % 2 else len(content))
+        altered = bytearray(content)
+        altered[place] ^= 1 << dice.randrange(8)
+        path.write_bytes(altered)
+        try:
+            with closing(Gallery.open(path, key)) as gallery:
+                found = [pack_export(each) for each in gallery.export()]
+                gallery.refresh()
+                assert gallery.problem() or found == before, f"byte {place}"
+        except GalleryError:
+            continue
+
+
+def test_a_picture_that_is_damaged_is_told_and_left_out(full, key):
+    raw(full, "UPDATE pictures SET sealed = zeroblob(3000) WHERE number = 1")
+    with closing(Gallery.open(full, key)) as gallery:
+        assert gallery.problem() is None  # pictures are only read when they are asked for
+        first, second, *_ = gallery.export()
+        assert (first.templates[0].picture, second.templates[0].picture) == (None, bytes([1]) * 3000)
+        assert_damaged(gallery)
+
+
 def test_rows_that_are_altered_at_work_are_told(full, key):
     gallery = Gallery.open(full, key)
     raw(full, "UPDATE templates SET person = 2 WHERE number = 1")
@@ -229,7 +262,7 @@ def test_a_file_that_was_deleted_at_work_is_told_and_can_be_put_back(full, key):
         with pytest.raises(GalleryDamagedError, match="put it back"):
             act()
     gallery.refresh()
-    assert "deleted or moved" in str(gallery.problem())
+    assert "deleted, moved or renamed" in str(gallery.problem())
     assert found(gallery) == set(range(40))
     elsewhere.rename(full)
     gallery.refresh()
