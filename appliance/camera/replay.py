@@ -11,6 +11,8 @@ import numpy as np
 
 from appliance.camera.source import CameraError, CameraFrame, NoCameraError, Orientation, rgb
 from appliance.face.types import Pixels
+from appliance.faults import Fault
+from appliance.imaging.codec import EncodedPicture
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +20,9 @@ DEMONSTRATION = Path(__file__).parent / "demonstration"
 """Bundled pictures (NOTICE names their source)."""
 
 PICTURES = {".jpg", ".jpeg", ".png"}
+
+MOST_PIXELS = 100_000_000
+"""Largest picture that is replayed; it takes 1.5 GB when it is a PNG."""
 
 DECODED = 16
 """Decoded pictures that are kept, so that a short sequence costs nothing when repeated (45 MB at 1280 x 720)."""
@@ -96,10 +101,11 @@ class Replay:
         """A picture, upright by its EXIF orientation and fitted. Raises CameraError."""
         if path in self._decoded:
             return self._decoded[path]
-        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if pixels is None:
-            raise CameraError(f"{path} is not a readable picture")
-        fitted = self._fitted(rgb(np.asarray(pixels, np.uint8)))
+        try:
+            pixels = EncodedPicture(path.read_bytes(), MOST_PIXELS).frame(1.0).pixels
+        except (OSError, Fault) as error:
+            raise CameraError(f"{path} is not a readable picture: {error}") from error
+        fitted = self._fitted(pixels)
         if len(self._decoded) < DECODED:
             self._decoded[path] = fitted
         return fitted
@@ -111,6 +117,7 @@ class Replay:
         self._capture = capture
         if not capture.isOpened():
             raise NoCameraError(f"{path} is not a readable video")
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # 4.11 shows a turned video as it is stored unless it is asked
         self._period = 1 / (capture.get(cv2.CAP_PROP_FPS) or self._fps)
         self._frames = self._scenes(capture, path)
 

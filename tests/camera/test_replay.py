@@ -1,5 +1,6 @@
 """Pictures and real video files as a camera."""
 
+import struct
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -75,6 +76,15 @@ def test_a_picture_of_the_right_size_is_not_touched(portrait: bytes, tmp_path: P
     assert np.array_equal(read(source), pixels)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.9])
+def test_a_damaged_picture_is_an_error_and_no_half_of_one(portrait: bytes, tmp_path: Path, share: float) -> None:
+    (tmp_path / "1.jpg").write_bytes(portrait[: int(share * len(portrait))])
+    source = fast(tmp_path)
+    source.open()
+    with pytest.raises(CameraError, match=r"1\.jpg is not a readable picture: INF-04"):
+        source.read()
+
+
 def test_a_quarter_turn_gives_the_configured_size(tmp_path: Path) -> None:
     left_red = np.zeros((320, 180, 3), np.uint8)
     left_red[:, :90] = (255, 0, 0)
@@ -113,6 +123,37 @@ def test_a_video_is_played_and_begins_again(video: Path) -> None:
     source.close()
     source.open()
     assert read(source)[90, 160, 0] < 40, "opened again, it begins again"
+    source.close()
+
+
+MATRICES = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
+"""The display matrix of a track that is shown turned clockwise (ISO/IEC 14496-12, 8.3.2), without its third column."""
+
+
+@pytest.mark.parametrize("turn", MATRICES)
+def test_a_video_is_turned_as_its_metadata_say(tmp_path: Path, turn: int) -> None:
+    corner = np.zeros((180, 320, 3), np.uint8)
+    corner[:90, :160] = (0, 0, 255)  # BGR
+    path = tmp_path / "film.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (320, 180))
+    for _ in range(3):
+        writer.write(corner)
+    writer.release()
+    content = path.read_bytes()
+    upright = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    a, b, c, d = (each << 16 for each in MATRICES[turn])
+    track = content.index(b"tkhd")
+    assert upright in content[track : track + 92]
+    turned = content[track:].replace(upright, struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30), 1)
+    path.write_bytes(content[:track] + turned)
+    width, height = (180, 320) if turn in (90, 270) else (320, 180)
+    source = fast(path, width=width, height=height)
+    source.open()
+    expected = np.rot90(corner[:, :, 2], -turn // 90) > 128
+    for _ in range(5):  # and when it begins again
+        pixels = read(source)
+        assert pixels.shape == (height, width, 3)
+        assert ((pixels[:, :, 0] > 128) == expected).mean() > 0.98
     source.close()
 
 
