@@ -11,6 +11,7 @@ set -euo pipefail
 . "$(dirname "$0")/machine"
 run_in_machine <<'PROGRAM'
 import re
+import time
 
 import gpiozero
 import pins
@@ -28,6 +29,7 @@ def changes(make) -> list[tuple[float, str]]:
     put("trace", "")
     put("events/gpio/enable", "1")
     device = make()
+    time.sleep(0.5)  # a thread of PWMOutputDevice may still be on its way
     put("events/gpio/enable", "0")
     device.close()
     with open(f"{TRACING}/trace") as file:

@@ -4,7 +4,7 @@
 # Question: `Button(5, bounce_time=0.2)` is pressed for 0.1 s, without bouncing, and later for 1 s. When does when_pressed run?
 # Guess: twice, each time at once; the documentation says of bounce_time that changes are ignored for that long after a first change.
 # Seen: the short press is never noticed, the long one 0.2 s late, and active_time counts from there: on lgpio the time is how long a level
-# must last before it counts. (On the older RPi.GPIO the same argument meant what the documentation says.) A generous value against a bad contact
+# must last before it counts. A generous value against a bad contact
 # makes an exit button miss a tap.
 set -euo pipefail
 . "$(dirname "$0")/machine"

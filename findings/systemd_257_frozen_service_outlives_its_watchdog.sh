@@ -51,6 +51,7 @@ Path("/run/notifying.py").write_text(NOTIFYING)
 for name in ("stopped", "frozen"):
     Path(f"/run/systemd/system/{name}.service").write_text(SERVICE)
 systemctl("daemon-reload")
+systemctl("start", "dbus")
 print("start:", systemctl("start", "stopped", "frozen"))
 
 before = state("stopped")
@@ -63,7 +64,8 @@ print(f"process stopped: restarted after {lasted:.0f} s:", state("stopped"))
 assert lasted < 60, lasted
 
 before = state("frozen")
-print("freeze:", systemctl("freeze", "frozen"))
+print("freeze:", frozen := systemctl("freeze", "frozen"))
+assert frozen[0] == 0
 time.sleep(20 * WATCHDOG)
 after = state("frozen")
 print(f"frozen for {20 * WATCHDOG} s:", after)
