@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import suppress
 
 import gpiozero
 
@@ -56,7 +57,11 @@ class Relay:
             self._work(device)
         finally:
             device.off()
+            pin = device.pin
             device.close()
+            # gpiozero leaves it without the board's pull resistor until the next power-on
+            with suppress(gpiozero.PinFixedPull):  # GPIO 2 and 3
+                pin.pull = "down" if self._active_high else "up"
 
     def stop(self) -> None:
         self._queue.close()

@@ -95,6 +95,13 @@ def test_it_is_off_when_it_is_stopped_in_the_middle():
     assert (there.function, there.states[-1].state) == ("input", 0)
 
 
+@pytest.mark.parametrize(("active_high", "pull"), [(True, "down"), (False, "up")])
+def test_a_pull_resistor_keeps_it_off_after_the_stop(active_high, pull):
+    with running(relay(active_high=active_high)):
+        there = pin()
+    assert (there.function, there.pull) == ("input", pull)
+
+
 def test_a_pin_that_is_none_is_a_problem_and_grants_are_dropped(caplog):
     output = Relay(53, active_high=True, pulse_s=0.3)
     with running(output):
