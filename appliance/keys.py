@@ -126,11 +126,6 @@ class KeyStore:
                 found = key
         return found
 
-    def holds(self, key: Key) -> bool:
-        """Whether a key that was found is still valid."""
-        self.refresh()
-        return key in self._keys
-
     def empty(self) -> bool:
         """Whether there is no key; False if the file is damaged."""
         return not self._keys and self.problem() is None

@@ -166,14 +166,15 @@ class Advertisement:
         facts = self._facts()
         async with AsyncZeroconf(interfaces=list(addresses)) as responder:
             host = await self._free_host(responder.zeroconf, addresses)
+            name = await self._free_name(responder.zeroconf, host)
 
             def service(kind: str, name: str, properties: Mapping[str, str]) -> ServiceInfo:
                 return ServiceInfo(
                     kind, name, self._port, properties=dict(properties), server=host, parsed_addresses=list(addresses)
                 )
 
-            ours = service(SERVICE, f"{self._name}.{SERVICE}", facts)
-            web = service(WEB, f"{self._name}.{WEB}", {"path": "/"})
+            ours = service(SERVICE, f"{name}.{SERVICE}", facts)
+            web = service(WEB, f"{name}.{WEB}", {"path": "/"})
             await asyncio.gather(*(_registered(responder, each) for each in (ours, web)))
             log.info(
                 'on the LAN as "%s": %s, port %d at %s', ours.get_name(), host[:-1], self._port, ", ".join(addresses)
@@ -195,6 +196,16 @@ class Advertisement:
                 return host
             number += 1
             host = f"{self._host}-{number}.local."
+
+    async def _free_name(self, querier: Zeroconf, host: str) -> str:
+        """The first of "Name", "Name-2" … that no other host has, in any case; zeroconf compares names letter by letter."""
+        number, name = 1, self._name
+        while True:
+            info = AsyncServiceInfo(SERVICE, f"{name}.{SERVICE}")
+            if not await info.async_request(querier, HOST_PROBE_MS) or (info.server or "").lower() == host.lower():
+                return name
+            number += 1
+            name = f"{self._name}-{number}"
 
 
 @dataclass(frozen=True, slots=True)

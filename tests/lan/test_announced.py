@@ -142,16 +142,17 @@ def test_a_device_that_recovers_is_announced_so(tmp_path: Path, portrait: bytes)
         assert child.terminate() == 0
 
 
-def test_of_two_with_one_name_the_second_is_renamed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["Entrance", "ENTRANCE"])
+def test_of_two_with_one_name_the_second_is_renamed(tmp_path: Path, name: str) -> None:
     with (
         local_network(tmp_path, "10.97.0.1/24", "10.97.0.2/24", "10.97.0.3/24") as (first, second, other),
         first.announce("Entrance", "face-appliance-aaaaaa") as one,
     ):
         assert one.logged("on the LAN")
-        with second.announce("Entrance", "face-appliance-bbbbbb", port=9298) as two:
-            assert two.logged('on the LAN as "Entrance-2": face-appliance-bbbbbb.local')
-            found = [(each["name"], each["addresses"], each["port"]) for each in other.discover()]
-            assert found == [("Entrance", ["10.97.0.1"], 9297), ("Entrance-2", ["10.97.0.2"], 9298)]
+        with second.announce(name, "face-appliance-bbbbbb", port=9298) as two:
+            assert two.logged(f'on the LAN as "{name}-2": face-appliance-bbbbbb.local')
+            found = sorted((each["name"], each["addresses"], each["port"]) for each in other.discover())
+            assert found == sorted([("Entrance", ["10.97.0.1"], 9297), (f"{name}-2", ["10.97.0.2"], 9298)])
 
 
 def test_a_copied_card_has_another_host_name(tmp_path: Path) -> None:
