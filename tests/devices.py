@@ -116,7 +116,11 @@ class Device:
         known = section or GallerySection(key_file=gallery and gallery / "site.key")
         folder = gallery or Path("/nowhere")
         models = Models(
-            appliance_models.FOLDER, {}, 1, CalibrationStore(folder / "calibration.json"), choice or UNLOADED
+            appliance_models.FOLDER,
+            {},
+            1,
+            CalibrationStore(folder / "calibration.json"),
+            UNLOADED if choice is None else choice,
         )
         self.gallery = GalleryHandle(folder, models, broadcast, **known.handle_settings)
         record, clock = Record(folder / RECORD_FILE), clock or Clock()

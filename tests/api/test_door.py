@@ -247,8 +247,8 @@ def test_a_damaged_signing_key_is_told(choice: Choice, tmp_path: Path, caplog: p
     assert caplog.text.count("no decision is made") == 1
 
 
-def test_while_models_load(choice: Choice, tmp_path: Path) -> None:
-    with Device(pool(), gallery=tmp_path) as device:
+def test_while_models_load(tmp_path: Path) -> None:
+    with Device(pool(), gallery=tmp_path, choice={}) as device:
         assert_refusal(ask(device.client), 500, "INF-08")
 
 
