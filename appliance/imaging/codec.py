@@ -28,7 +28,11 @@ megapixels. The largest PNG costs 33; libjpeg's own progressive files have 10 sc
 MOST_STRAY = 64
 """Bytes between the pixels and a marker that are harmless; cameras write a few. More are what is left of lost pixels."""
 
+MOST_MENDING = 2_000_000_000
+"""Nanoseconds of decoding to find the scan that has stray bytes."""
+
 _STRAY = re.compile(r"(\d+) extraneous bytes before marker 0x(..)")
+_END = "d9"
 _RARE_SAMPLING = "Could not determine subsampling level"
 _TAIL = b"\xaa" * 64
 
@@ -110,8 +114,8 @@ def _decoded_jpeg(header: JpegHeader, scale: float) -> Pixels:
     except ValueError as error:
         if _RARE_SAMPLING in str(error):
             pixels = _by_pillow(header, colours, size)
-        elif _harmless(str(error), header):
-            pixels = _by_libjpeg(header.content, colours, size, strict=False)
+        elif (whole := _without_strays(str(error), header, colours)) is not None:
+            pixels = _by_libjpeg(whole, colours, size, strict=False)
         else:
             raise
     return _rgb(pixels, inverted=header.adobe) if cmyk else pixels
@@ -123,23 +127,36 @@ def _by_libjpeg(content: bytes, colours: str, size: tuple[int, int], *, strict: 
     return np.asarray(pixels)
 
 
-def _harmless(warning: str, header: JpegHeader) -> bool:
-    """Whether the decoder's first warning is of stray bytes, and no other is hidden behind it. Strays before the end are the
-    last that a decoder reads. Those before a restart marker are not, so every interval is decoded by itself.
+def _without_strays(warning: str, header: JpegHeader, colours: str) -> bytes | None:
+    """A file that has all its pixels, when the decoder's first warning is of stray bytes and no other is hidden behind it.
+    Strays before the end are the last that a decoder reads. Those before a restart marker are not, so every interval is
+    decoded by itself. Those behind another scan are cut off where that leaves nothing to warn of.
     """
-    stray = _STRAY.search(warning)
-    if stray is None or int(stray[1]) > MOST_STRAY:
-        return False
-    if not header.restart:
-        return stray[2] == "d9"
-    for interval in header.intervals():
-        try:
-            _by_libjpeg(interval, "GRAY", (1, 1))
-        except ValueError as error:
-            within = _STRAY.search(str(error))
-            if within is None or within[2] != "d9" or int(within[1]) > MOST_STRAY:
-                return False
+    count, marker = _stray(warning)
+    if not count:
+        return None
+    if header.restart:
+        return header.content if all(_whole(each, colours) for each in header.intervals()) else None
+    if marker == _END:
+        return header.content
+    if len(header.scans) * header.work > MOST_MENDING:
+        return None
+    return next((content for content in header.shortened(count) if _whole(content, colours)), None)
+
+
+def _whole(content: bytes, colours: str) -> bool:
+    """Whether the decoder warns of nothing but stray bytes before the end."""
+    try:
+        _by_libjpeg(content, colours, (1, 1))
+    except ValueError as error:
+        return _stray(str(error))[1] == _END
     return True
+
+
+def _stray(warning: str) -> tuple[int, str]:
+    """The number of stray bytes that a warning is of, and the marker behind them; none when it is another or of too many."""
+    found = _STRAY.search(warning)
+    return (int(found[1]), found[2]) if found and int(found[1]) <= MOST_STRAY else (0, "")
 
 
 def _by_pillow(header: JpegHeader, colours: str, size: tuple[int, int]) -> Pixels:

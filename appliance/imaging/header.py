@@ -20,6 +20,9 @@ MOST_SEGMENTS = 65_536
 in chunks of 4 KiB has 2,048.
 """
 
+MOST_INTERVALS = 100_000
+"""Restart intervals that are decoded one by one, 7 us each. A row of MCUs is usual: 40 megapixels have 400."""
+
 LONGEST_SIDE = 65_500
 """Pixels of a side that libjpeg decodes (JPEG_MAX_DIMENSION)."""
 
@@ -106,9 +109,14 @@ class JpegHeader:
             at = scan.stop
         return b"".join(pieces) + self.content[at:]
 
+    def shortened(self, count: int) -> Iterator[bytes]:
+        """The file without the last `count` bytes of one of its scans, for each scan."""
+        for scan in self.scans:
+            yield self.content[: max(scan.start, scan.stop - count)] + self.content[scan.stop :]
+
     def intervals(self) -> list[bytes]:
         """What lies between the restart markers of the only scan, each as a JPEG of its own. Raises Fault INF-04 when a restart
-        marker is missing, or more than one scan has them.
+        marker is missing, when there are more than MOST_INTERVALS, or when more than one scan has them.
         """
         if len(self.scans) != 1:
             raise _broken("restart intervals in several scans")
@@ -118,8 +126,10 @@ class JpegHeader:
         across, down = ceil(self.width / (8 * wide)), ceil(self.height / (8 * high))
         data = _RESTART.split(self.content[scan])
         numbers = [ord(number) & 7 for number in data[1::2]]
-        if numbers != [place % 8 for place in range(ceil(across * down / self.restart) - 1)]:
-            raise _broken("a restart marker is missing")
+        if len(numbers) >= MOST_INTERVALS or numbers != [
+            place % 8 for place in range(ceil(across * down / self.restart) - 1)
+        ]:
+            raise _broken("a restart marker is missing, or there are too many")
         counts = [self.restart] * len(numbers) + [across * down - self.restart * len(numbers)]
         return [
             self._alone(scan, part, _shape(count, across, 8 * wide, 8 * high))

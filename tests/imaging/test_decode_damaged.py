@@ -66,7 +66,7 @@ def restarts(content: bytes) -> list[int]:
     return [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", content)]
 
 
-@pytest.fixture(scope="session", params=["RGB", "L"])
+@pytest.fixture(scope="session", params=["RGB", "L", "CMYK"])
 def with_restarts(picture, write, request):
     return write(picture(40, 100), "JPEG", request.param, restart_marker_blocks=3)
 
@@ -90,6 +90,22 @@ def test_but_they_hide_no_damage_behind_them(with_restarts, refusal):
     assert {refusal(odd[:cut] + odd[cut + 2 :]) for cut in restarts(odd)[2:]} == {"INF-04"}  # a marker
     second, third = restarts(odd)[1:3]
     assert refusal(odd[: second + 2] + bytes(third - second + 2) + odd[third + 2 :]) == "INF-04"
+
+
+@pytest.mark.parametrize("kind", ["progressive", "grey progressive"])
+def test_stray_bytes_between_scans_do_not_matter_and_hide_nothing(small, decode, refusal, kind):
+    content = small[kind]
+    next_segment = re.compile(rb"\xff[\xc4\xda\xd9]")
+    scans = [found.start() for found in re.finditer(rb"\xff\xda", content)]
+    last = len(content) - (len(content) - scans[-1] - 10) // 2
+    for scan in scans:
+        following = next_segment.search(content, scan + 2)
+        assert following
+        place = following.start()
+        odd = content[:place] + b"\x12" * 20 + content[place:]
+        assert np.array_equal(decode(odd), decode(content))
+        if scan != scans[-1]:
+            assert refusal(odd[: last + 20] + b"\xff\xd9") == "INF-04"
 
 
 def test_many_stray_bytes_are_lost_pixels(small, refusal):
