@@ -119,6 +119,7 @@ class Machine:
             self._outputs.problems,
             self._retention.problems,
             signing_key.problems,
+            decider.problems,
         )
         streams = Streams(
             self._usable,

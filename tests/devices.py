@@ -145,6 +145,7 @@ class Device:
             record,
             Policy(rules),
             broadcast.publish,
+            fresh_s=60.0,  # other tests run, too
         )
         if self._has_gallery:
             self.gallery.open()

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -104,6 +104,8 @@ class Doorstep:
         camera: FrameSource,
         rules: Rules,
         size: tuple[int, int] = (WIDTH, HEIGHT),
+        record: Callable[[Path], Record] = Record,
+        fresh_s: float = 60.0,
     ) -> None:
         self.folder, self.camera = folder, camera
         self.engines = pool(engine)
@@ -111,7 +113,7 @@ class Doorstep:
         self.loop = CameraLoop(camera, self.ring, lambda: Inspector(*size))
         self.gallery = Gallery.open(folder / "gallery.db", SiteKey(bytes(range(32))))
         self.recognition = recognition(self.gallery, embedder)
-        self.record = Record(folder / RECORD_FILE)
+        self.record = record(folder / RECORD_FILE)
         self.signer = Signer.of(bytes(range(32)))
         self.told: list[SignedDecision] = []
         self.trouble: GalleryError | None = None
@@ -124,8 +126,10 @@ class Doorstep:
             self.record,
             Policy(rules),
             self.told.append,
+            fresh_s,
         )
-        self.verifier = Verifier(self.signer.public, DEVICE, answer=timedelta(minutes=1))  # other tests run, too
+        patient = timedelta(minutes=1)  # other tests run, too
+        self.verifier = Verifier(self.signer.public, DEVICE, answer=patient, tolerance=patient)
         self._thread = threading.Thread(target=self.loop.run, name="camera")
 
     def __enter__(self) -> Self:

@@ -44,6 +44,12 @@ log = logging.getLogger(__name__)
 ID_BYTES = 16
 """Random bytes of a decision's id."""
 
+FRESH_SECONDS = 1.5
+"""How old the newest frame may be when a decision is signed, which is then valid for another half a second."""
+
+SLOW_SECONDS = 600.0
+"""How long a decision that took too long is a problem, unless a later one is in time."""
+
 LIFE_SECONDS = 60.0
 """How long a nonce is remembered: a decision is valid for 2 s, and no door waits a minute for one."""
 
@@ -125,13 +131,15 @@ class Decider:
         record: Record,
         policy: Policy,
         publish: Callable[[SignedDecision], None],
+        fresh_s: float = FRESH_SECONDS,
     ) -> None:
         """`device` is the id that decisions name. `signer` raises GalleryError when nothing can be signed, `recognition` when
         people cannot be recognised. `publish` is called with every decision; it neither blocks nor raises.
         """
         self.device, self._signer, self._observer, self._recognition = device, signer, observer, recognition
         self._clock, self._record, self._policy, self._publish = clock, record, policy, publish
-        self._turns, self._nonces = Turns(), AnsweredNonces()
+        self._turns, self._nonces, self._fresh = Turns(), AnsweredNonces(), fresh_s
+        self._slow_until = float("-inf")
 
     def decide(self, nonce: str, direction: Direction) -> SignedDecision:
         """Whether the person at the camera may pass: granted or denied, recorded and signed. `nonce` is the door's, 16 to 86
@@ -147,18 +155,27 @@ class Decider:
         log.info("decision %s: %s (%s) after %.0f ms", decision.id, decision.result, decision.reason, taken)
         return signed
 
+    def problems(self) -> list[Problem]:
+        """A device that is too slow, for `/healthz`."""
+        if time.monotonic() >= self._slow_until:
+            return []
+        return [
+            Problem("door", "too_slow", "A decision took too long after its newest frame: the device is overloaded.")
+        ]
+
     def _answer(self, nonce: str, direction: Direction, asked: float, signer: Signer) -> SignedDecision:
         facts, gallery = self._facts(nonce, direction, asked)
-        facts = self._note_passage(facts, gallery)
+        facts = self._note_passage(self._unless_stale(facts), gallery)
         result = self._policy.judge(facts)
         decision = self._decision(nonce, facts, result)
         entry = self._recorded(decision, facts, result)
-        if entry is None and facts.recordable:  # it could be written a moment ago
-            granted, facts = result.granted, replace(facts, recordable=False)
-            result = self._policy.judge(facts)
+        before, facts = facts, self._unless_stale(replace(facts, recordable=facts.recordable and entry is not None))
+        if facts != before:  # recording failed, or took too long
+            granted, result = result.granted, self._policy.judge(facts)
             decision = self._decision(nonce, facts, result)
+            entry = entry and self._recorded(decision, facts, result)
             if granted and not result.granted:
-                self._take_back_passage(facts, gallery)
+                self._take_back_passage(before, gallery)
         token = write_token(decision, entry.anchor if entry else None, signer)
         return SignedDecision(decision, token, result.text, facts.person.name if facts.person else None)
 
@@ -181,6 +198,18 @@ class Decider:
             last=Passage(Direction(last[0]), last[1]) if last else None,
         )
         return facts, gallery
+
+    def _unless_stale(self, facts: Facts) -> Facts:
+        """The facts, without what was seen if that is too old to be signed."""
+        if not facts.seen.captured:
+            return facts
+        age = time.monotonic() - facts.seen.captured[-1]
+        if age <= self._fresh:
+            self._slow_until = float("-inf")
+            return facts
+        log.warning("a decision is void: its newest frame is %.1f s old", age)
+        self._slow_until = time.monotonic() + SLOW_SECONDS
+        return replace(facts, seen=Observation(trouble=f"the newest frame is {age:.1f} s old: the device is too slow"))
 
     def _recognisable(self) -> tuple[Recognition | None, str | None]:
         """What people are recognised with, or why they are not. Not with a damaged gallery: with the templates that it has lost
@@ -233,7 +262,7 @@ class Decider:
             person=facts.person.id if facts.person else None,
             frames=frames,
             issued=issued,
-            expires=issued + LIFE,
+            expires=(frames[-1] if frames else issued) + LIFE,
         )
 
     def _recorded(self, decision: Decision, facts: Facts, result: PolicyResult) -> Entry | None:

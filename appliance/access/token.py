@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # loaded when a key is used, because a device without a galle
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 LIFE = timedelta(seconds=2)
-"""How long a decision is valid."""
+"""How long a decision is valid after its newest frame was taken; without frames, after it was issued."""
 
 ANSWER = timedelta(seconds=3)
 """How long a device may take to decide: 1.2 s when it is ready, 2.5 s when its camera has just started, and the network."""
@@ -143,6 +143,11 @@ class Decision:
     def result(self) -> str:
         """Either "granted" or "denied"."""
         return "granted" if self.granted else "denied"
+
+    @property
+    def seen(self) -> datetime:
+        """When its newest frame was taken; without frames, when it was issued."""
+        return self.frames[-1] if self.frames else self.issued
 
     def facts(self) -> dict[str, Any]:
         """What the token and the record say of it, as JSON; times in milliseconds since 1970."""
@@ -350,8 +355,8 @@ def check_answer(
     if now + tolerance < decision.issued:
         ahead = (decision.issued - now).total_seconds()
         raise NotYetValidError(f"not yet valid: issued {ahead:.1f} s ahead of this computer's clock")
-    if now - tolerance >= min(decision.expires, decision.issued + LIFE):
-        raise ExpiredError(f"expired: issued {(now - decision.issued).total_seconds():.1f} s ago")
+    if now - tolerance >= min(decision.expires, decision.seen + LIFE):
+        raise ExpiredError(f"expired: what it is about was seen {(now - decision.seen).total_seconds():.1f} s ago")
 
 
 class Verifier:

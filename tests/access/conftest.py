@@ -26,7 +26,7 @@ def doorstep(tmp_path, choice, engine):
     """A door before a camera, which decides by some rules; nobody is known to it."""
     (embedder,) = choice[Role.EMBEDDER].files
 
-    def made(camera, rules=ANY_CLOCK, **more):
+    def made(camera, rules=ANY_CLOCK, engine=engine, **more):
         return Doorstep(tmp_path, engine, embedder, camera, rules, **more)
 
     return made

@@ -1,5 +1,6 @@
 """The decision, by real frames through the real camera loop: who is let pass, and who never is."""
 
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,9 +14,9 @@ from devices import until
 from doors import ANY_CLOCK, FourFrames, empty, head, heads, placed, side_by_side
 
 from appliance.access import token
-from appliance.access.log import RECORD_FILE
+from appliance.access.log import RECORD_FILE, Record
 from appliance.access.policy import ClockState, Rules
-from appliance.access.token import Direction, ReusedNonceError, WrongNonceError
+from appliance.access.token import LIFE, Direction, ReusedNonceError, WrongNonceError
 from appliance.gallery.people import GalleryUnavailableError
 
 
@@ -287,6 +288,77 @@ class Filling:
         path = self._door.folder / RECORD_FILE
         path.unlink(missing_ok=True)
         path.mkdir()
+
+
+BOUND = 6.0
+"""Seconds, for a computer that runs other tests, too."""
+
+
+class Slow:
+    """An engine that takes its time to examine four frames."""
+
+    def __init__(self, engine):
+        self._engine, self.seconds = engine, 0.0
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+    def examine(self, *what):
+        time.sleep(self.seconds)
+        return self._engine.examine(*what)
+
+
+def test_what_was_seen_too_long_ago_is_not_signed_and_health_says_so(doorstep, engine, photos):
+    slow = Slow(engine)
+    camera = Scripted(lambda number: head(photos["hopper"], number), 1 / 15)
+    with doorstep(camera, Rules(passback_strict=True), engine=slow, fresh_s=BOUND) as door:
+        person = door.know("hopper", photos["hopper"])
+        assert until(lambda: door.loop.state().frames > 15)
+        slow.seconds = BOUND
+        assert refused(door, "camera_blind").frames == ()
+        assert [(problem.part, problem.state) for problem in door.decider.problems()] == [("door", "too_slow")]
+        assert door.gallery.last_passage(person.reference) is None
+        slow.seconds = 0.0
+        assert until(lambda: door.decide().granted, 30)
+        assert door.decider.problems() == []
+
+
+def test_the_life_of_a_decision_begins_with_its_newest_frame(doorstep, engine, photos):
+    slow = Slow(engine)
+    slow.seconds = 0.5
+    with doorstep(FourFrames(heads(*[photos["hopper"]] * 4)), engine=slow) as door:
+        door.know("hopper", photos["hopper"])
+        decision = door.decide()
+    assert decision.granted
+    assert decision.issued - decision.frames[-1] >= timedelta(seconds=0.5)
+    assert decision.expires == decision.frames[-1] + LIFE
+
+
+class SlowDisk(Record):
+    """A record whose disk takes its time, once."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.seconds = BOUND
+
+    def append(self, kind, facts):
+        entry = super().append(kind, facts)
+        time.sleep(self.seconds)
+        self.seconds = 0.0
+        return entry
+
+
+def test_a_decision_that_is_recorded_too_late_is_denied_and_that_is_recorded(doorstep, photos):
+    frames = FourFrames(heads(*[photos["hopper"]] * 4))
+    with doorstep(frames, Rules(passback_strict=True), record=SlowDisk, fresh_s=BOUND) as door:
+        person = door.know("hopper", photos["hopper"])
+        signed = door.ask()
+        assert (signed.decision.result, signed.decision.reason) == ("denied", "camera_blind")
+        newest, before = door.record.newest(5)
+        assert [each.facts["result"] for each in (before, newest)] == ["granted", "denied"]
+        assert before.facts["nonce"] == newest.facts["nonce"] == signed.decision.nonce
+        assert newest.hash in payload(signed.token)
+        assert door.gallery.last_passage(person.reference) is None
 
 
 @pytest.fixture

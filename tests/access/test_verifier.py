@@ -139,6 +139,23 @@ def test_a_life_that_is_too_long_is_cut(verifier: Verifier, clocks: Clocks):
         verifier.verify(token)
 
 
+def test_a_life_is_that_of_the_newest_frame_and_not_of_the_signature(verifier: Verifier, clocks: Clocks):
+    seen = NOON - timedelta(seconds=1.4)
+    frames = tuple(seen - timedelta(seconds=0.3 * number) for number in (3, 2, 1, 0))
+    for expires in (seen + LIFE, NOON + LIFE):
+        assert verifier.verify(token_of(nonce=verifier.challenge(), frames=frames, expires=expires)).granted
+    clocks.pass_by(1.1)
+    for expires in (seen + LIFE, NOON + LIFE):
+        with pytest.raises(ExpiredError, match=r"2\.5 s ago"):
+            verifier.verify(token_of(nonce=verifier.challenge(), frames=frames, expires=expires))
+
+
+def test_a_decision_without_frames_lives_from_its_signature_on(verifier: Verifier, clocks: Clocks):
+    clocks.pass_by(2.4)
+    denied = partial(token_of, granted=False, reason="camera_blind", person=None, frames=())
+    assert not verifier.verify(denied(nonce=verifier.challenge())).granted
+
+
 def test_not_yet_valid(verifier: Verifier, clocks: Clocks):
     clocks.wall -= timedelta(seconds=0.6)
     with pytest.raises(NotYetValidError, match="clock"):

@@ -19,7 +19,8 @@ OTHER = Signer.of(b"another device, and its 32 bytes")
 def fresh(signer=SIGNER, ago=0.0, **changes):
     """A decision that was issued a moment ago."""
     issued = (datetime.now(UTC) - timedelta(seconds=ago)).replace(microsecond=0)
-    return token_of(signer, **{"nonce": NONCE, "issued": issued, "expires": issued + LIFE, **changes})
+    times = {"frames": (issued,) * 4, "issued": issued, "expires": issued + LIFE}
+    return token_of(signer, **{"nonce": NONCE, **times, **changes})
 
 
 @pytest.fixture
