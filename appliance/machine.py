@@ -120,6 +120,7 @@ class Machine:
             self._retention.problems,
             signing_key.problems,
             decider.problems,
+            self._clock.problems,
         )
         streams = Streams(
             self._usable,

@@ -1,4 +1,4 @@
-"""What time it is, and what can be said for it."""
+"""The wall clock, and whether it can be trusted."""
 
 import ctypes
 import logging
@@ -10,28 +10,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.access.policy import ClockState
+from appliance.faults import Problem
 
 TOUCHED = Path("/run/systemd/timesync/synchronized")
-"""systemd-timesyncd touches it whenever it has heard from its server (systemd-timesyncd(8), on Raspberry Pi OS the service
-there is); it is gone after a restart.
+"""systemd-timesyncd touches it when it has an answer of its server (systemd-timesyncd(8), the time service of Raspberry Pi OS).
+It is gone after a restart.
 """
 
 UNSET_US = 16_000_000
-"""Microseconds: the greatest error that the kernel knows of (NTP_PHASE_LIMIT). From the start on and after somebody has set
-the clock by hand it assumes this one; a time service tells it less, and it then grows by 500 ppm, for nine hours. The flag
-STA_UNSYNC is not asked, as timedated does not: chrony sets it on purpose where the kernel shall leave the RTC alone.
+"""Microseconds: the greatest error that the kernel knows of (NTP_PHASE_LIMIT). It assumes this one from the start on, and after
+the clock was set by hand. A time service reports a smaller one, which then grows by 500 ppm, for nine hours. The flag
+STA_UNSYNC is ignored, as timedated does: chrony sets it where the kernel is to leave the RTC alone.
 """
 
 _FAILED = -1
 
 
 def kernel_says_so() -> bool:
-    """Whether the kernel has been told by a time service, of whatever kind, of late. Nobody has told it where it may not be
-    asked.
-    """
-    told = _Timex()
-    failed = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(told)) == _FAILED
-    return not failed and told.maxerror < UNSET_US
+    """Whether a time service of any kind has set the kernel's clock lately; False where the kernel may not be asked."""
+    answer = _Timex()
+    failed = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(answer)) == _FAILED
+    return not failed and answer.maxerror < UNSET_US
 
 
 def touched(path: Path = TOUCHED) -> int | None:
@@ -60,21 +59,21 @@ class _Timex(ctypes.Structure):
 
 log = logging.getLogger(__name__)
 
-RELEASED = datetime(2026, 1, 1, tzinfo=UTC)
-"""No device has run this program before."""
+RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
+"""Before this release of the program: no clock that shows an earlier time is right."""
 
 STEP_SECONDS = 2.0
-"""What the wall clock may differ from the time since boot before somebody has set it: slewing moves both alike, a leap second
-and a resume by a clock of whole seconds are one each.
+"""By how much wall clock and time since boot may come apart before the clock counts as set: slewing moves both alike; a leap
+second, and a resume by a clock of whole seconds, are one second each.
 """
 
 _READ_SECONDS = 0.1
-"""Two clocks that were not read within it are read again."""
+"""Two clocks that were not read within this time are read again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`now` is local time with its offset; `stepped` how many seconds the clock was set forward (or, less than 0, back) since
+    """`now` is local time with its offset; `stepped` is by how many seconds the clock was set forward (or, below 0, back) since
     the last reading.
     """
 
@@ -84,11 +83,13 @@ class Reading:
 
 
 class Clock:
-    """The device's wall clock, watched against the time since boot, which nobody can set. Thread-safe.
+    """The device's wall clock, checked against the time since boot, which cannot be set. Thread-safe.
 
-    SYNCHRONISED: a time service has set it since the start, and nobody has set it otherwise since. UNSET: it is before what it
-    showed or has certainly shown, so it is wrong. PLAUSIBLE: neither. A board without a clock of its own shows, after a start
-    without a network, when it was last shut down (fake-hwclock, systemd-timesyncd): plausible, and late.
+    SYNCHRONISED: a time service has set it since the start, and it was not set otherwise since. UNSET: it shows a time before
+    one that has certainly been: the release, the newest entry of the record, a time that a time service has shown, or, while no
+    time service sets it, any time that it has shown. A time service that sets it back is not believed until that time has come
+    again. PLAUSIBLE: neither. A board without a battery-backed clock starts with the time of its last shutdown (fake-hwclock,
+    systemd-timesyncd), which is plausible and late.
     """
 
     def __init__(
@@ -97,32 +98,43 @@ class Clock:
         touched: Callable[[], int | None] = touched,
         clocks: Callable[[], tuple[float, float]] | None = None,
     ) -> None:
-        """`clocks` are seconds of the wall clock and since boot."""
+        """`clocks` returns the seconds of the wall clock and those since boot."""
         self._kernel, self._touched, self._clocks = kernel, touched, clocks or _clocks
         self._lock = threading.Lock()
         wall, boot = self._clocks()
         self._offset = wall - boot
-        self._least = RELEASED.timestamp() - boot  # the least offset that the clock can have and be right
-        self._set = False
+        self._least = RELEASED.timestamp() - boot  # the least offset with which the clock can be right
+        self._shown = RELEASED.timestamp()  # the latest time of the wall that has certainly been
+        self._set, self._known = False, False  # known: a later time than the release
         self._outdated: int | None = None
 
     def not_before(self, moment: datetime) -> None:
-        """It has been `moment` already: the newest entry of the record, say."""
+        """Notes that it has been `moment`: the newest time in the record, for example."""
         with self._lock:
             _, boot = self._clocks()
             self._least = max(self._least, moment.timestamp() - boot)
+            self._shown = max(self._shown, moment.timestamp())
+            self._known = True
 
     def read(self) -> Reading:
-        """What time it is now, and what can be said for it."""
+        """The time, and whether it can be trusted."""
         with self._lock:
             wall, boot = self._clocks()
             stepped = self._step(wall - boot)
             state = self._judge(wall, wall - boot)
+            self._known = self._known or state is not ClockState.UNSET
         time.tzset()  # the device may have been moved to another zone
         return Reading(datetime.fromtimestamp(wall).astimezone(), state, stepped)
 
+    def problems(self) -> list[Problem]:
+        """A clock that went back, for `/healthz`; not one that was never set."""
+        if self.read().state is not ClockState.UNSET or not self._known:
+            return []
+        text = "The clock shows a time that has already passed: people whose permission depends on the time are denied."
+        return [Problem("clock", "went_back", text)]
+
     def _step(self, offset: float) -> float:
-        """Notices that the clock was set; what had been said of it then no longer holds."""
+        """Notices that the clock was set, after which a time service has to confirm it again."""
         stepped = offset - self._offset
         if abs(stepped) <= STEP_SECONDS:
             return 0.0
@@ -135,7 +147,10 @@ class Clock:
         by_timesyncd = touched is not None and touched != self._outdated and touched <= wall * 1e9
         self._set = self._set or by_timesyncd or self._kernel()
         if self._set:
+            if wall < self._shown - STEP_SECONDS:
+                return ClockState.UNSET
             self._offset = self._least = offset
+            self._shown = max(self._shown, wall)
             return ClockState.SYNCHRONISED
         if offset < self._least - STEP_SECONDS:
             return ClockState.UNSET

@@ -153,8 +153,13 @@ class Record:
             return tuple(_newest(connection, count, kind))
 
     def latest(self) -> datetime | None:
-        """The time of the newest entry, which cannot be ahead; None when nothing is recorded. Raises RecordError."""
-        return next((entry.time for entry in self.newest(1)), None)
+        """The latest time in the record, which has certainly been; None when nothing is recorded. Raises RecordError."""
+        with self._opened() as connection:
+            (latest,) = connection.execute("SELECT max(time) FROM entries").fetchone()
+        try:
+            return None if latest is None else datetime.fromisoformat(latest)
+        except (ValueError, TypeError) as error:
+            raise RecordDamagedError(f"{self._path}: {latest!r} is not a time") from error
 
     def expire(self, days: int) -> int:
         """Removes the oldest entries that are more than `days` days old; returns how many. An entry that says so is added in

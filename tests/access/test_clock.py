@@ -104,6 +104,59 @@ def test_a_time_service_may_set_it_back():
     assert clock.read().state is SYNCHRONISED
 
 
+def states(clock):
+    return clock.read().state, [(problem.part, problem.state) for problem in clock.problems()]
+
+
+BACK = [("clock", "went_back")]
+
+
+@pytest.mark.parametrize("who", ["kernel", "file"])
+def test_a_time_service_is_not_believed_before_the_release(who):
+    board = Board(datetime(2020, 2, 2, tzinfo=UTC).timestamp())
+    clock = board.clock()
+    board.kernel, board.file = who == "kernel", int(board.wall * 1e9) if who == "file" else None
+    assert states(clock) == (UNSET, [])
+    board.runs(60)
+    assert states(clock) == (UNSET, [])
+    board.wall = LATER
+    board.kernel = True
+    assert states(clock) == (SYNCHRONISED, [])
+
+
+def test_a_time_service_is_not_believed_before_the_newest_record():
+    board = Board()
+    clock = board.clock()
+    board.kernel = True
+    clock.not_before(datetime.fromtimestamp(board.wall, UTC) + timedelta(hours=1))
+    assert states(clock) == (UNSET, BACK)
+    board.runs(HOUR - STEP_SECONDS)
+    assert states(clock) == (SYNCHRONISED, [])
+
+
+def test_a_time_service_that_sets_it_back_is_believed_when_that_time_has_come_again():
+    board = Board()
+    clock = board.clock()
+    board.kernel = True
+    assert states(clock) == (SYNCHRONISED, [])
+    board.wall -= 30
+    assert states(clock) == (UNSET, BACK)
+    board.runs(20)
+    assert states(clock) == (UNSET, BACK)
+    board.runs(8)
+    assert states(clock) == (SYNCHRONISED, [])
+
+
+def test_a_step_back_by_hand_is_a_problem_and_a_clock_that_was_never_set_is_none():
+    board = Board(0.0)
+    clock = board.clock()
+    assert states(clock) == (UNSET, [])
+    board.set(LATER)
+    assert states(clock) == (PLAUSIBLE, [])
+    board.set(-10)
+    assert states(clock) == (UNSET, BACK)
+
+
 def test_it_was_later_already_when_the_record_says_so():
     board = Board()
     clock = board.clock()
