@@ -51,10 +51,6 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 """How often the main thread looks after files that may have changed, the watchdog and the status."""
 
-LOAN_SECONDS = 120.0
-"""An engine that has been lent for this long hangs: a thousand faces, the most a request may ask for, take a busy x86-64 core
-11 s and a Pi a few times that; clients give up after 30 s."""
-
 CAMERA_STOP_SECONDS = 0.5
 """How long the camera may take to close at the stop; after that the process ends without it."""
 
@@ -156,7 +152,7 @@ class Machine:
         self._http = self._server(app, access, metrics)
         self._lan = self._advertisement()
         self._pulse = Pulse(self._http.addresses[0], self._http.port, lambda: self._http.full)
-        self._watchdog = Watchdog(self._manager, [self._pulse.trouble, self._hanging_engine, self._blind_camera])
+        self._watchdog = Watchdog(self._manager, [self._pulse.trouble, self._engines.trouble, self._blind_camera])
 
     def run(self) -> int:
         """Works until a signal or a dead worker ends it; returns the exit status."""
@@ -215,10 +211,6 @@ class Machine:
         self._models.load(self._engines, self._engine_count, self._gallery.made_with())
         supervision.give_back()
         self._manager.ready()
-
-    def _hanging_engine(self) -> str | None:
-        hangs = self._engines.longest_loan > LOAN_SECONDS
-        return f"an engine has been lent for {LOAN_SECONDS:g} s" if hangs else None
 
     def _blind_camera(self) -> str | None:
         trouble = self._camera.state().trouble if self._camera and self._config.camera.watchdog else None

@@ -293,6 +293,11 @@ def _scene(picture: Picture, face: Face) -> Scene:
     return Scene(pixels, detection.box.scaled(scale), detection.landmarks * scale, face.points * scale)
 
 
+LOAN_SECONDS = 120.0
+"""An engine that has been lent for this long hangs: a thousand faces, the most a request may ask for, take a busy x86-64 core
+11 s and a Pi a few times that; clients give up after 30 s."""
+
+
 class EnginePool:
     """Lends engines, one borrower each; a bounded number of borrowers may wait, the next one is turned away at once."""
 
@@ -366,12 +371,16 @@ class EnginePool:
 
     @property
     def longest_loan(self) -> float:
-        """For how many seconds the engine that was lent first has been out; 0 when all are in."""
+        """For how many seconds the engine that was lent first has been lent; 0 when none is."""
         with self._changed:
             return self._clock() - min(self._lent.values()) if self._lent else 0.0
 
+    def trouble(self) -> str | None:
+        """What hangs, for the watchdog; None when nothing does."""
+        return f"an engine has been lent for {LOAN_SECONDS:g} s" if self.longest_loan > LOAN_SECONDS else None
+
     def quiet(self, timeout: float) -> bool:
-        """Waits until an engine is idle and nobody waits for one, at most `timeout` seconds; whether it is so."""
+        """Whether an engine is idle and no request waits for one; waits for that at most `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: bool(self._idle) and not self._queue, timeout)
 

@@ -12,7 +12,7 @@ from appliance.face.types import DetectLimits
 from appliance.faults import Fault
 from appliance.imaging.codec import EncodedPicture
 from appliance.vision import loading
-from appliance.vision.engine import EnginePool
+from appliance.vision.engine import LOAN_SECONDS, EnginePool
 from appliance.vision.manifest import ModelError
 
 
@@ -287,4 +287,8 @@ def test_it_tells_for_how_long_the_first_loan_has_been_out():
             now = 104.0
             assert pool.longest_loan == 4
         assert pool.longest_loan == 4
+        assert pool.trouble() is None
+        now = 100.0 + LOAN_SECONDS + 1
+        assert pool.trouble() == "an engine has been lent for 120 s"
     assert pool.longest_loan == 0
+    assert pool.trouble() is None
