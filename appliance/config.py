@@ -551,7 +551,7 @@ def load(path: Path | None, overrides: dict[str, dict[str, Any]]) -> Config:
     that names every mistake.
     """
     try:
-        tables = tomllib.loads(path.read_text("utf-8")) if path else {}
+        tables = tomllib.loads(path.read_text("utf-8-sig")) if path else {}  # editors on Windows begin with a BOM
         for section, values in overrides.items():
             if values and isinstance(tables.setdefault(section, {}), dict):
                 tables[section] |= values

@@ -10,6 +10,9 @@ import secrets
 import ssl
 from pathlib import Path
 
+from appliance import state
+from appliance.faults import Problem
+
 log = logging.getLogger(__name__)
 
 MACHINE_ID = Path("/etc/machine-id")
@@ -22,6 +25,8 @@ _KEY = b"face-appliance device id 1"
 
 _DIGITS = 12
 
+FILE = "device-id"
+
 
 def device_id(folder: Path, machine_id: Path = MACHINE_ID, device_tree: Path = DEVICE_TREE) -> str:
     """Twelve hexadecimal digits of the installation and the board: a copied card on another board has another id. Without a
@@ -31,16 +36,33 @@ def device_id(folder: Path, machine_id: Path = MACHINE_ID, device_tree: Path = D
     if re.fullmatch("[0-9a-f]{32}", installation):
         message = f"{installation} {_read(device_tree / 'serial-number')}"
         return hmac.digest(_KEY, message.encode(), hashlib.sha256).hex()[:_DIGITS]
-    kept = folder / "device-id"
-    digits = _read(kept)
+    digits = _stored(folder)[:_DIGITS]
     if not re.fullmatch(f"[0-9a-f]{{{_DIGITS}}}", digits):
         digits = secrets.token_hex(_DIGITS // 2)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            kept.write_text(f"{digits}\n", "ascii")
+            state.write_atomically(folder / FILE, f"{digits} {_check(digits)}\n".encode(), 0o644)
         except OSError as error:
             log.warning("the device id will change at the next start, because it cannot be stored: %s", error)
     return digits
+
+
+def problems(folder: Path) -> list[Problem]:
+    """Whether the stored device id, which may be in use, is damaged."""
+    text = _stored(folder)
+    digits = text[:_DIGITS]
+    if state.misnamed(folder / FILE) or text not in (digits, f"{digits} {_check(digits)}"):
+        return [Problem("device_id", "device_id_damaged", f"The file {FILE} in the state folder is damaged.")]
+    return []
+
+
+def _stored(folder: Path) -> str:
+    return _read(folder / FILE) or _read(state.misnamed(folder / FILE) or folder / FILE)
+
+
+def _check(digits: str) -> str:
+    """Tells a damaged id from another one."""
+    return hashlib.sha256(digits.encode()).hexdigest()[:4]
 
 
 def board(device_tree: Path = DEVICE_TREE) -> str:

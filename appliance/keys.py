@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import json
 import re
 import secrets
 import threading
@@ -58,12 +57,17 @@ Keys = tuple[Key, ...]
 def read(path: Path) -> Keys:
     """The keys in a file; none if it does not exist. Raises KeysError if it is damaged or cannot be read."""
     try:
-        return tuple(_key(entry) for entry in json.loads(path.read_bytes())["keys"])
+        document = state.read_document(path)
+        if set(document) != {"keys"}:
+            raise state.DamagedError(f"it has {', '.join(document) or 'nothing'} instead of keys")
+        return tuple(_key(entry) for entry in document["keys"])
     except FileNotFoundError:
         return ()
     except OSError as error:
         raise KeysError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except state.DamagedError as error:
+        raise KeysError(f"{path} is damaged: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
         raise KeysError(f"{path} is damaged: {type(error).__name__}: {error}") from error
 
 
@@ -177,4 +181,4 @@ def _key(entry: dict[str, str]) -> Key:
 
 def _write(path: Path, keys: Keys) -> None:
     entries = [{**record(key), "digest": key.digest} for key in keys]
-    state.write_atomically(path, json.dumps({"keys": entries}, indent=1).encode() + b"\n", 0o600)
+    state.write_document(path, {"keys": entries})

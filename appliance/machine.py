@@ -111,6 +111,7 @@ class Machine:
             calibration.problems,
             self._gallery.problems,
             partial(disk_problems, self._state),
+            partial(identity.problems, self._state),
             *([self._camera.problems] if self._camera else []),
             self._outputs.problems,
             self._retention.problems,

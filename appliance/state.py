@@ -1,6 +1,7 @@
 """The state folder: where it is, how files in it are written, how a running device notices changes, and the audit trail."""
 
 import fcntl
+import hashlib
 import json
 import logging
 import os
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 NAME = "face-appliance"
+
+CHECKSUM = "checksum"
+"""Key of the checksum in a JSON file: a flipped bit must not change a threshold or a scope unnoticed."""
 
 LOOK_SECONDS = 1.0
 """How often a running device checks at most whether a file has changed."""
@@ -36,6 +40,57 @@ def full(directory: Path) -> bool:
     except OSError:
         return False
     return found.f_bavail * found.f_frsize < LEAST_FREE
+
+
+class DamagedError(Exception):
+    """A file in the state folder is not as it was written; the text says how, in one line."""
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The JSON object in a file that `write_document` wrote. Raises DamagedError; FileNotFoundError if the file does not exist;
+    OSError.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        if found := misnamed(path):
+            raise DamagedError(f"it is missing, but its name is one bit away from {found.name}: rename that") from None
+        raise
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{type(error).__name__}: {error}") from error
+    if not isinstance(document, dict):
+        raise DamagedError("it is not a JSON object")
+    checksum = document.pop(CHECKSUM, None)
+    if checksum is not None and checksum != _checksum(document):
+        raise DamagedError("its checksum is wrong")
+    return document
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Replaces a file by a JSON object with a checksum. Raises OSError."""
+    content = json.dumps({**document, CHECKSUM: _checksum(document)}, indent=1)
+    write_atomically(path, content.encode() + b"\n", 0o600)
+
+
+def misnamed(path: Path) -> Path | None:
+    """A file in the same folder whose name differs from this one in a single bit, as damage to a folder leaves it."""
+    name = os.fsencode(path.name)
+    try:
+        others = [os.fsencode(each.name) for each in path.parent.iterdir()]
+    except OSError:
+        return None
+    for other in others:
+        flipped = [a ^ b for a, b in zip(name, other, strict=False) if a != b]
+        if len(other) == len(name) and len(flipped) == 1 and flipped[0].bit_count() == 1:
+            return path.parent / os.fsdecode(other)
+    return None
+
+
+def _checksum(document: Mapping[str, Any]) -> str:
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def write_atomically(path: Path, content: bytes, mode: int) -> None:
@@ -155,7 +210,7 @@ def audit_configuration(folder: Path, tables: Tables) -> None:
     for change in changes(tables if before is None else before, tables):
         audit_log.info("configuration: %s", change)
     try:
-        write_atomically(path, json.dumps(tables, indent=1).encode(), 0o600)
+        write_document(path, tables)
     except OSError as error:
         audit_log.warning("configuration: cannot be stored for the next start: %s: %s", error.filename, error.strerror)
 
@@ -172,10 +227,10 @@ def changes(before: Tables, after: Tables) -> Iterator[str]:
 def _kept(path: Path) -> Tables | None:
     """The tables of the last start; None if they are not known."""
     try:
-        kept = json.loads(path.read_bytes())
+        kept = read_document(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, DamagedError) as error:
         audit_log.warning("configuration: cannot read that of the last start: %s: %s", path, error)
         return None
-    return kept if isinstance(kept, dict) and all(isinstance(table, dict) for table in kept.values()) else None
+    return kept if all(isinstance(table, dict) for table in kept.values()) else None

@@ -138,18 +138,14 @@ FILE = "calibration.json"
 def read(path: Path) -> Calibration:
     """The content of a file; empty if it does not exist. Raises CalibrationError if it is damaged or cannot be read."""
     try:
-        return Calibration.model_validate_json(path.read_bytes())
+        return Calibration.model_validate(state.read_document(path))
     except FileNotFoundError:
         return Calibration()
     except OSError as error:
         raise CalibrationError(f"{path}: {error.strerror}") from error
-    except ValidationError as error:
-        mistake = error.errors(include_url=False)[0]
-        where = ".".join(map(str, mistake["loc"]))
-        raise CalibrationError(
-            f"{path} is damaged ({where + ': ' if where else ''}{mistake['msg']}): "
-            "`appliance calibrate similarity --reset` starts again"
-        ) from error
+    except (state.DamagedError, ValidationError) as error:
+        reset = "`appliance calibrate similarity --reset` starts again"
+        raise CalibrationError(f"{path} is damaged ({_mistake(error)}): {reset}") from error
 
 
 def keep(path: Path, kind: Kind, entries: tuple[PointEntry, ...]) -> None:
@@ -255,7 +251,14 @@ def _points_text(entries: tuple[PointEntry, ...]) -> str:
 
 
 def _write(path: Path, calibration: Calibration) -> None:
-    state.write_atomically(path, calibration.model_dump_json(indent=1).encode() + b"\n", 0o600)
+    state.write_document(path, calibration.model_dump(mode="json"))
+
+
+def _mistake(error: state.DamagedError | ValidationError) -> str:
+    if isinstance(error, state.DamagedError):
+        return str(error)
+    mistake = error.errors(include_url=False)[0]
+    return ": ".join(filter(None, (".".join(map(str, mistake["loc"])), mistake["msg"])))
 
 
 ROUNDS_FILE = "liveness-rounds.json"
@@ -291,13 +294,14 @@ class Rounds(BaseModel):
 def read_rounds(path: Path, model: str) -> Rounds:
     """The rounds with this model so far. Raises CalibrationError if the file is damaged."""
     try:
-        kept = Rounds.model_validate_json(path.read_bytes())
+        kept = Rounds.model_validate(state.read_document(path))
     except FileNotFoundError:
         return Rounds(model=model)
     except OSError as error:
         raise CalibrationError(f"{path}: {error.strerror}") from error
-    except ValidationError as error:
-        raise CalibrationError(f"{path} is damaged: `appliance calibrate liveness --reset` starts again") from error
+    except (state.DamagedError, ValidationError) as error:
+        reset = "`appliance calibrate liveness --reset` starts again"
+        raise CalibrationError(f"{path} is damaged ({_mistake(error)}): {reset}") from error
     return kept if kept.model == model else Rounds(model=model)
 
 
@@ -321,4 +325,4 @@ def forget_rounds(path: Path) -> None:
 
 
 def _write_rounds(path: Path, rounds: Rounds) -> None:
-    state.write_atomically(path, rounds.model_dump_json().encode() + b"\n", 0o600)
+    state.write_document(path, rounds.model_dump(mode="json"))

@@ -74,10 +74,13 @@ def _print_table(found: "Sequence[Appliance]") -> None:
     table = Table("name", "address", "API / SDK", "state", "auth", "TLS", box=SIMPLE)
     for each in found:
         api, sdk, ready, auth, tls = (each.txt.get(key, "?") for key in ("api", "sdk", "st", "auth", "tls"))
-        hosts = [f"[{address}]" if ":" in address else address for address in each.addresses]
-        addresses = "\n".join(f"{host}:{each.port}" for host in hosts)
         table.add_row(
-            each.name, addresses, f"{api} / {sdk}", ready, auth, each.txt.get("fp", "?") if tls == "1" else "no"
+            each.name,
+            "\n".join(each.urls()),
+            f"{api} / {sdk}",
+            ready,
+            auth,
+            each.txt.get("fp", "?") if tls == "1" else "no",
         )
     Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else 1000).print(table)
 

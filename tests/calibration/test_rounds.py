@@ -42,7 +42,7 @@ def test_an_empty_round_is_none(path):
 def test_a_damaged_file_is_said_with_the_way_out(path, content):
     path.parent.mkdir()
     path.write_bytes(content.replace(b"%s", MODEL.encode()))
-    with pytest.raises(CalibrationError, match=r"is damaged: .*--reset"):
+    with pytest.raises(CalibrationError, match=r"is damaged \(.*\): .*--reset"):
         points.read_rounds(path, MODEL)
     points.forget_rounds(path)
     assert points.read_rounds(path, MODEL).sequences == {}

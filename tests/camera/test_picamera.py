@@ -524,4 +524,4 @@ def test_a_driver_that_does_not_return_ends_the_device(
         troubles.write_text(trouble)
         assert until(lambda: states(client) == ["no_frames"])
         assert running.process.wait(20) == 1
-        running.logged(f"CRITICAL.*{reason}; ending")
+        running.logged(f"CRITICAL.*{reason}; the process ends")

@@ -356,6 +356,11 @@ def test_what_is_no_toml_is_refused_with_the_file_s_name(written, text):
     assert told.startswith(f"{path}: invalid TOML: ")
 
 
+def test_a_byte_order_mark_is_read_as_if_it_were_not_there(written):
+    text = "[server]\nport = 9303\n"
+    assert config.load(written(b"\xef\xbb\xbf" + text.encode()), {}) == config.load(written(text), {})
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     assert mistakes(tmp_path / "missing.toml") == [f"{tmp_path / 'missing.toml'}: No such file or directory"]
     assert mistakes(tmp_path) == [f"{tmp_path}: Is a directory"]

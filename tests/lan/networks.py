@@ -79,10 +79,10 @@ class Listener(Program):
 
 
 class Host:
-    """A namespace with one interface, eth0, plugged into a LAN."""
+    """A namespace with one interface, eth0, plugged into the bridge of another namespace, `switch`."""
 
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name, self._folder = name, folder
+    def __init__(self, name: str, folder: Path, switch: str) -> None:
+        self.name, self._folder, self._switch = name, folder, switch
         self._programs = 0
 
     def ip(self, *arguments: str) -> None:
@@ -94,6 +94,15 @@ class Host:
         self.ip("link", "set", "nobody", "up")
         self.ip("address", "add", address, "dev", "wlan0")
         self.ip("link", "set", "wlan0", "up")
+
+    def plug(self, interface: str, address: str | None) -> None:
+        """An interface on the LAN."""
+        port = f"{self.name[-1]}-{interface}"
+        ip("link", "add", interface, "netns", self.name, "type", "veth", "peer", port, "netns", self._switch)
+        ip("-n", self._switch, "link", "set", port, "master", "bridge", "up")
+        if address:
+            self.ip("address", "add", address, "dev", interface)
+        self.ip("link", "set", interface, "up")
 
     def command(self, *arguments: object) -> list[str]:
         """The command line that runs a program here."""
@@ -133,7 +142,7 @@ class Host:
 def local_network(folder: Path, *addresses: str | None, ipv6: bool = False) -> Iterator[list[Host]]:
     """A bridge with a host for each address, such as 10.97.0.1/24; None: a host without one."""
     names = [f"fa-test-{os.getpid()}-{place}" for place in range(len(addresses) + 1)]
-    switch, hosts = names[0], [Host(name, folder) for name in names[1:]]
+    switch, hosts = names[0], [Host(name, folder, names[0]) for name in names[1:]]
     try:
         for name in names:
             ip("netns", "add", name)
@@ -141,13 +150,9 @@ def local_network(folder: Path, *addresses: str | None, ipv6: bool = False) -> I
             ip("netns", "exec", name, "sh", "-c", f"[ ! -e {setting} ] || echo {int(not ipv6)} >{setting}")
         ip("-n", switch, "link", "add", "bridge", "type", "bridge", "mcast_snooping", "0")
         ip("-n", switch, "link", "set", "bridge", "up")
-        for place, (host, address) in enumerate(zip(hosts, addresses, strict=True)):
-            ip("link", "add", "eth0", "netns", host.name, "type", "veth", "peer", f"port{place}", "netns", switch)
-            ip("-n", switch, "link", "set", f"port{place}", "master", "bridge", "up")
+        for host, address in zip(hosts, addresses, strict=True):
             host.ip("link", "set", "lo", "up")
-            if address:
-                host.ip("address", "add", address, "dev", "eth0")
-            host.ip("link", "set", "eth0", "up")
+            host.plug("eth0", address)
         yield hosts
     finally:
         for name in names:

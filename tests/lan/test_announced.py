@@ -1,5 +1,6 @@
 """Announced on a real network, and found there: names, records, changes, the goodbye."""
 
+import json
 import os
 import re
 import sys
@@ -61,7 +62,9 @@ def test_a_device_is_found_from_another_host_and_says_goodbye(tmp_path: Path) ->
             assert (text["sdk"], text["id"][:6], text["auth"], text["tls"]) == (__version__, digits, "none", "0")
             assert all(len(value) <= 200 for value in listener.texts())
             shown = other.appliance("discover", "--timeout", "2")
-            assert re.search(rf"Face Appliance {digits} +10\.97\.0\.1:9297 +1\.0 / {__version__} +ready", shown.stdout)
+            assert re.search(
+                rf"Face Appliance {digits} +http://10\.97\.0\.1:9297/ +1\.0 / {__version__} +ready", shown.stdout
+            )
 
             begun = time.monotonic()
             assert child.terminate() == 0
@@ -153,6 +156,32 @@ def test_of_two_with_one_name_the_second_is_renamed(tmp_path: Path, name: str) -
             assert two.logged(f'on the LAN as "{name}-2": face-appliance-bbbbbb.local')
             found = sorted((each["name"], each["addresses"], each["port"]) for each in other.discover())
             assert found == sorted([("Entrance", ["10.97.0.1"], 9297), (f"{name}-2", ["10.97.0.2"], 9298)])
+
+
+def test_an_address_is_announced_only_on_its_own_link(tmp_path: Path) -> None:
+    with (
+        local_network(tmp_path, "10.97.0.1/24", "10.97.0.2/24") as (device, other),
+        other.listen() as listener,
+    ):
+        device.join_wifi("10.98.0.1/24")
+        with device.announce("Entrance") as announcer:
+            assert announcer.logged("at 10.97.0.1, 10.98.0.1\n")
+            assert [each["addresses"] for each in other.discover()] == [["10.97.0.1"]]
+            asked = other.run(sys.executable, HERE / "asker.py", "face-appliance-aaaaaa.local.", "10.97.0.2")
+            assert (json.loads(asked.stdout), asked.stderr) == (["10.97.0.1"], "")
+            assert announcer.end() < 2
+        assert {each["value"] for each in listener.records("Address")} == {"10.97.0.1"}
+
+
+def test_two_interfaces_on_one_lan_have_one_name(tmp_path: Path) -> None:
+    with local_network(tmp_path, "10.97.0.1/24", "10.97.0.2/24") as (device, other):
+        device.plug("eth1", "10.97.0.5/24")
+        with device.announce("Entrance") as announcer:
+            assert announcer.logged('on the LAN as "Entrance": face-appliance-aaaaaa.local, port 9297 at')
+            (found,) = other.discover()
+            assert (found["name"], {*found["addresses"]} <= {"10.97.0.1", "10.97.0.5"}) == ("Entrance", True)
+            time.sleep(3)
+            assert announcer.log.count("on the LAN") == 1
 
 
 def test_a_copied_card_has_another_host_name(tmp_path: Path) -> None:
@@ -280,9 +309,12 @@ def test_all_addresses_are_ipv4_and_ipv6(tmp_path: Path) -> None:
             (found,) = other.discover()
             assert found["addresses"][0] == "10.97.0.1"
             assert {address.partition("%")[0][:4] for address in found["addresses"][1:]} == {"fd97", "fe80"}
-            for address in ("10.97.0.1", "[fd97::1]"):
-                done = other.run("curl", "-s", "--retry", "3", f"http://{address}:9297/healthz")
-                assert '"status"' in done.stdout, address
+            shown = other.appliance("discover", "--timeout", "2").stdout
+            urls = re.findall(r"http://\S+:9297/", shown)
+            assert len(urls) == 3
+            for url in urls:
+                done = other.run("curl", "-sg", "--retry", "3", f"{url}healthz")
+                assert '"status"' in done.stdout, url
             assert child.terminate() == 0
 
 

@@ -33,7 +33,9 @@ def sent(entries):
 
 
 def found(content, name="any"):
-    return Appliance.of(ServiceInfo(SERVICE, f"{name}.{SERVICE}", port=1, properties=content, server="any.local."))
+    return Appliance.of(
+        ServiceInfo(SERVICE, f"{name}.{SERVICE}", port=1, properties=content, server="any.local."), "eth0"
+    )
 
 
 def test_to_the_letter():
