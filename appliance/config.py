@@ -410,11 +410,17 @@ class DoorSection(Section):
     record_days: int = Field(
         default=90, ge=1, le=3650, description="Days for which decisions are kept; a day more at most."
     )
+    record_mib: int = Field(
+        default=64,
+        ge=1,
+        le=4096,
+        description="Size of the record at most, in MiB: some 2,000 decisions each. Beyond it the oldest day is dropped.",
+    )
 
     @property
     def rules(self) -> dict[str, Any]:
         """What `policy.Rules.of` takes."""
-        return self.model_dump(exclude={"enabled", "record_days"})
+        return self.model_dump(exclude={"enabled", "record_days", "record_mib"})
 
 
 class RelaySection(Section):

@@ -90,7 +90,8 @@ class Machine:
         server = config.server
         self._engines = EnginePool(server.queue, server.patience_s, memory=server.decoded_bytes)
         self._gallery = GalleryHandle(self._state, self._models, self._broadcast, **config.gallery.handle_settings)
-        self._record, rules = Record(self._state / RECORD_FILE), Rules.of(**config.door.rules)
+        self._record = Record(self._state / RECORD_FILE, most_bytes=config.door.record_mib * 2**20)
+        rules = Rules.of(**config.door.rules)
         self._retention = self._made_retention(rules)
         signing_key = SigningKey(self._state / SIGNING_KEY_FILE, self._gallery)
         decider = self._decider(signing_key, rules)

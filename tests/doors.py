@@ -106,6 +106,7 @@ class Doorstep:
         size: tuple[int, int] = (WIDTH, HEIGHT),
         record: Callable[[Path], Record] = Record,
         fresh_s: float = 60.0,
+        repeat_s: float = 0.0,
     ) -> None:
         self.folder, self.camera = folder, camera
         self.engines = pool(engine)
@@ -127,6 +128,7 @@ class Doorstep:
             Policy(rules),
             self.told.append,
             fresh_s,
+            repeat_s,
         )
         patient = timedelta(minutes=1)  # other tests run, too
         self.verifier = Verifier(self.signer.public, DEVICE, answer=patient, tolerance=patient)

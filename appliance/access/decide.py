@@ -5,7 +5,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, timedelta
@@ -14,7 +14,7 @@ from pathlib import Path
 from appliance import state
 from appliance.access.clock import Clock
 from appliance.access.identify import GalleryHandle, Recognition
-from appliance.access.log import DECISION, Entry, Record, RecordError
+from appliance.access.log import DECISION, Entry, Fact, Record, RecordError
 from appliance.access.observe import SubjectObserver
 from appliance.access.policy import Facts, Observation, Passage, Policy, PolicyResult
 from appliance.access.token import (
@@ -49,6 +49,9 @@ FRESH_SECONDS = 1.5
 
 SLOW_SECONDS = 600.0
 """How long a decision that took too long is a problem, unless a later one is in time."""
+
+REPEAT_SECONDS = 1.0
+"""For how long a denial that equals the last decision is not recorded again, but counted."""
 
 LIFE_SECONDS = 60.0
 """How long a nonce is remembered: a decision is valid for 2 s, and no door waits a minute for one."""
@@ -118,6 +121,32 @@ class Turns:
             self._places.release()
 
 
+class DecisionEntries:
+    """The entries of decisions. A denial that repeats the last decision within `seconds` has no entry of its own: the next
+    entry says how many there were (`repeats`). Not thread-safe.
+    """
+
+    def __init__(self, record: Record, seconds: float) -> None:
+        self._record, self._seconds = record, seconds
+        self._last: tuple[Entry, float] | None = None
+        self._repeats = 0
+
+    def add(self, facts: Mapping[str, Fact]) -> Entry:
+        """The entry of a decision. Raises RecordError."""
+        now = time.monotonic()
+        if self._last and now - self._last[1] < self._seconds and _repeats(self._last[0].facts, facts):
+            self._repeats += 1
+            return self._last[0]
+        entry = self._record.append(DECISION, {**facts, **({"repeats": self._repeats} if self._repeats else {})})
+        self._last, self._repeats = (entry, now), 0
+        return entry
+
+
+def _repeats(before: Mapping[str, Fact], facts: Mapping[str, Fact]) -> bool:
+    same = ("result", "reason", "direction", "person", "relaxed")
+    return facts["result"] == "denied" and all(before[name] == facts[name] for name in same)
+
+
 class Decider:
     """Decides who may pass, one question at a time. Thread-safe."""
 
@@ -132,6 +161,7 @@ class Decider:
         policy: Policy,
         publish: Callable[[SignedDecision], None],
         fresh_s: float = FRESH_SECONDS,
+        repeat_s: float = REPEAT_SECONDS,
     ) -> None:
         """`device` is the id that decisions name. `signer` raises GalleryError when nothing can be signed, `recognition` when
         people cannot be recognised. `publish` is called with every decision; it neither blocks nor raises.
@@ -140,6 +170,7 @@ class Decider:
         self._clock, self._record, self._policy, self._publish = clock, record, policy, publish
         self._turns, self._nonces, self._fresh = Turns(), AnsweredNonces(), fresh_s
         self._slow_until = float("-inf")
+        self._entries = DecisionEntries(record, repeat_s)
 
     def decide(self, nonce: str, direction: Direction) -> SignedDecision:
         """Whether the person at the camera may pass: granted or denied, recorded and signed. `nonce` is the door's, 16 to 86
@@ -274,7 +305,7 @@ class Decider:
         }
         del entry["device"]  # the record is that of one device
         try:
-            return self._record.append(DECISION, entry)
+            return self._entries.add(entry)
         except RecordError as error:
             log.error("a decision cannot be recorded: %s", error)
             return None

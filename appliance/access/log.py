@@ -127,8 +127,15 @@ class Record:
     and its disk unmounted, while the device runs. A reader creates nothing.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._path, self._clock = path, clock
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        most_bytes: int | None = None,
+    ) -> None:
+        """`most_bytes`: the size of the database from which on the oldest day is dropped."""
+        self._path, self._clock, self._most = path, clock, most_bytes
         self._lock = threading.Lock()
         self._last: Anchor | None = None
         self._reported: str | None = None
@@ -137,8 +144,13 @@ class Record:
         """Adds an entry, which is on the disk when this returns. Raises RecordError, and then nothing of it is recorded;
         ValueError for a kind or facts that may not be recorded.
         """
-        with self._lock, self._writing() as connection, _transaction(connection):
-            entry = self._append(connection, kind, facts)
+        with self._lock, self._writing() as connection:
+            with _transaction(connection):
+                removed = self._make_room(connection)
+                entry = self._append(connection, kind, facts)
+            if removed:
+                _forget_journal(connection)
+                log.warning("record of decisions: full: the oldest %d entries were dropped", removed)
         self._last = entry.anchor
         return entry
 
@@ -170,9 +182,9 @@ class Record:
         with self._lock, self._writing() as connection:
             with _transaction(connection):
                 (first,) = connection.execute(kept, (oldest,)).fetchone()
-                removed = self._remove(connection, first)
+                removed = self._remove(connection, first, "age")
             if removed:
-                connection.execute("PRAGMA journal_mode = DELETE")  # the journal holds what was removed
+                _forget_journal(connection)
         return removed
 
     def verify(self, anchor: Anchor | None = None) -> Verdict:
@@ -236,12 +248,24 @@ class Record:
         connection.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", row)
         return entry
 
-    def _remove(self, connection: sqlite3.Connection, first: int | None) -> int:
-        """Removes the entries before sequence `first`."""
+    def _make_room(self, connection: sqlite3.Connection) -> int:
+        """Removes the oldest day when the database is too large: a quarter of the entries when there is only one day."""
+        size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        if self._most is None or connection.execute(size).fetchone()[0] <= self._most:
+            return 0
+        oldest = connection.execute("SELECT substr(time, 1, 10) FROM entries ORDER BY sequence LIMIT 1").fetchone()
+        another_day = "SELECT min(sequence) FROM entries WHERE substr(time, 1, 10) <> ?"
+        (first,) = connection.execute(another_day, oldest).fetchone()
+        if first is None:
+            (first,) = connection.execute("SELECT min(sequence) + (count(*) + 3) / 4 FROM entries").fetchone()
+        return self._remove(connection, first, "size")
+
+    def _remove(self, connection: sqlite3.Connection, first: int | None, cause: str) -> int:
+        """Removes the entries before sequence `first`, because of age or size."""
         if first is None or first <= _first(connection):
             return 0
         (digest,) = connection.execute("SELECT hash FROM entries WHERE sequence = ?", (first - 1,)).fetchone()
-        self._append(connection, EXPIRED, {"until": first - 1, "hash": digest})
+        self._append(connection, EXPIRED, {"until": first - 1, "hash": digest, "cause": cause})
         return connection.execute("DELETE FROM entries WHERE sequence < ?", (first,)).rowcount
 
     def _end(self, connection: sqlite3.Connection) -> Anchor:
@@ -316,6 +340,11 @@ class Record:
 def _counter(connection: sqlite3.Connection) -> bytes | None:
     found = connection.execute("SELECT sealed FROM counter").fetchone()
     return None if found is None else bytes(found[0])
+
+
+def _forget_journal(connection: sqlite3.Connection) -> None:
+    """The journal still holds the entries that were removed."""
+    connection.execute("PRAGMA journal_mode = DELETE")
 
 
 @contextmanager

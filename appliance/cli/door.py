@@ -161,6 +161,8 @@ def _line(entry: Entry) -> str:
     ]
     if entry.kind != "decision":
         words += [f"{name}={json.dumps(fact, ensure_ascii=False)}" for name, fact in facts.items()]
+    if facts.get("repeats"):
+        words.append(f"(the one before {facts['repeats']} times more)")
     return f"{entry.sequence:>8}  {moment}  {entry.kind:<9} {' '.join(words)}".rstrip()
 
 

@@ -251,6 +251,31 @@ def test_a_gallery_that_cannot_be_opened(before, hopper_four):
         assert refused(door, "gallery_unavailable").frames == ()
 
 
+def test_denials_that_repeat_one_another_are_one_entry_and_counted(doorstep, hopper_four):
+    with doorstep(FourFrames(hopper_four), repeat_s=60) as door:
+        door.trouble = GalleryUnavailableError("its key is gone")
+        first, *others = (door.ask() for _ in range(3))
+        (entry,) = door.record.newest(9)
+        assert all(door.verifier.verify(each.token).reason == "gallery_unavailable" for each in (first, *others))
+        assert {payload(each.token).partition('"record"')[2] for each in (first, *others)} == {
+            f':{{"sequence":1,"hash":"{entry.hash}"}}}}'
+        }
+        door.ask(Direction.OUT)
+        assert [each.facts.get("repeats") for each in door.record.newest(9)] == [2, None]
+        door.trouble = None
+        door.know("hopper", door.camera._now)
+        assert [door.decide().granted for _ in range(2)] == [True, True]
+        assert [each.facts["result"] for each in door.record.newest(2)] == ["granted", "granted"]
+
+
+def test_a_denial_after_a_while_is_an_entry_again(doorstep, hopper_four):
+    with doorstep(FourFrames(hopper_four), repeat_s=0.1) as door:
+        door.trouble = GalleryUnavailableError("its key is gone")
+        for _ in range(3):
+            door.ask()  # 0.3 s apart
+        assert [each.facts.get("repeats") for each in door.record.newest(9)] == [None] * 3
+
+
 @pytest.mark.parametrize(("relaxed", "reason"), [(False, "record_unavailable"), (True, "granted")])
 def test_a_record_that_cannot_be_written(before, hopper_four, relaxed, reason):
     rules = Rules(without_record=relaxed)

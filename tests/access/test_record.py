@@ -198,7 +198,7 @@ def test_each_entry_goes_when_it_is_old(path):
     verdict = verify(path)
     assert (verdict.first, verdict.last, verdict.entries, verdict.problem) == (5, 11, 7, None)
     (told,) = record.newest(1)
-    assert (told.kind, told.facts) == ("expired", {"until": 4, "hash": fourth.hash})
+    assert (told.kind, told.facts) == ("expired", {"until": 4, "hash": fourth.hash, "cause": "age"})
     assert record.expire(2) == 0
     assert Record(path, clock).newest(9)[-1].previous == fourth.hash
 
@@ -211,7 +211,7 @@ def test_a_door_that_nobody_uses_forgets_all_the_same(path):
     clock.now += timedelta(days=91)
     assert record.expire(90) == 1
     (entry,) = record.newest(9)
-    assert (entry.sequence, entry.kind, entry.facts) == (2, "expired", {"until": 1, "hash": first.hash})
+    assert (entry.sequence, entry.kind, entry.facts) == (2, "expired", {"until": 1, "hash": first.hash, "cause": "age"})
     assert verify(path).sound
     clock.now += timedelta(days=91)
     assert record.expire(90) == 1
@@ -230,6 +230,37 @@ def test_what_has_expired_is_not_in_the_file_any_more_which_is_smaller(path):
     assert record.expire(1) == 200
     assert path.stat().st_size < size / 4
     assert b"gone by then" not in b"".join(each.read_bytes() for each in path.parent.iterdir())
+
+
+def test_beyond_its_size_the_oldest_day_goes_first_and_that_is_recorded(path):
+    clock = Days()
+    record = Record(path, clock, most_bytes=100_000)
+    while not record.newest(1, "expired"):
+        for _ in range(10):
+            record.append("decision", {"text": "x" * 800})
+        clock.now += timedelta(days=1)
+        assert path.stat().st_size < 110_000
+    told = record.newest(9, "expired")
+    assert (told[-1].facts["until"], told[-1].facts["cause"]) == (10, "size")
+    verdict = verify(path)
+    assert (verdict.first, verdict.problem) == (told[0].facts["until"] + 1, None)
+    for _ in range(30):
+        for _ in range(10):
+            record.append("decision", {"text": "x" * 800})
+        clock.now += timedelta(days=1)
+    assert path.stat().st_size < 110_000
+    assert verify(path).sound
+    assert record.newest(1)[0].sequence > 400
+
+
+def test_a_single_day_that_is_too_large_loses_its_oldest_quarter(path):
+    record = Record(path, Days(), most_bytes=50_000)
+    for _ in range(200):
+        record.append("decision", {"text": "x" * 800})
+        assert path.stat().st_size < 60_000
+    verdict = verify(path)
+    assert (verdict.sound, 20 < verdict.entries < 60) == (True, True)
+    assert record.newest(1, "expired")[0].facts["cause"] == "size"
 
 
 def test_kill_9_while_entries_expire_is_no_loss(path):
