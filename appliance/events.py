@@ -127,7 +127,7 @@ class Broadcast:
                 callback(event)
 
     def listened_to(self, timeout: float) -> bool:
-        """Whether somebody listens; waits for it at most `timeout` seconds."""
+        """Whether there is a listener; waits for one at most `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: bool(self._listeners), timeout)
 

@@ -156,14 +156,17 @@ RETRY_SECONDS = 10.0
 """How often the device tries to open a gallery that could not be opened: its key may be back."""
 
 STATES: dict[type[GalleryError], tuple[str, str]] = {
-    NoKeyError: ("gallery_locked", "The gallery's key is not there, or is not the right one: nobody is recognised."),
-    GalleryDamagedError: ("gallery_damaged", "The gallery is damaged: nobody can be enrolled or erased, see the log."),
-    StorageFullError: ("gallery_full", "The disk is full: nobody can be enrolled."),
-    ReadOnlyError: ("gallery_read_only", "The gallery cannot be written: nobody can be enrolled or erased."),
+    NoKeyError: ("gallery_locked", "The gallery's key is not there, or is not the right one: no person is recognised."),
+    GalleryDamagedError: (
+        "gallery_damaged",
+        "The gallery is damaged: people can be neither enrolled nor erased, see the log.",
+    ),
+    StorageFullError: ("gallery_full", "The disk is full: no person can be enrolled."),
+    ReadOnlyError: ("gallery_read_only", "The gallery cannot be written: people can be neither enrolled nor erased."),
     OtherEmbedderError: (
         "other_embedder",
-        "The gallery was made with another embedder: nobody is recognised until engine.embedder is set back, or everybody "
-        "is enrolled anew.",
+        "The gallery was made with another embedder: no person is recognised until engine.embedder is set back, or all "
+        "people are enrolled anew.",
     ),
     GalleryRolledBackError: (
         "gallery_rolled_back",

@@ -49,7 +49,7 @@ class Attempts:
         self._buckets: OrderedDict[int, _Bucket] = OrderedDict()
 
     def wait(self, address: str) -> float:
-        """Seconds that a client at this address without a valid key is told to wait; 0 when it may try again."""
+        """Seconds that a client at this address without a valid key must wait; 0 when it may try again."""
         with self._lock:
             bucket = self._buckets.get(network(address))
             return max(0.0, bucket.full_at - self._clock() - (BURST - 1) * REFILL_SECONDS) if bucket else 0.0
@@ -159,7 +159,7 @@ class Access:
 
     def key(self, environ: Environ) -> Key:
         """The key of a request, or of its session. Raises Fault INF-25 (401). A valid key is accepted from any address; an
-        address that has sent too many wrong ones is told to wait.
+        address that has sent too many wrong ones must wait.
         """
         address, key = environ["REMOTE_ADDR"], self._found(environ)
         if key is not None:

@@ -97,11 +97,11 @@ def refusal_of(error: GalleryError) -> Refusal:
     query = ResultCode.INVALID_QUERY
     match error:
         case NoSuchPersonError():
-            return Refusal(query, "no_such_person", "There is nobody with this id.", status=404)
+            return Refusal(query, "no_such_person", "No person has this id.", status=404)
         case NoSuchTemplateError():
             return Refusal(query, "no_such_template", "This person has no template with this number.", status=404)
         case PersonExistsError():
-            return Refusal(query, "person_exists", "There is somebody with this id already.", status=409)
+            return Refusal(query, "person_exists", "A person with this id exists already.", status=409)
         case TooManyError():
             return Refusal(query, "too_many_templates", str(error), status=409)
         case InvalidPersonError():

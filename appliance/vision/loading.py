@@ -221,7 +221,7 @@ def build(
 
 
 def give_up_idle(choice: Choice, idle_seconds: float) -> None:
-    """Frees the networks of larger inputs that nobody has asked for so long."""
+    """Frees the networks of larger inputs that have not been used for so long."""
     for chosen in choice.values():
         if isinstance(chosen, Chosen) and chosen.own is not None:
             for network in chosen.shared:

@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float32]
 
 
 class Network:
-    """One model in one interpreter. Not thread-safe: whoever owns it runs it from one thread at a time."""
+    """One model in one interpreter. Not thread-safe: its owner runs it from one thread at a time."""
 
     def __init__(self, file: ModelFile, content: bytes, threads: int, *, warm_up: bool = True) -> None:
         """Loads `content`, allocates and warms up. Raises ModelError when the runtime refuses the model."""
@@ -105,7 +105,7 @@ class Runs(Protocol):
 
 
 class Courteous:
-    """A network that steps aside before each run until it disturbs nobody."""
+    """A network that waits before each run until it disturbs no request."""
 
     def __init__(self, network: Runs, step_aside: Callable[[], object]) -> None:
         """`step_aside` returns when the run may begin."""
@@ -120,7 +120,7 @@ class Courteous:
 
 
 class SharedNetwork:
-    """A network that engines share: built when first asked, run by one engine at a time, given up when nobody has asked for
+    """A network that engines share: built when first asked, run by one engine at a time, freed when it has not been used for
     a while (the largest detector takes 185 MB, scripts/bench).
     """
 
