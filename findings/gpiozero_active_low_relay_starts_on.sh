@@ -46,7 +46,7 @@ for kind, pin, active_high in (
 ):
     seen = changes(lambda: kind(pin, active_high=active_high, initial_value=False))
     print(f"{kind.__name__}(active_high={active_high}, initial_value=False):")
-    for moment, what in seen:
+    for moment, what in seen[:8]:
         print(f"  {(moment - seen[0][0]) * 1e3:8.3f} ms  {what}")
     steps = [what for _, what in seen]
     becomes_output = steps.index("gpio_direction out (0)")

@@ -36,7 +36,7 @@ done
 mkdir "$host/pi"
 cp "$pi"/boot/vmlinuz-* "$host/pi/vmlinuz"
 cp "$pi"/usr/lib/linux-image-*/broadcom/bcm2711-rpi-4-b.dtb "$host/pi/dtb"
-for part in interrupt-controller@7ef00100 clock@7ef00000 hdmi@7ef00700 hdmi@7ef05700; do # what qemu's Pi does not have
+for part in interrupt-controller@7ef00100 clock@7ef00000 hdmi@7ef00700 i2c@7ef04500 hdmi@7ef05700 i2c@7ef09500; do # what qemu's Pi does not have
     chroot "$host" fdtput -t s /pi/dtb "/soc/$part" status disabled
 done
 rm -rf "$pi"/boot "$pi"/lib/modules "$pi"/usr/lib/linux-image-* "$pi"/var/cache "$pi"/usr/share/{doc,locale,man,zoneinfo} "$pi/debootstrap"
@@ -100,7 +100,7 @@ mount --bind "$pi" "$host/mnt"
 chroot "$host" sh -c 'cd /mnt && find . | cpio -o -H newc --quiet | gzip -1 >/pi/initrd'
 umount "$host/mnt"
 timeout --kill-after=10 600 chroot "$host" qemu-system-aarch64 -M raspi4b -kernel /pi/vmlinuz -dtb /pi/dtb -initrd /pi/initrd \
-    -append "console=ttyAMA0 rdinit=/init panic=-1 iomem=relaxed quiet" -display none -monitor none -serial file:/pi/console -no-reboot \
+    -append "console=ttyAMA0 earlycon=pl011,0xfe201000 rdinit=/init panic=-1 iomem=relaxed quiet" -display none -monitor none -serial file:/pi/console -no-reboot \
     >"$scratch/log" 2>&1 &
 qemu=$!
 until grep -qa '^--- end' "$host/pi/console" 2>/dev/null || ! kill -0 $qemu 2>/dev/null; do
@@ -109,4 +109,4 @@ done
 pkill -P $qemu qemu-system || true
 wait $qemu || true
 tr -d '\r\000' <"$host/pi/console" | sed -n '/^--- begin/,/^--- end/p'
-grep -qa '^--- end: 0' "$host/pi/console" || { echo "not seen"; exit 1; }
+grep -qa '^--- end: 0' "$host/pi/console" || { tail -n 15 "$host/pi/console"; echo "not seen"; exit 1; }
