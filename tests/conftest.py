@@ -1,7 +1,8 @@
-"""Fixtures: the public-domain pictures, and engines and devices made of real parts. Rules: what runs only at night, and which
-skips are expected.
+"""Fixtures: the public-domain pictures, and engines and devices made of real parts. Rules: what runs only at night, which
+skips are expected, and that no server logs an error that its test does not expect.
 """
 
+import logging
 import re
 import threading
 import time
@@ -32,6 +33,8 @@ EXPECTED_SKIPS = re.compile(
     r"needs a Raspberry Pi|no development pictures beside the project|no peers here: scripts/peers makes them"
 )
 """A test that is skipped for any other reason fails the run."""
+
+ERROR_LINE = re.compile(r"^(?:ERROR|CRITICAL)\b.*|^Traceback .*", re.MULTILINE)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -136,3 +139,28 @@ def _no_stray_threads() -> Iterator[None]:
     for thread in stray:
         thread.join(max(0, deadline - time.monotonic()))
     assert not [thread.name for thread in stray if thread.is_alive()]
+
+
+class _Errors(logging.Handler):
+    """Keeps what the program logs as an error in this process."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"ERROR {record.name}: {record.getMessage()}")
+
+
+@pytest.fixture(autouse=True)
+def _no_unexpected_errors(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test during which a server logged an error or a traceback, unless `logs_errors(PATTERN)` expects each of them."""
+    handler, logger = _Errors(), logging.getLogger("appliance")
+    Child.new_log()
+    logger.addHandler(handler)
+    yield
+    logger.removeHandler(handler)
+    lines = [*handler.lines, *ERROR_LINE.findall(Child.new_log())]
+    marker = request.node.get_closest_marker("logs_errors")
+    unexpected = [line for line in lines if marker is None or not re.search(marker.args[0], line)]
+    assert not unexpected, unexpected

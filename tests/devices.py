@@ -270,8 +270,12 @@ class Child:
         program: Sequence[str] = PROGRAM,
         environment: dict[str, str] | None = None,
         inside: Sequence[str] = (),
+        *,
+        forked: bool = True,
     ) -> None:
-        """`inside` is what the command line begins with to run somewhere else, such as a network namespace."""
+        """`inside` is what the command line begins with to run somewhere else, such as a network namespace. A device that is not
+        `forked` starts as Python starts it.
+        """
         (folder / "config.toml").write_text(config, "utf-8")
         self.log_file = folder / "log"
         self._read[self.log_file] = 0
@@ -279,7 +283,7 @@ class Child:
         environment = {**os.environ, **self._folders(folder), **(environment or {})}
         arguments = ["serve", "--config", str(folder / "config.toml"), *arguments]
         self.process: Forked | subprocess.Popen[bytes]
-        if not inside and program == PROGRAM:
+        if forked and not inside and program == PROGRAM:
             self.log_file.write_bytes(b"")
             self.process = Forked(arguments, output=self.log_file, cwd=folder, env=environment)
             return

@@ -2,11 +2,13 @@
 
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -152,6 +154,16 @@ def test_a_file_that_was_made_and_not_filled_is_an_empty_record_or_damaged(path,
     else:
         assert Record(path).newest(1) == ()
         assert Record(path).append("decision", FACTS).sequence == 1
+
+
+def test_a_database_whose_making_was_rolled_back_is_an_empty_record(path):
+    """As SQLite leaves it after a kill between the first page and the tables."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    assert path.stat().st_size > 0
+    assert Record(path).problem() is None
+    assert Record(path).append("decision", FACTS).sequence == 1
+    assert verify(path).sound
 
 
 def test_nothing_is_added_after_an_entry_that_was_altered(path, caplog):

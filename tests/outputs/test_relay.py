@@ -102,6 +102,7 @@ def test_a_pull_resistor_keeps_it_off_after_the_stop(active_high, pull):
     assert (there.function, there.pull) == ("input", pull)
 
 
+@pytest.mark.logs_errors("relay: GPIO")
 def test_a_pin_that_is_none_is_a_problem_and_grants_are_dropped(caplog):
     output = Relay(53, active_high=True, pulse_s=0.3)
     with running(output):
@@ -113,6 +114,7 @@ def test_a_pin_that_is_none_is_a_problem_and_grants_are_dropped(caplog):
     assert len([each for each in caplog.records if each.levelname == "ERROR"]) == 1
 
 
+@pytest.mark.logs_errors("relay: GPIO")
 def test_a_pin_that_another_device_has_is_taken_when_it_is_free():
     from gpiozero import LED
 
@@ -121,6 +123,7 @@ def test_a_pin_that_another_device_has_is_taken_when_it_is_free():
     assert output.problem().state == "no_pin"
 
 
+@pytest.mark.logs_errors("relay: GPIO")
 def test_without_a_pin_library_that_is_the_problem(monkeypatch):
     monkeypatch.delenv("GPIOZERO_PIN_FACTORY")
     here = Path.cwd()
@@ -130,6 +133,7 @@ def test_without_a_pin_library_that_is_the_problem(monkeypatch):
     assert Path.cwd() == here
 
 
+@pytest.mark.logs_errors("relay: GPIO")
 def test_a_device_says_so_and_works_all_the_same(tmp_path):
     config = f"[engine]\nengines = 1\n[relay]\npin = {PIN}\n"
     environment = {key: value for key, value in os.environ.items() if key != "GPIOZERO_PIN_FACTORY"}

@@ -118,7 +118,7 @@ def test_a_driver_that_hangs_ends_the_process_with_a_reason(tmp_path: Path, hang
         assert client.post("/faces", portrait).document["count"] == 1
         assert_refusal(client.get("/faces"), 503, "INF-08")
         assert child.process.wait(20) == 1
-        child.logged(r"CRITICAL.*driver of replay .*pipe\.avi has not returned for \d+ s; ending")
+        child.logged(r"CRITICAL.*driver of replay .*pipe\.avi has not returned for \d+ s; the process ends")
 
 
 def test_a_stop_while_the_driver_hangs(tmp_path: Path, hanging: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_camera_that_does_not_come_back_ends_the_process(tmp_path: Path, pictu
         shutil.rmtree(pictures)
         assert until(lambda: states(client) == ["no_camera"])
         assert child.process.wait(20) == 1
-        child.logged(r"CRITICAL.*has been lost for \d+ s: .*; ending")
+        child.logged(r"CRITICAL.*has been lost for \d+ s: .*; the process ends")
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler: sudo apt install gcc libc6-dev")
@@ -151,7 +151,7 @@ def test_the_clock_may_jump(tmp_path: Path, pictures: Path) -> None:
     )
     off.write_text("0")
     environment = {"LD_PRELOAD": str(library), "CLOCK_OFF": str(off)}
-    with Child(tmp_path, config(pictures), environment=environment) as child:
+    with Child(tmp_path, config(pictures), environment=environment, forked=False) as child:
         client = child.ready()
         assert until(lambda: healthy(client))
         for days in (400, -400, 0):

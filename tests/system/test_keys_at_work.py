@@ -77,6 +77,7 @@ def test_a_key_is_good_from_its_making_to_its_revocation(tmp_path: Path) -> None
         assert token not in child.log
 
 
+@pytest.mark.logs_errors("no key is accepted")
 def test_a_device_whose_file_of_keys_is_damaged_starts_and_lets_nobody_in(tmp_path: Path) -> None:
     file = tmp_path / "state" / keys.FILE
     token = keys.add(file, "door", [Scope.LIVE])
@@ -121,6 +122,7 @@ def test_what_was_kept_and_is_damaged_is_written_anew(tmp_path: Path, kept: byte
         assert child.terminate() == 0
 
 
+@pytest.mark.logs_errors("no key is accepted|gallery")
 def test_a_state_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "state").write_bytes(b"no folder")
     with Child(tmp_path, QUICK) as child:

@@ -95,6 +95,7 @@ def damage(database: Path) -> None:
         file.write(b"\xff" * 4096)
 
 
+@pytest.mark.logs_errors("the gallery cannot be opened")
 @pytest.mark.timeout(240)
 def test_everything_is_done_once_and_nothing_is_in_clear(tmp_path: Path, portrait: bytes, hopper: bytes) -> None:
     film = tmp_path / "film"
