@@ -191,7 +191,7 @@ def test_liveness_is_calibrated_before_the_camera_of_a_running_device(door: Door
 def test_what_is_wrong_with_the_asking_is_said_in_one_line_and_ctrl_c_ends_it(door: Door, tmp_path: Path) -> None:
     refused = door.run(key="wrong")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr == f"{door.url}: it wants a key: --key KEY, with the scope live\n"
+    assert refused.stderr == f"{door.url}: an API key is required: --key KEY, with the scope live\n"
 
     seen = float(door.get("/liveness/multiframe").headers["X-Liveness-Odds"])
     points.add_rounds(tmp_path / "elsewhere" / points.ROUNDS_FILE, door.point()["model"], "real", (seen - 1,) * 20)
@@ -221,4 +221,4 @@ def test_nobody_before_the_camera_is_nobody(tmp_path: Path) -> None:
         assert until(lambda: door.get("/liveness/multiframe").code == "INF-17")
         done = door.run("--minutes", "0.03")
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == "real: nobody was judged: stand before the camera, and again\n"
+        assert done.stderr == "real: no face was judged: stand in front of the camera and try again\n"

@@ -23,7 +23,10 @@ def config(source: Path, **options: object) -> str:
     lines = "\n".join(
         f"{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}" for key, value in settings.items()
     )
-    return f"[engine]\nengines = 1\n[camera]\n{lines}\n"
+    engine = "".join(
+        f'{role} = "float16"\n' for role in ("detector", "embedder", "liveness")
+    )  # not timed: it is ready sooner
+    return f"[engine]\nengines = 1\n{engine}[camera]\n{lines}\n"
 
 
 def healthy(client: Client) -> bool:
