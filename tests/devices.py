@@ -273,8 +273,8 @@ class Child:
         *,
         forked: bool = True,
     ) -> None:
-        """`inside` is what the command line begins with to run somewhere else, such as a network namespace. A device that is not
-        `forked` starts as Python starts it.
+        """`inside` is what the command line begins with to run somewhere else, such as a network namespace. Without `forked`
+        it is a Python that starts anew.
         """
         (folder / "config.toml").write_text(config, "utf-8")
         self.log_file = folder / "log"
