@@ -69,7 +69,6 @@ class JpegHeader:
     width: int
     height: int
     sampling: tuple[tuple[int, int], ...]
-    progressive: bool
     adobe: bool
     orientation: int
     scans: tuple[slice, ...]
@@ -239,7 +238,6 @@ class _Jpeg:
             width,
             height,
             tuple((factors >> 4, factors & 15) for factors in self.frame_body[7::3]),
-            self.frame_kind not in _SEQUENTIAL,
             self.transform is not None,
             _orientation(self.exif or b""),
             tuple(self.scans),

@@ -75,7 +75,7 @@ class Broker:
     username: str | None
 
 
-class Session:
+class BrokerSession:
     """One connection, for one thread. Messages lost with it are not sent again by the next one."""
 
     def __init__(self, broker: Broker, password: str | None, client_id: str, will: str) -> None:
@@ -284,7 +284,7 @@ class Publisher:
         try:
             will = f"{self._base}/status"
             password = queue.read_secret(self._password_file, CREDENTIAL)
-            session = Session(self._broker, password, f"face-appliance-{self._device}", will)
+            session = BrokerSession(self._broker, password, f"face-appliance-{self._device}", will)
             try:
                 session.open(lambda: self._queue.closed)
                 log.info("mqtt: connected to %s:%d", self._broker.host, self._broker.port)
@@ -301,7 +301,7 @@ class Publisher:
         except RefusedError as error:
             self._failed("refused", error)
 
-    def _serve(self, session: Session) -> None:
+    def _serve(self, session: BrokerSession) -> None:
         """Until the connection is lost or the device stops. Raises ConnectionError."""
         if self._introduction is not None:
             discovery = home_assistant_discovery(self._base, self._device, **self._introduction)
@@ -324,7 +324,7 @@ class Publisher:
                 self._failed("refused", RefusedError(session.denied))
         session.close(f"{self._base}/status", b"offline")
 
-    def _publish(self, session: Session) -> None:
+    def _publish(self, session: BrokerSession) -> None:
         """The waiting decisions, except expired ones."""
         while (queued := self._queue.take(0)) is not None:
             valid = not queued.expired()
