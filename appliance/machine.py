@@ -37,6 +37,7 @@ from appliance.camera.source import Ring
 from appliance.config import Config, ConfigError
 from appliance.events import Broadcast
 from appliance.keys import KeyStore
+from appliance.observation.mounting import Mounting
 from appliance.observation.observer import Observer
 from appliance.outputs.queue import Output, Outputs, configured_outputs
 from appliance.supervision import Pulse, ServiceManager, Supervisor, Watchdog
@@ -82,6 +83,7 @@ class Machine:
         self._keys = KeyStore(self._state / keys.FILE)
         self._broadcast, self._clock, self._ring = Broadcast(), Clock(), Ring()
         self._camera = self._camera_loop(demonstrate=demonstrate)
+        self._mounting = Mounting(config.camera.rotation, mirror=config.camera.mirror)
         self._with_gallery = config.gallery.enabled
         self._with_door = config.gallery.enabled and config.door.enabled
 
@@ -99,6 +101,7 @@ class Machine:
             self._ring,
             partial(self._models.engine, self._step_aside),
             self._broadcast,
+            self._mounting,
             config.live.analysis_fps,
             liveness=self._multi,
         )
@@ -113,7 +116,7 @@ class Machine:
             self._gallery.problems,
             partial(disk_problems, self._state),
             partial(identity.problems, self._state),
-            *([self._camera.problems] if self._camera else []),
+            *([self._camera.problems, self._mounting.problems] if self._camera else []),
             self._outputs.problems,
             self._retention.problems,
             signing_key.problems,
@@ -261,7 +264,9 @@ class Machine:
         return Decider(
             self._device_id,
             signing_key.signer,
-            SubjectObserver(self._engines, RecentFrames(self._usable, self._ring), liveness=self._multi),
+            SubjectObserver(
+                self._engines, RecentFrames(self._usable, self._ring), self._mounting, liveness=self._multi
+            ),
             self._gallery.current,
             self._clock,
             self._record,

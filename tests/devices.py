@@ -47,6 +47,7 @@ from appliance.config import GallerySection
 from appliance.events import Broadcast
 from appliance.faults import Fault, Problem, ResultCode
 from appliance.keys import KeyStore
+from appliance.observation.mounting import Mounting
 from appliance.observation.observer import Observer
 from appliance.vision import loading
 from appliance.vision.engine import EnginePool, FaceEngine
@@ -112,7 +113,8 @@ class Device:
         self.camera = CameraLoop(source, self.ring, lambda: Inspector(*size)) if source else None
         usable = self.camera or NoCamera()
         broadcast = self.broadcast = Broadcast()
-        self.observer = Observer(self.ring, lambda: observing, broadcast, fps, liveness=True)
+        self.mounting = Mounting(0, mirror=False)
+        self.observer = Observer(self.ring, lambda: observing, broadcast, self.mounting, fps, liveness=True)
         known = section or GallerySection(key_file=gallery and gallery / "site.key")
         folder = gallery or Path("/nowhere")
         models = Models(
@@ -139,7 +141,7 @@ class Device:
         decider = Decider(
             DEVICE_ID,
             self.signing_key.signer,
-            SubjectObserver(engines, RecentFrames(usable, self.ring), liveness=True),
+            SubjectObserver(engines, RecentFrames(usable, self.ring), self.mounting, liveness=True),
             self.gallery.current,
             clock,
             record,

@@ -30,6 +30,7 @@ from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import GalleryError, Person, Source, new_reference
 from appliance.gallery.search import Point, tail_of
 from appliance.gallery.vault import SiteKey
+from appliance.observation.mounting import Mounting
 from appliance.vision.engine import FaceEngine
 from appliance.vision.manifest import ModelFile
 
@@ -121,7 +122,7 @@ class Doorstep:
         self.decider = Decider(
             DEVICE,
             lambda: self.signer,
-            SubjectObserver(self.engines, RecentFrames(self.loop, self.ring), liveness=True),
+            SubjectObserver(self.engines, RecentFrames(self.loop, self.ring), Mounting(0, mirror=False), liveness=True),
             self._recognise,
             Clock(),
             self.record,

@@ -15,7 +15,15 @@ NOW = datetime(2026, 11, 26, 8, 0, tzinfo=timezone(timedelta(hours=1)))
 
 ADA = Person("1815", "Ada", ("staff",), None, None, "0123456789abcdef", datetime(2026, 1, 1, tzinfo=UTC))
 
-SUBJECT = Subject(liveness=0.9, one_person=True, quality=0.8, weakest="light", outcome=Outcome.IDENTIFIED, person=ADA)
+SUBJECT = Subject(
+    upright=True,
+    liveness=0.9,
+    one_person=True,
+    quality=0.8,
+    weakest="light",
+    outcome=Outcome.IDENTIFIED,
+    person=ADA,
+)
 
 FLAWLESS = Facts(
     now=NOW,
@@ -77,6 +85,7 @@ people = st.builds(
 subjects = st.builds(
     Subject,
     liveness=st.none() | st.floats(0, 1) | st.just(float("nan")),
+    upright=st.booleans(),
     one_person=st.booleans(),
     quality=st.floats(0, 1) | st.just(float("nan")),
     weakest=st.just("pose"),

@@ -128,6 +128,7 @@ class Prompt(StrEnum):
     LESS_LIGHT = "less_light"
     EVEN_LIGHT = "even_light"
     LOOK_FRONT = "look_front"
+    NOT_UPRIGHT = "not_upright"
     TURN_LEFT = "turn_left"
     TURN_RIGHT = "turn_right"
     LOOK_UP = "look_up"
@@ -145,6 +146,7 @@ TEXTS = {
     Prompt.LESS_LIGHT: "It is too bright: less light on the face.",
     Prompt.EVEN_LIGHT: "The light comes from one side: turn towards it.",
     Prompt.LOOK_FRONT: "Look straight at the camera.",
+    Prompt.NOT_UPRIGHT: "The face is not upright: hold your head upright, or turn the camera.",
     Prompt.TURN_LEFT: "Turn your head a little to your left.",
     Prompt.TURN_RIGHT: "Turn your head a little to your right.",
     Prompt.LOOK_UP: "Raise your chin a little.",
@@ -163,6 +165,7 @@ PHOTO_TEXTS = {
     Prompt.LESS_LIGHT: "The face is too bright: take a photograph with less light on it.",
     Prompt.EVEN_LIGHT: "The face is lit from one side: take a photograph with even light.",
     Prompt.LOOK_FRONT: "The face looks away: take a photograph from the front.",
+    Prompt.NOT_UPRIGHT: "The face is not upright: turn the photograph.",
 }
 """Said of a photograph, which nobody can ask to turn its head."""
 
@@ -276,8 +279,7 @@ def from_camera(engine: Sees, frames: Sequence[Picture], asked: Asked, least: fl
     """
     *earlier, newest = frames
     face = _alone(_seen(engine, newest))
-    if _too_small(face.detection.box):
-        raise NotTakenError(Prompt.CLOSER, Source.CAMERA)
+    _check_fit(face, Source.CAMERA)
     if prompt := nudge(asked, face.pose):
         raise NotTakenError(prompt, Source.CAMERA)
     portrait = _good(engine, newest, face, least, Source.CAMERA)
@@ -298,10 +300,16 @@ def _alone(faces: Sequence[Face]) -> Face:
     return faces[0]
 
 
-def _good(engine: Sees, picture: Picture, face: Face, least: float, source: Source) -> Portrait:
-    """The portrait of a face that is large enough, wholly in the picture, and worth at least so much."""
+def _check_fit(face: Face, source: Source) -> None:
     if _too_small(face.detection.box):
         raise NotTakenError(Prompt.CLOSER, source)
+    if not face.upright:
+        raise NotTakenError(Prompt.NOT_UPRIGHT, source)
+
+
+def _good(engine: Sees, picture: Picture, face: Face, least: float, source: Source) -> Portrait:
+    """The portrait of a face that is large enough, upright, wholly in the picture, and worth at least so much."""
+    _check_fit(face, source)
     if _cut_off(face, picture):
         raise NotTakenError(Prompt.FARTHER, source)
     (portrait,) = engine.portray(picture, [face])

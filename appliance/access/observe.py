@@ -10,9 +10,10 @@ import numpy as np
 from appliance.access.identify import Recognition
 from appliance.access.policy import Observation, Subject
 from appliance.camera.source import CameraError, CameraFrame, Ring
-from appliance.face.types import DetectLimits, Embedding
+from appliance.face.types import DetectLimits, Embedding, Face
 from appliance.gallery.people import Person
 from appliance.gallery.search import Outcome
+from appliance.observation.mounting import Mounting
 from appliance.observation.tracking import SIGHTING_SECONDS, SIGHTINGS, followed
 from appliance.vision.engine import EnginePool, Examined, FaceEngine
 
@@ -78,9 +79,9 @@ class RecentFrames:
 class SubjectObserver:
     """Observes the person at the camera with an engine of the pool."""
 
-    def __init__(self, engines: EnginePool, frames: RecentFrames, *, liveness: bool) -> None:
+    def __init__(self, engines: EnginePool, frames: RecentFrames, mounting: Mounting, *, liveness: bool) -> None:
         """`liveness`: whether it counts on this device."""
-        self._engines, self._frames, self._liveness = engines, frames, liveness
+        self._engines, self._frames, self._mounting, self._liveness = engines, frames, mounting, liveness
 
     def observe(self, moment: float, recognition: Recognition) -> Observation:
         """What the frames since `moment` (seconds of `time.monotonic`) show. Faces under 48 pixels are too far away to count.
@@ -95,16 +96,20 @@ class SubjectObserver:
 
     def _examined(self, engine: FaceEngine, frames: Sequence[CameraFrame], recognition: Recognition) -> Observation:
         found = [engine.detect(frame, DetectLimits()) for frame in frames]
+        self._mounting.note(found[-1])
         faces = followed(found)
-        subject = None if faces is None else self._subject(engine.examine(frames, faces), recognition)
+        subject = None if faces is None else self._subject(faces, engine.examine(frames, faces), recognition)
         return Observation(None, tuple(frame.captured for frame in frames), max(map(len, found)), subject)
 
-    def _subject(self, examined: Examined, recognition: Recognition) -> Subject:
-        """Its quality is that of the second worst frame: a blink or a step in one frame is outweighed by the others."""
-        outcome, person = identified(examined, recognition)
+    def _subject(self, faces: Sequence[Face], examined: Examined, recognition: Recognition) -> Subject:
+        """Its quality is that of the second worst frame: a blink or a step in one frame is outweighed by the others. A face
+        that is not upright in all frames is not searched for.
+        """
+        upright = all(face.upright for face in faces)
+        outcome, person = identified(examined, recognition) if upright else (Outcome.UNKNOWN, None)
         quality, weakest = median_low([(each.overall, each.weakest) for each in examined.qualities])
         liveness = examined.liveness.confidence if self._liveness else None
-        return Subject(liveness, examined.one_person, quality, weakest, outcome, person)
+        return Subject(upright, liveness, examined.one_person, quality, weakest, outcome, person)
 
 
 def identified(examined: Examined, recognition: Recognition) -> tuple[Outcome, Person | None]:

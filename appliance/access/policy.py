@@ -30,6 +30,7 @@ class Reason(StrEnum):
     NOBODY = "nobody"
     MORE_THAN_ONE_PERSON = "more_than_one_person"
     NOT_FOLLOWED = "not_followed"
+    NOT_UPRIGHT = "not_upright"
     ANOTHER_PERSON = "another_person"
     LIVENESS_OFF = "liveness_off"
     NOT_LIVE = "not_live"
@@ -61,6 +62,7 @@ _TEXTS = {
     Reason.NOBODY: "there is no face at the camera",
     Reason.MORE_THAN_ONE_PERSON: "one person at a time, please",
     Reason.NOT_FOLLOWED: "stay at the camera for a moment",
+    Reason.NOT_UPRIGHT: "the face is not upright",
     Reason.ANOTHER_PERSON: "the frames do not show one and the same person",
     Reason.LIVENESS_OFF: "liveness is not checked on this device",
     Reason.NOT_LIVE: "this does not look like a living person",
@@ -153,10 +155,12 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The one face that is in all four frames: its liveness (0..1, or None if `liveness.mode` is "single"), whether it is one
-    person's throughout, the quality of its picture (0..1) and what limits that, and the result of the search in the gallery.
+    """The one face that is in all four frames: whether it is upright in each, its liveness (0..1, or None if `liveness.mode` is
+    "single"), whether it is one person's throughout, the quality of its picture (0..1) and what limits that, and the result of
+    the search in the gallery.
     """
 
+    upright: bool
     liveness: float | None
     one_person: bool
     quality: float
@@ -374,6 +378,12 @@ def _followed(_: Rules, facts: Facts) -> Finding:
     return _passed("the same face in all four frames")
 
 
+def _upright(_: Rules, subject: Subject) -> Finding:
+    if not subject.upright:
+        return _failed(Reason.NOT_UPRIGHT, "turned by more than 45 degrees, or it cannot be told by how much")
+    return _passed("upright in all four frames")
+
+
 def _one_person(_: Rules, subject: Subject) -> Finding:
     if not subject.one_person:
         return _failed(Reason.ANOTHER_PERSON, "the frames show more than one person")
@@ -491,6 +501,7 @@ _OF_THE_DEVICE: Final[dict[str, Callable[[Rules, Facts], Finding]]] = {
 }
 
 _OF_THE_SUBJECT: Final[dict[str, Callable[[Rules, Subject], Finding]]] = {
+    "upright": _upright,
     "one_person": _one_person,
     "liveness": _liveness,
     "quality": _quality,

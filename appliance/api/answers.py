@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from appliance.access.identify import Identification, state_of
+from appliance.access.policy import Reason
 from appliance.access.token import stamp
 from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, Embedding, Face, Pose
 from appliance.faults import Fault, Refusal, ResultCode
@@ -25,6 +26,7 @@ from appliance.gallery.people import (
     Template,
     TooManyError,
 )
+from appliance.gallery.search import Outcome
 from appliance.vision.engine import Portrait
 from appliance.vision.quality import Quality
 
@@ -161,6 +163,13 @@ def aligned_faces(found: Sequence[AlignedFace]) -> dict[str, Any]:
 def feature(found: Embedding) -> dict[str, Any]:
     """An embedding: little-endian float32, in base64."""
     return {"feature_size": len(found), "feature_data": b64encode(found.astype("<f4").tobytes()).decode("ascii")}
+
+
+def refused_face(portrait: Portrait) -> dict[str, Any]:
+    """One element of the `faces` of `/identify`: a face that is not upright is not looked for in the gallery."""
+    unknown = Identification(Outcome.UNKNOWN, None, -1.0, 0.0, None)
+    reason = Reason.NOT_UPRIGHT
+    return {**identified_face(portrait, unknown), "reason": reason.value, "text": reason.text}
 
 
 def identified_face(portrait: Portrait, found: Identification) -> dict[str, Any]:

@@ -122,7 +122,12 @@ class People:
         identifier = self.handle.recognition().identifier
         with self.subjects.leased() as (engine, picture):
             portraits = engine.portray(picture, engine.detect(picture, limits))
-        faces = [answers.identified_face(each, identifier.identify(each.embedding)) for each in portraits]
+        faces = [
+            answers.identified_face(each, identifier.identify(each.embedding))
+            if each.face.upright
+            else answers.refused_face(each)
+            for each in portraits
+        ]
         return self.subjects.answer({"count": len(faces), "faces": faces}, picture, NO_STORE)
 
     def _check_enrollable(self, identity: str) -> None:

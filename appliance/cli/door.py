@@ -90,6 +90,7 @@ def _subject(options: argparse.Namespace, settings: Config, person: Person) -> S
     default = None if settings.liveness.mode == "single" else 1.0
     outcome = Outcome(options.outcome)
     return Subject(
+        upright=not options.turned,
         liveness=default if options.liveness is None else None if options.liveness == OFF else options.liveness,
         one_person=not options.swapped,
         quality=options.quality,

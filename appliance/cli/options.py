@@ -341,6 +341,7 @@ def _add_explain(explain: argparse.ArgumentParser) -> None:
         "--full": "the decision cannot be recorded",
         "--repeated": "the nonce was used before",
         "--not-followed": "no face is in all four frames",
+        "--turned": "the face is not upright",
         "--swapped": "the frames show more than one person",
     }
     for flag, text in flags.items():

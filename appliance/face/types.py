@@ -55,6 +55,13 @@ class Box:
         center_x, center_y = self.center
         return Box(center_x - self.side / 2, center_y - self.side / 2, self.side, self.side)
 
+    def overlap(self, other: "Box") -> float:
+        """Intersection over union, 0..1."""
+        width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
+        height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        common = max(width, 0.0) * max(height, 0.0)
+        return common / (self.width * self.height + other.width * other.height - common)
+
     def scaled(self, factor: float) -> "Box":
         """The same box in a picture `factor` times as large."""
         return Box(self.x * factor, self.y * factor, self.width * factor, self.height * factor)
@@ -82,11 +89,14 @@ class Pose(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A detection whose 106 points (106 x 2, the vendor's order) and pose are known."""
+    """A detection with its 106 points (106 x 2, the vendor's order) and pose. `upright` is False for a face that leans by more
+    than 45 degrees, or whose lean is uncertain: it is not fit for recognition.
+    """
 
     detection: Detection
     points: Points
     pose: Pose
+    upright: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from appliance.events import Appeared, Broadcast, FacesSeen, Left, LivenessJudged, SeenFace
-from appliance.face.types import DetectLimits, Face, Pixels
+from appliance.face.types import Box, DetectLimits, Face, Pixels
 from appliance.faults import Fault
+from appliance.observation.mounting import Mounting
 from appliance.observation.tracking import LOST_SECONDS, SIGHTINGS, Track, Tracker
 from appliance.vision.detector import Picture
 from appliance.vision.liveness import Liveness
@@ -45,7 +46,7 @@ class Shots(Protocol):
 class Analyser(Protocol):
     """The engine, as far as it is needed here."""
 
-    def detect(self, picture: Picture, limits: DetectLimits) -> list[Face]: ...
+    def detect(self, picture: Picture, limits: DetectLimits, upright: Sequence[Box] = ()) -> list[Face]: ...
 
     def quality(self, picture: Picture, face: Face) -> Quality: ...
 
@@ -62,12 +63,13 @@ class Observer:
         shots: Shots,
         engine: Callable[[], Analyser | None],
         broadcast: Broadcast,
+        mounting: Mounting,
         rate: float,
         *,
         liveness: bool,
     ) -> None:
         """`engine` makes an engine, or returns None while the models load."""
-        self._shots, self._engine, self._broadcast = shots, engine, broadcast
+        self._shots, self._engine, self._broadcast, self._mounting = shots, engine, broadcast, mounting
         self._period = 1 / rate
         self._liveness = liveness
         self._stopping = threading.Event()
@@ -110,7 +112,8 @@ class Observer:
             self._stopping.wait(begun + self._period - time.monotonic())
 
     def _see(self, engine: Analyser, tracker: Tracker, shot: Shot) -> list[Track]:
-        faces = engine.detect(shot, DetectLimits())
+        faces = engine.detect(shot, DetectLimits(), tracker.upright)
+        self._mounting.note(faces)
         tracks, appeared, left = tracker.update(shot, faces, shot.captured)
         for track in appeared:
             self._broadcast.publish(Appeared(track.number))

@@ -86,6 +86,11 @@ class Detector:
         """One network an input size (square), in any order."""
         self._networks = sorted(networks, key=lambda network: network.file.width)
 
+    @property
+    def smallest(self) -> Runs:
+        """The network with the smallest input."""
+        return self._networks[0]
+
     def detect(self, picture: Picture, limits: DetectLimits) -> list[Detection]:
         """The faces within `limits`, largest first; in picture pixels."""
         longer = max(picture.width, picture.height)
@@ -108,7 +113,7 @@ class Detector:
         size = network.file.width
         scale = size / max(picture.width, picture.height)
         canvas = letterbox(picture.frame(min(1.0, scale)), size, scale)
-        rows = [_decoded(level, size) for level in _levels(network.run(canvas))]
+        rows = [_decoded(level, size) for level in levels(network.run(canvas))]
         candidates = np.concatenate(rows)
         candidates[:, :14] /= scale
         return candidates
@@ -137,7 +142,7 @@ def _halved(pixels: Pixels, width: int, height: int) -> Pixels:
     return pixels
 
 
-def _levels(outputs: Sequence[Floats]) -> list[dict[int, list[Floats]]]:
+def levels(outputs: Sequence[Floats]) -> list[dict[int, list[Floats]]]:
     """The outputs (rows x columns x channels) by stride and number of channels: 1 (class and object score), 4, 10."""
     levels: dict[int, dict[int, list[Floats]]] = {}
     for output in outputs:
@@ -145,10 +150,16 @@ def _levels(outputs: Sequence[Floats]) -> list[dict[int, list[Floats]]]:
     return list(levels.values())
 
 
+def scores(level: dict[int, list[Floats]]) -> Floats:
+    """The score of each cell (rows x columns, 0..1) of one stride."""
+    first, second = level[1]
+    found: Floats = np.sqrt(np.clip(first * second, 0, 1))[:, :, 0]
+    return found
+
+
 def _decoded(level: dict[int, list[Floats]], size: int) -> Floats:
     """Candidates (N x 15, input pixels) of one stride: box centre (p + cell) * stride, size exp(p) * stride."""
-    first, second = level[1]
-    score = np.sqrt(np.clip(first * second, 0, 1))[:, :, 0]
+    score = scores(level)
     rows, columns = np.nonzero(score > SCORE)
     stride = size // score.shape[0]
     cells = np.stack([columns, rows], axis=1).astype(np.float32)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 from math import inf, isfinite
 from typing import Protocol
 
@@ -13,16 +13,27 @@ import cv2
 import numpy as np
 
 from appliance.face import alignment
-from appliance.face.types import ALIGNED_SIZE, AlignedFace, Detection, DetectLimits, Embedding, Face, Pixels, Points
+from appliance.face.types import (
+    ALIGNED_SIZE,
+    AlignedFace,
+    Box,
+    Detection,
+    DetectLimits,
+    Embedding,
+    Face,
+    Pixels,
+    Points,
+)
 from appliance.faults import Fault, ResultCode, failing_as
 from appliance.stages import stage
 from appliance.vision import quality
-from appliance.vision.detector import Picture, cut
+from appliance.vision.detector import OVERLAP, Picture, cut
 from appliance.vision.evidence import Scene
 from appliance.vision.landmarks import Fit
 from appliance.vision.liveness import Liveness
 from appliance.vision.manifest import SHIPPED, Thresholds
 from appliance.vision.quality import Quality
+from appliance.vision.upright import PRESENCE, SHARE, Locates, Standing, certain, stood
 
 LARGEST_COUNT = 1000
 """Most faces a caller may ask for; each costs one run of the mesh network."""
@@ -30,12 +41,12 @@ LARGEST_COUNT = 1000
 LARGEST_SIZE = 65_535
 """Largest face size a caller may name: the longest side a JPEG can have."""
 
-PRESENCE = 0.5
-"""Below it the mesh network sees no face (its model card)."""
-
 SURE = 0.5
 """Score from which a detection is a face whatever the mesh network says: asked about all, it would deny a quarter of the
 true faces of WIDER FACE (profiles, covered faces), and more of the small ones."""
+
+SAME = 0.5
+"""Intersection over union of a face's boxes in consecutive frames; below it another face may have come."""
 
 SCENE_SIDE = 960
 """Longer side to which liveness frames are brought: the scene evidence was measured there."""
@@ -45,8 +56,8 @@ class Detects(Protocol):
     def detect(self, picture: Picture, limits: DetectLimits) -> list[Detection]: ...
 
 
-class Locates(Protocol):
-    def locate(self, picture: Picture, detection: Detection) -> Fit: ...
+class Orients(Protocol):
+    def ways(self, picture: Picture, detections: Sequence[Detection]) -> list[int]: ...
 
 
 class Aligns(Protocol):
@@ -95,6 +106,9 @@ class Missing:
     def locate(self, picture: Picture, detection: Detection) -> Fit:
         raise self._again()
 
+    def ways(self, picture: Picture, detections: Sequence[Detection]) -> list[int]:
+        raise self._again()
+
     def embed(self, face: AlignedFace) -> Embedding:
         raise self._again()
 
@@ -138,6 +152,7 @@ class FaceEngine:
         self,
         detector: Detects,
         landmarks: Locates,
+        orientation: Orients,
         aligner: Aligns,
         embedder: Embeds,
         occlusion: ChecksOcclusion,
@@ -147,29 +162,44 @@ class FaceEngine:
         """`thresholds` gives the device's own operating points; it is asked once an answer."""
         self._detector = detector
         self._landmarks = landmarks
+        self._orientation = orientation
         self._aligner = aligner
         self._embedder = embedder
         self._occlusion = occlusion
         self._liveness = liveness
         self._thresholds = thresholds
 
-    def detect(self, picture: Picture, limits: DetectLimits) -> list[Face]:
-        """The faces within `limits`, largest first, with points and pose; without those that neither the detector nor the
-        mesh network is sure of. Raises Fault INF-09, 10, 11, 16.
+    def detect(self, picture: Picture, limits: DetectLimits, upright: Sequence[Box] = ()) -> list[Face]:
+        """The faces within `limits`, largest first, with points and pose, whichever way they are turned; without those that
+        neither the detector nor the mesh network is sure of. A face in one of the boxes `upright`, of faces that were upright
+        in the frame before, is taken to be upright still. Raises Fault INF-09, 10, 11, 16.
         """
         _check(limits)
         with stage("detect"), failing_as(ResultCode.DETECT):
-            detections = self._detector.detect(picture, limits)
+            detections = iter(self._detector.detect(picture, limits))
         faces: list[Face] = []
-        for detection in detections:
-            if len(faces) == limits.count:
-                break
+        while some := list(islice(detections, min(SHARE, limits.count - len(faces)))):
             with stage("landmarks"), failing_as(ResultCode.DETECT):
-                fitted = self._landmarks.locate(picture, detection)
+                fitted = [Standing(each, self._landmarks.locate(picture, each)) for each in some]
             with failing_as(ResultCode.VALIDATE):
-                if _reliable(detection, fitted):
-                    faces.append(Face(detection, fitted.points, fitted.pose))
-        return faces
+                finite = [_finite(each) for each in fitted]
+            with stage("landmarks"), failing_as(ResultCode.DETECT):
+                stands = self._stood(picture, finite, upright)
+            faces += [
+                Face(each.detection, each.fit.points, each.fit.pose, each.upright) for each in stands if _reliable(each)
+            ]
+        return _distinct(sorted(faces, key=lambda face: face.detection.box.side, reverse=True))
+
+    def _stood(self, picture: Picture, found: Sequence[Standing], upright: Sequence[Box]) -> list[Standing]:
+        """The same faces, with the points of those that are turned."""
+        stands = list(found)
+        asked = [
+            index for index, each in enumerate(found) if not (certain(each) or _known(each.detection.box, upright))
+        ]
+        ways = self._orientation.ways(picture, [found[index].detection for index in asked]) if asked else []
+        for index, way in zip(asked, ways, strict=True):
+            stands[index] = stood(self._landmarks, picture, found[index], way)
+        return stands
 
     def align(self, picture: Picture, limits: DetectLimits) -> list[AlignedFace]:
         """The same faces as `detect`, cut out upright. Raises Fault INF-09, 10, 11, 13, 14, 16."""
@@ -240,6 +270,9 @@ class FaceEngine:
         thresholds = self._thresholds()
         scenes = [_scene(picture, face) for picture, face in zip(pictures, faces, strict=True)]
         covered = sum(self._covered(scene) for scene in scenes) > len(scenes) / 2
+        one_person = one_person and all(
+            face.upright for face in faces
+        )  # else embeddings and network are not made for it
         with stage("liveness"), failing_as(ResultCode.LIVENESS):
             return self._liveness.judge(scenes, one_person=one_person, covered=covered, thresholds=thresholds)
 
@@ -275,11 +308,30 @@ def _check(limits: DetectLimits) -> None:
         raise Fault(ResultCode.DETECT_SIZE, f"{limits.min_size}..{limits.max_size} px, the bound is {LARGEST_SIZE}")
 
 
-def _reliable(detection: Detection, fitted: Fit) -> bool:
-    """Whether one of the two networks is sure of the face. Raises ValueError when the mesh network's answer is not finite."""
-    if not (isfinite(fitted.presence) and np.isfinite(fitted.points).all()):
+def _finite(found: Standing) -> Standing:
+    """The same face. Raises ValueError when the mesh network's answer is not finite."""
+    if not (isfinite(found.fit.presence) and np.isfinite(found.fit.points).all()):
         raise ValueError("the points are not finite")
-    return detection.score >= SURE or fitted.presence >= PRESENCE
+    return found
+
+
+def _reliable(found: Standing) -> bool:
+    """Whether one of the two networks is sure of the face."""
+    return found.detection.score >= SURE or found.fit.presence >= PRESENCE
+
+
+def _distinct(faces: Sequence[Face]) -> list[Face]:
+    """The faces without turned ones that were found twice: their boxes agree only when they are turned upright."""
+    kept: list[Face] = []
+    for face in faces:
+        boxes = [] if face.upright else [each.detection.box for each in kept if not each.upright]
+        if all(face.detection.box.overlap(box) <= OVERLAP for box in boxes):
+            kept.append(face)
+    return kept
+
+
+def _known(box: Box, upright: Sequence[Box]) -> bool:
+    return any(box.overlap(each) > SAME for each in upright)
 
 
 def _scene(picture: Picture, face: Face) -> Scene:

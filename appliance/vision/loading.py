@@ -20,6 +20,7 @@ from appliance.vision.manifest import SHIPPED, ModelError, ModelFile, ModelStore
 from appliance.vision.quality import OcclusionCheck
 from appliance.vision.runtime import Courteous, Network, Runs, SharedNetwork
 from appliance.vision.selftest import Answers, complaints
+from appliance.vision.upright import OrientationCheck
 
 log = logging.getLogger(__name__)
 
@@ -209,9 +210,11 @@ def build(
             log.error("%s does not work: %s", role, error)
             return Missing(_fault(role, error))
 
+    detector = part(Role.DETECTOR, Detector)
     return FaceEngine(
-        part(Role.DETECTOR, Detector),
+        detector,
         part(Role.LANDMARKS, lambda networks: Landmarks(networks[0])),
+        OrientationCheck(detector.smallest) if isinstance(detector, Detector) else detector,
         Aligner(),
         part(Role.EMBEDDER, lambda networks: Embedder(networks[0])),
         OcclusionCheck(),

@@ -136,6 +136,11 @@ def test_a_person_swapped_between_frames(doorstep, engine, photos, place, known)
         refused(door, "another_person")
 
 
+def test_a_turned_face_is_not_searched_for(before, photos):
+    with before(heads(*[cv2.rotate(photos["portrait"], cv2.ROTATE_90_COUNTERCLOCKWISE)] * 4)) as door:
+        refused(door, "not_upright")
+
+
 def test_a_person_swapped_halfway(before, engine, photos):
     other = placed(engine, photos["portrait"], photos["hopper"])
     with before(heads(*[photos["hopper"]] * 2, other, other)) as door:

@@ -22,6 +22,7 @@ ONE_FLAW = [
     ("record", Reason.RECORD_UNAVAILABLE, {"recordable": False}),
     ("one_face", Reason.NOBODY, {"faces": 0}),
     ("one_face", Reason.MORE_THAN_ONE_PERSON, {"faces": 2}),
+    ("upright", Reason.NOT_UPRIGHT, {"upright": False}),
     ("one_person", Reason.ANOTHER_PERSON, {"one_person": False}),
     ("liveness", Reason.LIVENESS_OFF, {"liveness": None}),
     ("liveness", Reason.NOT_LIVE, {"liveness": 0.4999}),
@@ -74,7 +75,7 @@ def test_a_face_that_is_not_in_all_frames_leaves_the_rest_nothing_to_judge():
 
 def test_nothing_is_known_of_somebody_nobody_knows():
     result = ruled(spoilt(outcome=Outcome.AMBIGUOUS, groups=(), valid_until=date(2020, 1, 1)))
-    assert {step.mark for step in result.steps[10:]} == {Mark.MOOT}
+    assert {step.mark for step in result.steps[11:]} == {Mark.MOOT}
 
 
 def test_the_first_that_fails_decides_and_the_others_are_told():

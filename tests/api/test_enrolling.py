@@ -59,6 +59,13 @@ def varied(picture: bytes, degrees: float = 4, quality: int = 85) -> bytes:
     return jpeg(opened(picture).rotate(degrees, fillcolor=(90, 100, 110)), quality=quality)
 
 
+def test_a_turned_photograph_is_refused(client: Client, portrait: bytes) -> None:
+    for degrees in (90, 180, 270):
+        answer = client.post("/people/eileen/templates", jpeg(opened(portrait).rotate(degrees, expand=True)))
+        assert assert_refused(answer, 400, "INF-17", "not_upright") == PHOTO_TEXTS[Prompt.NOT_UPRIGHT]
+    assert assert_one(client.get("/people/eileen"))["templates"] == []
+
+
 def smaller(picture: bytes, factor: float) -> bytes:
     image = opened(picture)
     return jpeg(image.resize((round(image.width * factor), round(image.height * factor)), Image.Resampling.LANCZOS))

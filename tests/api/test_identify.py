@@ -64,6 +64,15 @@ def test_a_stranger_is_unknown(device: Client, hopper: bytes) -> None:
     assert face["similarity"] < 0.5
 
 
+def test_a_turned_face_is_not_searched_for(device: Client, portrait: bytes) -> None:
+    answer = device.post("/identify", jpeg(opened(portrait).rotate(180)))
+    (face,) = assert_success(answer, "count", "faces")["faces"]
+
+    assert (face["result"], face["person"], face["similarity"]) == ("unknown", None, 0)
+    assert (face["reason"], face["text"]) == ("not_upright", "the face is not upright")
+    assert abs(face["pose"]["roll"]) > 170
+
+
 def test_faces_are_those_of_the_picture_in_their_order(device: Client, portrait: bytes, hopper: bytes) -> None:
     both = jpeg(group([opened(hopper), opened(portrait)], [240, 640]))
 

@@ -106,6 +106,7 @@ def test_what_is_granted_says_so(run, config):
         (["--full"], "record_unavailable"),
         (["--repeated"], "nonce_repeated"),
         (["--not-followed"], "not_followed"),
+        (["--turned"], "not_upright"),
         (["--swapped"], "another_person"),
         (["--faces", "0"], "nobody"),
         (["--faces", "2"], "more_than_one_person"),

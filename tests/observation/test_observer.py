@@ -14,6 +14,7 @@ from appliance.camera.source import CameraFrame, Ring
 from appliance.events import BACKLOG, Appeared, Broadcast, Event, FacesSeen, Left, LivenessJudged, Subscription
 from appliance.face.types import Pixels
 from appliance.faults import Fault, ResultCode
+from appliance.observation.mounting import Mounting
 from appliance.observation.observer import Observer
 from appliance.vision import loading
 from appliance.vision.engine import FaceEngine
@@ -28,7 +29,7 @@ class Stage:
         self.ring, self.broadcast = Ring(), Broadcast()
         self.made = 0
         self._engine = engine
-        self.observer = Observer(self.ring, self._make, self.broadcast, 30, liveness=True)
+        self.observer = Observer(self.ring, self._make, self.broadcast, Mounting(0, mirror=False), 30, liveness=True)
         self._thread = threading.Thread(target=self.observer.run, name="observer")
         self._thread.start()
 

@@ -10,6 +10,7 @@ export const ADVICE = {
   frozen: "Someone may be holding a photo in front of the lens, or the camera is stuck: unplug it and plug it in again.",
   blurred: "Clean the lens and check its focus (camera.autofocus, camera.lens_position).",
   wrong_size: "Set camera.width and camera.height to a size that this camera supports.",
+  turned: "Set camera.rotation in the configuration, or mount the camera the other way up.",
   unusable: "Run “appliance selftest” on the device, then install it again.",
   keys_damaged: "Restore keys.json from a backup, or delete it and make new keys.",
   calibration_damaged: "Restore calibration.json from a backup, or run “appliance calibrate … --reset” and calibrate again.",

@@ -13,6 +13,7 @@ export const PROMPTS = {
   less_light: "Less light, please",
   even_light: "Light from the front, please",
   look_front: "Look straight at the camera",
+  not_upright: "Hold your head upright, or turn the camera",
   turn_left: "Turn your head to your left",
   turn_right: "Turn your head to your right",
   look_up: "Raise your chin a little",

@@ -22,6 +22,7 @@ from appliance.vision.liveness import LivenessCheck
 from appliance.vision.manifest import ModelStore, Role
 from appliance.vision.quality import OcclusionCheck
 from appliance.vision.runtime import Floats, Network, Runs
+from appliance.vision.upright import OrientationCheck
 from lab.bench.material import Material
 
 THREADS = 1
@@ -82,9 +83,11 @@ class Alone:
 
 def assembled(networks: Mapping[Role, Sequence[Runs]]) -> FaceEngine:
     """An engine of these networks, one or more a role."""
+    detector = Detector(networks[Role.DETECTOR])
     return FaceEngine(
-        Detector(networks[Role.DETECTOR]),
+        detector,
         Landmarks(networks[Role.LANDMARKS][0]),
+        OrientationCheck(detector.smallest),
         Aligner(),
         Embedder(networks[Role.EMBEDDER][0]),
         OcclusionCheck(),
