@@ -54,6 +54,9 @@ class Crowd:
         self._fitted = self._fitted or self._landmarks.locate(picture, detection)
         return self._fitted
 
+    def ways(self, picture: Picture, detections: Sequence[Detection]) -> list[int]:
+        return [0] * len(detections)
+
     def align(self, picture: Picture, faces: Sequence[Face]) -> list[AlignedFace]:
         return [AlignedFace(face.detection.box, np.zeros((112, 112, 3), np.uint8)) for face in faces]
 
@@ -101,7 +104,7 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 def crowded(parts: Mapping[str, Any]) -> Iterator[Client]:
     """A client of a device that answers much; it has ten threads."""
     crowd = Crowd(parts["landmarks"])
-    engine = FaceEngine(**{**parts, "detector": crowd, "landmarks": crowd, "aligner": crowd})
+    engine = FaceEngine(**{**parts, "detector": crowd, "landmarks": crowd, "orientation": crowd, "aligner": crowd})
     with Device(pool(engine), workers=2) as device:
         yield device.client
 
