@@ -38,9 +38,6 @@ STEADY = 30.0
 PRESENCE = 0.5
 """Below it the mesh network sees no face (its model card)."""
 
-HOPELESS = 0.1
-"""Below it a second fit does not help: a true way gives .9 and more at the first one, a wrong one less than .05."""
-
 CERTAIN_SCORE, CERTAIN_PRESENCE, CERTAIN_DISAGREEMENT = 0.92, 0.97, 0.12
 """A face of at least this score and presence, whose five landmarks by detector and mesh are on average less than this share of
 the eye distance apart, is upright: 44 of 60 upright LFW faces are (their scores .934 and more), and 0 of 266 turned by 90,
@@ -102,7 +99,7 @@ def stood(landmarks: Locates, picture: Picture, standing: Standing, way: int) ->
     if way == 0:
         return standing
     first = landmarks.locate(picture, _leaning(standing.detection, standing.detection.box, way))
-    if not np.isfinite(first.points).all() or first.presence < HOPELESS:
+    if not np.isfinite(first.points).all():
         return _uncertain(standing)
     lean = _lean(first)
     center, extent = _extent(first, lean)
