@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import combinations, islice
+from itertools import islice
 from math import inf, isfinite
 from typing import Protocol
 
@@ -69,6 +69,8 @@ class Embeds(Protocol):
 
     def similarity(self, a: Embedding, b: Embedding, thresholds: Thresholds) -> float: ...
 
+    def one_person(self, embeddings: Sequence[Embedding]) -> bool: ...
+
 
 class ChecksOcclusion(Protocol):
     def masked(self, pixels: Pixels, points: Points) -> bool: ...
@@ -115,6 +117,9 @@ class Missing:
     def similarity(self, a: Embedding, b: Embedding, thresholds: Thresholds) -> float:
         raise self._again()
 
+    def one_person(self, embeddings: Sequence[Embedding]) -> bool:
+        raise self._again()
+
     def judge(self, scenes: Sequence[Scene], *, one_person: bool, covered: bool, thresholds: Thresholds) -> Liveness:
         raise self._again()
 
@@ -125,8 +130,8 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What four pictures show of one face: whether it is alive, whether every two of its embeddings are one person's at the
-    shipped operating point, and, picture by picture, the embeddings and what the picture is worth.
+    """What four pictures show of one face: whether it is alive, whether its embeddings are one person's
+    (`Embedder.one_person`), and, picture by picture, the embeddings and what the picture is worth.
     """
 
     liveness: Liveness
@@ -264,7 +269,8 @@ class FaceEngine:
         return [self._aligned(picture, [face])[0] for picture, face in zip(pictures, faces, strict=True)]
 
     def _one_person(self, embeddings: Sequence[Embedding]) -> bool:
-        return all(self._similarity(a, b, SHIPPED) >= 0.5 for a, b in combinations(embeddings, 2))
+        with failing_as(ResultCode.COMPARE):
+            return self._embedder.one_person(embeddings)
 
     def _judged(self, pictures: Sequence[Picture], faces: Sequence[Face], *, one_person: bool) -> Liveness:
         thresholds = self._thresholds()

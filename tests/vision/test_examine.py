@@ -15,7 +15,7 @@ class Counting:
     def __init__(self, embedder):
         self.runs = 0
         self._embedder = embedder
-        self.similarity = embedder.similarity
+        self.similarity, self.one_person = embedder.similarity, embedder.one_person
 
     def embed(self, face: AlignedFace) -> Embedding:
         self.runs += 1
