@@ -41,14 +41,16 @@ class ChangeCounter:
         """Returns the counter as a row holds it."""
         return _FORMAT.pack(self.changes, self.confirmed)
 
-    def rollback(self, kept: int | None) -> RollbackError | None:
-        """Returns which of the two is behind if the record of decisions has `kept` a value (None: lost)."""
-        if kept is not None and kept > self.changes:
+    def rollback(self, before: int | None, after: int | None) -> RollbackError | None:
+        """Returns which of the two is behind, by the values that the record of decisions kept `before` and `after` this counter
+        was read (None: lost). Another process may have counted on in between.
+        """
+        if before is not None and before > self.changes:
             return GalleryRolledBackError(
-                f"the gallery is an older copy, from change {self.changes} of {kept}: people who were erased may be back; "
+                f"the gallery is an older copy, from change {self.changes} of {before}: people who were erased may be back; "
                 f"{ACCEPT}"
             )
-        if (kept or 0) < self.confirmed:
+        if (after or 0) < self.confirmed:
             return RecordRolledBackError(
                 f"the record of decisions is older than the gallery, or was replaced: entries are missing; {ACCEPT}"
             )

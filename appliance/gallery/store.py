@@ -350,7 +350,7 @@ class Store:
         self._rollback: RollbackError | None = None
         self._trouble: GalleryUnavailableError | None = None
         self._damage: GalleryDamagedError | None = None
-        self._emptied, self._stale, self.version = True, False, 0
+        self._emptied, self._stale, self._uncompared, self.version = True, False, False, 0
         if not fresh and self._kept() and not path.exists():
             raise storage.deleted(path)
         self._open()
@@ -379,6 +379,7 @@ class Store:
                     self._follow()
                     if self._damage:
                         raise self._damage
+                    self._compare()
                     transaction = Transaction(self._database, self._seal, self._snapshot)
                     yield transaction
                     snapshot = transaction.result()
@@ -428,8 +429,7 @@ class Store:
                     self._open_again()
                 with self._database.view():
                     self._follow()
-                    if self._rollback:  # the record of decisions may be readable again
-                        self._rollback = self._compared(Repository(self._database, self._seal))
+                self._compare()
                 if not self._damage:
                     self._try_to_write()
             except GalleryUnavailableError as error:
@@ -453,7 +453,8 @@ class Store:
             repository.check_key()
             database.examine()
             with database.view():
-                snapshot, rollback = repository.snapshot(), self._compared(repository)
+                snapshot = repository.snapshot()
+            rollback = self._compared(database)
         except GalleryError:
             database.close()
             raise
@@ -478,11 +479,9 @@ class Store:
 
     def _follow(self) -> None:
         if self._database.changed() or self._stale:
-            repository = Repository(self._database, self._seal)
-            self._take(repository.snapshot())
-            self._rollback = self._compared(repository)
+            self._take(Repository(self._database, self._seal).snapshot())
             self._damage = self._found_damage()
-            self._stale = False
+            self._stale, self._uncompared = False, True
 
     def _count(self, transaction: Transaction, snapshot: GallerySnapshot) -> tuple[bytes, bytes | None] | None:
         """Counts a change of people or templates and returns what the record is to keep, and what it keeps now; None for other
@@ -492,15 +491,29 @@ class Store:
             return None
         sealed = self._record.counter() if self._record else None
         kept, before = self._unsealed(sealed), transaction.counter()
-        self._rollback = before.rollback(kept) if self._record and not transaction.accepted else None
+        self._rollback = before.rollback(kept, kept) if self._record and not transaction.accepted else None
         if self._rollback:
             return None
         counter = before.accepted(kept) if transaction.accepted else before.next(kept)
         transaction.write_counter(counter)
         return self._seal.close(str(counter.changes).encode(), *_RECORDED), sealed
 
-    def _compared(self, repository: Repository) -> RollbackError | None:
-        return repository.counter().rollback(self._kept()) if self._record else None
+    def _compare(self) -> None:
+        """Compares the counters again when the gallery has changed, or while one is behind."""
+        if self._uncompared or self._rollback:
+            self._rollback = self._compared(self._database)
+            self._uncompared = False
+
+    def _compared(self, database: Database) -> RollbackError | None:
+        """Returns whether the gallery or the record is behind. Another process counts in the gallery first, so the record is
+        read before the gallery and once more after it.
+        """
+        if self._record is None:
+            return None
+        before = self._kept()
+        with database.view():
+            counter = Repository(database, self._seal).counter()
+        return counter.rollback(before, self._kept())
 
     def _kept(self) -> int | None:
         """Returns the counter that the record keeps, None without one or with a broken seal."""

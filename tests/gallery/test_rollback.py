@@ -74,6 +74,31 @@ def test_nothing_is_behind_in_daily_use(reopened, record):
         assert (one.rollback(), other.rollback()) == (None, None)
 
 
+class BusyRecord(Record):
+    """A record beside which another process changes the gallery just before the counter is read."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.meanwhile = list
+
+    def counter(self):
+        self.meanwhile()
+        return super().counter()
+
+
+def test_what_another_process_adds_during_the_comparison_is_no_rollback(path, key, reopened):
+    record = BusyRecord(path.parent / RECORD_FILE)
+    with reopened() as other, closing(Gallery.open(path, key, record=record)) as gallery:
+        names = iter(range(100))
+        record.meanwhile = lambda: other.add(somebody(f"p{next(names)}"))
+        for number in range(3):
+            other.add(somebody(f"q{number}"))
+            gallery.refresh()
+            assert gallery.rollback() is None
+        with closing(Gallery.open(path, key, record=record)) as opened:
+            assert opened.rollback() is None
+
+
 def test_an_older_gallery_is_noticed_until_it_is_accepted(path, copies, reopened):
     shutil.copy(copies / path.name, path)
     with reopened() as gallery:
