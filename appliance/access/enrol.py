@@ -1,4 +1,4 @@
-"""Enrolment: a portrait becomes a template, unless it is somebody else's, or not this person's."""
+"""Enrolment: a portrait is captured from a photograph or the camera, and becomes a template of a person."""
 
 import threading
 from collections.abc import Sequence
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 from math import hypot
-from typing import Final, Protocol
+from typing import Final
 
-from appliance.access.identify import Recognition
+from appliance.access.identify import Likeness, Recognition
 from appliance.face.types import Box, DetectLimits, Embedding, Face, Pose
 from appliance.faults import Refusal, ResultCode
 from appliance.gallery.people import Known, Person, Source, Template
@@ -16,53 +16,42 @@ from appliance.imaging.codec import png
 from appliance.observation.tracking import followed
 from appliance.vision import quality
 from appliance.vision.detector import Picture
-from appliance.vision.engine import Examined, Portrait
+from appliance.vision.engine import FaceEngine, Portrait
 from appliance.vision.liveness import ALIVE
-
-DUPLICATE, LOOK_ALIKE = "duplicate", "look-alike"
-"""Somebody else who is so alike that the device would take one for the other, or that one of their pictures might be."""
 
 
 class NotThisPersonError(Refusal):
-    """The portrait is not of the person whose other templates there are."""
+    """The portrait does not match the person's other templates."""
 
     def __init__(self) -> None:
         super().__init__(
             ResultCode.INVALID_QUERY,
             "not_the_same_person",
-            "This is not like the pictures that this person was enrolled with: is it somebody else?",
+            "This picture does not match the others of this person: is it another person?",
             status=409,
         )
 
 
 class DuplicateError(Refusal):
-    """The portrait is of somebody who is known under another id, `person`."""
+    """The portrait matches another enrolled person, `person`."""
 
     def __init__(self, person: Person) -> None:
         super().__init__(
             ResultCode.INVALID_QUERY,
-            DUPLICATE,
-            "Somebody else who is known looks the same: is it the same person?",
+            Likeness.DUPLICATE.value,
+            "Another enrolled person looks the same: is it the same person?",
             status=409,
             facts={"person": person.id},
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Warned:
-    """Somebody else who is like the person that was enrolled: `kind` is DUPLICATE or LOOK_ALIKE."""
-
-    kind: str
-    person: Person
-
-
-@dataclass(frozen=True, slots=True)
 class Enrolled:
-    """A new template, and who else is like it."""
+    """A new template, and the other people who resemble it."""
 
     person: Person
     template: Template
-    warnings: tuple[Warned, ...]
+    alike: tuple[tuple[Person, Likeness], ...]
 
 
 class Enrolment:
@@ -83,9 +72,9 @@ class Enrolment:
         allow_duplicate: bool = False,
         allow_mismatch: bool = False,
     ) -> Enrolled:
-        """Another template of the person with the id `identity`. With `allow_duplicate` somebody else who looks the same is a
-        warning, with `allow_mismatch` it does not matter that the person's other templates are unlike this one. Raises
-        NotThisPersonError, DuplicateError, and the gallery's errors.
+        """Adds a template of the person with the id `identity`. With `allow_duplicate` another person who looks the same is
+        no error; with `allow_mismatch` the template need not match the person's others. Raises NotThisPersonError,
+        DuplicateError, and the gallery's errors.
         """
         gallery = recognition.gallery
         with self._lock:
@@ -93,10 +82,9 @@ class Enrolment:
             if not (allow_mismatch or _one_person(recognition, known, portrait.embedding)):
                 raise NotThisPersonError
             alike = recognition.identifier.alike(portrait.embedding, but=known.person)
-            warnings = [Warned(kind, person) for person, kind in alike]
-            for warning in warnings:
-                if warning.kind == DUPLICATE and not allow_duplicate:
-                    raise DuplicateError(warning.person)
+            for person, likeness in alike:
+                if likeness is Likeness.DUPLICATE and not allow_duplicate:
+                    raise DuplicateError(person)
             template = gallery.enrol(
                 identity,
                 portrait.embedding,
@@ -105,19 +93,19 @@ class Enrolment:
                 source,
                 png(portrait.aligned.pixels),
             )
-        return Enrolled(known.person, template, tuple(warnings))
+        return Enrolled(known.person, template, tuple(alike))
 
 
 def _one_person(recognition: Recognition, known: Known, embedding: Embedding) -> bool:
-    """Whether the best of a person's templates is like this embedding; there may be none yet that can be compared."""
+    """Whether the best of a person's templates matches this embedding, or none of them can be compared."""
     if all(template.model != recognition.model for template in known.templates):
         return True
-    everybody = recognition.gallery.ranking(embedding, len(recognition.gallery.people()))
-    return any(each.reference == known.person.reference and each.cosine >= recognition.least for each in everybody)
+    everyone = recognition.gallery.ranking(embedding, len(recognition.gallery.people()))
+    return any(each.reference == known.person.reference and each.cosine >= recognition.least for each in everyone)
 
 
 class Prompt(StrEnum):
-    """Left and right, up and down are those of the person."""
+    """What the person, or the photographer, is to do; left and right are those of the person."""
 
     NOBODY = "nobody"
     MORE_THAN_ONE = "more_than_one"
@@ -137,7 +125,7 @@ class Prompt(StrEnum):
 
 
 TEXTS = {
-    Prompt.NOBODY: "Nobody is before the camera: step in front of it.",
+    Prompt.NOBODY: "There is no face at the camera: step in front of it.",
     Prompt.MORE_THAN_ONE: "There is more than one face in the picture: one person at a time.",
     Prompt.CLOSER: "Come closer.",
     Prompt.FARTHER: "Step back a little, so that the whole face is in the picture.",
@@ -153,7 +141,7 @@ TEXTS = {
     Prompt.LOOK_DOWN: "Lower your chin a little.",
     Prompt.NOT_LIVE: "No living person could be made out: face the camera for a second, with no picture or screen before it.",
 }
-"""Said to whoever stands before the camera."""
+"""For a person at the camera."""
 
 PHOTO_TEXTS = {
     Prompt.NOBODY: "There is no face in the photograph.",
@@ -167,19 +155,19 @@ PHOTO_TEXTS = {
     Prompt.LOOK_FRONT: "The face looks away: take a photograph from the front.",
     Prompt.NOT_UPRIGHT: "The face is not upright: turn the photograph.",
 }
-"""Said of a photograph, which nobody can ask to turn its head."""
+"""For a photograph."""
 
 
-class NotTakenError(Refusal):
-    """No template can be taken from a picture: `prompt` says what is to be done, `text` says it to people."""
+class CaptureError(Refusal):
+    """No portrait can be captured from a picture: `prompt` says what to do, `text` as a sentence."""
 
     def __init__(self, prompt: Prompt, source: Source) -> None:
         super().__init__(ResultCode.NO_FACE, prompt.value, (TEXTS if source is Source.CAMERA else PHOTO_TEXTS)[prompt])
         self.prompt = prompt
 
 
-class Asked(StrEnum):
-    """Which way a person is asked to look: their own left and right."""
+class RequestedPose(StrEnum):
+    """Where a person is asked to look; left and right are their own."""
 
     FRONT = "front"
     LEFT = "left"
@@ -190,34 +178,34 @@ class Asked(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Degrees between which yaw and pitch must be. In a picture that is not mirrored a person's left is at yaw > 0."""
+    """The ranges of yaw and pitch in degrees. In a picture that is not mirrored, a person's left is at yaw > 0."""
 
     yaw: tuple[float, float]
     pitch: tuple[float, float]
 
 
 FRONT, TURNED, RAISED = 15.0, 40.0, 30.0
-"""Where the front ends, and where the two ways of looking away do."""
+"""Degrees: where the front ends, and where the sides and up and down do."""
 
 STRAY = 20.0
-"""How far a head that is asked to turn one way may be turned the other way: up and down as well as left and right."""
+"""By how many degrees a head may also be turned in the direction that is not requested."""
 
 WINDOWS: Final = {
-    Asked.FRONT: Window((-FRONT, FRONT), (-FRONT, FRONT)),
-    Asked.LEFT: Window((FRONT, TURNED), (-STRAY, STRAY)),
-    Asked.RIGHT: Window((-TURNED, -FRONT), (-STRAY, STRAY)),
-    Asked.UP: Window((-STRAY, STRAY), (FRONT, RAISED)),
-    Asked.DOWN: Window((-STRAY, STRAY), (-RAISED, -FRONT)),
+    RequestedPose.FRONT: Window((-FRONT, FRONT), (-FRONT, FRONT)),
+    RequestedPose.LEFT: Window((FRONT, TURNED), (-STRAY, STRAY)),
+    RequestedPose.RIGHT: Window((-TURNED, -FRONT), (-STRAY, STRAY)),
+    RequestedPose.UP: Window((-STRAY, STRAY), (FRONT, RAISED)),
+    RequestedPose.DOWN: Window((-STRAY, STRAY), (-RAISED, -FRONT)),
 }
 
 
-def nudge(asked: Asked, pose: Pose) -> Prompt | None:
-    """What brings a head from its pose to the one that is asked for; None when it is there."""
-    window = WINDOWS[asked]
+def nudge(requested: RequestedPose, pose: Pose) -> Prompt | None:
+    """What brings a head from its pose to the requested one; None when it is there."""
+    window = WINDOWS[requested]
     prompt = _towards(pose.yaw, window.yaw, Prompt.TURN_LEFT, Prompt.TURN_RIGHT) or _towards(
         pose.pitch, window.pitch, Prompt.LOOK_UP, Prompt.LOOK_DOWN
     )
-    return Prompt.LOOK_FRONT if prompt and asked is Asked.FRONT else prompt
+    return Prompt.LOOK_FRONT if prompt and requested is RequestedPose.FRONT else prompt
 
 
 def _towards(angle: float, window: tuple[float, float], more: Prompt, less: Prompt) -> Prompt | None:
@@ -231,95 +219,85 @@ LEAST_SIDE = 48
 """Pixels of the face's box: the smallest that the API looks for (the contract)."""
 
 SEEN_SIDE = 24
-"""So small a face is told to come closer, instead of that nobody is there."""
+"""Pixels of a face that is asked to come closer; a smaller one is no face."""
 
 CLEARLY = 2.0
-"""How many times as large as every other the face of a photograph must be, so that it is clearly its subject. The camera shows
-one face or none: whoever looks over a shoulder there may be the one who holds still.
+"""How many times as large as every other face the subject of a photograph must be. At the camera there may be no other face: a
+person who looks over a shoulder may be the one who holds still.
 """
 
 CUT_OFF = 0.1
-"""Share of a face's 106 points that may lie beyond the border. Of a portrait that is cut more and more, a tenth is beyond it
-when a sixth of the face is missing; the box says less, for it is drawn back from the border.
+"""Share of a face's 106 points that may lie beyond the border: a tenth of them does when a sixth of the face is missing. The
+box says less, because the detector draws it inside the picture.
 """
 
 UNSTEADY = 0.25
-"""How far a face may move from one frame to the next, 0.3 s later, in sides of its box: farther, and what the last frame shows
-is smeared or about to be.
-"""
+"""By how many sides of its box a face may move from one frame to the next, 0.3 s later; beyond that it is blurred."""
 
 
-class Sees(Protocol):
-    """An engine, as far as taking a portrait needs it."""
-
-    def detect(self, picture: Picture, limits: DetectLimits) -> list[Face]: ...
-
-    def portray(self, picture: Picture, faces: Sequence[Face]) -> list[Portrait]: ...
-
-    def examine(self, pictures: Sequence[Picture], faces: Sequence[Face]) -> Examined: ...
-
-
-def from_photograph(engine: Sees, picture: Picture, least: float) -> Portrait:
-    """The portrait of the one person in a photograph; others may be in it when they are much smaller. `least` is the quality
-    (0..1) that it must have. Raises NotTakenError, and the Faults of the engine.
+def capture_from_photograph(engine: FaceEngine, picture: Picture, least: float) -> Portrait:
+    """The portrait of the subject of a photograph; other faces must be much smaller. `least` is the quality (0..1) that it must
+    have. Raises CaptureError, and the Faults of the engine.
     """
     faces = engine.detect(picture, DetectLimits(min_size=SEEN_SIDE))
     if not faces:
-        raise NotTakenError(Prompt.NOBODY, Source.PHOTO)
+        raise CaptureError(Prompt.NOBODY, Source.PHOTO)
     subject, *others = faces
     if any(other.detection.box.side * CLEARLY > subject.detection.box.side for other in others):
-        raise NotTakenError(Prompt.MORE_THAN_ONE, Source.PHOTO)
+        raise CaptureError(Prompt.MORE_THAN_ONE, Source.PHOTO)
     return _good(engine, picture, subject, least, Source.PHOTO)
 
 
-def from_camera(engine: Sees, frames: Sequence[Picture], asked: Asked, least: float) -> Portrait:
-    """The portrait of the one person in the last of some frames, who looks as they were `asked` to. When there are four, as
-    `FaceEngine.examine` wants them, they must also show that this person is alive. Raises NotTakenError, and the Faults of the
+def capture_from_camera(
+    engine: FaceEngine, frames: Sequence[Picture], requested: RequestedPose, least: float
+) -> Portrait:
+    """The portrait of the one person in the last frame, who looks as requested. Four frames, as `FaceEngine.examine` takes
+    them, must also show that the person is alive. Raises CaptureError, and the Faults of the
     engine.
     """
     *earlier, newest = frames
     face = _alone(_seen(engine, newest))
     _check_fit(face, Source.CAMERA)
-    if prompt := nudge(asked, face.pose):
-        raise NotTakenError(prompt, Source.CAMERA)
+    if prompt := nudge(requested, face.pose):
+        raise CaptureError(prompt, Source.CAMERA)
     portrait = _good(engine, newest, face, least, Source.CAMERA)
     if earlier:
         _check_alive(engine, frames, [*(_alone(_seen(engine, frame)) for frame in earlier), face])
     return portrait
 
 
-def _seen(engine: Sees, picture: Picture) -> list[Face]:
-    """The faces of a frame, largest first: a small one, which is far away, only when there is no other."""
+def _seen(engine: FaceEngine, picture: Picture) -> list[Face]:
+    """The faces of a frame, largest first; a small one, which is far away, only if there is no other."""
     faces = engine.detect(picture, DetectLimits(min_size=SEEN_SIDE))
     return [face for face in faces if not _too_small(face.detection.box)] or faces[:1]
 
 
 def _alone(faces: Sequence[Face]) -> Face:
     if len(faces) != 1:
-        raise NotTakenError(Prompt.MORE_THAN_ONE if faces else Prompt.NOBODY, Source.CAMERA)
+        raise CaptureError(Prompt.MORE_THAN_ONE if faces else Prompt.NOBODY, Source.CAMERA)
     return faces[0]
 
 
 def _check_fit(face: Face, source: Source) -> None:
     if _too_small(face.detection.box):
-        raise NotTakenError(Prompt.CLOSER, source)
+        raise CaptureError(Prompt.CLOSER, source)
     if not face.upright:
-        raise NotTakenError(Prompt.NOT_UPRIGHT, source)
+        raise CaptureError(Prompt.NOT_UPRIGHT, source)
 
 
-def _good(engine: Sees, picture: Picture, face: Face, least: float, source: Source) -> Portrait:
-    """The portrait of a face that is large enough, upright, wholly in the picture, and worth at least so much."""
+def _good(engine: FaceEngine, picture: Picture, face: Face, least: float, source: Source) -> Portrait:
+    """The portrait of a face that is large enough, upright, wholly in the picture and of this quality at least."""
     _check_fit(face, source)
     if _cut_off(face, picture):
-        raise NotTakenError(Prompt.FARTHER, source)
+        raise CaptureError(Prompt.FARTHER, source)
     (portrait,) = engine.portray(picture, [face])
     if portrait.quality.overall < least:
-        raise NotTakenError(_to_mend(portrait), source)
+        raise CaptureError(_remedy(portrait), source)
     return portrait
 
 
-def _to_mend(portrait: Portrait) -> Prompt:
-    """What is to be done about the weakest aspect of a portrait."""
+def _remedy(portrait: Portrait) -> Prompt:
+    """What improves the weakest aspect of a portrait."""
     match portrait.quality.weakest:
         case "size":
             return Prompt.CLOSER
@@ -331,12 +309,12 @@ def _to_mend(portrait: Portrait) -> Prompt:
     return by_light[quality.light(portrait.aligned).weakest]
 
 
-def _check_alive(engine: Sees, frames: Sequence[Picture], faces: Sequence[Face]) -> None:
+def _check_alive(engine: FaceEngine, frames: Sequence[Picture], faces: Sequence[Face]) -> None:
     boxes = [face.detection.box for face in faces]
     if followed([[face] for face in faces]) is None or any(_moved(a, b) for a, b in pairwise(boxes)):
-        raise NotTakenError(Prompt.HOLD_STILL, Source.CAMERA)
+        raise CaptureError(Prompt.HOLD_STILL, Source.CAMERA)
     if engine.examine(frames, faces).liveness.confidence < ALIVE:
-        raise NotTakenError(Prompt.NOT_LIVE, Source.CAMERA)
+        raise CaptureError(Prompt.NOT_LIVE, Source.CAMERA)
 
 
 def _too_small(box: Box) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 
@@ -23,7 +23,6 @@ from appliance.gallery.people import (
     GalleryError,
     GalleryRolledBackError,
     GalleryUnavailableError,
-    Known,
     NoKeyError,
     OtherEmbedderError,
     Person,
@@ -85,17 +84,6 @@ def impostor_tail(models: Path, file: ModelFile) -> Tail:
         raise Fault(ResultCode.INITIALIZE_EXTENSION, str(error)) from error
 
 
-class RankedGallery(Protocol):
-    """The enrolled people, as far as a search needs them."""
-
-    @property
-    def templates(self) -> int: ...
-
-    def ranking(self, embedding: Embedding, count: int) -> Sequence[Candidate]: ...
-
-    def named(self, reference: str) -> Known | None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Identifier:
     """Searches a gallery.
@@ -105,7 +93,7 @@ class Identifier:
     must lead the second.
     """
 
-    gallery: RankedGallery
+    gallery: Gallery
     tail: Tail
     point: Point
     fpir: float

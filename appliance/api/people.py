@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import bottle
 
 from appliance.access import enrol, log
-from appliance.access.enrol import Asked, Enrolment
+from appliance.access.enrol import Enrolment, RequestedPose
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import Record
 from appliance.api import answers, intake
@@ -104,16 +104,16 @@ class People:
         """`POST /people/<identity>/templates`"""
         self._check_enrollable(identity)
         with self.subjects.leased() as (engine, picture):
-            portrait = enrol.from_photograph(engine, picture, self.min_quality)
+            portrait = enrol.capture_from_photograph(engine, picture, self.min_quality)
         return self._enrol(identity, portrait, Source.PHOTO)
 
     def enrol_frame(self, identity: str) -> Answer:
         """`POST /people/<identity>/templates/camera`"""
-        asked = _asked(bottle.request.query.get("pose", Asked.FRONT.value))
+        requested = _requested_pose(bottle.request.query.get("pose", RequestedPose.FRONT.value))
         self._check_enrollable(identity)
         self._frames(PATIENCE_SECONDS)  # for a camera that has just started; these may be old when an engine is free
         with self.subjects.engines.lease() as engine:
-            portrait = enrol.from_camera(engine, self._frames(0), asked, self.min_quality)
+            portrait = enrol.capture_from_camera(engine, self._frames(0), requested, self.min_quality)
         return self._enrol(identity, portrait, Source.CAMERA)
 
     def identify(self) -> Answer:
@@ -146,7 +146,7 @@ class People:
         body = {
             "template": answers.template(enrolled.template, recognition.model),
             "quality": answers.quality(portrait.quality),
-            "warnings": [{"kind": warning.kind, "person": warning.person.id} for warning in enrolled.warnings],
+            "warnings": [{"kind": likeness.value, "person": person.id} for person, likeness in enrolled.alike],
         }
         return answers.answer(body, headers=NO_STORE)
 
@@ -169,9 +169,9 @@ def _body() -> bytes:
     return content
 
 
-def _asked(pose: str) -> Asked:
+def _requested_pose(pose: str) -> RequestedPose:
     try:
-        return Asked(pose)
+        return RequestedPose(pose)
     except ValueError:
-        poses = ", ".join(each.value for each in Asked)
+        poses = ", ".join(each.value for each in RequestedPose)
         raise Refusal(ResultCode.INVALID_QUERY, "invalid_pose", f"pose: one of {poses}") from None

@@ -11,7 +11,7 @@ from typing import Any
 
 from appliance import state
 from appliance.access import log
-from appliance.access.enrol import Enrolled, Enrolment, from_photograph
+from appliance.access.enrol import Enrolled, Enrolment, capture_from_photograph
 from appliance.access.identify import Recognition
 from appliance.access.log import RECORD_FILE, Record
 from appliance.api import answers
@@ -84,7 +84,7 @@ def enrol(options: argparse.Namespace, settings: Config) -> int:
                 print(f"{photo}: {reason}", file=sys.stderr, flush=True)
                 status = 1
             else:
-                alike = "".join(f"; {each.kind} of {each.person.id}" for each in found.warnings)
+                alike = "".join(f"; {likeness} of {person.id}" for person, likeness in found.alike)
                 template = found.template
                 print(f"{photo}: template {template.number}, quality {template.quality:.2f}{alike}", flush=True)
     return status
@@ -228,7 +228,7 @@ def _enroller(gallery: Gallery, settings: Config, options: argparse.Namespace) -
     enrolment, max_pixels = Enrolment(), int(settings.server.max_megapixels * 1e6)
 
     def enrol_photo(content: bytes) -> Enrolled:
-        portrait = from_photograph(engine, EncodedPicture(content, max_pixels), settings.gallery.min_quality)
+        portrait = capture_from_photograph(engine, EncodedPicture(content, max_pixels), settings.gallery.min_quality)
         return enrolment.enrol(recognition, options.id, portrait, Source.PHOTO, **allowed)
 
     return enrol_photo

@@ -103,7 +103,7 @@ def test_photos_are_enrolled_by_the_same_rules_as_over_http(place, portrait, hop
     assert done.stdout.startswith("portrait.jpg: template 1, quality ")
     complaints = done.stderr.splitlines()
     assert [line.partition(":")[0] for line in complaints] == ["text.jpg", "hopper.jpg", "nothing.jpg"]
-    assert "is it somebody else?" in complaints[1]
+    assert "is it another person?" in complaints[1]
     place.says("add", "eve", "--name", "Eve")
     refused = place.run("enrol", "eve", "portrait.jpg")
     assert (refused.returncode, "looks the same" in refused.stderr) == (1, True)

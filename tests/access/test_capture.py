@@ -5,7 +5,7 @@ import csv
 import pytest
 from devices import shipped_engine
 
-from appliance.access.enrol import Asked, NotTakenError, from_camera
+from appliance.access.enrol import CaptureError, RequestedPose, capture_from_camera
 from appliance.config import GallerySection
 from appliance.imaging.codec import EncodedPicture
 
@@ -33,8 +33,8 @@ def test_live_people_are_enrolled_and_replays_and_prints_are_not(choice, data):
 
 def prompt(engine, frames):
     try:
-        portrait = from_camera(engine, frames, Asked.FRONT, LEAST)
-    except NotTakenError as error:
+        portrait = capture_from_camera(engine, frames, RequestedPose.FRONT, LEAST)
+    except CaptureError as error:
         return error.prompt.value
     assert portrait.quality.overall >= LEAST
     return "taken"
