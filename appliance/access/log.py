@@ -22,6 +22,7 @@ from typing import Any
 from appliance import state
 from appliance.access.token import Anchor, stamp
 from appliance.faults import ReportedError
+from appliance.gallery.counter import CounterUnreadableError
 from appliance.gallery.people import Erasure
 
 log = logging.getLogger(__name__)
@@ -195,12 +196,16 @@ class Record:
             return found if found.sound or _first(connection) == before else self.verify(anchor)  # some have expired
 
     def counter(self) -> bytes | None:
-        """The gallery's sealed counter of changes; None without one, or if the record cannot be read (see `problem`)."""
+        """The gallery's sealed counter of changes; None without one, or if the record is damaged (see `problem`). Raises
+        CounterUnreadableError while the record cannot be read: because another program keeps it locked, for example.
+        """
         try:
             with self._opened() as connection:
                 return _counter(connection)
-        except RecordError:
+        except RecordDamagedError:
             return None
+        except RecordError as error:
+            raise CounterUnreadableError(str(error)) from error
 
     def keep_counter(self, sealed: bytes, before: bytes | None) -> None:
         """Keeps the gallery's counter if the one from `before` is still kept. A failure is logged: the counter is behind then,

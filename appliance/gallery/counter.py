@@ -15,14 +15,20 @@ ACCEPT = "if that was intended, `appliance people accept`"
 _FORMAT = struct.Struct("<qq")
 
 
+class CounterUnreadableError(Exception):
+    """The kept value cannot be read now, which does not mean that it is lost."""
+
+
 class CounterStore(Protocol):
-    """Keeps the counter outside the gallery. It raises nothing: the gallery works without it."""
+    """Keeps the counter outside the gallery, which works without it."""
 
     def counter(self) -> bytes | None:
-        """Returns the sealed value that was kept last; None without one, or if it cannot be read."""
+        """Returns the sealed value that was kept last; None if there is none, or it is lost. Raises CounterUnreadableError."""
 
     def keep_counter(self, sealed: bytes, before: bytes | None) -> None:
-        """Keeps a sealed value instead of `before`; does nothing if another process has replaced that meanwhile."""
+        """Keeps a sealed value instead of `before`; does nothing if another process has replaced that meanwhile. Raises
+        nothing.
+        """
 
 
 @dataclass(frozen=True, slots=True)

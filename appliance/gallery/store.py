@@ -2,13 +2,13 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.gallery import database as storage
 from appliance.gallery import records
-from appliance.gallery.counter import ChangeCounter, CounterStore
+from appliance.gallery.counter import ChangeCounter, CounterStore, CounterUnreadableError
 from appliance.gallery.database import Database, DeletedError
 from appliance.gallery.people import (
     GalleryDamagedError,
@@ -351,8 +351,10 @@ class Store:
         self._trouble: GalleryUnavailableError | None = None
         self._damage: GalleryDamagedError | None = None
         self._emptied, self._stale, self._uncompared, self.version = True, False, False, 0
-        if not fresh and self._kept() and not path.exists():
-            raise storage.deleted(path)
+        if not fresh and not path.exists():
+            with suppress(CounterUnreadableError):
+                if self._kept():
+                    raise storage.deleted(path)
         self._open()
 
     @property
@@ -379,7 +381,6 @@ class Store:
                     self._follow()
                     if self._damage:
                         raise self._damage
-                    self._compare()
                     transaction = Transaction(self._database, self._seal, self._snapshot)
                     yield transaction
                     snapshot = transaction.result()
@@ -485,12 +486,20 @@ class Store:
 
     def _count(self, transaction: Transaction, snapshot: GallerySnapshot) -> tuple[bytes, bytes | None] | None:
         """Counts a change of people or templates and returns what the record is to keep, and what it keeps now; None for other
-        changes. While something is behind, the counter stands still, so that it stays behind until it is accepted.
+        changes, and while the record cannot be read. While something is behind, the counter stands still, so that it
+        stays behind until it is accepted.
         """
         if snapshot.people == self._snapshot.people and not transaction.accepted:
             return None
-        sealed = self._record.counter() if self._record else None
-        kept, before = self._unsealed(sealed), transaction.counter()
+        before = transaction.counter()
+        try:
+            sealed = self._record.counter() if self._record else None
+        except CounterUnreadableError:
+            self._uncompared = True
+            if transaction.accepted or not self._rollback:
+                transaction.write_counter(before.accepted(None) if transaction.accepted else before.next(None))
+            return None
+        kept = self._unsealed(sealed)
         self._rollback = before.rollback(kept, kept) if self._record and not transaction.accepted else None
         if self._rollback:
             return None
@@ -499,24 +508,31 @@ class Store:
         return self._seal.close(str(counter.changes).encode(), *_RECORDED), sealed
 
     def _compare(self) -> None:
-        """Compares the counters again when the gallery has changed, or while one is behind."""
+        """Compares the counters again when the gallery has changed, after the record could not be read, and while one of them
+        is behind.
+        """
         if self._uncompared or self._rollback:
             self._rollback = self._compared(self._database)
-            self._uncompared = False
 
     def _compared(self, database: Database) -> RollbackError | None:
         """Returns whether the gallery or the record is behind. Another process counts in the gallery first, so the record is
-        read before the gallery and once more after it.
+        read before the gallery and once more after it. What was known stays so while the record cannot be read.
         """
         if self._record is None:
             return None
-        before = self._kept()
-        with database.view():
-            counter = Repository(database, self._seal).counter()
-        return counter.rollback(before, self._kept())
+        try:
+            before = self._kept()
+            with database.view():
+                counter = Repository(database, self._seal).counter()
+            found = counter.rollback(before, self._kept())
+        except CounterUnreadableError:
+            self._uncompared = True
+            return self._rollback
+        self._uncompared = False
+        return found
 
     def _kept(self) -> int | None:
-        """Returns the counter that the record keeps, None without one or with a broken seal."""
+        """Returns the counter that the record keeps, None without one or with a broken seal. Raises CounterUnreadableError."""
         return self._unsealed(self._record.counter()) if self._record else None
 
     def _unsealed(self, sealed: bytes | None) -> int | None:

@@ -17,6 +17,7 @@ from disks import breaking_disk, ram_disk, remount
 
 from appliance.access.log import LEAST_FREE, RECORD_FILE, START, Record, RecordDamagedError, RecordError
 from appliance.access.token import Anchor
+from appliance.gallery.counter import CounterUnreadableError
 
 FACTS = {"result": "denied", "reason": "not_live", "person": None, "direction": "in"}
 
@@ -187,6 +188,18 @@ def test_what_disappears_under_a_running_device_is_noticed(path):
     assert record.problem() == f"{path}: entries 1 to 2 are missing at the end"
     with pytest.raises(RecordDamagedError, match="entries 1 to 2 are missing"):
         record.append("decision", FACTS)
+
+
+def test_a_locked_record_has_not_lost_the_counter(path):
+    record = Record(path)
+    assert record.counter() is None
+    record.keep_counter(b"sealed", None)
+    assert record.counter() == b"sealed"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(CounterUnreadableError, match="another program keeps it locked"):
+            record.counter()
+    assert record.counter() == b"sealed"
 
 
 def test_what_may_not_be_recorded_leaves_nothing(path):

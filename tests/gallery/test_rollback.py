@@ -156,6 +156,43 @@ def test_an_older_or_lost_record_is_noticed_and_the_gallery_works(path, copies, 
         assert gallery.rollback() is None
 
 
+def test_a_record_that_cannot_be_read_now_is_not_a_lost_one(path, copies, reopened):
+    file = path.with_name(RECORD_FILE)
+    with reopened() as gallery:
+        gallery.add(somebody("eve"))  # from here on the gallery knows that the record has seen bob's erasure
+
+    @contextmanager
+    def unreadable():
+        aside = file.rename(file.with_name("aside"))
+        file.mkdir()
+        yield
+        file.rmdir()
+        aside.rename(file)
+
+    with unreadable(), reopened() as gallery:
+        assert gallery.rollback() is None
+        gallery.add(somebody("fay"))
+        gallery.refresh()
+        assert gallery.rollback() is None
+    shutil.copytree(path.parent, path.parent.with_name("then"))
+    with reopened() as gallery:
+        assert gallery.rollback() is None
+        gallery.erase("fay")
+        assert gallery.rollback() is None
+    shutil.copy(path.parent.with_name("then") / path.name, path)
+    with unreadable(), reopened() as gallery:
+        assert gallery.rollback() is None
+        aside = file.with_name("aside")
+        file.rmdir()
+        aside.rename(file)
+        gallery.refresh()
+        assert isinstance(gallery.rollback(), GalleryRolledBackError)
+        file.rename(aside)
+        file.mkdir()
+        gallery.refresh()
+        assert isinstance(gallery.rollback(), GalleryRolledBackError)
+
+
 def test_a_crash_between_the_two_is_no_rollback(path, key, reopened):
     with reopened() as gallery:
         enrolled(gallery, "ada", 1)
