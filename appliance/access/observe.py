@@ -29,7 +29,7 @@ frames a second.
 """
 
 
-class Camera(Protocol):
+class DoorCamera(Protocol):
     """The camera of the device, which may be none."""
 
     @property
@@ -45,7 +45,7 @@ class Camera(Protocol):
 class RecentFrames:
     """The frames around a moment."""
 
-    def __init__(self, camera: Camera, ring: Ring, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, camera: DoorCamera, ring: Ring, clock: Callable[[], float] = time.monotonic) -> None:
         self._camera, self._ring, self._clock = camera, ring, clock
 
     def since(self, moment: float) -> list[CameraFrame]:

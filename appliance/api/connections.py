@@ -51,7 +51,7 @@ class Upload(Protocol):
     def close(self) -> None: ...
 
 
-class Connection(Protocol):
+class ClientConnection(Protocol):
     """A connection, as far as it may be closed for others."""
 
     peer: Peer
@@ -73,7 +73,7 @@ class Connection(Protocol):
 class Connections:
     """Belongs to the server's own thread."""
 
-    def __init__(self, sockets: Mapping[int, Any], kind: type[Connection], most: int, most_keyless: int) -> None:
+    def __init__(self, sockets: Mapping[int, Any], kind: type[ClientConnection], most: int, most_keyless: int) -> None:
         """`sockets` are the server's; those of class `kind` are connections. There may be `most` connections, `most_keyless` of
         them by clients at one address (or /64) that are not known.
         """
@@ -86,7 +86,7 @@ class Connections:
         """Whether a client on the device itself could be refused."""
         return len(self._open()) >= self._most
 
-    def admit(self, connection: Connection) -> None:
+    def admit(self, connection: ClientConnection) -> None:
         """Makes room for a new connection: closes the oldest one whose request is not being answered, or the new one itself."""
         if not connection.peer.known:
             mine = network(connection.peer.address)
@@ -115,7 +115,7 @@ class Connections:
         connection.drop()
         return True
 
-    def _drop_oldest(self, candidates: list[Connection], why: str, otherwise: Connection) -> None:
+    def _drop_oldest(self, candidates: list[ClientConnection], why: str, otherwise: ClientConnection) -> None:
         waiting = [
             (since, each) for each in candidates if (since := each.idle_since) is not None and each is not otherwise
         ]
@@ -123,5 +123,5 @@ class Connections:
         log.info("a connection from %s is closed: %s", victim.peer.address, why)
         victim.drop()
 
-    def _open(self) -> list[Connection]:
+    def _open(self) -> list[ClientConnection]:
         return [each for each in list(self._sockets.values()) if isinstance(each, self._kind) and not each.closing]

@@ -83,7 +83,7 @@ class Places:
             self.taken -= 1
 
 
-class Connection:
+class StreamClient:
     """Whether the client of a stream reads it, and is still admitted."""
 
     def __init__(self, unsent: Callable[[], int], admitted: Callable[[], bool]) -> None:
@@ -160,24 +160,24 @@ class Streams:
         """`GET /events`: Server-Sent Events."""
         return self._stream(self._listeners, "text/event-stream", self._events)
 
-    def _stream(self, places: Places, kind: str, content: Callable[[Connection], Iterator[bytes]]) -> StreamedAnswer:
+    def _stream(self, places: Places, kind: str, content: Callable[[StreamClient], Iterator[bytes]]) -> StreamedAnswer:
         environ = bottle.request.environ
-        connection = Connection(environ["appliance.unsent"], environ[ADMITTED])
+        client = StreamClient(environ["appliance.unsent"], environ[ADMITTED])
         places.take()
 
         def sent() -> Iterator[bytes]:
             try:
-                yield from content(connection)
+                yield from content(client)
             finally:
                 places.leave()
 
         return StreamedAnswer(sent(), {"Content-Type": kind, **NO_STORE})
 
-    def _pictures(self, connection: Connection) -> Iterator[bytes]:
+    def _pictures(self, client: StreamClient) -> Iterator[bytes]:
         sequence, due, heard = 0, 0.0, time.monotonic()
-        while not (self._ring.closed or connection.gone() or time.monotonic() - heard > STUCK_SECONDS):
+        while not (self._ring.closed or client.gone() or time.monotonic() - heard > STUCK_SECONDS):
             now = time.monotonic()
-            if now < due or not connection.free():
+            if now < due or not client.free():
                 time.sleep(NAP_SECONDS if now >= due else min(due - now, WAIT_SECONDS))
                 continue
             snapshot = self._snapshots.newest(sequence, WAIT_SECONDS)
@@ -188,11 +188,11 @@ class Streams:
             head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(snapshot.content)}\r\n\r\n"
             yield head.encode() + snapshot.content + b"\r\n"
 
-    def _events(self, connection: Connection) -> Iterator[bytes]:
+    def _events(self, client: StreamClient) -> Iterator[bytes]:
         sent, state = time.monotonic(), ""
         with self._broadcast.subscribed() as subscription:
-            while not (self._ring.closed or connection.gone()):
-                if not connection.free():
+            while not (self._ring.closed or client.gone()):
+                if not client.free():
                     time.sleep(NAP_SECONDS)
                     continue
                 event = subscription.next(WAIT_SECONDS)

@@ -227,7 +227,7 @@ class Task(WSGITask):
         return environ
 
 
-class Refusal(ErrorTask):
+class RefusalTask(ErrorTask):
     """The answer to a request that never reaches the app: INF-01 with waitress's status, and our headers."""
 
     def execute(self) -> None:
@@ -263,7 +263,7 @@ class Channel(HTTPChannel):
     """A connection."""
 
     task_class = Task
-    error_task_class = Refusal
+    error_task_class = RefusalTask
     scheme = "http"
 
     def __init__(self, server: "Listener", sock: socket.socket, addr: Any, adj: Adjustments, map: Any = None) -> None:  # noqa: A002 - waitress's own name

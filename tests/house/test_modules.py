@@ -64,10 +64,6 @@ def test_every_public_function_and_class_has_a_docstring(modules):
     assert silent == []
 
 
-ELSEWHERE = {"Camera", "Connection", "Refusal"}
-"""Names that are still to be told apart."""
-
-
 def test_a_name_means_one_class(modules):
     names = Counter(
         node.name
@@ -75,7 +71,7 @@ def test_a_name_means_one_class(modules):
         for node in ast.parse(path.read_text("utf-8")).body
         if isinstance(node, ast.ClassDef) and is_public(node)
     )
-    assert {name for name, count in names.items() if count > 1} <= ELSEWHERE
+    assert {name for name, count in names.items() if count > 1} == set()
 
 
 def test_errors_are_caught_broadly_in_three_places_at_most(modules):
