@@ -56,7 +56,7 @@ class Sessions:
         """Starts a session and returns its token."""
         token, now = PREFIX + secrets.token_urlsafe(TOKEN_BYTES), self._clock()
         with self._lock:
-            valid = sorted((each for each in self._sessions.items() if now < each[1].expires), key=_expiry)
+            valid = sorted((each for each in self._sessions.items() if _valid(each[1], now)), key=_expiry)
             newest = valid[max(0, len(valid) - self._most + 1) :]
             self._sessions = {**dict(newest), keys.digest_of(token): Session(key.digest, now + LIFE_SECONDS)}
             self._write()
@@ -65,7 +65,7 @@ class Sessions:
     def key(self, token: str) -> Key | None:
         """The key that a session stands for; None once it has ended."""
         session = self._sessions.get(keys.digest_of(token))
-        return self._store.of(session.key) if session and self._clock() < session.expires else None
+        return self._store.of(session.key) if session and _valid(session, self._clock()) else None
 
     def end(self, token: str) -> None:
         """Ends a session."""
@@ -79,6 +79,11 @@ class Sessions:
             state.write_atomically(self._path, json.dumps(content, indent=1).encode() + b"\n", 0o600)
         except OSError as error:
             log.warning("%s cannot be written, sessions end with the process: %s", self._path.name, error)
+
+
+def _valid(session: Session, now: float) -> bool:
+    """Whether a session has begun and not ended: one that began with the clock ahead would last longer than LIFE_SECONDS."""
+    return now < session.expires <= now + LIFE_SECONDS
 
 
 def _expiry(item: tuple[str, Session]) -> float:

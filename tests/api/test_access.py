@@ -360,6 +360,18 @@ def test_a_session_outlives_the_process_and_ends_with_its_key_or_its_time(tmp_pa
     assert Sessions(tmp_path / "sessions.json", KeyStore(file), wall).key(token) is None
 
 
+def test_a_session_that_began_with_the_clock_ahead_is_not_valid(tmp_path: Path) -> None:
+    file, wall = tmp_path / keys.FILE, Clock()
+    keys.add(file, "page", [Scope.LIVE])
+    (key,) = keys.read(file)
+    sessions = Sessions(tmp_path / "sessions.json", KeyStore(file), wall)
+    wall.now += 20 * 365 * 24 * 3600
+    token = sessions.begin(key)
+    assert sessions.key(token) == key
+    wall.now -= 20 * 365 * 24 * 3600
+    assert sessions.key(token) is None
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"a": 1}', b'{"a": {"key": "b", "expires": "c"}}', b"\xff"])
 def test_a_damaged_file_of_sessions_is_like_none(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / keys.FILE
