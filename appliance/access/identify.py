@@ -230,6 +230,8 @@ class GalleryHandle:
     def open(self) -> None:
         """Opens the gallery; `problem` says why that failed, and `refresh` tries again."""
         with self._lock:
+            if self._gallery is not None:  # opened by another thread in the meantime
+                return
             self._tried = self._clock()
             try:
                 key = obtain_site_key(find_site_key(self._key_file), self._database)

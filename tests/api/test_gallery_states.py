@@ -305,5 +305,8 @@ def test_a_gallery_under_another_name_is_named_by_the_health_and_found_again(
         assert device.client.post("/faces", portrait).document["count"] == 1
         renamed.rename(tmp_path / FILE)
         device.gallery.open()
+        opened = device.gallery.gallery()
+        device.gallery.open()  # as a second thread does that found it closed, too
+        assert device.gallery.gallery() is opened
         assert states(device.client) == []
         assert identified(device.client, portrait) == "x"
