@@ -12,6 +12,9 @@ LEAST_LOOKS, LEAST_SECONDS = 10, 10.0
 turned: a person who lies down or holds up a photograph is neither there as often nor as long without an upright face.
 """
 
+GAP_SECONDS = 10.0
+"""After this time without a face the frames before it say nothing any more: the camera may have been turned since."""
+
 
 class Mounting:
     """Watches which way the faces in the camera's frames are turned. Thread-safe."""
@@ -20,7 +23,7 @@ class Mounting:
         """`rotation` (degrees clockwise) and `mirror` are those of the configuration."""
         self._rotation, self._mirror, self._clock = rotation, mirror, clock
         self._lock = threading.Lock()
-        self._looks, self._begun, self._lean, self._turned = 0, 0.0, 0.0, False
+        self._looks, self._begun, self._last, self._lean = 0, 0.0, 0.0, 0.0
 
     def note(self, faces: Sequence[Face]) -> None:
         """Takes the faces of one frame of the camera, largest first."""
@@ -29,17 +32,18 @@ class Mounting:
         now = self._clock()
         with self._lock:
             if any(face.upright for face in faces):
-                self._looks, self._turned = 0, False
+                self._looks = 0
                 return
+            if now - self._last > GAP_SECONDS:
+                self._looks = 0
             self._begun = self._begun if self._looks else now
-            self._looks += 1
-            self._lean = faces[0].pose.roll
-            self._turned = self._looks >= LEAST_LOOKS and now - self._begun >= LEAST_SECONDS
+            self._looks, self._last, self._lean = self._looks + 1, now, faces[0].pose.roll
 
     def problems(self) -> list[Problem]:
         """A camera that shows nothing but turned faces, for `/healthz`."""
         with self._lock:
-            if not self._turned:
+            recent = self._clock() - self._last <= GAP_SECONDS
+            if not (recent and self._looks >= LEAST_LOOKS and self._last - self._begun >= LEAST_SECONDS):
                 return []
             quarter = round(self._lean / 90) * 90
         rotation = (self._rotation + (quarter if self._mirror else -quarter)) % 360

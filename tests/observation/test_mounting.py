@@ -8,7 +8,7 @@ from devices import shipped_engine
 
 from appliance.face.types import DetectLimits, Face
 from appliance.imaging.codec import EncodedPicture, png
-from appliance.observation.mounting import LEAST_LOOKS, LEAST_SECONDS, Mounting
+from appliance.observation.mounting import GAP_SECONDS, LEAST_LOOKS, LEAST_SECONDS, Mounting
 from appliance.vision.loading import Choice
 
 TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
@@ -76,3 +76,20 @@ def test_frames_without_a_face_say_nothing(faces):
 def test_an_upright_face_ends_it(faces):
     assert not noted([*[faces[180]] * LEAST_LOOKS, faces[0]])
     assert not noted([faces[180] + faces[0]] * LEAST_LOOKS)
+
+
+def test_it_ends_when_no_face_is_seen_for_a_while(faces):
+    watch = Watch()
+    mounting = Mounting(0, mirror=False, clock=watch)
+    for _ in range(LEAST_LOOKS):
+        mounting.note(faces[180])
+        watch.now += 2
+    assert mounting.problems()
+    watch.now += GAP_SECONDS
+    assert not mounting.problems()
+    mounting.note(faces[180])
+    assert not mounting.problems()
+
+
+def test_turned_faces_far_apart_are_not_counted_together(faces):
+    assert not noted([faces[180]] * LEAST_LOOKS, seconds=LEAST_LOOKS * (GAP_SECONDS + 1))
