@@ -294,6 +294,7 @@ def test_older_copies_are_named_by_the_health_and_people_are_known(
         (state / file).write_bytes(newest)
 
 
+@pytest.mark.logs_errors("the gallery cannot be opened")
 def test_a_gallery_under_another_name_is_named_by_the_health_and_found_again(
     choice: Choice, tmp_path: Path, portrait: bytes
 ) -> None:
