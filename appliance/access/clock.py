@@ -67,6 +67,9 @@ STEP_SECONDS = 2.0
 second, and a resume by a clock of whole seconds, are one second each.
 """
 
+MOST_AHEAD_SECONDS = 86_400.0
+"""An entry of the record that is further ahead of a clock that a time service has set was made while the clock was wrong."""
+
 _READ_SECONDS = 0.1
 """Two clocks that were not read within this time are read again."""
 
@@ -85,11 +88,12 @@ class Reading:
 class Clock:
     """The device's wall clock, checked against the time since boot, which cannot be set. Thread-safe.
 
-    SYNCHRONISED: a time service has set it since the start, and it was not set otherwise since. UNSET: it shows a time before
-    one that has certainly been: the release, the newest entry of the record, a time that a time service has shown, or, while no
-    time service sets it, any time that it has shown. A time service that sets it back is not believed until that time has come
-    again. PLAUSIBLE: neither. A board without a battery-backed clock starts with the time of its last shutdown (fake-hwclock,
-    systemd-timesyncd), which is plausible and late.
+    SYNCHRONISED: a time service has set it since the start, and it was not set otherwise since. UNSET: it shows a time
+    before one that has certainly been: the release, the newest entry of the record, a time that a time service has shown,
+    or, while no time service sets it, any time that it has shown. A time service that sets it back is not believed until
+    that time has come again. An entry that is more than a day ahead of a time service is ignored. PLAUSIBLE: neither. A
+    board without a battery-backed clock starts with the time of its last shutdown (fake-hwclock, systemd-timesyncd), which
+    is plausible and late.
     """
 
     def __init__(
@@ -104,16 +108,21 @@ class Clock:
         wall, boot = self._clocks()
         self._offset = wall - boot
         self._least = RELEASED.timestamp() - boot  # the least offset with which the clock can be right
-        self._shown = RELEASED.timestamp()  # the latest time of the wall that has certainly been
+        self._shown = RELEASED.timestamp()  # the latest time that a time service has shown
+        self._recorded = self._ahead = float(
+            "-inf"
+        )  # the latest time in the record that may be right, and that is wrong
         self._set, self._known = False, False  # known: a later time than the release
         self._outdated: int | None = None
 
     def not_before(self, moment: datetime) -> None:
-        """Notes that it has been `moment`: the newest time in the record, for example."""
+        """Notes that it has been `moment`, the newest time in the record, unless that is ahead of a time service."""
         with self._lock:
-            _, boot = self._clocks()
+            wall, boot = self._clocks()
+            if self._set and wall >= self._shown - STEP_SECONDS and self._ignored(moment.timestamp(), wall):
+                return
             self._least = max(self._least, moment.timestamp() - boot)
-            self._shown = max(self._shown, moment.timestamp())
+            self._recorded = max(self._recorded, moment.timestamp())
             self._known = True
 
     def read(self) -> Reading:
@@ -127,11 +136,24 @@ class Clock:
         return Reading(datetime.fromtimestamp(wall).astimezone(), state, stepped)
 
     def problems(self) -> list[Problem]:
-        """A clock that went back, for `/healthz`; not one that was never set."""
-        if self.read().state is not ClockState.UNSET or not self._known:
-            return []
-        text = "The clock shows a time that has already passed: people whose permission depends on the time are denied."
-        return [Problem("clock", "went_back", text)]
+        """A clock that went back, or a record that is ahead of it, for `/healthz`; not a clock that was never set."""
+        reading = self.read()
+        if reading.state is ClockState.UNSET and self._known:
+            text = "The clock shows a time that has already passed: people whose permission depends on the time are denied."
+            return [Problem("clock", "went_back", text)]
+        if reading.now.timestamp() < self._ahead:
+            text = "The record has entries more than a day ahead of the clock: the clock was wrong then, or it is wrong now."
+            return [Problem("clock", "record_ahead", text)]
+        return []
+
+    def _ignored(self, recorded: float, wall: float) -> bool:
+        """Returns whether a time in the record is too far ahead of a time service's, which is logged once."""
+        if recorded <= wall + MOST_AHEAD_SECONDS:
+            return False
+        if recorded > self._ahead:
+            self._ahead = recorded
+            log.warning("the record has entries %.0f s ahead of the time service, which is believed", recorded - wall)
+        return True
 
     def _step(self, offset: float) -> float:
         """Notices that the clock was set, after which a time service has to confirm it again."""
@@ -148,6 +170,10 @@ class Clock:
         self._set = self._set or by_timesyncd or self._kernel()
         if self._set:
             if wall < self._shown - STEP_SECONDS:
+                return ClockState.UNSET
+            if self._ignored(self._recorded, wall):
+                self._recorded = float("-inf")
+            if wall < self._recorded - STEP_SECONDS:
                 return ClockState.UNSET
             self._offset = self._least = offset
             self._shown = max(self._shown, wall)

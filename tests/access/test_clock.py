@@ -134,6 +134,38 @@ def test_a_time_service_is_not_believed_before_the_newest_record():
     assert states(clock) == (SYNCHRONISED, [])
 
 
+@pytest.mark.parametrize("noted", ["before it is set", "afterwards"])
+def test_an_entry_of_a_wrong_clock_does_not_outweigh_a_time_service(noted, caplog):
+    board = Board()
+    clock = board.clock()
+    wrong = datetime(2099, 1, 1, tzinfo=UTC)
+    if noted == "before it is set":
+        clock.not_before(wrong)
+        assert states(clock) == (UNSET, BACK)
+    board.kernel = True
+    clock.read()
+    for _ in range(2):
+        clock.not_before(wrong)
+        assert states(clock) == (SYNCHRONISED, [("clock", "record_ahead")])
+    assert len(caplog.messages) == 1
+    clock.not_before(datetime.fromtimestamp(board.wall, UTC) + timedelta(hours=1))
+    assert states(clock) == (UNSET, BACK)
+    board.runs(HOUR)
+    assert states(clock) == (SYNCHRONISED, [("clock", "record_ahead")])
+
+
+def test_a_record_ahead_is_no_reason_to_believe_a_time_service_that_goes_back():
+    board = Board()
+    clock = board.clock()
+    board.kernel = True
+    assert states(clock) == (SYNCHRONISED, [])
+    clock.not_before(datetime.fromtimestamp(board.wall, UTC))
+    board.wall -= 48 * HOUR
+    assert states(clock) == (UNSET, BACK)
+    board.wall += 48 * HOUR
+    assert states(clock) == (SYNCHRONISED, [])
+
+
 def test_a_time_service_that_sets_it_back_is_believed_when_that_time_has_come_again():
     board = Board()
     clock = board.clock()
