@@ -14,7 +14,7 @@ from pathlib import Path
 from appliance import state
 from appliance.access.clock import Clock
 from appliance.access.identify import GalleryHandle, Recognition
-from appliance.access.log import DECISION, Entry, Fact, Record, RecordError
+from appliance.access.log import DECISION, VOIDS, Entry, Fact, Record, RecordError
 from appliance.access.observe import SubjectObserver
 from appliance.access.policy import Facts, Observation, Passage, Policy, PolicyResult
 from appliance.access.token import (
@@ -196,15 +196,19 @@ class Decider:
 
     def _answer(self, nonce: str, direction: Direction, asked: float, signer: Signer) -> SignedDecision:
         facts, gallery = self._facts(nonce, direction, asked)
-        facts = self._note_passage(self._unless_stale(facts), gallery)
+        noted = self._note_passage(self._unless_stale(facts), gallery)
+        facts = self._unless_stale(noted)
+        if facts is not noted and self._policy.judge(noted).granted:  # noting it took too long
+            self._take_back_passage(noted, gallery)
         result = self._policy.judge(facts)
         decision = self._decision(nonce, facts, result)
         entry = self._recorded(decision, facts, result)
         before, facts = facts, self._unless_stale(replace(facts, recordable=facts.recordable and entry is not None))
         if facts != before:  # recording failed, or took too long
             granted, result = result.granted, self._policy.judge(facts)
+            voided = entry if entry and entry.facts["id"] == decision.id else None  # else that of a denial before
             decision = self._decision(nonce, facts, result)
-            entry = entry and self._recorded(decision, facts, result)
+            entry = entry and self._recorded(decision, facts, result, voided)
             if granted and not result.granted:
                 self._take_back_passage(before, gallery)
         token = write_token(decision, entry.anchor if entry else None, signer)
@@ -296,12 +300,15 @@ class Decider:
             expires=(frames[-1] if frames else issued) + LIFE,
         )
 
-    def _recorded(self, decision: Decision, facts: Facts, result: PolicyResult) -> Entry | None:
-        """The entry of a decision; None when it cannot be recorded."""
+    def _recorded(
+        self, decision: Decision, facts: Facts, result: PolicyResult, voided: Entry | None = None
+    ) -> Entry | None:
+        """The entry of a decision, which takes the place of the one in the entry `voided`; None when it cannot be recorded."""
         entry = {
             **decision.facts(),
             "person": facts.person.reference if facts.person else None,
             "relaxed": tuple(step.rule for step in result.relaxed),
+            **({VOIDS: voided.sequence} if voided else {}),
         }
         del entry["device"]  # the record is that of one device
         try:

@@ -12,7 +12,7 @@ import os
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,6 +32,9 @@ RECORD_FILE = "decisions.db"
 
 DECISION, ERASURE, EXPIRED = "decision", "erased", "expired"
 """Kinds of entries; EXPIRED says up to which sequence older ones were removed, and has the hash of the last of those."""
+
+VOIDS = "voids"
+"""The fact of a decision that names the sequence of another one, which it replaces and which was never answered."""
 
 START = "0" * 64
 """What the first entry has for the hash of the one before."""
@@ -104,6 +107,11 @@ class Entry:
         """The entry as JSON."""
         time, facts = stamp(self.time), dict(self.facts)
         return {"sequence": self.sequence, "time": time, "kind": self.kind, "facts": facts, "hash": self.hash}
+
+
+def voided(entries: Iterable[Entry]) -> set[Fact]:
+    """The sequences of the decisions that these entries void."""
+    return {entry.facts[VOIDS] for entry in entries if VOIDS in entry.facts}
 
 
 @dataclass(frozen=True, slots=True)

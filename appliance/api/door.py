@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from appliance.access.decide import Decider, SigningKey
 from appliance.access.identify import GalleryHandle
-from appliance.access.log import DECISION, Entry, Record, RecordError
+from appliance.access.log import DECISION, Entry, Record, RecordError, voided
 from appliance.access.policy import Reason
 from appliance.access.token import Direction, stamp
 from appliance.api import answers, intake
@@ -22,6 +22,8 @@ from appliance.gallery.people import GalleryError
 
 SHOWN, MOST_SHOWN = 50, 1000
 """Decisions that are listed unless `count` says otherwise, and at most."""
+
+VOID_TEXT = "recorded too late, and replaced by the next decision"
 
 ANSWERED = (
     *("id", "device", "nonce", "direction", "result", "reason", "text"),
@@ -84,17 +86,19 @@ class Door:
         except RecordError as error:
             text = "The record of decisions cannot be read: see the log."
             raise Refusal(ResultCode.NOT_READY, "record_unavailable", text, status=503) from error
-        listed = [self._listed(entry) for entry in found]
+        void = voided(found)  # an entry that voids another one is newer, and so among those found
+        listed = [self._listed(entry, void=entry.sequence in void) for entry in found]
         return answers.answer({"count": len(listed), "decisions": listed}, headers=NO_STORE)
 
-    def _listed(self, entry: Entry) -> Mapping[str, Any]:
+    def _listed(self, entry: Entry, *, void: bool) -> Mapping[str, Any]:
         reason = str(entry.facts["reason"])
+        text = Reason(reason).text if reason in set(Reason) else reason
         return {
             "sequence": entry.sequence,
             "time": stamp(entry.time),
-            "result": entry.facts["result"],
+            "result": "void" if void else entry.facts["result"],
             "reason": reason,
-            "text": Reason(reason).text if reason in set(Reason) else reason,
+            "text": VOID_TEXT if void else text,
             "person": self._person(entry.facts["person"]),
             "direction": entry.facts["direction"],
         }

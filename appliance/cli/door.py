@@ -9,7 +9,7 @@ from typing import Any
 
 from appliance import state
 from appliance.access.clock import Clock
-from appliance.access.log import RECORD_FILE, Entry, Record, RecordError, Verdict
+from appliance.access.log import RECORD_FILE, VOIDS, Entry, Record, RecordError, Verdict, voided
 from appliance.access.policy import ClockState, Facts, Observation, Passage, Policy, PolicyResult, Rules, Subject
 from appliance.access.token import Anchor, Direction
 from appliance.cli.gallery import opened
@@ -134,8 +134,14 @@ def _policy_document(facts: Facts, result: PolicyResult) -> dict[str, Any]:
 
 def list_decisions(options: argparse.Namespace, settings: Config) -> int:
     """Prints the newest entries, newest first. Raises RecordError."""
-    for entry in _record(settings).newest(options.count):
-        print(json.dumps(entry.document(), ensure_ascii=False) if options.json else _line(entry))
+    entries = _record(settings).newest(options.count)
+    void = voided(entries)
+    for entry in entries:
+        is_void = entry.sequence in void
+        if options.json:
+            print(json.dumps(entry.document() | ({"void": True} if is_void else {}), ensure_ascii=False))
+        else:
+            print(_line(entry) + " (void)" * is_void)
     return 0
 
 
@@ -164,6 +170,8 @@ def _line(entry: Entry) -> str:
         words += [f"{name}={json.dumps(fact, ensure_ascii=False)}" for name, fact in facts.items()]
     if facts.get("repeats"):
         words.append(f"(the one before {facts['repeats']} times more)")
+    if VOIDS in facts:
+        words.append(f"(voids {facts[VOIDS]})")
     return f"{entry.sequence:>8}  {moment}  {entry.kind:<9} {' '.join(words)}".rstrip()
 
 

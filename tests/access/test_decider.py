@@ -387,7 +387,33 @@ def test_a_decision_that_is_recorded_too_late_is_denied_and_that_is_recorded(doo
         newest, before = door.record.newest(5)
         assert [each.facts["result"] for each in (before, newest)] == ["granted", "denied"]
         assert before.facts["nonce"] == newest.facts["nonce"] == signed.decision.nonce
+        assert (newest.facts["voids"], "voids" in before.facts) == (before.sequence, False)
         assert newest.hash in payload(signed.token)
+        assert door.gallery.last_passage(person.reference) is None
+
+
+class SlowGallery:
+    """A gallery whose disk takes its time to note a passage."""
+
+    def __init__(self, gallery):
+        self._gallery = gallery
+
+    def __getattr__(self, name):
+        return getattr(self._gallery, name)
+
+    def note_passage(self, *passage):
+        self._gallery.note_passage(*passage)
+        time.sleep(BOUND)
+
+
+def test_a_passage_that_is_noted_too_late_is_taken_back_and_never_recorded_as_granted(doorstep, photos):
+    frames = FourFrames(heads(*[photos["hopper"]] * 4))
+    with doorstep(frames, Rules(passback_strict=True), fresh_s=BOUND) as door:
+        person = door.know("hopper", photos["hopper"])
+        door.recognition = replace(door.recognition, gallery=SlowGallery(door.gallery))
+        signed = door.ask()
+        (entry,) = door.record.newest(5)
+        assert (signed.decision.reason, entry.facts["result"]) == ("camera_blind", "denied")
         assert door.gallery.last_passage(person.reference) is None
 
 

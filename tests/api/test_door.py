@@ -20,6 +20,7 @@ from doors import HEIGHT, WIDTH, head
 from people import add, assert_enrolled, assert_refused, body
 
 from appliance.access import token
+from appliance.access.log import DECISION, RECORD_FILE, Record
 from appliance.access.token import LIFE, PublicKey, ReusedNonceError, Verifier
 from appliance.face.types import Pixels
 from appliance.imaging.codec import EncodedPicture
@@ -202,6 +203,17 @@ def test_without_a_camera_it_is_denied(choice: Choice, tmp_path: Path) -> None:
     with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice) as device:
         decision = assert_success(ask(device.client), "decision", "token")["decision"]
     assert (decision["result"], decision["reason"], decision["frames"]) == ("denied", "camera_blind", [])
+
+
+def test_a_decision_that_another_one_replaced_is_listed_as_void(choice: Choice, tmp_path: Path) -> None:
+    record = Record(tmp_path / RECORD_FILE)
+    granted = {"result": "granted", "reason": "granted", "direction": "in", "person": None}
+    record.append(DECISION, granted)
+    record.append(DECISION, {**granted, "result": "denied", "reason": "camera_blind", "voids": 1})
+    with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice) as device:
+        listed = device.client.get("/access/decisions").document["decisions"]
+    assert [each["result"] for each in listed] == ["denied", "void"]
+    assert listed[1]["text"] == "recorded too late, and replaced by the next decision"
 
 
 def test_a_demonstration_opens_no_door(choice: Choice, photo: Pixels, hopper: bytes, tmp_path: Path) -> None:

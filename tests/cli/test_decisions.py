@@ -111,3 +111,16 @@ def test_where_nothing_is_recorded_nothing_is_made(run, tmp_path):
 def test_wrong_usage_is_told(run, arguments):
     done = run("decisions", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_a_decision_that_another_one_replaced_is_void(run, device):
+    config, _ = device
+    record = Record(config.with_name(RECORD_FILE))
+    record.append("decision", DECISIONS[0])
+    record.append("decision", {**DECISIONS[0], "result": "denied", "reason": "camera_blind", "voids": 4})
+    denied, void, _, _, granted = run("decisions", "list", "--config", config).stdout.splitlines()
+    assert denied.endswith("denied camera_blind in 0123456789abcdef (voids 4)")
+    assert void.endswith("granted granted in 0123456789abcdef (void)")
+    assert granted.endswith("granted granted in 0123456789abcdef")
+    listed = [json.loads(line) for line in run("decisions", "list", "--config", config, "--json").stdout.splitlines()]
+    assert [each.get("void", False) for each in listed] == [False, True, False, False, False]

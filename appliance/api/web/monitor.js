@@ -12,7 +12,7 @@ const COUNT_MS = 100; // how often the remaining validity of a decision is updat
 
 const TITLES = { unknown: "Unknown", ambiguous: "Ambiguous" };
 const TEXTS = { unknown: "Not enrolled.", ambiguous: "The face resembles two people equally." };
-const RESULTS = { granted: "Granted", denied: "Denied" };
+const RESULTS = { granted: "Granted", denied: "Denied", void: "Void" };
 
 const seen = { faces: [], at: -Infinity, timer: null, asking: false };
 let wanted = () => true, counting = null;
@@ -100,7 +100,7 @@ function decisionItem({ time, result, text, person, direction }, fresh = false) 
   const moment = new Date(time);
   const today = moment.toDateString() === new Date().toDateString();
   const clock = moment.toLocaleTimeString("en-GB");
-  return make("li", { className: fresh ? "fresh" : "", data: { result } }, shape(result),
+  return make("li", { className: fresh ? "fresh" : "", data: { result } }, shape(result === "void" ? "denied" : result),
     make("time", { dateTime: time, className: "figures" }, today ? clock : `${moment.toLocaleDateString("en-GB", { day: "numeric", month: "short" })} ${clock}`),
     make("b", { className: "word" }, RESULTS[result]), make("span", { className: "whom" }, person?.name ?? "–"),
     make("span", { className: "quiet" }, direction), make("span", { className: "reason" }, text));
