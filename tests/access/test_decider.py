@@ -281,6 +281,7 @@ def test_a_denial_after_a_while_is_an_entry_again(doorstep, hopper_four):
         assert [each.facts.get("repeats") for each in door.record.newest(9)] == [None] * 3
 
 
+@pytest.mark.logs_errors("a decision cannot be recorded")
 @pytest.mark.parametrize(("relaxed", "reason"), [(False, "record_unavailable"), (True, "granted")])
 def test_a_record_that_cannot_be_written(before, hopper_four, relaxed, reason):
     rules = Rules(without_record=relaxed)
@@ -291,6 +292,7 @@ def test_a_record_that_cannot_be_written(before, hopper_four, relaxed, reason):
     assert '"record":null' in payload(signed.token)
 
 
+@pytest.mark.logs_errors("a decision cannot be recorded")
 @pytest.mark.parametrize("before_that", [[], [Direction.OUT]])
 def test_who_stays_outside_for_want_of_a_record_has_not_passed(before, hopper_four, before_that):
     with before(hopper_four, Rules(passback_strict=True)) as door:
