@@ -183,14 +183,17 @@ class Record:
             raise RecordDamagedError(f"{self._path}: {latest!r} is not a time") from error
 
     def expire(self, days: int) -> int:
-        """Removes the oldest entries that are more than `days` days old; returns how many. An entry that says so is added in
-        the same transaction, from which `verify` goes on. To be called while the clock can be trusted. Raises RecordError.
+        """Removes the oldest entries that are more than `days` days old; returns how many. Entries of a wrong clock among them,
+        more than a day ahead, do not keep them. An entry that says so is added in the same transaction, from which `verify`
+        goes on. To be called while the clock can be trusted. Raises RecordError.
         """
-        oldest = (self._clock().astimezone(UTC).date() - timedelta(days=days)).isoformat()
-        kept = "SELECT coalesce(min(sequence), (SELECT max(sequence) + 1 FROM entries)) FROM entries WHERE time >= ?"
+        now = self._clock().astimezone(UTC)
+        oldest, ahead = (now.date() - timedelta(days=days)).isoformat(), stamp(now + timedelta(days=1))
+        past = "SELECT max(sequence) + 1 FROM entries WHERE time < ?"
+        kept = f"SELECT coalesce(min(sequence), ({past})) FROM entries WHERE time >= ? AND time <= ?"  # noqa: S608 - constants
         with self._lock, self._writing() as connection:
             with _transaction(connection):
-                (first,) = connection.execute(kept, (oldest,)).fetchone()
+                (first,) = connection.execute(kept, (oldest, oldest, ahead)).fetchone()
                 removed = self._remove(connection, first, "age")
             if removed:
                 _forget_journal(connection)
@@ -408,7 +411,7 @@ def _newest(connection: sqlite3.Connection, count: int, kind: str | None = None)
 
 
 def _expired(connection: sqlite3.Connection) -> Anchor:
-    """The last entry that was removed for its age, by the newest entry that says so."""
+    """The last entry that was removed, by the newest entry that says so."""
     query = "SELECT facts FROM entries WHERE kind = ? ORDER BY sequence DESC LIMIT 1"
     found = connection.execute(query, (EXPIRED,)).fetchone()
     if found is None:

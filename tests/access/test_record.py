@@ -228,6 +228,33 @@ def test_each_entry_goes_when_it_is_old(path):
     assert Record(path, clock).newest(9)[-1].previous == fourth.hash
 
 
+def test_an_entry_of_a_wrong_clock_does_not_keep_the_old_ones(path):
+    clock = Days()
+    record, start = Record(path, clock), clock.now
+    for now in (start, datetime(2099, 1, 1, tzinfo=UTC), start + timedelta(hours=1), start + timedelta(days=5)):
+        clock.now = now
+        record.append("decision", FACTS)
+    clock.now = datetime(1970, 1, 1, tzinfo=UTC)
+    record.append("decision", FACTS)
+    clock.now = start + timedelta(days=6)
+    assert record.expire(2) == 3
+    assert [entry.sequence for entry in record.newest(9)] == [6, 5, 4]
+    assert record.expire(2) == 0
+    assert verify(path).sound
+
+
+def test_when_only_entries_ahead_are_left_they_stay(path):
+    clock = Days()
+    record, start = Record(path, clock), clock.now
+    record.append("decision", FACTS)
+    clock.now = datetime(2099, 1, 1, tzinfo=UTC)
+    record.append("decision", FACTS)
+    clock.now = start + timedelta(days=5)
+    assert record.expire(2) == 1
+    assert [entry.sequence for entry in record.newest(9)] == [3, 2]
+    assert verify(path).sound
+
+
 def test_a_door_that_nobody_uses_forgets_all_the_same(path):
     clock = Days()
     record = Record(path, clock)
