@@ -173,10 +173,11 @@ class Record:
         with self._opened() as connection:
             return tuple(_newest(connection, count, kind))
 
-    def latest(self) -> datetime | None:
-        """The latest time in the record, which has certainly been; None when nothing is recorded. Raises RecordError."""
+    def latest(self, until: datetime | None = None) -> datetime | None:
+        """The latest time in the record, of the entries up to `until` if it is given; None without any. Raises RecordError."""
+        condition, values = ("WHERE time <= ?", (stamp(until),)) if until else ("", ())
         with self._opened() as connection:
-            (latest,) = connection.execute("SELECT max(time) FROM entries").fetchone()
+            (latest,) = connection.execute(f"SELECT max(time) FROM entries {condition}", values).fetchone()  # noqa: S608
         try:
             return None if latest is None else datetime.fromisoformat(latest)
         except (ValueError, TypeError) as error:

@@ -4,10 +4,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 
 from appliance.access import log as receipts
-from appliance.access.clock import Clock
+from appliance.access.clock import MOST_AHEAD_SECONDS, Clock
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import Record, RecordError
 from appliance.access.policy import ClockState, Rules
@@ -83,13 +83,18 @@ class Retention:
         self._looked, self._waits = self._monotonic(), False
         self._expire_people(reading.now.date())
         self._expire_record()
+        self._begin_record()
 
     def _begin_record(self) -> None:
+        """Gives the clock the newest time in the record, and also the newest that is not far ahead of it. Enters the rules
+        again when their entry has expired.
+        """
         if self._rules is None:
             return
         try:
-            if latest := self._record.latest():
-                self._clock.not_before(latest)
+            for until in (None, self._clock.read().now + timedelta(seconds=MOST_AHEAD_SECONDS)):
+                if latest := self._record.latest(until):
+                    self._clock.not_before(latest)
             self._record.note_change(RULES, {"digest": self._rules.digest()})
         except RecordError as error:
             log.error("record of decisions: %s", error)

@@ -15,10 +15,14 @@ import pytest
 from devices import until
 from disks import breaking_disk, ram_disk, remount
 
+from appliance.access.clock import Clock
 from appliance.access.log import LEAST_FREE, RECORD_FILE, START, Record, RecordDamagedError, RecordError
+from appliance.access.policy import ClockState, Rules
+from appliance.access.retention import Retention
 from appliance.access.token import Anchor
 from appliance.gallery.counter import CounterUnreadableError
 
+SYNCHRONISED = ClockState.SYNCHRONISED
 FACTS = {"result": "denied", "reason": "not_live", "person": None, "direction": "in"}
 
 APPEND = """
@@ -348,6 +352,32 @@ def test_a_change_is_told_once(path):
     assert Record(path).note_change("policy", {"digest": "a"}) is None
     assert record.note_change("policy", {"digest": "b"}).sequence == 3
     assert record.note_change("policy", {"digest": "a"}).sequence == 4
+
+
+def test_the_rules_are_entered_again_when_their_entry_has_expired(path):
+    days = Days()
+    record = Record(path, days)
+    clock = Clock(lambda: True, lambda: None, lambda: (days.now.timestamp(), days.now.timestamp()))
+    retention = Retention(
+        None, record, clock, SYNCHRONISED, people_days=None, template_days=None, record_days=2, rules=Rules()
+    )
+    for _ in range(10):
+        retention.expire()
+        (entry,) = record.newest(1, "rules")
+        assert entry.facts == {"digest": Rules().digest()}
+        days.now += timedelta(days=1)
+    assert record.newest(9)[-1].sequence > 1
+    days.now = datetime(2099, 1, 1, tzinfo=UTC)
+    record.append("decision", FACTS)
+    days.now = entry.time + timedelta(hours=2)
+    newest = record.append("decision", FACTS)
+    clock = Clock(lambda: True, lambda: None, lambda: (days.now.timestamp(), days.now.timestamp()))
+    assert clock.read().state is SYNCHRONISED
+    Retention(
+        None, record, clock, SYNCHRONISED, people_days=None, template_days=None, record_days=2, rules=Rules()
+    ).expire()
+    days.now = newest.time - timedelta(hours=1)
+    assert clock.read().state is ClockState.UNSET
 
 
 def test_the_latest_time_is_the_latest_though_the_clock_went_back(path):
