@@ -351,6 +351,7 @@ class Store:
         self._trouble: GalleryUnavailableError | None = None
         self._damage: GalleryDamagedError | None = None
         self._emptied, self._stale, self._uncompared, self.version = True, False, False, 0
+        self._disconnected = False
         if not fresh and not path.exists():
             with suppress(CounterUnreadableError):
                 if self._kept():
@@ -426,8 +427,9 @@ class Store:
         """
         with self._lock:
             try:
-                if self._database.moved():
+                if self._disconnected or self._database.moved():
                     self._open_again()
+                    self._disconnected = False
                 with self._database.view():
                     self._follow()
                 self._compare()
@@ -567,8 +569,10 @@ class Store:
             return
         storage.check_writable(self._path)
         if self._database.unwritable:
+            self._disconnected = True  # until it can be opened again
             self._database.close()  # first, because connections of a process share what they know of the log
             self._open()
+            self._disconnected = False
             return
         with self._database.transaction():
             Repository(self._database, self._seal).touch()

@@ -1,6 +1,7 @@
 """Full, read-only and broken disks: it is told, what is known is still known, and nothing is lost in silence."""
 
 import shutil
+import sqlite3
 from collections import deque
 from contextlib import closing
 from itertools import count
@@ -111,6 +112,26 @@ def test_a_read_only_disk_is_told_and_everybody_stays_known(tmp_path, key, close
             assert isinstance(gallery.problem(), ReadOnlyError)
 
             remount(disk, "rw")
+            gallery.refresh()
+            assert gallery.problem() is None
+            enrolled(gallery, "b", 2)
+            assert_known(gallery, {1: "a", 2: "b"})
+
+
+def test_a_gallery_that_could_not_be_opened_again_for_writing_is_opened_later(tmp_path, key):
+    with ram_disk(tmp_path / "disk", "4M") as disk:
+        with closing(Gallery.open(disk / "gallery.db", key)) as gallery:
+            enrolled(gallery, "a", 1)
+        remount(disk, "ro")
+        with closing(Gallery.open(disk / "gallery.db", key)) as gallery:
+            assert isinstance(gallery.problem(), ReadOnlyError)
+            remount(disk, "rw")
+            with closing(sqlite3.connect(disk / "gallery.db", isolation_level=None)) as other:
+                other.execute("PRAGMA locking_mode = EXCLUSIVE")
+                other.execute("BEGIN EXCLUSIVE")
+                gallery.refresh()
+                assert "another program" in str(gallery.problem())
+                assert_known(gallery, {1: "a"})
             gallery.refresh()
             assert gallery.problem() is None
             enrolled(gallery, "b", 2)
