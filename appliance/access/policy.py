@@ -54,7 +54,7 @@ class Reason(StrEnum):
 
 
 _TEXTS = {
-    Reason.GRANTED: "come in",
+    Reason.GRANTED: "access granted",
     Reason.GALLERY_UNAVAILABLE: "people cannot be recognised at the moment",
     Reason.NONCE_REPEATED: "this question has been asked before",
     Reason.CAMERA_BLIND: "the camera does not show the present scene",
@@ -380,7 +380,7 @@ def _followed(_: Rules, facts: Facts) -> Finding:
 
 def _upright(_: Rules, subject: Subject) -> Finding:
     if not subject.upright:
-        return _failed(Reason.NOT_UPRIGHT, "turned by more than 45 degrees, or it cannot be told by how much")
+        return _failed(Reason.NOT_UPRIGHT, "turned by more than 45 degrees, or by an unknown angle")
     return _passed("upright in all four frames")
 
 

@@ -1,4 +1,4 @@
-"""Which requests are admitted: keys and their scopes, the routes that need them, and slowing down of guesses."""
+"""Which requests are admitted: keys and their scopes, the routes that need them, and the answers to wrong keys."""
 
 import math
 import threading
@@ -21,10 +21,12 @@ from appliance.keys import Key, KeyStore, Scope
 from appliance.state import audit_log as audit
 
 BURST = 10
-"""Failed attempts in a row: enough for a person with a list of old keys, not for a program that tries all keys."""
+"""Wrong keys in a row from one address, each of which is logged: as many as a person with a list of old keys may try."""
 
 REFILL_SECONDS = 10.0
-"""Until one more attempt is allowed: 8,640 per day and address, of 2^256 keys."""
+"""Until one more wrong key is logged; before that it is answered with Retry-After. It is a bound for the log (8,640 lines per
+day and address), not against guessing: a key is one of 2^256, and a valid one is accepted at any time.
+"""
 
 ADDRESSES = 4096
 """Addresses that are remembered at most (about 1 MB); the one that failed longest ago makes room for a new one."""
@@ -49,7 +51,7 @@ class Attempts:
         self._buckets: OrderedDict[int, _Bucket] = OrderedDict()
 
     def wait(self, address: str) -> float:
-        """Seconds that a client at this address without a valid key must wait; 0 when it may try again."""
+        """Seconds for the Retry-After header of a wrong key from this address; 0 when the key is to be logged."""
         with self._lock:
             bucket = self._buckets.get(network(address))
             return max(0.0, bucket.full_at - self._clock() - (BURST - 1) * REFILL_SECONDS) if bucket else 0.0
@@ -158,8 +160,8 @@ class Access:
         return self._exempt(environ["REMOTE_ADDR"]) or self._valid(environ)
 
     def key(self, environ: Environ) -> Key:
-        """The key of a request, or of its session. Raises Fault INF-25 (401). A valid key is accepted from any address; an
-        address that has sent too many wrong ones must wait.
+        """The key of a request, or of its session. Raises Fault INF-25 (401), with `retry_after` for an address that has sent
+        too many wrong keys. A valid key is accepted from any address at any time.
         """
         address, key = environ["REMOTE_ADDR"], self._found(environ)
         if key is not None:

@@ -435,7 +435,7 @@ def test_a_stream_ends_when_its_key_is_revoked(tmp_path: Path) -> None:
         assert b"event: health" in wire.rest()
 
 
-def test_guessing_is_slowed_and_a_valid_key_from_the_same_address_is_accepted(
+def test_many_wrong_keys_get_retry_after_and_a_valid_key_from_the_same_address_is_accepted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
