@@ -16,6 +16,8 @@ from appliance import state
 from appliance.calibration import points
 from appliance.calibration.points import Calibration, CalibrationError, CalibrationStore, Kind
 
+pytestmark = pytest.mark.logs_errors("operating points are used")
+
 SHIPPED = {"threshold": 0.3, "wanted": {"fmr": 0.001}}
 
 WRITER = """

@@ -508,6 +508,7 @@ def test_a_device_sees_through_it_and_survives_a_pulled_cable(tmp_path: Path, tr
         assert running.terminate() == 0
 
 
+@pytest.mark.logs_errors("camera: ")
 @pytest.mark.parametrize(
     ("trouble", "reason"),
     [

@@ -12,6 +12,8 @@ from appliance.calibration import points
 from appliance.calibration.points import Basis, CalibrationError, CalibrationStore, Kind, Measured, SimilarityEntry, now
 from appliance.keys import KeysError, KeyStore, Scope
 
+pytestmark = pytest.mark.logs_errors("no key is accepted|operating points are used|device id|gallery|record")
+
 QUICK = '[engine]\nengines = 1\ndetector = "float16"\nembedder = "float16"\nliveness = "float16"\n[camera]\ndriver = "none"\n'
 
 MODEL = "a" * 64

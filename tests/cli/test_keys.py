@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from appliance import keys, state
 from appliance.keys import KeysError, KeyStore, Scope
 
+pytestmark = pytest.mark.logs_errors("no key is accepted")
+
 
 @pytest.fixture
 def configured(tmp_path):

@@ -23,6 +23,8 @@ from appliance.vision.detector import Picture
 from appliance.vision.engine import EnginePool, FaceEngine
 from appliance.vision.loading import first_engine
 
+pytestmark = pytest.mark.logs_errors("does not work|self-test")
+
 PAIR = form({"image_a": bytes(RAW_BYTES), "image_b": bytes(RAW_BYTES)})
 
 

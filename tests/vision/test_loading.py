@@ -14,6 +14,8 @@ from appliance.vision import loading, selftest
 from appliance.vision.loading import Chosen
 from appliance.vision.manifest import ModelError, ModelStore, Role
 
+pytestmark = pytest.mark.logs_errors("does not work|no model works|self-test")
+
 FLOAT16 = {Role.DETECTOR: "float16", Role.EMBEDDER: "float16", Role.LIVENESS: "float16"}
 CODES = {Role.DETECTOR: "INF-06", Role.LANDMARKS: "INF-06", Role.EMBEDDER: "INF-07", Role.LIVENESS: "INF-07"}
 FILES = {

@@ -15,6 +15,8 @@ from appliance.vision import loading
 from appliance.vision.engine import LOAN_SECONDS, EnginePool
 from appliance.vision.manifest import ModelError
 
+pytestmark = pytest.mark.logs_errors("no model works")
+
 
 def engines(count):
     """Engines without models: what they answer does not matter here."""

@@ -12,6 +12,8 @@ from appliance.imaging.codec import EncodedPicture
 from appliance.vision import loading, selftest
 from appliance.vision.manifest import ModelError, ModelStore, Role
 
+pytestmark = pytest.mark.logs_errors("does not work|no model works|self-test")
+
 
 @pytest.fixture(scope="module")
 def recorded():
