@@ -122,7 +122,7 @@ def test_what_was_kept_and_is_damaged_is_written_anew(tmp_path: Path, kept: byte
         assert child.terminate() == 0
 
 
-@pytest.mark.logs_errors("no key is accepted|gallery")
+@pytest.mark.logs_errors("no key is accepted|operating points are used|record of decisions|gallery")
 def test_a_state_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "state").write_bytes(b"no folder")
     with Child(tmp_path, QUICK) as child:
