@@ -34,7 +34,13 @@ class Scope(StrEnum):
 
     RECOGNISE = "recognise"
     LIVE = "live"
+    DECIDE = "decide"
     ADMIN = "admin"
+    METRICS = "metrics"
+
+
+FORMAT = 2
+"""Of the file. In one without a format, `live` includes what is now opened by `decide`: such keys have both scopes."""
 
 
 class KeysError(ReportedError):
@@ -58,9 +64,10 @@ def read(path: Path) -> Keys:
     """The keys in a file; none if it does not exist. Raises KeysError if it is damaged or cannot be read."""
     try:
         document = state.read_document(path)
-        if set(document) != {"keys"}:
-            raise state.DamagedError(f"it has {', '.join(document) or 'nothing'} instead of keys")
-        return tuple(_key(entry) for entry in document["keys"])
+        written = document.pop("format", 1)
+        if set(document) != {"keys"} or written not in (1, FORMAT):
+            raise state.DamagedError(f"it has {', '.join(document) or 'nothing'} in format {written!r} instead of keys")
+        return tuple(_key(entry, before=written < FORMAT) for entry in document["keys"])
     except FileNotFoundError:
         return ()
     except OSError as error:
@@ -171,14 +178,17 @@ class KeyStore:
             return (), str(error)
 
 
-def _key(entry: dict[str, str]) -> Key:
-    """Raises ValueError, KeyError or TypeError."""
+def _key(entry: dict[str, str], *, before: bool) -> Key:
+    """A key of a file in this format, or the one before. Raises ValueError, KeyError or TypeError."""
     name, digest = entry["name"], entry["digest"]
     if not NAME.fullmatch(name) or not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise ValueError("a name or a digest is malformed")
-    return Key(name, frozenset(map(Scope, entry["scopes"])), digest, datetime.fromisoformat(entry["created"]))
+    scopes = set(map(Scope, entry["scopes"]))
+    if before and Scope.LIVE in scopes:
+        scopes.add(Scope.DECIDE)
+    return Key(name, frozenset(scopes), digest, datetime.fromisoformat(entry["created"]))
 
 
 def _write(path: Path, keys: Keys) -> None:
     entries = [{**record(key), "digest": key.digest} for key in keys]
-    state.write_document(path, {"keys": entries})
+    state.write_document(path, {"format": FORMAT, "keys": entries})

@@ -78,7 +78,7 @@ class Attempts:
 
 ANYONE: frozenset[Scope] = frozenset()
 ANY_KEY = frozenset(Scope)
-RECOGNISE, LIVE, ADMIN = (frozenset({scope}) for scope in (Scope.RECOGNISE, Scope.LIVE, Scope.ADMIN))
+RECOGNISE, LIVE, DECIDE, ADMIN, METRICS = (frozenset({scope}) for scope in Scope)
 """What a route needs: no key, or a key with one of these scopes."""
 
 Handler = Callable[..., Answer | StreamedAnswer]

@@ -15,7 +15,7 @@ from appliance.access.log import DECISION, Entry, Record, RecordError, voided
 from appliance.access.policy import Reason
 from appliance.access.token import Direction, stamp
 from appliance.api import answers, intake
-from appliance.api.access import ANY_KEY, LIVE, Part, Route
+from appliance.api.access import ANY_KEY, DECIDE, LIVE, Part, Route
 from appliance.api.answers import NO_STORE, Answer
 from appliance.faults import Fault, Refusal, ResultCode
 from appliance.gallery.people import GalleryError
@@ -61,7 +61,7 @@ class Door:
     def routes(self) -> tuple[Route, ...]:
         """The endpoints."""
         return (
-            Route("POST", "/access/decide", LIVE, self.decide, Part.DOOR, expires=True),
+            Route("POST", "/access/decide", DECIDE, self.decide, Part.DOOR, expires=True),
             Route("GET", "/access/key", ANY_KEY, self.key, Part.DOOR),
             Route("GET", "/access/decisions", LIVE, self.decisions, Part.DOOR),
         )

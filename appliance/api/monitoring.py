@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from appliance import state
 from appliance.api import answers
-from appliance.api.access import ADMIN, ANY_KEY, Route
+from appliance.api.access import ADMIN, ANY_KEY, METRICS, Route
 from appliance.api.answers import NO_STORE, Answer
 from appliance.camera.condition import Trouble
 from appliance.camera.loop import CameraLoop, CameraState
@@ -140,7 +140,7 @@ class Metrics(Collector):
 
     def routes(self) -> tuple[Route, ...]:
         """The endpoint."""
-        return (Route("GET", "/metrics", ADMIN, self.metrics, quiet=True),)
+        return (Route("GET", "/metrics", ADMIN | METRICS, self.metrics, quiet=True),)
 
     def metrics(self) -> Answer:
         """`GET /metrics`"""

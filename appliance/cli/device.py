@@ -101,7 +101,7 @@ def list_keys(options: argparse.Namespace, settings: Config) -> int:
         print(json.dumps(found))
         return 0
     for key in found:
-        print(f"{key['name']:<24} {' '.join(key['scopes']):<24} {key['created']}")
+        print(f"{key['name']:<24} {' '.join(key['scopes']):<36} {key['created']}")
     return 0
 
 

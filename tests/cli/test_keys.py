@@ -68,6 +68,22 @@ def test_keys_are_listed_without_their_digests_and_revoked(run, configured):
     ]
 
 
+def test_a_key_from_before_decide_was_a_scope_keeps_what_it_could_do_and_is_listed_so(run, configured):
+    path = kept(configured)
+    path.parent.mkdir(parents=True)
+    entry = {"name": "old", "scopes": ["live"], "created": "2026-11-01T00:00:00Z", "digest": "0" * 64}
+    state.write_document(path, {"keys": [entry, {**entry, "name": "forms", "scopes": ["recognise"]}]})
+    for _ in range(2):  # as it was written, and after a change of the file
+        listed = json.loads(run("keys", "list", "--json", "--config", configured).stdout)
+        assert [(key["name"], key["scopes"]) for key in listed[:2]] == [
+            ("old", ["live", "decide"]),
+            ("forms", ["recognise"]),
+        ]
+        assert re.match(r"old +live decide ", run("keys", "list", "--config", configured).stdout)
+        run("keys", "add", "new", "--scope", "live", "--config", configured)
+    assert listed[2]["scopes"] == ["live"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

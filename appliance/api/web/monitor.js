@@ -5,6 +5,7 @@ import { askDevice, gallery, onGallery, refusalText } from "./gallery.js";
 import { shape } from "./shapes.js";
 import { mark, watches } from "./watch.js";
 
+const NO_SCOPE = "This browser is signed in with a key that does not have the scope “decide”.";
 const IDENTIFY_MS = 1000; // between two requests
 const FRESH_MS = 2500; // how long names are shown on the picture
 const KEPT = 50; // decisions
@@ -120,7 +121,7 @@ async function decide(event) {
   $("decision").hidden = false;
   clearInterval(counting);
   if (!answer?.ok) {
-    $("decision").replaceChildren(make("p", { className: "outcome bad", role: "alert" }, refusalText(answer)));
+    $("decision").replaceChildren(make("p", { className: "outcome bad", role: "alert" }, answer?.status === 403 ? NO_SCOPE : refusalText(answer)));
     return;
   }
   showDecision(answer.body, nonce);
