@@ -1,10 +1,13 @@
 """What can be configured, and the TOML that sets it."""
 
+import ast
+import inspect
 import os
 import re
 import tomllib
 from collections.abc import Iterator
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -15,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from appliance.faults import ReportedError
 
 Auto = Literal["auto"]
+File = Annotated[Path, Field(strict=False)]
 Precision = Literal["auto", "int8", "float16"]
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")]
 Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.\[\]:-]+$")]
@@ -38,7 +42,7 @@ class ConfigError(ReportedError):
 
 
 class Section(BaseModel):
-    """A table of the file: no unknown keys, no wrong types, no later changes."""
+    """A table of the file: no unknown keys, no wrong types, no later changes. The text below a key is its description."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -73,56 +77,37 @@ def _fits_a_label(name: str) -> str:
 class ServerSection(Section):
     """The HTTP server."""
 
-    host: str = Field(
-        default="127.0.0.1",
-        min_length=1,
-        description='Address to listen on: "127.0.0.1" accepts connections from this device only, "0.0.0.0" listens '
-        'on all IPv4 addresses, "::" on all IPv4 and IPv6 addresses.',
-    )
-    port: int = Field(default=9297, ge=0, le=65535, description="TCP port; 0 takes a free one.")
-    front_port: int | None = Field(
-        default=None,
-        ge=0,
-        le=65535,
-        description="Port on 127.0.0.1 for a TLS front that begins each connection with a PROXY protocol line "
-        "(version 1); `scripts/install --tls` sets it. Unset: none.",
-    )
-    front_certificate: Annotated[Path, Field(strict=False)] | None = Field(
-        default=None,
-        description="Certificate of the TLS front; its fingerprint is announced on the LAN so that clients can pin it.",
-    )
-    max_body_mib: int = Field(
-        default=8, ge=1, le=64, description="Largest request body in MiB; a larger one is answered 413."
-    )
-    max_megapixels: float = Field(
-        default=40, gt=0, le=200, description="Largest picture in megapixels, read from its header before decoding."
-    )
-    decoded_mib: Annotated[int, Field(ge=16, le=65_536)] | Auto = Field(
-        default="auto",
-        description="Memory in MiB for the decoded pictures of all requests together. A request that needs more than is free "
-        "waits; one that needs more than this is answered INF-04. A pixel needs 4 bytes (of a PNG 15), and 3 more when "
-        'the picture is turned. "auto": a third of the memory of the board.',
-    )
-    queue: int = Field(
-        default=16,
-        ge=0,
-        le=256,
-        description="Requests that may wait for an engine; the next one is answered 503 at once.",
-    )
-    patience_s: float = Field(default=10, gt=0, le=30, description="Longest wait for an engine in seconds, then 503.")
-    connections: int = Field(
-        default=256,
-        ge=8,
-        le=4096,
-        description="Open connections. When there are more, idle and unfinished ones are closed, the oldest first and those "
-        "without a key before others; a few places are kept for clients on the device itself.",
-    )
-    connections_without_key: int = Field(
-        default=32,
-        ge=1,
-        le=4096,
-        description="Open connections per address (with IPv6, per /64) of clients that have not sent a valid key.",
-    )
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """Address to listen on: "127.0.0.1" accepts connections from this device only, "0.0.0.0" listens on all IPv4 addresses,
+    "::" on all IPv4 and IPv6 addresses.
+    """
+    port: int = Field(default=9297, ge=0, le=65535)
+    """TCP port; 0 takes a free one."""
+    front_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port on 127.0.0.1 for a TLS front that begins each connection with a PROXY protocol line (version 1); `scripts/install
+    --tls` sets it. Unset: none.
+    """
+    front_certificate: File | None = None
+    """Certificate of the TLS front; its fingerprint is announced on the LAN so that clients can pin it."""
+    max_body_mib: int = Field(default=8, ge=1, le=64)
+    """Largest request body in MiB; a larger one is answered 413."""
+    max_megapixels: float = Field(default=40, gt=0, le=200)
+    """Largest picture in megapixels, read from its header before decoding."""
+    decoded_mib: Annotated[int, Field(ge=16, le=65_536)] | Auto = "auto"
+    """Memory in MiB for the decoded pictures of all requests together. A request that needs more than is free waits; one that
+    needs more than this is answered INF-04. A pixel needs 4 bytes (of a PNG 15), and 3 more when the picture is turned. "auto":
+    a third of the memory of the board.
+    """
+    queue: int = Field(default=16, ge=0, le=256)
+    """Requests that may wait for an engine; the next one is answered 503 at once."""
+    patience_s: float = Field(default=10, gt=0, le=30)
+    """Longest wait for an engine in seconds, then 503."""
+    connections: int = Field(default=256, ge=8, le=4096)
+    """Open connections. When there are more, idle and unfinished ones are closed, the oldest first and those without a key
+    before others; a few places are kept for clients on the device itself.
+    """
+    connections_without_key: int = Field(default=32, ge=1, le=4096)
+    """Open connections per address (with IPv6, per /64) of clients that have not sent a valid key."""
 
     @property
     def decoded_bytes(self) -> int:
@@ -135,20 +120,18 @@ class ServerSection(Section):
 class EngineSection(Section):
     """The face engine."""
 
-    models: Annotated[Path, Field(strict=False)] | None = Field(
-        default=None, description="Folder with a manifest.toml; unset: the models that came with the program."
-    )
-    engines: Annotated[int, Field(ge=1, le=16)] | Auto = Field(
-        default="auto", description='Pictures processed at the same time; "auto": one per core, at most four.'
-    )
-    threads: int = Field(default=1, ge=1, le=16, description="Threads of each model of an engine.")
-    detector: Precision = Field(
-        default="auto", description='"int8", "float16", or "auto": the faster one on this device.'
-    )
-    embedder: Precision = Field(
-        default="auto", description="As above. Templates of one precision cannot be compared with those of the other."
-    )
-    liveness: Precision = Field(default="auto", description="As above.")
+    models: File | None = None
+    """Folder with a manifest.toml; unset: the models that came with the program."""
+    engines: Annotated[int, Field(ge=1, le=16)] | Auto = "auto"
+    """Pictures processed at the same time; "auto": one per core, at most four."""
+    threads: int = Field(default=1, ge=1, le=16)
+    """Threads of each model of an engine."""
+    detector: Precision = "auto"
+    """"int8", "float16", or "auto": the faster one on this device."""
+    embedder: Precision = "auto"
+    """As above. Templates of one precision cannot be compared with those of the other."""
+    liveness: Precision = "auto"
+    """As above."""
 
     @property
     def folder(self) -> Path:
@@ -164,65 +147,51 @@ class EngineSection(Section):
 class LivenessSection(Section):
     """The liveness check."""
 
-    mode: Literal["multi", "single"] = Field(
-        default="multi", description='"single" switches POST /liveness/multiframe off (INF-25, 406).'
-    )
+    mode: Literal["multi", "single"] = "multi"
+    """"single" switches POST /liveness/multiframe off (INF-25, 406)."""
 
 
 class CameraSection(Section):
     """The camera behind the live page, the GET endpoints and the door."""
 
-    driver: Literal["auto", "picamera", "v4l2", "replay", "demonstration", "none"] = Field(
-        default="auto",
-        description='"auto": the camera module (picamera), else the first USB camera (v4l2); "replay" plays `source`; '
-        '"demonstration" plays the bundled pictures; "none": no camera, only posted pictures are '
-        "answered.",
-    )
-    module: int = Field(
-        default=0, ge=0, le=8, description="Number of the camera module, as `rpicam-hello --list-cameras` counts."
-    )
-    device: Annotated[Path, Field(strict=False)] | None = Field(
-        default=None, description="USB camera, preferably as /dev/v4l/by-id/…; unset: the first one."
-    )
-    source: Annotated[Path, Field(strict=False)] | None = Field(
-        default=None, description="What is replayed: a picture, a folder of pictures, or a video."
-    )
-    width: int = Field(
-        default=1280, ge=160, le=4096, multiple_of=2, description="Width of the upright picture in pixels."
-    )
-    height: int = Field(
-        default=720, ge=120, le=4096, multiple_of=2, description="Height of the upright picture in pixels."
-    )
-    fps: float = Field(default=15, ge=1, le=120, description="Frames per second.")
-    rotation: Literal[0, 90, 180, 270] = Field(
-        default=0, description="Clockwise rotation in degrees that makes the picture upright."
-    )
-    mirror: bool = Field(default=False, description="true: mirrored left to right, after the rotation.")
-    autofocus: Literal["continuous", "manual"] | None = Field(
-        default=None, description='"continuous" or "manual"; unset: the camera\'s own default.'
-    )
-    lens_position: float | None = Field(
-        default=None, ge=0, le=32, description="Camera module with manual focus: 1 / distance in metres."
-    )
-    exposure_us: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="Fixed exposure time in microseconds; unset: automatic."
-    )
-    gain: float | None = Field(default=None, ge=1, le=64, description="Fixed analogue gain; unset: automatic.")
-    hold_s: float = Field(
-        default=0, ge=0, le=3600, description="Replay: seconds for which each picture is shown; 0: one frame."
-    )
-    real_time: bool = Field(default=True, description="Replay: false plays as fast as the source can be read.")
-    restart_after_s: float = Field(
-        default=60,
-        ge=5,
-        le=3600,
-        description="Seconds after which the process ends, so that systemd restarts it, when a camera that worked has "
-        "not come back or its driver hangs.",
-    )
-    watchdog: bool = Field(
-        default=False,
-        description="true: systemd also restarts a device whose camera shows nothing new for half a minute.",
-    )
+    driver: Literal["auto", "picamera", "v4l2", "replay", "demonstration", "none"] = "auto"
+    """"auto": the camera module (picamera), else the first USB camera (v4l2); "replay" plays `source`; "demonstration" plays
+    the bundled pictures; "none": no camera, only posted pictures are answered.
+    """
+    module: int = Field(default=0, ge=0, le=8)
+    """Number of the camera module, as `rpicam-hello --list-cameras` counts."""
+    device: File | None = None
+    """USB camera, preferably as /dev/v4l/by-id/…; unset: the first one."""
+    source: File | None = None
+    """What is replayed: a picture, a folder of pictures, or a video."""
+    width: int = Field(default=1280, ge=160, le=4096, multiple_of=2)
+    """Width of the upright picture in pixels."""
+    height: int = Field(default=720, ge=120, le=4096, multiple_of=2)
+    """Height of the upright picture in pixels."""
+    fps: float = Field(default=15, ge=1, le=120)
+    """Frames per second."""
+    rotation: Literal[0, 90, 180, 270] = 0
+    """Clockwise rotation in degrees that makes the picture upright."""
+    mirror: bool = False
+    """true: mirrored left to right, after the rotation."""
+    autofocus: Literal["continuous", "manual"] | None = None
+    """"continuous" or "manual"; unset: the camera's own default."""
+    lens_position: float | None = Field(default=None, ge=0, le=32)
+    """Camera module with manual focus: 1 / distance in metres."""
+    exposure_us: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Fixed exposure time in microseconds; unset: automatic."""
+    gain: float | None = Field(default=None, ge=1, le=64)
+    """Fixed analogue gain; unset: automatic."""
+    hold_s: float = Field(default=0, ge=0, le=3600)
+    """Replay: seconds for which each picture is shown; 0: one frame."""
+    real_time: bool = True
+    """Replay: false plays as fast as the source can be read."""
+    restart_after_s: float = Field(default=60, ge=5, le=3600)
+    """Seconds after which the process ends, so that systemd restarts it, when a camera that worked has not come back or its
+    driver hangs.
+    """
+    watchdog: bool = False
+    """true: systemd also restarts a device whose camera shows nothing new for half a minute."""
 
     @model_validator(mode="after")
     def _source_for_replay(self) -> Self:
@@ -245,98 +214,77 @@ class CameraSection(Section):
 class LiveSection(Section):
     """The live page, its stream and its events."""
 
-    viewers: int = Field(
-        default=4, ge=0, le=64, description="Picture streams at the same time; the next one is answered 503."
-    )
-    listeners: int = Field(
-        default=8, ge=0, le=64, description="Event streams at the same time; the next one is answered 503."
-    )
-    stream_fps: float = Field(default=10, gt=0, le=60, description="Most pictures per second in a stream.")
-    jpeg_quality: int = Field(default=80, ge=10, le=100, description="JPEG quality of those pictures.")
-    analysis_fps: float = Field(
-        default=5, gt=0, le=60, description="Most analyses per second while a client listens to the events."
-    )
+    viewers: int = Field(default=4, ge=0, le=64)
+    """Picture streams at the same time; the next one is answered 503."""
+    listeners: int = Field(default=8, ge=0, le=64)
+    """Event streams at the same time; the next one is answered 503."""
+    stream_fps: float = Field(default=10, gt=0, le=60)
+    """Most pictures per second in a stream."""
+    jpeg_quality: int = Field(default=80, ge=10, le=100)
+    """JPEG quality of those pictures."""
+    analysis_fps: float = Field(default=5, gt=0, le=60)
+    """Most analyses per second while a client listens to the events."""
 
 
 class AccessSection(Section):
     """Keys, names and origins: which requests are answered."""
 
-    open: bool = Field(
-        default=False, description="true: no key is required; every client that reaches this device is answered."
-    )
-    loopback: bool = Field(
-        default=True, description="true: clients on this device itself (127.0.0.1, ::1) need no key."
-    )
-    hosts: Annotated[tuple[HostName, ...], Field(strict=False)] = Field(
-        default=(),
-        description="Further names of this device, besides IP addresses, localhost, its host name and its name on the "
-        "LAN; each also with .local.",
-    )
-    origins: Annotated[tuple[Origin, ...], Field(strict=False)] = Field(
-        default=(),
-        description='Origins whose pages may use the API (CORS), such as "https://door.example"; each still needs a '
-        "key.",
-    )
-    restricted: Annotated[tuple[RestrictablePath, ...], Field(strict=False)] = Field(
-        default=(), description='Face endpoints that are switched off (INF-25, 406), such as "/similarity".'
-    )
-    expires: date | None = Field(
-        default=None,
-        description="Last day on which the API answers, such as 2027-12-31; afterwards INF-26, 406. Unset: no expiry.",
-    )
+    open: bool = False
+    """true: no key is required; every client that reaches this device is answered."""
+    loopback: bool = True
+    """true: clients on this device itself (127.0.0.1, ::1) need no key."""
+    hosts: Annotated[tuple[HostName, ...], Field(strict=False)] = ()
+    """Further names of this device, besides IP addresses, localhost, its host name and its name on the LAN; each also with
+    .local.
+    """
+    origins: Annotated[tuple[Origin, ...], Field(strict=False)] = ()
+    """Origins whose pages may use the API (CORS), such as "https://door.example"; each still needs a key."""
+    restricted: Annotated[tuple[RestrictablePath, ...], Field(strict=False)] = ()
+    """Face endpoints that are switched off (INF-25, 406), such as "/similarity"."""
+    expires: date | None = None
+    """Last day on which the API answers, such as 2027-12-31; afterwards INF-26, 406. Unset: no expiry."""
 
 
 class LanSection(Section):
     """How the device is found on the LAN."""
 
-    enabled: bool = Field(
-        default=True, description="Announced by multicast DNS, unless the server listens on loopback only."
-    )
+    enabled: bool = True
+    """Announced by multicast DNS, unless the server listens on loopback only."""
     name: Annotated[str, Field(min_length=1, pattern=r"^[^.\x00-\x1f\x7f]+$"), AfterValidator(_fits_a_label)] | None = (
-        Field(
-            default=None,
-            description='Display name on the LAN, at most 60 bytes without dots; everyone there can read it. Unset: "Face '
-            'Appliance" and six digits of the device id.',
-        )
+        None
     )
+    """Display name on the LAN, at most 60 bytes without dots; everyone there can read it. Unset: "Face Appliance" and six
+    digits of the device id.
+    """
 
 
 class GallerySection(Section):
     """The people known to this device."""
 
-    enabled: bool = Field(default=True, description="false: people are neither enrolled nor identified on this device.")
-    key_file: Annotated[Path, Field(strict=False)] | None = Field(
-        default=None,
-        description="The site key that seals the gallery; keep it apart from the state folder. Unset: systemd's "
-        "credential gallery-key, else /etc/face-appliance/gallery.key, else ~/.config/face- "
-        "appliance/gallery.key, which is created while there is no gallery yet.",
-    )
-    pictures: bool = Field(
-        default=False,
-        description="true: the aligned picture of each template is kept as well, sealed, so that people can be "
-        "enrolled again for another embedder.",
-    )
-    most_templates: int = Field(default=5, ge=1, le=32, description="Most templates per person.")
-    min_quality: float = Field(default=0.6, ge=0, le=1, description="Least quality of an enrolment picture, 0..1.")
-    fpir: float = Field(
-        default=0.01,
-        ge=1e-4,
-        le=0.1,
-        description="Wanted false positive identification rate: the share of strangers that may be identified as an "
-        "enrolled person. The number of templates is taken into account.",
-    )
-    margin: float = Field(
-        default=0.05,
-        ge=0,
-        le=0.5,
-        description="Cosine by which the best match must lead the second person; otherwise the result is ambiguous.",
-    )
-    erase_expired_after_days: int | None = Field(
-        default=None, ge=0, le=36_500, description="Days after valid_until when a person is erased; unset: never."
-    )
-    erase_templates_after_days: int | None = Field(
-        default=None, ge=1, le=36_500, description="Age in days at which a template is erased; unset: never."
-    )
+    enabled: bool = True
+    """false: people are neither enrolled nor identified on this device."""
+    key_file: File | None = None
+    """The site key that seals the gallery; keep it apart from the state folder. Unset: systemd's credential gallery-key, else
+    /etc/face-appliance/gallery.key, else ~/.config/face-appliance/gallery.key, which is created while there is no gallery yet.
+    """
+    pictures: bool = False
+    """true: the aligned picture of each template is kept as well, sealed, so that people can be enrolled again for another
+    embedder.
+    """
+    most_templates: int = Field(default=5, ge=1, le=32)
+    """Most templates per person."""
+    min_quality: float = Field(default=0.6, ge=0, le=1)
+    """Least quality of an enrolment picture, 0..1."""
+    fpir: float = Field(default=0.01, ge=1e-4, le=0.1)
+    """Wanted false positive identification rate: the share of strangers that may be identified as an enrolled person. The
+    number of templates is taken into account.
+    """
+    margin: float = Field(default=0.05, ge=0, le=0.5)
+    """Cosine by which the best match must lead the second person; otherwise the result is ambiguous."""
+    erase_expired_after_days: int | None = Field(default=None, ge=0, le=36_500)
+    """Days after valid_until when a person is erased; unset: never."""
+    erase_templates_after_days: int | None = Field(default=None, ge=1, le=36_500)
+    """Age in days at which a template is erased; unset: never."""
 
     @property
     def handle_settings(self) -> dict[str, Any]:
@@ -364,58 +312,37 @@ class ScheduleSection(Section):
 class DoorSection(Section):
     """Who may pass, and when: POST /access/decide."""
 
-    enabled: bool = Field(default=True, description="false: no decisions are made (INF-25, 406).")
-    schedules: Annotated[tuple[ScheduleSection, ...], Field(strict=False)] = Field(
-        default=(),
-        description='When groups may pass, in local time, such as {groups = ["staff"], days = ["mon", "tue"], begin = '
-        '"07:00", end = "19:00"}. One match is enough. An end at or before the begin is on the next day. '
-        "Empty: every enrolled person may pass at any time.",
-    )
-    min_quality: float = Field(
-        default=0.4, ge=0, le=1, description="Least quality of the face in the frames of a decision, 0..1."
-    )
-    passback_s: int = Field(
-        default=0,
-        ge=0,
-        le=86_400,
-        description="Anti-passback: seconds in which the same person is not granted again in the same direction; 0: "
-        "off.",
-    )
-    passback_strict: bool = Field(
-        default=False,
-        description="true: a person must leave before entering again, and the other way round; a person without a "
-        "passage may do either.",
-    )
-    clock: Literal["synchronised", "plausible"] = Field(
-        default="synchronised",
-        description="What is required of the clock when a schedule, a validity or passback_s depends on it: "
-        '"synchronised" by a time service since the last start, or "plausible", not certainly wrong. The '
-        "latter is for a device with a battery-backed clock (RTC) and no network.",
-    )
-    without_liveness: Answer = Field(
-        default="deny",
-        description='What happens when liveness.mode is "single"; "grant" lets a photograph open the door.',
-    )
-    without_clock: Answer = Field(
-        default="deny",
-        description='What happens when the clock does not satisfy `clock` and the time matters: "grant" uses a '
-        "plausible clock anyway, and skips validity, schedules and passback_s while the clock is "
-        "certainly wrong.",
-    )
-    without_record: Answer = Field(
-        default="deny",
-        description='What happens when the decision cannot be recorded because the disk is full or read-only; "grant" '
-        "grants without a record.",
-    )
-    record_days: int = Field(
-        default=90, ge=1, le=3650, description="Days for which decisions are kept; a day more at most."
-    )
-    record_mib: int = Field(
-        default=64,
-        ge=1,
-        le=4096,
-        description="Size of the record at most, in MiB: some 2,000 decisions each. Beyond it the oldest day is dropped.",
-    )
+    enabled: bool = True
+    """false: no decisions are made (INF-25, 406)."""
+    schedules: Annotated[tuple[ScheduleSection, ...], Field(strict=False)] = ()
+    """When groups may pass, in local time, such as {groups = ["staff"], days = ["mon", "tue"], begin = "07:00", end = "19:00"}.
+    One match is enough. An end at or before the begin is on the next day. Empty: every enrolled person may pass at any time.
+    """
+    min_quality: float = Field(default=0.4, ge=0, le=1)
+    """Least quality of the face in the frames of a decision, 0..1."""
+    passback_s: int = Field(default=0, ge=0, le=86_400)
+    """Anti-passback: seconds in which the same person is not granted again in the same direction; 0: off."""
+    passback_strict: bool = False
+    """true: a person must leave before entering again, and the other way round; a person without a passage may do either.
+    """
+    clock: Literal["synchronised", "plausible"] = "synchronised"
+    """What is required of the clock when a schedule, a validity or passback_s depends on it: "synchronised" by a time service
+    since the last start, or "plausible", not certainly wrong. The latter is for a device with a battery-backed clock (RTC) and
+    no network.
+    """
+    without_liveness: Answer = "deny"
+    """What happens when liveness.mode is "single"; "grant" lets a photograph open the door."""
+    without_clock: Answer = "deny"
+    """What happens when the clock does not satisfy `clock` and the time matters: "grant" uses a plausible clock anyway, and
+    skips validity, schedules and passback_s while the clock is certainly wrong.
+    """
+    without_record: Answer = "deny"
+    """What happens when the decision cannot be recorded because the disk is full or read-only; "grant" grants without a record.
+    """
+    record_days: int = Field(default=90, ge=1, le=3650)
+    """Days for which decisions are kept; a day more at most."""
+    record_mib: int = Field(default=64, ge=1, le=4096)
+    """Size of the record at most, in MiB: some 2,000 decisions each. Beyond it the oldest day is dropped."""
 
     @property
     def rules(self) -> dict[str, Any]:
@@ -426,14 +353,12 @@ class DoorSection(Section):
 class RelaySection(Section):
     """A relay on the device's own pins, switched on briefly for each granted decision."""
 
-    pin: int | None = Field(default=None, ge=0, le=53, description="GPIO (BCM) number; unset: no relay.")
-    active_high: bool = Field(default=True, description="false: the relay is on while the pin is low.")
-    pulse_s: float = Field(
-        default=3.0,
-        ge=0.1,
-        le=30,
-        description="Seconds for which the relay is on; a further decision meanwhile restarts the time.",
-    )
+    pin: int | None = Field(default=None, ge=0, le=53)
+    """GPIO (BCM) number; unset: no relay."""
+    active_high: bool = True
+    """false: the relay is on while the pin is low."""
+    pulse_s: float = Field(default=3.0, ge=0.1, le=30)
+    """Seconds for which the relay is on; a further decision meanwhile restarts the time."""
 
 
 def _is_a_path(path: Path) -> Path:
@@ -470,67 +395,55 @@ def _can_be_posted_to(url: str) -> str:
 class WebhookSection(Section):
     """Decisions posted to another system, signed (Standard Webhooks)."""
 
-    url: Annotated[str, Field(pattern=r"^https?://[!-~]+$"), AfterValidator(_can_be_posted_to)] | None = Field(
-        default=None, description="Where decisions are posted; unset: no webhook."
-    )
-    secret_file: Annotated[Path, Field(strict=False), AfterValidator(_is_a_path)] | None = Field(
-        default=None,
-        description="File with the secret, whsec_ and base64, readable by the service's user only; unset: systemd's "
-        "credential webhook-secret.",
-    )
-    ca_file: Annotated[Path, Field(strict=False)] | None = Field(
-        default=None, description="Certificates (PEM) that are trusted instead of the system's."
-    )
-    timeout_s: float = Field(
-        default=5, ge=0.1, le=60, description="Longest wait for an answer in seconds, from its first byte on."
-    )
-    give_up_s: float = Field(
-        default=600, ge=0, le=86_400, description="Seconds for which a decision is retried; 0: posted once."
-    )
-    waiting: int = Field(
-        default=256, ge=1, le=10_000, description="Decisions that may wait; beyond that the oldest is dropped."
-    )
+    url: Annotated[str, Field(pattern=r"^https?://[!-~]+$"), AfterValidator(_can_be_posted_to)] | None = None
+    """Where decisions are posted; unset: no webhook."""
+    secret_file: Annotated[File, AfterValidator(_is_a_path)] | None = None
+    """File with the secret, whsec_ and base64, readable by the service's user only; unset: systemd's credential webhook-secret.
+    """
+    ca_file: File | None = None
+    """Certificates (PEM) that are trusted instead of the system's."""
+    timeout_s: float = Field(default=5, ge=0.1, le=60)
+    """Longest wait for an answer in seconds, from its first byte on."""
+    give_up_s: float = Field(default=600, ge=0, le=86_400)
+    """Seconds for which a decision is retried; 0: posted once."""
+    waiting: int = Field(default=256, ge=1, le=10_000)
+    """Decisions that may wait; beyond that the oldest is dropped."""
 
 
 class MqttSection(Section):
     """Decisions and health published to an MQTT 5 broker."""
 
-    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]+$"), AfterValidator(_can_be_asked_for)] | None = Field(
-        default=None, description="The broker; unset: no MQTT."
-    )
-    port: int = Field(default=1883, ge=1, le=65535, description="Usually 1883, or 8883 with TLS.")
-    tls: bool = Field(default=False, description="true: connect by TLS.")
-    ca_file: Annotated[Path, Field(strict=False)] | None = Field(
-        default=None, description="Certificates (PEM) that are trusted instead of the system's."
-    )
-    username: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]+$")] | None = Field(
-        default=None, description="User name at the broker; unset: none."
-    )
-    password_file: Annotated[Path, Field(strict=False)] | None = Field(
-        default=None,
-        description="File with the password, readable by the service's user only; unset: systemd's credential mqtt- "
-        "password, if there is one.",
-    )
-    prefix: Annotated[str, Field(pattern=r"^[^$#+\x00][^#+\x00]{0,63}$")] = Field(
-        default="face-appliance", description="First part of every topic; the device's id follows."
-    )
-    home_assistant: bool = Field(default=True, description="Announced to Home Assistant (MQTT discovery).")
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]+$"), AfterValidator(_can_be_asked_for)] | None = None
+    """The broker; unset: no MQTT."""
+    port: int = Field(default=1883, ge=1, le=65535)
+    """Usually 1883, or 8883 with TLS."""
+    tls: bool = False
+    """true: connect by TLS."""
+    ca_file: File | None = None
+    """Certificates (PEM) that are trusted instead of the system's."""
+    username: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]+$")] | None = None
+    """User name at the broker; unset: none."""
+    password_file: File | None = None
+    """File with the password, readable by the service's user only; unset: systemd's credential mqtt-password, if there is one.
+    """
+    prefix: Annotated[str, Field(pattern=r"^[^$#+\x00][^#+\x00]{0,63}$")] = "face-appliance"
+    """First part of every topic; the device's id follows."""
+    home_assistant: bool = True
+    """Announced to Home Assistant (MQTT discovery)."""
 
 
 class StateSection(Section):
     """What outlives the program: keys, operating points, people, decisions and the configuration of the last start."""
 
-    folder: Annotated[Path, Field(strict=False)] | None = Field(
-        default=None, description="Unset: $STATE_DIRECTORY, which systemd sets, else ~/.local/state/face-appliance."
-    )
+    folder: File | None = None
+    """Unset: $STATE_DIRECTORY, which systemd sets, else ~/.local/state/face-appliance."""
 
 
 class LogSection(Section):
     """The log, on standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description='Least level that is written: "debug", "info", "warning" or "error".'
-    )
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that is written: "debug", "info", "warning" or "error"."""
 
 
 class Config(Section):
@@ -578,8 +491,8 @@ def commented(config: Config) -> str:
     for name, section_field in type(config).model_fields.items():
         section: Section = getattr(config, name)
         table = tomlkit.table()
-        for key, field in type(section).model_fields.items():
-            table.add(tomlkit.comment(field.description or ""))
+        for key, description in _descriptions(type(section)):
+            table.add(tomlkit.comment(description))
             value = getattr(section, key)
             if value is None:
                 table.add(tomlkit.comment(f"{key} ="))
@@ -589,6 +502,15 @@ def commented(config: Config) -> str:
         document.add(tomlkit.comment((section_field.annotation.__doc__ or "").strip()))
         document.add(name, table)
     return tomlkit.dumps(document).strip() + "\n"
+
+
+def _descriptions(section: type[Section]) -> Iterator[tuple[str, str]]:
+    """Each key and the text below it in the source. pydantic's own `use_attribute_docstrings` would read it at every start."""
+    (table,) = ast.parse(inspect.getsource(section)).body
+    assert isinstance(table, ast.ClassDef)
+    for key, text in pairwise(table.body):
+        if isinstance(key, ast.AnnAssign) and isinstance(text, ast.Expr):
+            yield ast.unparse(key.target), " ".join(ast.literal_eval(text.value).split())
 
 
 def _plain(value: Any) -> Any:
