@@ -35,7 +35,9 @@ _LINE = re.compile(rb"PROXY (TCP[46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) (0|[1-9]
 
 
 def client_of(line: bytes) -> tuple[str, int] | None:
-    """The client's address and port in a PROXY line without its CRLF; None for any other line, also `PROXY UNKNOWN`."""
+    """The client's address and port in a PROXY line without its CRLF; None for any other line, also `PROXY UNKNOWN`. A client
+    that reached an IPv6 socket by IPv4 (::ffff:192.0.2.7, RFC 4291) has its IPv4 address.
+    """
     found = _LINE.fullmatch(line)
     if found is None:
         return None
@@ -44,6 +46,8 @@ def client_of(line: bytes) -> tuple[str, int] | None:
         client, _ = family(found[2].decode()), family(found[3].decode())
     except ValueError:
         return None
+    if isinstance(client, IPv6Address):
+        client = client.ipv4_mapped or client
     ports = [int(port) for port in found.group(4, 5)]
     return (str(client), ports[0]) if max(ports) <= 65_535 else None
 

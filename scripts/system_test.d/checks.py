@@ -19,6 +19,7 @@ FOLDER, PROGRAM = Path(sys.argv[1]), sys.argv[2]
 PROJECT = Path(__file__).parents[2]
 
 ADDRESS, MOVED, PORT, TLS_PORT = "192.0.2.10", "192.0.2.11", 9297, 9443
+VERSION_6 = "[2001:db8::10]"
 NAME = "The door"
 PATIENCE = 60.0
 """Seconds to wait for what must happen eventually, even on a busy computer."""
@@ -377,6 +378,20 @@ def check_answers(device: Device) -> None:
         as_printed(device, "certificate")
         answering(PATIENCE, key=device.key)
         until(lambda: curl("/version", "--cacert", certificate, key=device.key, port=TLS_PORT)[0] == 200, PATIENCE)
+    with check(
+        "the TLS front answers by IPv6 where the program does, and passes on addresses of both versions"
+    ) as facts:
+        secure: dict[str, Any] = {"key": device.key, "port": TLS_PORT}
+        true(curl("/version", "-k", address=VERSION_6, **secure)[0] == 0, "by IPv6, where the program is not")
+        device.configure('host = "0.0.0.0"', 'host = "::"')
+        true(f"https://{VERSION_6}:{TLS_PORT}" in device.install("wheels").stdout, "not listed")
+        for address, client in ((VERSION_6, "2001:db8::1"), (ADDRESS, "192.0.2.1")):
+            until(lambda address=address: curl("/version", "-k", address=address, **secure)[0] == 200, PATIENCE)
+            logged = device.says("journalctl", "-q", "-u", SERVICE, "-n", "20", "-o", "cat")
+            true(f"from={client} " in f"{logged.splitlines()[-1]} ", logged)
+            facts.append(client)
+        device.configure('host = "::"', 'host = "0.0.0.0"')
+        true(device.install("wheels").returncode == 0, "not installed again")
     with check("a key that is revoked is refused at once"):
         added = device.says("appliance", "keys", "add", "guest").splitlines()[-1]
         time.sleep(NOTICED)

@@ -27,6 +27,14 @@ def test_a_line_of_version_4_is_read(client: IPv4Address, own: IPv4Address, port
 def test_a_line_of_version_6_is_read(client: IPv6Address, own: IPv6Address, port: int, own_port: int) -> None:
     line = f"PROXY TCP6 {client.exploded} {own} {port} {own_port}".encode()
     assert len(line) + 2 <= proxy.LONGEST
+    assert proxy.client_of(line) == (str(client.ipv4_mapped or client), port)
+
+
+@given(st.ip_addresses(v=4), PORTS)
+def test_a_client_of_version_4_keeps_its_address_when_stunnel_listens_on_version_6(
+    client: IPv4Address, port: int
+) -> None:
+    line = f"PROXY TCP6 ::ffff:{client} ::ffff:192.0.2.10 {port} 9443".encode()
     assert proxy.client_of(line) == (str(client), port)
 
 
