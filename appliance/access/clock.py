@@ -1,10 +1,10 @@
 """The wall clock, and whether it can be trusted."""
 
-import ctypes
 import logging
+import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,20 +17,19 @@ TOUCHED = Path("/run/systemd/timesync/synchronized")
 It is gone after a restart.
 """
 
-UNSET_US = 16_000_000
-"""Microseconds: the greatest error that the kernel knows of (NTP_PHASE_LIMIT). It assumes this one from the start on, and after
-the clock was set by hand. A time service reports a smaller one, which then grows by 500 ppm, for nine hours. The flag
-STA_UNSYNC is ignored, as timedated does: chrony sets it where the kernel is to leave the RTC alone.
+TIMEDATED = ("timedatectl", "show", "--property=NTPSynchronized", "--value")
+"""Asks systemd-timedated by D-Bus, in some 10 ms. It says yes while the greatest error that the kernel knows of is below 16 s:
+for nine hours after any time service (chrony, ntpd) has set the clock, until it is set by hand. The unit may not ask the kernel
+itself (adjtimex(2)), because ProtectClock= forbids that call.
 """
 
-_FAILED = -1
+ASK_SECONDS = 10.0
+"""Interval of these questions while the answer is no."""
 
+ANSWER_SECONDS = 1.0
+"""How long the answer may take; systemd starts timedated for it."""
 
-def kernel_says_so() -> bool:
-    """Whether a time service of any kind has set the kernel's clock lately; False where the kernel may not be asked."""
-    answer = _Timex()
-    failed = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(answer)) == _FAILED
-    return not failed and answer.maxerror < UNSET_US
+log = logging.getLogger(__name__)
 
 
 def touched(path: Path = TOUCHED) -> int | None:
@@ -41,23 +40,38 @@ def touched(path: Path = TOUCHED) -> int | None:
         return None
 
 
-class _Timex(ctypes.Structure):
-    """struct timex of adjtimex(2); `modes` = 0 only asks."""
+class Timedated:
+    """What systemd-timedated says of the clock. Not thread-safe."""
 
-    _fields_ = (
-        ("modes", ctypes.c_uint),
-        *((name, ctypes.c_long) for name in ("offset", "freq", "maxerror", "esterror")),
-        ("status", ctypes.c_int),
-        *((name, ctypes.c_long) for name in ("constant", "precision", "tolerance", "seconds", "fraction", "tick")),
-        *((name, ctypes.c_long) for name in ("ppsfreq", "jitter")),
-        ("shift", ctypes.c_int),
-        *((name, ctypes.c_long) for name in ("stabil", "jitcnt", "calcnt", "errcnt", "stbcnt")),
-        ("tai", ctypes.c_int),
-        ("padding", ctypes.c_int * 11),
-    )
+    def __init__(self, command: Sequence[str] = TIMEDATED, interval: float = ASK_SECONDS) -> None:
+        self._command, self._interval = command, interval
+        self._next, self._complained = float("-inf"), False
 
+    def __call__(self) -> bool:
+        """Returns whether a time service of any kind has set the clock lately; False when it was asked within the interval,
+        or cannot be asked, which is logged once.
+        """
+        if time.monotonic() < self._next:
+            return False
+        self._next = time.monotonic() + self._interval
+        try:
+            done = subprocess.run(  # noqa: S603  # its own constant
+                self._command,
+                capture_output=True,
+                text=True,
+                timeout=ANSWER_SECONDS,
+                check=True,
+                stdin=subprocess.DEVNULL,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            if not self._complained:
+                log.warning(
+                    "timedatectl does not say whether the clock is synchronised, only systemd-timesyncd can: %s", error
+                )
+            self._complained = True
+            return False
+        return done.stdout.strip() == "yes"
 
-log = logging.getLogger(__name__)
 
 RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
 """Before this release of the program: no clock that shows an earlier time is right."""
@@ -68,7 +82,12 @@ second, and a resume by a clock of whole seconds, are one second each.
 """
 
 MOST_AHEAD_SECONDS = 86_400.0
-"""An entry of the record that is further ahead of a clock that a time service has set was made while the clock was wrong."""
+"""An entry of the record that is further ahead of a clock that a time service has set was made while the clock was wrong. A
+time that the service itself has shown was as wrong when it has shown the earlier one for CORRECTED_SECONDS.
+"""
+
+CORRECTED_SECONDS = 3600.0
+"""How long a time service has to stay more than a day behind a time that it has shown, until the earlier time is believed."""
 
 _READ_SECONDS = 0.1
 """Two clocks that were not read within this time are read again."""
@@ -88,22 +107,24 @@ class Reading:
 class Clock:
     """The device's wall clock, checked against the time since boot, which cannot be set. Thread-safe.
 
-    SYNCHRONISED: a time service has set it since the start, and it was not set otherwise since. UNSET: it shows a time
-    before one that has certainly been: the release, the newest entry of the record, a time that a time service has shown,
-    or, while no time service sets it, any time that it has shown. A time service that sets it back is not believed until
-    that time has come again. An entry that is more than a day ahead of a time service is ignored. PLAUSIBLE: neither. A
-    board without a battery-backed clock starts with the time of its last shutdown (fake-hwclock, systemd-timesyncd), which
-    is plausible and late.
+    SYNCHRONISED: a time service has set it since the start, and it was not set otherwise since. UNSET: it shows a time before
+    one that has certainly been: the release, the newest entry of the record, a time that a time service has shown, or, while
+    no time service sets it, any time that it has shown. A time service that sets it back is not believed until that time has
+    come again or, when it is more than a day away, for an hour. An entry that is more than a day ahead of a time service is
+    ignored. PLAUSIBLE: neither. A board without a battery-backed clock starts with the time of its last shutdown (fake-
+    hwclock, systemd-timesyncd), which is plausible and late.
     """
 
     def __init__(
         self,
-        kernel: Callable[[], bool] = kernel_says_so,
+        service: Callable[[], bool] | None = None,
         touched: Callable[[], int | None] = touched,
         clocks: Callable[[], tuple[float, float]] | None = None,
     ) -> None:
-        """`clocks` returns the seconds of the wall clock and those since boot."""
-        self._kernel, self._touched, self._clocks = kernel, touched, clocks or _clocks
+        """`service` returns whether a time service has set the clock; `clocks` returns the seconds of the wall clock and those
+        since boot.
+        """
+        self._service, self._touched, self._clocks = service or Timedated(), touched, clocks or _clocks
         self._lock = threading.Lock()
         wall, boot = self._clocks()
         self._offset = wall - boot
@@ -114,6 +135,7 @@ class Clock:
         )  # the latest time in the record that may be right, and that is wrong
         self._set, self._known = False, False  # known: a later time than the release
         self._outdated: int | None = None
+        self._behind: float | None = None  # since when, by the time since boot, a time service shows an earlier time
 
     def not_before(self, moment: datetime) -> None:
         """Notes that it has been `moment`, the newest time in the record, unless that is ahead of a time service."""
@@ -130,7 +152,7 @@ class Clock:
         with self._lock:
             wall, boot = self._clocks()
             stepped = self._step(wall - boot)
-            state = self._judge(wall, wall - boot)
+            state = self._judge(wall, boot)
             self._known = self._known or state is not ClockState.UNSET
         time.tzset()  # the device may have been moved to another zone
         return Reading(datetime.fromtimestamp(wall).astimezone(), state, stepped)
@@ -161,22 +183,32 @@ class Clock:
         if abs(stepped) <= STEP_SECONDS:
             return 0.0
         log.warning("the clock was set %s by %.0f s", "forward" if stepped > 0 else "back", abs(stepped))
-        self._offset, self._set, self._outdated = offset, False, self._touched()
+        self._offset, self._set, self._outdated, self._behind = offset, False, self._touched(), None
         return stepped
 
-    def _judge(self, wall: float, offset: float) -> ClockState:
+    def _corrected(self, wall: float, boot: float) -> bool:
+        """Returns whether a time service has been more than a day behind a time that it has shown for long enough."""
+        self._behind = boot if self._behind is None else self._behind
+        released = wall >= RELEASED.timestamp() - STEP_SECONDS
+        if not released or self._shown <= wall + MOST_AHEAD_SECONDS or boot - self._behind < CORRECTED_SECONDS:
+            return False
+        log.warning("the time service has shown a time %.0f s ahead before; it is believed again", self._shown - wall)
+        return True
+
+    def _judge(self, wall: float, boot: float) -> ClockState:
+        offset = wall - boot
         touched = self._touched()
         by_timesyncd = touched is not None and touched != self._outdated and touched <= wall * 1e9
-        self._set = self._set or by_timesyncd or self._kernel()
+        self._set = self._set or by_timesyncd or self._service()
         if self._set:
-            if wall < self._shown - STEP_SECONDS:
+            if wall < self._shown - STEP_SECONDS and not self._corrected(wall, boot):
                 return ClockState.UNSET
             if self._ignored(self._recorded, wall):
                 self._recorded = float("-inf")
             if wall < self._recorded - STEP_SECONDS:
                 return ClockState.UNSET
             self._offset = self._least = offset
-            self._shown = max(self._shown, wall)
+            self._shown, self._behind = max(RELEASED.timestamp(), wall), None
             return ClockState.SYNCHRONISED
         if offset < self._least - STEP_SECONDS:
             return ClockState.UNSET

@@ -21,6 +21,7 @@ PROJECT = Path(__file__).parents[2]
 ADDRESS, MOVED, PORT, TLS_PORT = "192.0.2.10", "192.0.2.11", 9297, 9443
 VERSION_6 = "[2001:db8::10]"
 NAME = "The door"
+LARGEST_EXPOSURE = 1.6
 PATIENCE = 60.0
 """Seconds to wait for what must happen eventually, even on a busy computer."""
 
@@ -331,13 +332,40 @@ def check_installation(device: Device) -> None:
         true(re.search(r"^Max core file size\s+0\s+0", limits, re.MULTILINE), limits)
         true(device.says("ps", "-o", "user:20=", "-p", pid) == "face-appliance", "another user")
     for unit in (SERVICE, f"{SERVICE}-tls"):
-        with check(f"systemd-analyze security {unit}: at most 1.9") as facts:
+        with check(f"systemd-analyze security {unit}: at most {LARGEST_EXPOSURE}") as facts:
             found = re.search(
                 r"exposure level.*: ([0-9.]+)", device.run("systemd-analyze", "security", "--no-pager", unit).stdout
             )
             true(found, "no level")
             facts.append(found[1] if found else "")
-            true(found and float(found[1]) <= 1.9, facts)
+            true(found and float(found[1]) <= LARGEST_EXPOSURE, facts)
+
+
+def check_clock(device: Device) -> None:
+    unsaid = "timedatectl does not say whether the clock is synchronised"
+    drop_in = f"{device.root}{DROP_INS}/asked.conf"
+    with check("the unit may ask systemd-timedated for the clock, and not set it", device.journal) as facts:
+        true(unsaid not in device.says("journalctl", "-q", "-u", SERVICE, "-o", "cat"), "timedated did not answer")
+        Path(drop_in).parent.mkdir()
+        asked = "".join(f"ExecStartPre=-{command}\n" for command in (TIMEDATECTL, "/bin/date --set=2020-02-02"))
+        Path(drop_in).write_text(f"[Service]\n{asked}")
+        device.says("systemctl", "daemon-reload")
+        device.says("systemctl", "restart", SERVICE)
+        logged = device.says("journalctl", "-q", "-u", SERVICE, "-n", "30", "-o", "cat").splitlines()
+        (answer,) = {"yes", "no"} & set(logged)
+        true("/bin/date: cannot set date: Operation not permitted" in logged, logged)
+        facts.append(f"synchronised: {answer}")
+    with check("without timedated the log says that the clock cannot be known", device.journal):
+        Path(drop_in).unlink()
+        for command in ("mask --runtime --now systemd-timedated", "daemon-reload", f"restart {SERVICE}"):
+            device.says("systemctl", *command.split())
+        until(lambda: unsaid in device.says("journalctl", "-q", "-u", SERVICE, "-n", "30", "-o", "cat"), 20)
+        device.says("systemctl", "unmask", "--runtime", "systemd-timedated")
+        device.says("rm", "-r", DROP_INS)
+        device.says("systemctl", "daemon-reload")
+
+
+TIMEDATECTL = "/usr/bin/timedatectl show --property=NTPSynchronized --value"
 
 
 def check_answers(device: Device) -> None:
@@ -701,6 +729,7 @@ def main() -> int:
                 each.up()
             facts.append(device.says("systemctl", "--version").splitlines()[0])
         check_installation(device)
+        check_clock(device)
         check_answers(device)
         check_people(device)
         check_pages(device)

@@ -1,6 +1,5 @@
 """What can be said for the clock: by what has set it, by what it showed before, and against the time since boot."""
 
-import ctypes
 import json
 import logging
 import os
@@ -116,9 +115,9 @@ def test_a_time_service_is_not_believed_before_the_release(who):
     board = Board(datetime(2020, 2, 2, tzinfo=UTC).timestamp())
     clock = board.clock()
     board.kernel, board.file = who == "kernel", int(board.wall * 1e9) if who == "file" else None
-    assert states(clock) == (UNSET, [])
-    board.runs(60)
-    assert states(clock) == (UNSET, [])
+    for seconds in (60, 2 * HOUR, 0):
+        assert states(clock) == (UNSET, [])
+        board.runs(seconds)
     board.wall = LATER
     board.kernel = True
     assert states(clock) == (SYNCHRONISED, [])
@@ -177,6 +176,45 @@ def test_a_time_service_that_sets_it_back_is_believed_when_that_time_has_come_ag
     assert states(clock) == (UNSET, BACK)
     board.runs(8)
     assert states(clock) == (SYNCHRONISED, [])
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_time_service_that_was_far_ahead_is_believed_again_when_it_has_been_corrected_for_an_hour(recorded, caplog):
+    board = Board()
+    clock = board.clock()
+    right = board.wall
+    board.wall = datetime(2099, 1, 1, tzinfo=UTC).timestamp()
+    board.kernel = True
+    assert states(clock) == (SYNCHRONISED, [])
+    if recorded:
+        clock.not_before(datetime.fromtimestamp(board.wall, UTC))
+    board.wall = right
+    ahead = [("clock", "record_ahead")] if recorded else []
+    for _ in range(6):
+        assert states(clock) == (UNSET, BACK)
+        board.runs(HOUR / 6)
+    assert states(clock) == (SYNCHRONISED, ahead)
+    assert "it is believed again" in "".join(caplog.messages)
+    board.wall -= 30
+    assert states(clock) == (UNSET, BACK)
+
+
+def test_the_hour_begins_again_whenever_the_clock_is_set():
+    board = Board()
+    clock = board.clock()
+    board.kernel = True
+    clock.read()
+    board.wall -= 48 * HOUR
+    for _ in range(5):
+        assert states(clock) == (UNSET, BACK)
+        board.runs(HOUR / 2)
+        board.wall -= 10
+    board.set(0)
+    board.kernel = False  # nobody vouches for it: it does not become right by waiting
+    board.wall -= 10
+    for _ in range(3):
+        assert states(clock)[0] is UNSET
+        board.runs(HOUR)
 
 
 def test_a_step_back_by_hand_is_a_problem_and_a_clock_that_was_never_set_is_none():
@@ -250,13 +288,53 @@ def test_now_is_local_time_in_the_zone_of_now(monkeypatch):
     time.tzset()
 
 
-def test_the_kernel_s_answer_is_understood():
-    told = time_service._Timex()
-    if ctypes.CDLL(None).adjtimex(ctypes.byref(told)) < 0:
-        pytest.skip("the kernel may not be asked here")
-    assert abs(told.seconds - time.time()) < 5
-    assert 9_000 <= told.tick <= 11_000  # microseconds of a hundredth of a second, within what the kernel takes
-    assert time_service.kernel_says_so() == (told.maxerror < time_service.UNSET_US)
+class Command:
+    """A program in place of timedatectl, which prints the answer of a file, or fails while there is none."""
+
+    def __init__(self, folder):
+        self.path, self.answer = folder / "timedatectl", folder / "answer"
+        self.path.write_text(f"#!/bin/sh\necho asked >>{folder}/asked\ncat {self.answer}\n")
+        self.path.chmod(0o755)
+
+    def asked(self):
+        return len((self.path.parent / "asked").read_text().splitlines())
+
+
+def test_timedated_is_asked_again_while_it_says_no(tmp_path, caplog):
+    command = Command(tmp_path)
+    told = time_service.Timedated([command.path], 0)
+    assert [told(), told()] == [False, False]
+    assert len(caplog.messages) == 1
+    assert "exit status 1" in caplog.messages[0]
+    for answer in ("no", "yes"):
+        command.answer.write_text(f"{answer}\n")
+        assert told() is (answer == "yes")
+    assert command.asked() == 4
+
+
+def test_timedated_is_not_asked_all_the_time(tmp_path):
+    command = Command(tmp_path)
+    command.answer.write_text("no\n")
+    told = time_service.Timedated([command.path], 1000)
+    assert [told() for _ in range(5)] == [False] * 5
+    assert command.asked() == 1
+
+
+def test_a_board_without_timedatectl_says_so_once(tmp_path, caplog):
+    told = time_service.Timedated([tmp_path / "timedatectl"], 0)
+    assert [told(), told()] == [False, False]
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "timedatectl does not say whether the clock is synchronised, only systemd-timesyncd can"
+    ]
+
+
+@pytest.mark.skipif(shutil.which("timedatectl") is None, reason="needs timedatectl: sudo apt install systemd")
+def test_the_real_timedatectl_answers_or_is_not_to_be_asked(caplog):
+    told = time_service.Timedated()()
+    done = subprocess.run(time_service.TIMEDATED, capture_output=True, text=True, timeout=10, check=False)
+    assert done.stdout.strip() in ({"yes", "no"} if done.returncode == 0 else {""})
+    assert told is (done.stdout.strip() == "yes")
+    assert bool(caplog.messages) is (done.returncode != 0)
 
 
 def test_systemd_s_file_is_asked_for_its_time(tmp_path):
@@ -271,7 +349,7 @@ WATCH = """
 import json, sys
 from pathlib import Path
 from appliance.access.clock import Clock
-clock = Clock(kernel=lambda: False, touched=lambda: None)
+clock = Clock(service=lambda: False, touched=lambda: None)
 for line in sys.stdin:
     Path(sys.argv[1]).write_text(line)
     reading = clock.read()
