@@ -204,6 +204,7 @@ def person(known: Known, model: str | None) -> dict[str, Any]:
         "valid_from": _day(found.valid_from),
         "valid_until": _day(found.valid_until),
         "created": stamp(found.created, "seconds"),
+        "credential": found.credential and found.credential.document(),
         "templates": [template(each, model) for each in known.templates],
     }
 

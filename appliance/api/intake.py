@@ -8,10 +8,11 @@ from typing import Annotated, Any, TypeVar, cast
 
 import numpy as np
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, DetectLimits
 from appliance.faults import Fault, Refusal, ResultCode
+from appliance.gallery.credential import Credential
 from appliance.imaging.archive import four_pictures
 from appliance.imaging.codec import EncodedPicture
 
@@ -148,6 +149,10 @@ in 8 MiB, while other requests wait.
 """
 
 
+def _credential(document: object) -> Credential | None:
+    return None if document is None else Credential.read(document)
+
+
 class PersonFields(BaseModel):
     """The fields of a person that can be changed; the gallery checks their content (gallery/people.py)."""
 
@@ -157,6 +162,7 @@ class PersonFields(BaseModel):
     groups: Annotated[tuple[str, ...], Field(strict=False)] = ()
     valid_from: date | None = None
     valid_until: date | None = None
+    credential: Annotated[Credential | None, PlainValidator(_credential)] = None
 
 
 class NewPerson(PersonFields):
@@ -177,5 +183,6 @@ def read_json(content: bytes, kind: type[Body]) -> Body:
     except ValidationError as error:
         mistake = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(str(part) for part in mistake["loc"])[:LONGEST_ECHO]
-        reason = "there is no such field" if mistake["type"] == "extra_forbidden" else mistake["msg"]
+        message = mistake["msg"].removeprefix("Value error, ")
+        reason = "there is no such field" if mistake["type"] == "extra_forbidden" else message
         raise Refusal(ResultCode.INVALID_BODY, "invalid_body", f"{field or 'body'}: {reason}") from None

@@ -161,7 +161,8 @@ class People:
 def new_person(identity: str, fields: PersonFields) -> Person:
     """A person as they are posted. When the gallery changes a person it keeps their reference and their time of creation."""
     now = datetime.now(UTC)
-    return Person(identity, fields.name, fields.groups, fields.valid_from, fields.valid_until, new_reference(), now)
+    validity = (fields.valid_from, fields.valid_until)
+    return Person(identity, fields.name, fields.groups, *validity, new_reference(), now, fields.credential)
 
 
 def _body() -> bytes:

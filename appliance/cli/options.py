@@ -38,8 +38,8 @@ OUTCOMES = ("identified", "unknown", "ambiguous")
 OFF = "off"
 """The liveness of a device that does not check it."""
 
-NEVER = "never"
-"""No day, or no passage."""
+NEVER, NONE = "never", "none"
+"""No day, or no passage; no credential."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -226,6 +226,13 @@ def _add_persons(add: Add) -> None:
                 metavar="DAY",
                 help=f"{what} of access, such as 2026-12-31; {NEVER}: no limit",
             )
+        either.add_argument(
+            "--credential",
+            type=_credential,
+            default=argparse.SUPPRESS,
+            metavar="26:FACILITY:CARD",
+            help=f"what an access panel knows them by; also 34:…, 37:… and raw:BITS; {NONE}: none",
+        )
     erase = add("erase", "people:erase", "Erase people with all their templates, and print the receipts.")
     erase.add_argument("ids", nargs="*", metavar="ID")
     erase.add_argument("--all", action="store_true", help="erase all people")
@@ -429,6 +436,15 @@ def _day_or_never(text: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"write a day as 2026-12-31, or {NEVER}") from error
+
+
+def _credential(text: str) -> Any:
+    from appliance.gallery.credential import Credential, CredentialError
+
+    try:
+        return None if text == NONE else Credential.parse(text)
+    except CredentialError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _groups(text: str) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from appliance.imaging.codec import EncodedPicture
 from appliance.vision import loading
 from appliance.vision.manifest import Role
 
-EDITABLE = ("name", "groups", "valid_from", "valid_until")
+EDITABLE = ("name", "groups", "valid_from", "valid_until", "credential")
 
 
 def list_people(options: argparse.Namespace, settings: Config) -> int:
@@ -177,6 +177,8 @@ def _details(known: Known) -> str:
         f"{person.id}: {person.name}",
         f"groups: {', '.join(person.groups) or 'none'}; {_validity(person) or 'at any time'}; reference {person.reference}",
     ]
+    if person.credential:
+        lines.append(f"credential {person.credential}")
     for template in known.templates:
         picture = ", with its picture" if template.pictured else ""
         lines.append(

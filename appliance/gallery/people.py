@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from appliance.face.types import Embedding
 from appliance.faults import ReportedError
+from appliance.gallery.credential import Credential
 
 PERSON_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 """A person's id in other systems, such as a staff number; safe in a path, a log line and a file name."""
@@ -35,7 +36,7 @@ class Source(StrEnum):
 class Person:
     """An enrolled person. `id` comes from other systems. `reference` (16 hexadecimal digits) is random and stands for the
     person in logs, which cannot be traced to them once they are erased. `valid_from` and `valid_until` are the first and the
-    last day on which they may pass, in the device's local time.
+    last day on which they may pass, in the device's local time. `credential` is what an access panel knows them by.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Person:
     valid_until: date | None
     reference: str
     created: datetime
+    credential: Credential | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from appliance.face.types import Embedding
+from appliance.gallery.credential import Credential, CredentialError
 from appliance.gallery.people import (
     REFERENCE_BYTES,
     InvalidPersonError,
@@ -112,6 +113,8 @@ def unpack_export(table: dict[str, Any]) -> PersonExport:
         raise MalformedError(f"{error} is missing") from error
     except InvalidPersonError as error:
         raise MalformedError(str(error)) from error
+    except CredentialError as error:
+        raise MalformedError(f"credential: {error}") from error
     except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise MalformedError("a value has the wrong type") from error
     return export
@@ -135,6 +138,7 @@ def _person_fields(person: Person) -> dict[str, Any]:
         "valid_until": person.valid_until and person.valid_until.isoformat(),
         "reference": person.reference,
         "created": person.created.isoformat(),
+        "credential": person.credential and person.credential.document(),
     }
 
 
@@ -147,6 +151,7 @@ def _person(fields: dict[str, Any]) -> Person:
         valid_until=_day(fields["valid_until"]),
         reference=fields["reference"],
         created=datetime.fromisoformat(fields["created"]),
+        credential=Credential.read(found) if (found := fields.get("credential")) is not None else None,
     )
 
 

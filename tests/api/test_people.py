@@ -48,7 +48,7 @@ def test_a_person_is_what_was_said_of_them(client: Client) -> None:
     added = add(client, "e-17", "Eileen Collins", **words)
 
     assert added | {"created": None} == {
-        "id": "e-17", "name": "Eileen Collins", **words, "created": None, "templates": [],
+        "id": "e-17", "name": "Eileen Collins", **words, "created": None, "credential": None, "templates": [],
     }  # fmt: skip
     assert assert_one(client.get("/people/e-17")) == added
     assert assert_all(client.get("/people")) == [added]
@@ -75,6 +75,18 @@ def test_a_change_is_of_everything_but_the_id_and_the_time(client: Client) -> No
 
     assert after == {**before, "name": "After", "groups": [], "valid_from": None, "valid_until": "2027-01-01"}
     assert assert_one(client.get("/people/x")) == after
+
+
+def test_a_credential_is_answered_as_it_was_set(client: Client) -> None:
+    credential = {"format": "26", "facility": 17, "card": 4711}
+    added = add(client, "x", credential=credential)
+    assert added["credential"] == credential
+
+    raw = assert_one(
+        client.ask("PUT", "/people/x", body({"name": "X", "credential": {"format": "raw", "bits": "0101"}}))
+    )
+    assert raw["credential"] == {"format": "raw", "bits": "0101"}
+    assert assert_one(client.ask("PUT", "/people/x", body({"name": "X"})))["credential"] is None
 
 
 def test_who_is_erased_is_gone_and_leaves_a_receipt(client: Client) -> None:
@@ -160,6 +172,8 @@ def test_an_id_that_could_do_harm_is_refused_and_found_nowhere(shared: Client, i
         ({"id": "x", "name": "x", "valid_from": 20260101}, "valid_from"),
         ({"id": "x", "name": "x", "valid_until": "2026-02-30"}, "valid_until"),
         ({"id": "x", "name": "x", "valid_from": "2026-02-02", "valid_until": "2026-02-01"}, "valid_until"),
+        ({"id": "x", "name": "x", "credential": {"format": "26", "facility": 256, "card": 1}}, "credential: facility"),
+        ({"id": "x", "name": "x", "credential": "26:1:1"}, "credential: format"),
         ({"id": "x", "name": "x", "colour": "red"}, "colour"),
         ({"id": "x", "name": "x", "templates": []}, "templates"),
         ({"id": "x", "name": "x", "reference": "0" * 16}, "reference"),
@@ -216,7 +230,7 @@ def test_a_body_over_the_limit_is_refused(tmp_path: Path) -> None:
 @given(content=st.binary(max_size=200) | st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["id", "name", "groups", "valid_from", "valid_until", "x"]), inner, max_size=5
+        st.sampled_from(["id", "name", "groups", "valid_from", "valid_until", "credential", "x"]), inner, max_size=5
     ),
 ).map(lambda words: json.dumps(words).encode()))  # fmt: skip
 def test_any_body_is_taken_or_refused(shared: Client, content: bytes) -> None:

@@ -12,6 +12,7 @@ from appliance.gallery.people import Source
 def test_somebody_is_added_shown_changed_and_erased(place):
     assert "there is no gallery" in place.run("list").stderr
     place.says("add", "7-a", "--name", "Ada Lovelace", "--groups", "staff,night", "--valid-until", "2099-12-31")
+    place.says("change", "7-a", "--credential", "26:17:4711")
     assert place.says("list").split() == [
         "7-a",
         "Ada",
@@ -32,10 +33,14 @@ def test_somebody_is_added_shown_changed_and_erased(place):
         "groups": [],
         "valid_from": "2026-01-01",
         "valid_until": None,
+        "credential": {"format": "26", "facility": 17, "card": 4711},
         "templates": [],
     }
     assert json.loads(place.says("show", "7-a", "--json")) == {"person": {**person, "created": created}}
     assert "from 2026-01-01" in place.says("show", "7-a")
+    assert "credential 26:17:4711" in place.says("show", "7-a")
+    place.says("change", "7-a", "--credential", "none")
+    assert json.loads(place.says("show", "7-a", "--json"))["person"]["credential"] is None
     receipt = json.loads(place.says("erase", "7-a", "--yes"))
     assert (receipt["id"], receipt["templates"], receipt["complete"]) == ("7-a", 0, True)
     assert place.says("list") == "no people\n"

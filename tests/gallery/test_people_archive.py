@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from appliance.gallery import backup, records
 from appliance.gallery.backup import ArchiveError, Count, Label
+from appliance.gallery.credential import FORMATS, Credential, encode
 from appliance.gallery.people import GROUP, PERSON_ID, Person, PersonExport, Source, Template, TemplateExport
 from appliance.gallery.records import MalformedError
 
@@ -26,6 +27,15 @@ def embedding(seed):
 
 times = st.datetimes(timezones=st.just(UTC))
 days = st.none() | st.dates(date(2000, 1, 1), date(2100, 1, 1))
+numbers = {
+    name: st.tuples(*(st.integers(0, 2**size - 1) for size in sizes)).map(
+        lambda pair, name=name: Credential(name, encode(name, *pair))
+    )
+    for name, sizes in FORMATS.items()
+}
+credentials = st.one_of(*numbers.values()) | st.text("01", min_size=1, max_size=128).map(
+    lambda bits: Credential("raw", bits)
+)
 people = st.builds(
     Person,
     id=st.from_regex(PERSON_ID, fullmatch=True),
@@ -35,6 +45,7 @@ people = st.builds(
     valid_until=days,
     reference=st.binary(min_size=8, max_size=8).map(bytes.hex),
     created=times,
+    credential=st.none() | credentials,
 ).filter(lambda person: not (person.valid_from and person.valid_until and person.valid_from > person.valid_until))
 
 

@@ -116,7 +116,7 @@ async function saveEdited(event) {
   event.preventDefault();
   const person = fields.read();
   if (!person) return;
-  const answer = await send("PUT", pathOf(subject.id), person);
+  const answer = await send("PUT", pathOf(subject.id), { ...person, credential: subject.credential });
   if (!answer?.ok) return fields.refuse(refusalText(answer));
   $("edit").close();
   keep(answer.body.person);
