@@ -117,6 +117,7 @@ class Prompt(StrEnum):
     EVEN_LIGHT = "even_light"
     LOOK_FRONT = "look_front"
     NOT_UPRIGHT = "not_upright"
+    COVERED = "covered"
     TURN_LEFT = "turn_left"
     TURN_RIGHT = "turn_right"
     LOOK_UP = "look_up"
@@ -135,6 +136,7 @@ TEXTS = {
     Prompt.EVEN_LIGHT: "The light comes from one side: turn towards it.",
     Prompt.LOOK_FRONT: "Look straight at the camera.",
     Prompt.NOT_UPRIGHT: "The face is not upright: hold your head upright, or turn the camera.",
+    Prompt.COVERED: "Part of the face is covered: take off a mask or dark glasses.",
     Prompt.TURN_LEFT: "Turn your head a little to your left.",
     Prompt.TURN_RIGHT: "Turn your head a little to your right.",
     Prompt.LOOK_UP: "Raise your chin a little.",
@@ -154,6 +156,7 @@ PHOTO_TEXTS = {
     Prompt.EVEN_LIGHT: "The face is lit from one side: take a photograph with even light.",
     Prompt.LOOK_FRONT: "The face looks away: take a photograph from the front.",
     Prompt.NOT_UPRIGHT: "The face is not upright: turn the photograph.",
+    Prompt.COVERED: "Part of the face is covered: take a photograph without a mask or dark glasses.",
 }
 """For a photograph."""
 
@@ -305,6 +308,8 @@ def _remedy(portrait: Portrait) -> Prompt:
             return Prompt.HOLD_STILL
         case "pose":
             return Prompt.LOOK_FRONT
+        case "visibility":
+            return Prompt.COVERED
     by_light = {"brightness": Prompt.MORE_LIGHT, "exposure": Prompt.LESS_LIGHT, "evenness": Prompt.EVEN_LIGHT}
     return by_light[quality.light(portrait.aligned).weakest]
 

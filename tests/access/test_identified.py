@@ -21,7 +21,7 @@ LEAST = 0.3
 
 ALIVE = Liveness(0.9, 3.0, 3.0, 0.0, False, False, False, False)
 
-GOOD = Quality(1.0, 1.0, 1.0, 1.0)
+GOOD = Quality(1.0, 1.0, 1.0, 1.0, 1.0)
 
 AXES = np.eye(512, dtype=np.float32)
 

@@ -17,7 +17,7 @@ from client import Client
 from devices import Device, pool, shipped_engine, until
 from document import assert_refusal, assert_success
 from people import add, assert_all, assert_enrolled, assert_one, assert_refused
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from appliance.access.enrol import PHOTO_TEXTS, TEXTS, Prompt
 from appliance.face.types import Pixels
@@ -88,6 +88,14 @@ def lit_from_one_side(pixels: Pixels) -> object:
     return pixels * np.where(np.arange(pixels.shape[1]) < pixels.shape[1] * 0.44, 0.1, 1)[:, np.newaxis]
 
 
+def with_glasses(portrait: Image.Image) -> Image.Image:
+    """Dark glasses over the eyes of the portrait, which are at (204, 101) and (246, 103)."""
+    draw = ImageDraw.Draw(portrait)
+    for x, y in ((204, 101), (246, 103)):
+        draw.ellipse((x - 19, y - 11, x + 19, y + 17), (18, 18, 20))
+    return portrait
+
+
 SPOILT: dict[Prompt, Callable[[bytes], bytes]] = {
     Prompt.NOBODY: lambda _: NOBODY,
     Prompt.MORE_THAN_ONE: lambda picture: jpeg(group([opened(picture), opened(picture)], [512, 500])),
@@ -97,6 +105,7 @@ SPOILT: dict[Prompt, Callable[[bytes], bytes]] = {
     Prompt.MORE_LIGHT: changed(darkened),
     Prompt.LESS_LIGHT: changed(lambda pixels: pixels * 2.0),
     Prompt.EVEN_LIGHT: changed(lit_from_one_side),
+    Prompt.COVERED: lambda picture: jpeg(with_glasses(opened(picture))),
 }
 
 

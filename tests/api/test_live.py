@@ -325,7 +325,7 @@ def test_events_tell_what_happens(filmed: Filmed) -> None:
         assert (seen[0]["width"], seen[0]["height"]) == (WIDTH, HEIGHT)
         assert set(seen[0]["faces"][0]) == {"id", "box", "landmark", "pose", "quality"}
         quality = seen[0]["faces"][0]["quality"]
-        assert set(quality) == {"overall", "weakest", "size", "sharpness", "light", "pose"}
+        assert set(quality) == {"overall", "weakest", "size", "sharpness", "light", "pose", "visibility"}
         assert quality["weakest"] in quality
         (judged,) = stream.events("liveness", 1)
         assert judged["id"] == appeared["id"]

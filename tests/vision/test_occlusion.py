@@ -4,7 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from appliance.config import GallerySection
 from appliance.face.types import DetectLimits
+from appliance.vision import quality
 from appliance.vision.quality import OcclusionCheck
 
 NAMES = ["portrait", "hopper"]
@@ -97,3 +99,32 @@ def test_a_face_that_the_border_cuts_still_gets_a_liveness_verdict(engine, photo
         "without forehead": pixels[points[72, 1] :],
     }[part]
     assert 0 <= engine.liveness([pictured(np.ascontiguousarray(cut))] * 4).confidence <= 0.30
+
+
+def aligned_again(engine, pictured, pixels):
+    """The face of a picture, found anew, and its aligned picture."""
+    picture = pictured(pixels)
+    largest = engine.detect(picture, DetectLimits())[0]
+    return largest, engine.align(picture, DetectLimits())[0]
+
+
+def with_glasses(pixels, points, colour):
+    """Two lenses about the pupils, and the bridge between them."""
+    canvas, (left, right) = pixels.copy(), points[[104, 105]]
+    width = np.linalg.norm(right - left)
+    for eye in (left, right):
+        center = (int(eye[0]), int(eye[1] + 0.08 * width))
+        cv2.ellipse(canvas, center, (int(0.41 * width), int(0.31 * width)), 0, 0, 360, colour, -1)
+    return cv2.line(canvas, *(tuple(map(int, eye)) for eye in (left, right)), colour, max(1, int(0.06 * width)))
+
+
+def test_an_uncovered_face_is_wholly_visible(face, engine, pictured):
+    assert quality.judge(*aligned_again(engine, pictured, face[0])).visibility == 1
+
+
+@pytest.mark.parametrize("cover", [with_mask, with_glasses])
+@pytest.mark.parametrize("colour", [BLUE, BLACK], ids=["blue", "black"])
+def test_a_covered_face_is_worth_less(face, engine, pictured, cover, colour):
+    found = quality.judge(*aligned_again(engine, pictured, cover(*face, colour)))
+    assert found.weakest == "visibility"
+    assert found.overall < GallerySection().min_quality

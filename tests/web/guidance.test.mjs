@@ -44,7 +44,7 @@ test("a face beyond the border by more than a tenth of its width steps back", ()
 });
 
 test("a poor picture asks for what is weakest in it", () => {
-  for (const [weakest, prompt] of Object.entries({ size: "closer", sharpness: "hold_still", light: "more_light", pose: "look_front" })) {
+  for (const [weakest, prompt] of Object.entries({ size: "closer", sharpness: "hold_still", light: "more_light", pose: "look_front", visibility: "covered" })) {
     assert.equal(guide(seen({ quality: { overall: 0.59, weakest } }), "front"), prompt);
   }
 });

@@ -8,7 +8,7 @@ import { plays } from "./stage.js";
 import { setUpPanel } from "./trial.js";
 import { begin, end, lock, mark, poll, setUpWatch, troubleItem } from "./watch.js";
 
-const REMEDIES = { size: "come closer", sharpness: "hold still, or clean the lens", light: "more light from the front", pose: "look at the camera" };
+const REMEDIES = { size: "come closer", sharpness: "hold still, or clean the lens", light: "more light from the front", pose: "look at the camera", visibility: "uncover the face" };
 const POOR = 0.7; // the overall quality below which a remedy is shown, as for templates
 const LOGGED = 60; // entries
 

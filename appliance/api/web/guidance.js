@@ -14,6 +14,7 @@ export const PROMPTS = {
   even_light: "Light from the front, please",
   look_front: "Look straight at the camera",
   not_upright: "Hold your head upright, or turn the camera",
+  covered: "Take off a mask or dark glasses",
   turn_left: "Turn your head to your left",
   turn_right: "Turn your head to your right",
   look_up: "Raise your chin a little",
@@ -26,7 +27,7 @@ export const ARROWS = { turn_left: "left", turn_right: "right", look_up: "up", l
 const FRONT = 15, TURNED = 40, STRAY = 20;
 const WINDOWS = { front: [-FRONT, FRONT, FRONT], left: [FRONT, TURNED, STRAY], right: [-TURNED, -FRONT, STRAY] };
 const GOOD = 0.6;
-const REMEDIES = { size: "closer", sharpness: "hold_still", light: "more_light", pose: "look_front" };
+const REMEDIES = { size: "closer", sharpness: "hold_still", light: "more_light", pose: "look_front", visibility: "covered" };
 const CUT_OFF = 0.1; // the share of a face's width that may lie outside the picture
 
 /* Returns the prompt for the faces of an event; null when a picture can be taken. */
