@@ -95,8 +95,8 @@ class ServerSection(Section):
     """Largest picture in megapixels, read from its header before decoding."""
     decoded_mib: Annotated[int, Field(ge=16, le=65_536)] | Auto = "auto"
     """Memory in MiB for the decoded pictures of all requests together. A request that needs more than is free waits; one that
-    needs more than this is answered INF-04. A pixel needs 4 bytes (of a PNG 15), and 3 more when the picture is turned. "auto":
-    a third of the memory of the board.
+    needs more than this is decoded alone. A pixel needs 4 bytes (of a PNG or CMYK 8), and 3 more when the picture is turned.
+    "auto": a third of the memory of the board.
     """
     queue: int = Field(default=16, ge=0, le=256)
     """Requests that may wait for an engine; the next one is answered 503 at once."""

@@ -1,8 +1,9 @@
 """From the bytes of a JPEG or PNG to upright RGB pixels, at full or at reduced size, within limits read from its header."""
 
+import itertools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Any
 
@@ -30,6 +31,11 @@ MOST_STRAY = 64
 
 MOST_MENDING = 2_000_000_000
 """Nanoseconds of decoding to find the scan that has stray bytes."""
+
+TILE = 512
+"""Side in pixels of the tiles in which a decoded picture becomes RGB, so that only one of them is in memory twice; a multiple
+of 8, by which pictures are reduced at most.
+"""
 
 _STRAY = re.compile(r"(\d+) extraneous bytes before marker 0x(..)")
 _END = "d9"
@@ -177,24 +183,38 @@ def _opened(content: bytes, colours: str, size: tuple[int, int]) -> Pixels:
 
 def _rgb(cmyk: Pixels, *, inverted: bool) -> Pixels:
     """RGB of CMYK pixels (height x width x 4) without a colour profile. Files with an Adobe marker store them inverted."""
-    light = cmyk if inverted else 255 - cmyk
-    return (light[:, :, :3].astype(np.uint16) * light[:, :, 3:] // 255).astype(np.uint8)
+    pixels = np.empty((*cmyk.shape[:2], 3), np.uint8)
+    for top, left in _tiles(*cmyk.shape[:2]):
+        tile = cmyk[top : top + TILE, left : left + TILE]
+        light = tile if inverted else 255 - tile
+        pixels[top : top + TILE, left : left + TILE] = light[:, :, :3].astype(np.uint16) * light[:, :, 3:] // 255
+    return pixels
+
+
+def _tiles(height: int, width: int) -> Iterator[tuple[int, int]]:
+    """Top and left of each tile."""
+    return itertools.product(range(0, height, TILE), range(0, width, TILE))
 
 
 def _decoded_png(content: bytes, shrink: int) -> Pixels:
-    """A PNG of any kind, averaged down `shrink` times in both directions (before it is turned into RGB, so that a large one
-    is in memory once): 16-bit greys by their upper byte, transparency dropped.
+    """A PNG of any kind, averaged down `shrink` times in both directions: 16-bit greys by their upper byte, transparency
+    dropped.
     """
     with Image.open(BytesIO(content), formats=("PNG",)) as image:
-        if image.mode.startswith("I"):
-            grey = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            return np.asarray(grey.reduce(shrink).convert("RGB"))
-        if image.mode == "RGBA":
-            image.putalpha(255)  # reduce() would weigh colours by it, and turn what is transparent black
-        reduced: Image.Image = image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")
-        if shrink > 1:
-            reduced = reduced.reduce(shrink)
-        return np.asarray(reduced if reduced.mode == "RGB" else reduced.convert("RGB"))
+        width, height = image.size
+        pixels = np.empty((math.ceil(height / shrink), math.ceil(width / shrink), 3), np.uint8)
+        for top, left in _tiles(height, width):
+            tile = image.crop((left, top, min(width, left + TILE), min(height, top + TILE)))
+            if tile.mode.startswith("I"):
+                tile = Image.fromarray((np.asarray(tile) >> 8).astype(np.uint8))
+            if tile.mode == "RGBA":
+                tile.putalpha(255)  # reduce() would weigh colours by it, and turn what is transparent black
+            elif tile.mode not in ("L", "RGB"):
+                tile = tile.convert("RGB")
+            reduced = np.asarray(tile.reduce(shrink).convert("RGB"))
+            row, column = top // shrink, left // shrink
+            pixels[row : row + reduced.shape[0], column : column + reduced.shape[1]] = reduced
+        return pixels
 
 
 def jpeg(pixels: Pixels, quality: int) -> bytes:

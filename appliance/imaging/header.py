@@ -34,9 +34,9 @@ _SCAN_WORK, _PIXEL_WORK, _INTERLACED_WORK, _ROW_WORK = 1, 30, 33, 45
 (29, a photograph; interlaced a tenth more), and of its row (36 more, in a picture one pixel wide).
 """
 
-_JPEG_MEMORY, _CMYK_MEMORY, _PILLOW_MEMORY = 4, 17, 15
+_JPEG_MEMORY, _CMYK_MEMORY, _PNG_MEMORY, _RARE_MEMORY = 4, 8, 8, 15
 """Bytes a pixel at the peak of decoding, first coarsely and then whole, of files of 7.7 megapixels in every mode: 3.7 of a
-JPEG, 16.8 of one in CMYK, 8.4 to 14.1 of what Pillow decodes (a PNG, a rare sampling).
+JPEG, 7.9 of one in CMYK, 7.7 of a PNG, 14.1 of a rare sampling.
 """
 
 _COMMON_SAMPLING = {(1, 1), (2, 1), (1, 2), (2, 2), (4, 1)}
@@ -92,7 +92,7 @@ class JpegHeader:
             each = _CMYK_MEMORY
         else:
             common = self.sampling[0] in _COMMON_SAMPLING and {*self.sampling[1:]} <= {(1, 1)}
-            each = _JPEG_MEMORY if common else _PILLOW_MEMORY
+            each = _JPEG_MEMORY if common else _RARE_MEMORY
         most = max(wide for wide, _ in self.sampling) * max(high for _, high in self.sampling)
         coefficients = ceil(2 * sum(wide * high for wide, high in self.sampling) / most) if len(self.scans) > 1 else 0
         return self.width * self.height * (each + coefficients)
@@ -290,7 +290,7 @@ class PngHeader:
     @property
     def memory(self) -> int:
         """Bytes that decoding takes at most, without turning."""
-        return self.width * self.height * _PILLOW_MEMORY
+        return self.width * self.height * _PNG_MEMORY
 
     @property
     def three_channels(self) -> bool:

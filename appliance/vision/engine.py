@@ -363,7 +363,7 @@ class EnginePool:
         self, waiting: int, patience: float, clock: Callable[[], float] = time.monotonic, *, memory: float = inf
     ) -> None:
         """At most `waiting` borrowers wait, each at most `patience` seconds. The pictures of all borrowers together take at
-        most `memory` bytes when they are decoded.
+        most `memory` bytes when they are decoded, except that one borrower may have more while the others have none.
         """
         self._waiting, self._patience = waiting, patience
         self._memory, self._free = memory, memory
@@ -371,7 +371,7 @@ class EnginePool:
         self._changed = threading.Condition()
         self._idle: list[FaceEngine] | None = None
         self._lent: dict[FaceEngine, float] = {}
-        self._queue = 0
+        self._line: list[object] = []
 
     def fill(self, engines: Sequence[FaceEngine]) -> None:
         """Hands the engines over: from here on they are lent."""
@@ -381,9 +381,8 @@ class EnginePool:
 
     @contextmanager
     def lease(self, memory: int = 0) -> Iterator[FaceEngine]:
-        """An engine for the time inside, for pictures that take `memory` bytes when they are decoded. Raises Fault INF-04:
-        more than there may be at all; INF-08: nothing loaded yet (500), or all engines or too much memory taken and the
-        queue full or too slow (503).
+        """An engine for the time inside, for pictures that take `memory` bytes when they are decoded. Raises Fault INF-08:
+        nothing loaded yet (500), or all engines or too much memory taken and the queue full or too slow (503).
         """
         engine = self._take(memory)
         try:
@@ -392,8 +391,6 @@ class EnginePool:
             self._give_back(engine, memory)
 
     def _take(self, memory: int) -> FaceEngine:
-        if memory > self._memory:
-            raise Fault(ResultCode.BROKEN_IMAGE, f"{memory} bytes decoded, the limit is {self._memory} (decoded_mib)")
         with stage("queue"), self._changed:
             if self._idle is None:
                 raise Fault(ResultCode.NOT_READY, "models are loading", retry_after=1)
@@ -404,28 +401,36 @@ class EnginePool:
             self._free -= memory
             return engine
 
-    def _available(self, memory: int) -> bool:
-        return bool(self._idle) and memory <= self._free
+    def _available(self, memory: int, waiting: object = None) -> bool:
+        """Whether a borrower may go on. Those who need memory do so in turn, so that many small pictures never keep a large
+        one waiting.
+        """
+        if not self._idle or not memory:
+            return bool(self._idle)
+        turn = not self._line or self._line[0] is waiting
+        return turn and (memory <= self._free or self._free == self._memory)
 
     def _wait(self, memory: int) -> None:
-        if self._queue >= self._waiting:
-            raise Fault(ResultCode.NOT_READY, f"{self._queue} requests wait already", status=503, retry_after=1)
-        self._queue += 1
+        if self.queue >= self._waiting:
+            raise Fault(ResultCode.NOT_READY, f"{self.queue} requests wait already", status=503, retry_after=1)
+        waiting = object()
+        self._line.append(waiting)
         try:
-            if not self._changed.wait_for(lambda: self._available(memory), self._patience):
+            if not self._changed.wait_for(lambda: self._available(memory, waiting), self._patience):
                 detail = f"no engine and {memory} bytes of memory within {self._patience} s"
                 raise Fault(ResultCode.NOT_READY, detail, status=503, retry_after=1)
         finally:
-            self._queue -= 1
+            self._line.remove(waiting)
+            self._changed.notify_all()  # it may be the next one's turn
 
     @property
     def queue(self) -> int:
         """How many borrowers wait."""
-        return self._queue
+        return len(self._line)
 
     def gauges(self) -> dict[str, tuple[str, float]]:
         """The length of the queue, for `/metrics`."""
-        return {"engine_queue": ("Requests that wait for an engine.", self._queue)}
+        return {"engine_queue": ("Requests that wait for an engine.", self.queue)}
 
     @property
     def longest_loan(self) -> float:
@@ -440,7 +445,7 @@ class EnginePool:
     def quiet(self, timeout: float) -> bool:
         """Whether an engine is idle and no request waits for one; waits for that at most `timeout` seconds."""
         with self._changed:
-            return self._changed.wait_for(lambda: bool(self._idle) and not self._queue, timeout)
+            return self._changed.wait_for(lambda: bool(self._idle) and not self._line, timeout)
 
     def _give_back(self, engine: FaceEngine, memory: int) -> None:
         with self._changed:

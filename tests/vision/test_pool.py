@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from math import inf
 
 import pytest
@@ -119,7 +120,7 @@ def test_as_many_wait_as_may_and_the_next_is_turned_away():
     with ThreadPoolExecutor(2) as threads:
         with pool.lease():
             waiting = [threads.submit(borrow) for _ in range(2)]
-            until(lambda: pool._queue == 2)
+            until(lambda: pool.queue == 2)
             assert "2 requests wait" in refused(pool).detail
         assert [borrower.result(timeout=5) for borrower in waiting] == [True, True]
 
@@ -149,15 +150,40 @@ def test_many_threads_never_share_an_engine_and_none_is_lost():
         pass
 
 
-def test_pictures_that_need_more_memory_than_there_may_be_are_refused_at_once():
-    pool = filled(1, memory=100)
+def test_pictures_that_need_more_memory_than_there_is_go_alone():
+    pool = filled(3, patience=0.1, memory=100)
+    with pool.lease(1):
+        assert refused(pool, 101).status == 503
+    with pool.lease(), pool.lease(1000):
+        assert refused(pool, 1).status == 503
+        with pool.lease():
+            pass
     with pool.lease(100):
         pass
-    with pool.lease(), pytest.raises(Fault, match=r"INF-04 .*decoded_mib"), pool.lease(101):
-        pass
 
 
-def test_pictures_wait_for_memory_while_smaller_ones_go_on():
+def test_many_small_pictures_do_not_keep_a_large_one_waiting():
+    pool, order = filled(3, memory=100), []
+
+    def borrow(memory):
+        with pool.lease(memory):
+            order.append(memory)
+
+    with ThreadPoolExecutor(3) as threads, ExitStack() as small:
+        small.enter_context(pool.lease(50))
+        waiting = [threads.submit(borrow, 200)]
+        until(lambda: pool.queue == 1)
+        waiting += [threads.submit(borrow, memory) for memory in (10, 20)]
+        until(lambda: pool.queue == 3)
+        with pool.lease():
+            assert order == []
+        small.close()
+        for each in waiting:
+            each.result(timeout=5)
+    assert (order[0], {*order}) == (200, {200, 10, 20})
+
+
+def test_pictures_wait_for_memory_and_smaller_ones_go_on():
     pool = filled(3, patience=0.1, memory=100)
     with pool.lease(60):
         fault = refused(pool, 41)
