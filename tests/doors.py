@@ -113,7 +113,7 @@ class Doorstep:
         self.engines = pool(engine)
         self.ring = Ring()
         self.loop = CameraLoop(camera, self.ring, lambda: Inspector(*size))
-        self.gallery = Gallery.open(folder / "gallery.db", SiteKey(bytes(range(32))))
+        self.gallery = Gallery(folder / "gallery.db", SiteKey(bytes(range(32))))
         self.recognition = recognition(self.gallery, embedder)
         self.record = record(folder / RECORD_FILE)
         self.signer = Signer.of(bytes(range(32)))

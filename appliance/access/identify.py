@@ -214,7 +214,7 @@ class GalleryHandle:
         margin: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`folder` is that of the state, `key_file` the configured site key. The other arguments are those of `Gallery.open`
+        """`folder` is that of the state, `key_file` the configured site key. The other arguments are those of `Gallery`
         and `Identifier`.
         """
         self._database, self._record, self._key_file = folder / FILE, Record(folder / RECORD_FILE), key_file
@@ -235,7 +235,7 @@ class GalleryHandle:
             self._tried = self._clock()
             try:
                 key = obtain_site_key(find_site_key(self._key_file), self._database)
-                self._gallery = Gallery.open(
+                self._gallery = Gallery(
                     self._database,
                     key,
                     keep_pictures=self._pictures,

@@ -24,7 +24,7 @@ def opened(settings: Config, *, create: bool = False, fresh: bool = False) -> It
         raise GalleryUnavailableError(f"there is no gallery in {folder}: no person was added yet, or it was deleted")
     key = vault.obtain_site_key(_key_file(section.key_file, folder), folder / FILE)
     with state.as_owner(folder):
-        gallery = Gallery.open(
+        gallery = Gallery(
             folder / FILE,
             key,
             keep_pictures=section.pictures,

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Self
 
 from appliance import state
 from appliance.face.types import Embedding
@@ -14,7 +13,6 @@ from appliance.gallery.people import (
     Erasure,
     Expired,
     GalleryDamagedError,
-    GalleryUnavailableError,
     ImportResult,
     InvalidPersonError,
     Known,
@@ -25,7 +23,6 @@ from appliance.gallery.people import (
     PersonExistsError,
     PersonExport,
     RenewalResult,
-    RollbackError,
     Source,
     Template,
     TemplateExport,
@@ -45,18 +42,14 @@ MOST_TEMPLATES = 50_000
 """Of all people together: what is searched within 10 ms (`appliance bench`)."""
 
 
-class Gallery:
+class Gallery(Store):
     """People and their templates. Thread-safe, and safe beside other processes that change the same database: `refresh` takes
     over what they did. Every change is one transaction, and one that raises has changed nothing. Raises the subclasses of
     GalleryError.
     """
 
-    def __init__(self, store: Store, *, keep_pictures: bool, most_templates: int) -> None:
-        self._store, self._keep_pictures, self._most_templates = store, keep_pictures, most_templates
-
-    @classmethod
-    def open(
-        cls,
+    def __init__(
+        self,
         path: Path,
         key: SiteKey,
         *,
@@ -64,62 +57,41 @@ class Gallery:
         most_templates: int = 5,
         record: CounterStore | None = None,
         fresh: bool = False,
-    ) -> Self:
+    ) -> None:
         """Opens the gallery in a database, which is made if absent. `keep_pictures` stores the pictures people are enrolled
         with; `most_templates` limits the templates of a person. The `record` of decisions keeps the counter of
         changes; a database that it knows and that is absent is made only if a `fresh` one is wanted. Raises if nothing can be
         read; otherwise `problem` says what is wrong.
         """
-        store = Store(path, key, record, fresh=fresh)
-        return cls(store, keep_pictures=keep_pictures, most_templates=most_templates)
-
-    def close(self) -> None:
-        """Closes the database; what is in memory stays readable."""
-        self._store.close()
-
-    def problem(self) -> GalleryUnavailableError | None:
-        """Returns what is wrong with the storage, if anything."""
-        return self._store.problem()
-
-    def rollback(self) -> RollbackError | None:
-        """Returns whether the gallery or the record of decisions is an older copy; everything works nevertheless."""
-        return self._store.rollback()
+        super().__init__(path, key, record, fresh=fresh)
+        self._keep_pictures, self._most_templates = keep_pictures, most_templates
 
     def accept(self) -> None:
         """Accepts the gallery and the record of decisions as they are, which ends `rollback`."""
-        with self._store.change() as transaction:
-            transaction.accept()
-
-    def refresh(self) -> None:
-        """Takes over other processes' changes, and checks the storage again. Errors go to `problem`."""
-        self._store.refresh()
-
-    @property
-    def version(self) -> int:
-        """A number that changes with the people or their templates."""
-        return self._store.version
+        with self.writing() as transaction:
+            transaction.accepted = True
 
     @property
     def templates(self) -> int:
         """The number of templates."""
-        return self._store.snapshot.templates
+        return self.snapshot.templates
 
     def people(self) -> tuple[Known, ...]:
         """Returns all people in the order of their ids."""
-        people = self._store.snapshot.people
+        people = self.snapshot.people
         return tuple(people[identity] for identity in sorted(people))
 
     def person(self, identity: str) -> Known:
         """Returns the person with an id. Raises NoSuchPersonError."""
-        return self._store.snapshot.known(identity)
+        return self.snapshot.known(identity)
 
     def named(self, reference: str) -> Known | None:
         """Returns the person with a reference, None if they have been erased."""
-        return self._store.snapshot.references.get(reference)
+        return self.snapshot.references.get(reference)
 
     def embedder(self) -> str | None:
         """Returns the sha256 of the embedder that made the templates, None without templates."""
-        return self._store.snapshot.embedder
+        return self.snapshot.embedder
 
     def check_embedder(self, model: str) -> None:
         """Raises OtherEmbedderError if another embedder than this one (sha256) made the templates."""
@@ -127,12 +99,12 @@ class Gallery:
 
     def ranking(self, embedding: Embedding, count: int = 2) -> list[Candidate]:
         """Returns the `count` people whose templates are nearest to an embedding (512, unit length), best first."""
-        snapshot = self._store.snapshot
+        snapshot = self.snapshot
         return snapshot.index.ranking(snapshot.rotation.apply(embedding), count)
 
     def last_passage(self, reference: str) -> LastPassage | None:
         """Returns the direction and the time of a person's last passage."""
-        return self._store.snapshot.passages.get(reference)
+        return self.snapshot.passages.get(reference)
 
     def expired(self, today: date, people_after_days: int | None, templates_after_days: int | None) -> Expired:
         """Returns the people whose `valid_until` is more than so many days ago, and the templates of others that are at least
@@ -151,14 +123,14 @@ class Gallery:
 
     def add(self, person: Person) -> Known:
         """Adds a person without templates. Raises InvalidPersonError, PersonExistsError."""
-        with self._store.change() as transaction:
+        with self.writing() as transaction:
             return _add(transaction, person)
 
     def change(self, person: Person) -> Known:
         """Replaces a person's description except id, reference and creation time. Raises InvalidPersonError,
         NoSuchPersonError.
         """
-        with self._store.change() as transaction:
+        with self.writing() as transaction:
             validate(person)
             before = transaction.contents.known(person.id).person
             return transaction.write_person(replace(person, reference=before.reference, created=before.created))
@@ -176,7 +148,7 @@ class Gallery:
         picture, and the picture (an aligned face as PNG), which is stored only if the gallery keeps pictures. Raises
         NoSuchPersonError, TooManyError, OtherEmbedderError, ValueError.
         """
-        with self._store.change() as transaction:
+        with self.writing() as transaction:
             contents = transaction.contents
             if len(contents.known(identity).templates) >= self._most_templates:
                 raise TooManyError(
@@ -190,16 +162,16 @@ class Gallery:
 
     def forget(self, identity: str, number: int) -> Known:
         """Erases a template like `erase`, and returns the person. Raises NoSuchPersonError, NoSuchTemplateError."""
-        with self._store.change() as transaction:
+        with self.writing() as transaction:
             known = transaction.erase_template(identity, number)
-        self._store.empty_log()
+        self.empty_log()
         return known
 
     def erase(self, identity: str) -> Erasure:
         """Erases a person so that no sealed row of theirs is left in the database's files. Raises NoSuchPersonError."""
-        with self._store.change() as transaction:
+        with self.writing() as transaction:
             known = transaction.erase_person(identity)
-        complete = self._store.empty_log()
+        complete = self.empty_log()
         return Erasure(known.person.reference, len(known.templates), datetime.now(UTC), complete)
 
     def note_passage(self, reference: str, direction: str, time: datetime) -> None:
@@ -208,27 +180,27 @@ class Gallery:
 
     def take_back_passage(self, reference: str, before: LastPassage | None) -> None:
         """Restores the last passage to the one `before`. Raises NoSuchPersonError if the person has been erased."""
-        with self._store.change() as transaction:
+        with self.writing() as transaction:
             transaction.write_passage(reference, before)
 
     def rotate(self) -> None:
         """Draws a new rotation, which makes every copy of the templates on the disk useless."""
-        with self._store.change() as transaction:
+        with self.writing() as transaction:
             transaction.rotate()
-        self._store.empty_log()
+        self.empty_log()
 
     def renew(self, model: str, embed: Callable[[bytes], Embedding]) -> RenewalResult:
         """Embeds the kept pictures again with another embedder: its sha256, and the function from a picture (PNG) to an
         embedding. Templates get new numbers and keep their age. Does nothing if no picture is kept.
         """
         embeddings = {}
-        for known in self._store.snapshot.people.values():
+        for known in self.snapshot.people.values():
             for number, picture in self.pictures(known.person.reference, but=model):
                 embeddings[number] = unit_vector(embed(picture))
         renewed, left = 0, []
-        with self._store.change() as transaction:
+        with self.writing() as transaction:
             if embeddings:
-                transaction.read_again()
+                transaction.reread = True
             for known in tuple(transaction.contents.people.values()):
                 identity, reference = known.person.id, known.person.reference
                 others = [template.number for template in known.templates if template.model != model]
@@ -242,7 +214,7 @@ class Gallery:
                         renewed += 1
                 if not embeddings.keys() >= set(others):
                     left.append(identity)
-        self._store.empty_log()
+        self.empty_log()
         return RenewalResult(renewed, tuple(sorted(left)))
 
     def pictures(self, reference: str, but: str | None = None) -> Iterator[tuple[int, bytes]]:
@@ -250,7 +222,7 @@ class Gallery:
         known = self.named(reference)
         for template in known.templates if known else ():
             if template.model != but:
-                with self._store.reading() as (repository, _):
+                with self.reading() as (repository, _):
                     picture = repository.picture(template.number, reference)
                 if picture is not None:
                     yield template.number, picture
@@ -268,15 +240,15 @@ class Gallery:
         last passage of those who were there before; templates get new numbers. Ends `rollback`. Raises InvalidPersonError,
         TooManyError, and PersonExistsError for an id that occurs twice.
         """
-        with self._store.change() as transaction:
+        with self.writing() as transaction:
             passages = dict(transaction.contents.passages)
             transaction.erase_everyone()
-            transaction.accept()
+            transaction.accepted = True
             for each in people:
                 _import(transaction, each, passages.get(each.person.reference))
             _check_room(transaction)
             count = len(transaction.contents.people)
-        self._store.empty_log()
+        self.empty_log()
         return count
 
     def merge(self, people: Iterable[PersonExport], on_conflict: OnConflict = OnConflict.REFUSE) -> ImportResult:
@@ -287,7 +259,7 @@ class Gallery:
         added: list[str] = []
         replaced: list[str] = []
         skipped: list[str] = []
-        with self._store.change() as transaction:
+        with self.writing() as transaction:
             contents = transaction.contents
             embedder, before = contents.embedder, frozenset(contents.people)
             for each in people:
@@ -317,18 +289,18 @@ class Gallery:
                 (replaced if exists else added).append(person.id)
             _check_room(transaction)
         if replaced:
-            self._store.empty_log()
+            self.empty_log()
         return ImportResult(tuple(added), tuple(replaced), tuple(skipped))
 
     def _export(self, reference: str, template: Template) -> TemplateExport | None:
         """Returns a template in clear, None if it was erased meanwhile or cannot be read; without a picture that cannot."""
         try:
-            with self._store.reading() as (repository, rotation):
+            with self.reading() as (repository, rotation):
                 stored = repository.template(template.number, reference)
         except GalleryDamagedError:
             return None
         try:
-            with self._store.reading() as (repository, _):
+            with self.reading() as (repository, _):
                 picture = repository.picture(template.number, reference)
         except BrokenSealError:
             picture = None
@@ -344,7 +316,7 @@ def rebuild(path: Path, key: SiteKey, people: Iterable[PersonExport], record: Co
     with translated(path):
         _remove(new)
         try:
-            gallery = Gallery.open(new, key, record=record, fresh=True)
+            gallery = Gallery(new, key, record=record, fresh=True)
             try:
                 count = gallery.replace(people)
             finally:

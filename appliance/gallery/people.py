@@ -5,6 +5,9 @@ import secrets
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field, PlainSerializer, PlainValidator
 
 from appliance.face.types import Embedding
 from appliance.faults import ReportedError
@@ -21,6 +24,10 @@ LONGEST_NAME = 100
 MOST_GROUPS = 16
 
 REFERENCE_BYTES = 8
+
+_Credential = Annotated[Credential, PlainValidator(Credential.read), PlainSerializer(Credential.document)]
+
+Reference = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 
 _JOINERS = dict.fromkeys((0x200C, 0x200D))
 
@@ -44,9 +51,9 @@ class Person:
     groups: tuple[str, ...]
     valid_from: date | None
     valid_until: date | None
-    reference: str
-    created: datetime
-    credential: Credential | None = None
+    reference: Reference
+    created: AwareDatetime
+    credential: _Credential | None = None
 
 
 @dataclass(frozen=True, slots=True)

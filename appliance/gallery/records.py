@@ -3,16 +3,17 @@
 import base64
 import json
 import struct
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import AwareDatetime, BaseModel, Field, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 
 from appliance.face.types import Embedding
-from appliance.gallery.credential import Credential, CredentialError
+from appliance.gallery.credential import CredentialError
 from appliance.gallery.people import (
-    REFERENCE_BYTES,
     InvalidPersonError,
     LastPassage,
     Person,
@@ -36,7 +37,7 @@ _SOURCES = (Source.PHOTO, Source.CAMERA)
 _BLOCK = 256
 """Bytes. A person's row is padded with blanks to a multiple of this, so that its length says little about the content."""
 
-_DIGEST_BYTES = 32
+_PERSON = TypeAdapter(Person)
 
 
 class MalformedError(Exception):
@@ -60,13 +61,13 @@ class StoredTemplate:
 
 def pack_person(person: Person) -> bytes:
     """Returns a person as padded JSON."""
-    content = json.dumps(_person_fields(person), ensure_ascii=False).encode()
+    content = _PERSON.dump_json(person)
     return content.ljust(-(-len(content) // _BLOCK) * _BLOCK)
 
 
 def unpack_person(content: bytes) -> Person:
     """Returns the person of a row. An opened seal guarantees that it is well-formed."""
-    return _person(json.loads(content))
+    return _PERSON.validate_json(content)
 
 
 def pack_template(stored: StoredTemplate) -> bytes:
@@ -95,9 +96,40 @@ def unpack_passage(content: bytes) -> LastPassage:
     return direction, datetime.fromisoformat(time)
 
 
+def _decoded(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
+def _encoded(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+_Base64 = Annotated[bytes, PlainValidator(_decoded), PlainSerializer(_encoded)]
+
+
+class _ArchivedTemplate(BaseModel):
+    model: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    quality: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+    source: Source
+    created: AwareDatetime
+    embedding: _Base64
+    picture: _Base64 | None
+
+
+class _ArchivedPerson(BaseModel):
+    person: Person
+    templates: tuple[_ArchivedTemplate, ...]
+
+
 def pack_export(export: PersonExport) -> dict[str, Any]:
     """Returns a person and their templates as an archive line, embeddings and pictures in base64."""
-    return {"person": _person_fields(export.person), "templates": [_template_fields(each) for each in export.templates]}
+    templates = [
+        _ArchivedTemplate.model_construct(
+            **asdict(each.template), embedding=each.embedding.astype("<f4").tobytes(), picture=each.picture
+        )
+        for each in export.templates
+    ]
+    return _ArchivedPerson.model_construct(person=export.person, templates=tuple(templates)).model_dump(mode="json")
 
 
 def unpack_export(table: dict[str, Any]) -> PersonExport:
@@ -105,17 +137,14 @@ def unpack_export(table: dict[str, Any]) -> PersonExport:
     MalformedError.
     """
     try:
-        person = _person(table["person"])
-        person = replace(person, reference=_hex(person.reference, REFERENCE_BYTES), created=_zoned(person.created))
-        export = PersonExport(person, tuple(map(_template, table["templates"])))
-        validate(person)
-    except KeyError as error:
-        raise MalformedError(f"{error} is missing") from error
+        archived = _ArchivedPerson.model_validate(table)
+        export = PersonExport(archived.person, tuple(map(_export, archived.templates)))
+        validate(export.person)
+    except ValidationError as error:
+        raise MalformedError(_reason(error.errors()[0])) from error
     except InvalidPersonError as error:
         raise MalformedError(str(error)) from error
-    except CredentialError as error:
-        raise MalformedError(f"credential: {error}") from error
-    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+    except (ValueError, TypeError) as error:
         raise MalformedError("a value has the wrong type") from error
     return export
 
@@ -129,80 +158,15 @@ def unit_vector(embedding: Embedding) -> Embedding:
     return embedding
 
 
-def _person_fields(person: Person) -> dict[str, Any]:
-    return {
-        "id": person.id,
-        "name": person.name,
-        "groups": person.groups,
-        "valid_from": person.valid_from and person.valid_from.isoformat(),
-        "valid_until": person.valid_until and person.valid_until.isoformat(),
-        "reference": person.reference,
-        "created": person.created.isoformat(),
-        "credential": person.credential and person.credential.document(),
-    }
+def _export(archived: _ArchivedTemplate) -> TemplateExport:
+    pictured = archived.picture is not None
+    template = Template(0, archived.model, archived.quality, archived.source, archived.created, pictured)
+    embedding = np.frombuffer(archived.embedding, "<f4").astype(np.float32)
+    return TemplateExport(template, unit_vector(embedding), archived.picture)
 
 
-def _person(fields: dict[str, Any]) -> Person:
-    return Person(
-        id=fields["id"],
-        name=fields["name"],
-        groups=tuple(fields["groups"]),
-        valid_from=_day(fields["valid_from"]),
-        valid_until=_day(fields["valid_until"]),
-        reference=fields["reference"],
-        created=datetime.fromisoformat(fields["created"]),
-        credential=Credential.read(found) if (found := fields.get("credential")) is not None else None,
-    )
-
-
-def _template_fields(export: TemplateExport) -> dict[str, Any]:
-    template = export.template
-    return {
-        "model": template.model,
-        "quality": template.quality,
-        "source": template.source,
-        "created": template.created.isoformat(),
-        "embedding": _base64(export.embedding.astype("<f4").tobytes()),
-        "picture": None if export.picture is None else _base64(export.picture),
-    }
-
-
-def _template(fields: dict[str, Any]) -> TemplateExport:
-    picture = None if fields["picture"] is None else _bytes(fields["picture"])
-    if not 0 <= fields["quality"] <= 1:
-        raise ValueError("a quality outside 0..1")
-    template = Template(
-        number=0,
-        model=_hex(fields["model"], _DIGEST_BYTES),
-        quality=float(fields["quality"]),
-        source=Source(fields["source"]),
-        created=_zoned(datetime.fromisoformat(fields["created"])),
-        pictured=picture is not None,
-    )
-    embedding = np.frombuffer(_bytes(fields["embedding"]), "<f4").astype(np.float32)
-    return TemplateExport(template, unit_vector(embedding), picture)
-
-
-def _hex(text: str, count: int) -> str:
-    content = bytes.fromhex(text)
-    if len(content) != count:
-        raise ValueError(f"not {count} bytes")
-    return content.hex()
-
-
-def _zoned(time: datetime) -> datetime:
-    if time.tzinfo is None:
-        raise ValueError("no time zone")
-    return time
-
-
-def _day(text: str | None) -> date | None:
-    return None if text is None else date.fromisoformat(text)
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode("ascii")
-
-
-def _bytes(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)
+def _reason(mistake: Mapping[str, Any]) -> str:
+    if mistake["type"] == "missing":
+        return f"{mistake['loc'][-1]!r} is missing"
+    error = mistake.get("ctx", {}).get("error")
+    return f"credential: {error}" if isinstance(error, CredentialError) else "a value has the wrong type"

@@ -1,10 +1,11 @@
 """What a gallery holds: rows in the database, each sealed for its place, and the same contents in memory."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from appliance.gallery import database as storage
 from appliance.gallery import records
@@ -31,6 +32,8 @@ EMPTYING_PATIENCE_MS = 1000
 """How long an erasure waits for another program that reads."""
 
 _CHECK = b"the key of this gallery"
+
+_ONE_OF = {"people": "a person", "templates": "a template", "passages": "a passage"}
 
 _RECORDED = ("record of decisions", "counter")
 """The place for which the record's counter is sealed."""
@@ -125,14 +128,15 @@ class Repository:
 
     def snapshot(self) -> GallerySnapshot:
         """Reads everything."""
-        people = dict(self._people())
+        people = {number: records.unpack_person(content) for number, _, content in self._rows("people", "tag", _text)}
         references = {number: person.reference for number, person in people.items()}
         templates: dict[str, list[Template]] = {reference: [] for reference in references.values()}
         pictured = {number for (number,) in self._database.rows("pictures")}
         # vectors move into columns MOST at a time, so that few are in memory twice
         waiting: dict[str, list[tuple[str, Rotated]]] = {}
         parts: dict[str, list[Columns]] = {}
-        for number, reference, stored in self._templates(references):
+        for number, reference, content in self._rows("templates", "person", references.__getitem__):
+            stored = records.unpack_template(content)
             templates[reference].append(stored.described(number, pictured=number in pictured))
             rows = waiting.setdefault(stored.model, [])
             rows.append((reference, stored.vector))
@@ -146,40 +150,29 @@ class Repository:
             Rotation(self._fact("rotation")),
             {known.person.id: known for known in everyone},
             {known.person.reference: known for known in everyone},
-            dict(self._passages(references)),
+            {
+                reference: records.unpack_passage(content)
+                for _, reference, content in self._rows("passages", "number", references.__getitem__)
+            },
             Index(),
         )
         model = snapshot.embedder or ""
         last = Columns.of(waiting.get(model, []))
         return replace(snapshot, index=Index((*parts.get(model, ()), *([last] if last.size else []))))
 
-    def _people(self) -> Iterator[tuple[int, Person]]:
-        for number, tag, sealed in self._database.rows("people", "tag", "sealed"):
+    def _rows(self, table: str, owner_column: str, owner_of: Callable[[Any], str]) -> Iterator[tuple[int, str, bytes]]:
+        """Yields the number, the owner and the content of each row of a table. A row is sealed for its number and its owner, a
+        passage, whose number is that of the person, for its owner alone.
+        """
+        for number, column, sealed in self._database.rows(table, owner_column, "sealed"):
             try:
-                yield number, records.unpack_person(self._seal.open(sealed, "people", number, _text(tag)))
-            except BrokenSealError:
-                self._lose("a person")
-
-    def _templates(self, references: dict[int, str]) -> Iterator[tuple[int, str, StoredTemplate]]:
-        """Yields numbers, owners and templates; `references` gives the owner by the number of their row."""
-        for number, person, sealed in self._database.rows("templates", "person", "sealed"):
-            try:
-                reference = references[person]
-                content = self._seal.open(sealed, "templates", number, reference)
+                owner = owner_of(column)
+                place = (owner,) if table == "passages" else (number, owner)
+                content = self._seal.open(sealed, table, *place)
             except (BrokenSealError, KeyError):
-                self._lose("a template")
+                self._database.losses.append(f"the seal of {_ONE_OF[table]} is broken")
             else:
-                yield number, reference, records.unpack_template(content)
-
-    def _passages(self, references: dict[int, str]) -> Iterator[tuple[str, LastPassage]]:
-        for number, sealed in self._database.rows("passages", "sealed"):
-            try:
-                reference = references[number]
-                content = self._seal.open(sealed, "passages", reference)
-            except (BrokenSealError, KeyError):
-                self._lose("a passage")
-            else:
-                yield reference, records.unpack_passage(content)
+                yield number, owner, content
 
     def _fact(self, name: str) -> bytes:
         found = self._database.row("SELECT sealed FROM facts WHERE name = ?", name)
@@ -187,9 +180,6 @@ class Repository:
 
     def _write_fact(self, name: str, content: bytes) -> None:
         self._database.run("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, self._seal.close(content, "facts", name))
-
-    def _lose(self, what: str) -> None:
-        self._database.losses.append(f"the seal of {what} is broken")
 
 
 class Transaction(Repository):
@@ -205,24 +195,19 @@ class Transaction(Repository):
             references=dict(before.references),
             passages=dict(before.passages),
         )
-        self._index, self._embedder, self._reread = before.index, before.embedder, False
+        self._index, self._embedder = before.index, before.embedder
+        self.reread = False
+        """Whether `result` reads the rows, because most of them change."""
         self.accepted = False
-
-    def accept(self) -> None:
-        """Ends a rollback: the gallery and the record of decisions are what they should be."""
-        self.accepted = True
+        """Whether it ends a rollback: the gallery and the record of decisions are what they should be."""
 
     def write_counter(self, counter: ChangeCounter) -> None:
         """Replaces the counter of changes."""
         self._write_fact("counter", counter.pack())
 
-    def read_again(self) -> None:
-        """Makes `result` read the rows, because most of them change."""
-        self._reread = True
-
     def result(self) -> GallerySnapshot:
         """Returns what the gallery holds once the transaction is committed."""
-        if self._reread or (self._embedder and self.contents.embedder != self._embedder):
+        if self.reread or (self._embedder and self.contents.embedder != self._embedder):
             return self.snapshot()
         return replace(self.contents, index=self._index)
 
@@ -248,7 +233,7 @@ class Transaction(Repository):
         self._database.run("DELETE FROM people WHERE number = ?", self._row_of(known))
         del self.contents.people[identity], self.contents.references[reference]
         self.contents.passages.pop(reference, None)
-        if not self._reread:
+        if not self.reread:
             self._index = self._index.without(reference)
         return known
 
@@ -258,7 +243,7 @@ class Transaction(Repository):
             self._database.run(f"DELETE FROM {table}")  # noqa: S608 - constants
         for memory in (self.contents.people, self.contents.references, self.contents.passages):
             memory.clear()
-        self.read_again()
+        self.reread = True
 
     def add_template(self, identity: str, stored: StoredTemplate, picture: bytes | None) -> Template:
         """Adds a template under a number that was never used before."""
@@ -271,7 +256,7 @@ class Transaction(Repository):
             self._database.run("INSERT INTO pictures VALUES (?, ?)", number, sealed)
         template = stored.described(number, pictured=picture is not None)
         self._put(Known(known.person, (*known.templates, template)))
-        if not self._reread:
+        if not self.reread:
             self._index = self._index.adding(reference, stored.vector)
         return template
 
@@ -283,7 +268,7 @@ class Transaction(Repository):
         if kept == known.templates:
             raise NoSuchTemplateError(f"this person has no template {number}")
         self._database.run("DELETE FROM templates WHERE number = ?", number)
-        if not self._reread:
+        if not self.reread:
             self._index = self._index.without(reference)
             for template in kept:
                 if template.model == self._embedder:
@@ -317,7 +302,7 @@ class Transaction(Repository):
                 stored = replace(stored, vector=before.exchange(stored.vector, after))
                 sealed = self._seal.close(records.pack_template(stored), "templates", number, reference)
                 self._database.run("UPDATE templates SET sealed = ? WHERE number = ?", sealed, number)
-        self.read_again()
+        self.reread = True
 
     def _put(self, known: Known) -> Known:
         self.contents.people[known.person.id] = self.contents.references[known.person.reference] = known
@@ -350,8 +335,9 @@ class Store:
         self._rollback: RollbackError | None = None
         self._trouble: GalleryUnavailableError | None = None
         self._damage: GalleryDamagedError | None = None
-        self._emptied, self._stale, self._uncompared, self.version = True, False, False, 0
-        self._disconnected = False
+        self._emptied, self._stale, self._disconnected, self.version = True, False, False, 0
+        self._uncompared = False
+        """Whether the counters are to be compared: the gallery has changed, or the record could not be read."""
         if not fresh and not path.exists():
             with suppress(CounterUnreadableError):
                 if self._kept():
@@ -372,7 +358,7 @@ class Store:
         return self._rollback
 
     @contextmanager
-    def change(self) -> Iterator[Transaction]:
+    def writing(self) -> Iterator[Transaction]:
         """Everything written in the block is on the disk when it ends; nothing is if it raises."""
         with self._lock:
             if self._damage:
@@ -432,7 +418,8 @@ class Store:
                     self._disconnected = False
                 with self._database.view():
                     self._follow()
-                self._compare()
+                if self._uncompared or self._rollback:
+                    self._rollback = self._compared(self._database)
                 if not self._damage:
                     self._try_to_write()
             except GalleryUnavailableError as error:
@@ -508,13 +495,6 @@ class Store:
         counter = before.accepted(kept) if transaction.accepted else before.next(kept)
         transaction.write_counter(counter)
         return self._seal.close(str(counter.changes).encode(), *_RECORDED), sealed
-
-    def _compare(self) -> None:
-        """Compares the counters again when the gallery has changed, after the record could not be read, and while one of them
-        is behind.
-        """
-        if self._uncompared or self._rollback:
-            self._rollback = self._compared(self._database)
 
     def _compared(self, database: Database) -> RollbackError | None:
         """Returns whether the gallery or the record is behind. Another process counts in the gallery first, so the record is

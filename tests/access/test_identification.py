@@ -28,7 +28,7 @@ def face(**parts):
 
 @pytest.fixture
 def gallery(tmp_path):
-    opened = Gallery.open(tmp_path / "gallery.db", SiteKey(bytes(range(32))))
+    opened = Gallery(tmp_path / "gallery.db", SiteKey(bytes(range(32))))
     yield opened
     opened.close()
 

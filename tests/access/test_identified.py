@@ -54,7 +54,7 @@ class Recognition:
 @pytest.fixture
 def recognition(tmp_path):
     """Ada is the first axis, Bea the second."""
-    gallery = Gallery.open(tmp_path / "gallery.db", SiteKey(bytes(range(32))))
+    gallery = Gallery(tmp_path / "gallery.db", SiteKey(bytes(range(32))))
     for number, name in enumerate(("ada", "bea")):
         gallery.add(Person(name, name, (), None, None, new_reference(), datetime.now(UTC)))
         gallery.enrol(name, AXES[number], MODEL, 1.0, Source.PHOTO)

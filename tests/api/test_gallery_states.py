@@ -109,7 +109,7 @@ def made_by_another(folder: Path) -> None:
     (folder / "site.key").chmod(0o600)
     vector = np.zeros(512, np.float32)
     vector[0] = 1
-    with closing(Gallery.open(folder / FILE, SiteKey(bytes(range(32))))) as gallery:
+    with closing(Gallery(folder / FILE, SiteKey(bytes(range(32))))) as gallery:
         gallery.add(new_person("x", PersonFields(name="X")))
         gallery.enrol("x", vector, "ab" * 32, 0.9, Source.PHOTO)
 
@@ -166,7 +166,7 @@ def test_a_gallery_that_is_switched_off_is_not_there(tmp_path: Path, portrait: b
 
 def test_what_the_command_line_changes_is_taken_over(device: Device, tmp_path: Path, portrait: bytes) -> None:
     with device.broadcast.subscribed() as heard:
-        with closing(Gallery.open(tmp_path / FILE, read_site_key(tmp_path / "site.key"))) as beside:
+        with closing(Gallery(tmp_path / FILE, read_site_key(tmp_path / "site.key"))) as beside:
             beside.add(new_person("beside", PersonFields(name="Beside")))
         assert gallery_event(heard.next(10)) == (1, 0)
         assert [person["id"] for person in assert_all(device.client.get("/people"))] == ["beside"]

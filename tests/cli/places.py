@@ -87,7 +87,7 @@ class Place:
     @contextmanager
     def gallery(self):
         """Its gallery, opened beside whoever else has it open."""
-        gallery = Gallery.open(self.database, vault.read_site_key(self.key_file))
+        gallery = Gallery(self.database, vault.read_site_key(self.key_file))
         yield gallery
         gallery.close()
 

@@ -46,7 +46,7 @@ def ada(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ada")
     path = folder / "door.toml"
     path.write_text(DOOR.format(folder=folder), "utf-8")
-    gallery = Gallery.open(folder / FILE, vault.make_site_key(folder / "key"))
+    gallery = Gallery(folder / FILE, vault.make_site_key(folder / "key"))
     person = Person("1815", "Ada", ("staff",), None, date(2026, 12, 31), new_reference(), datetime.now(UTC))
     someone = gallery.add(person).person
     gallery.note_passage(someone.reference, "in", datetime.fromisoformat(f"{THURSDAY}T08:00").astimezone())

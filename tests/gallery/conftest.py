@@ -23,6 +23,6 @@ def path(tmp_path):
 @pytest.fixture
 def gallery(path, key):
     """Nobody is known yet; pictures are kept."""
-    opened = Gallery.open(path, key, keep_pictures=True)
+    opened = Gallery(path, key, keep_pictures=True)
     yield opened
     opened.close()

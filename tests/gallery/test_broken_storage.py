@@ -44,7 +44,7 @@ def test_a_full_disk_is_told_and_everybody_stays_known(tmp_path, key):
     with ram_disk(tmp_path / "disk", "2M") as disk:
         ballast = disk / "ballast"
         ballast.write_bytes(bytes(1 << 20))
-        with closing(Gallery.open(disk / "gallery.db", key, keep_pictures=True)) as gallery:
+        with closing(Gallery(disk / "gallery.db", key, keep_pictures=True)) as gallery:
             known = filled(gallery)
             assert len(known) > 5
             assert isinstance(gallery.problem(), StorageFullError)
@@ -55,7 +55,7 @@ def test_a_full_disk_is_told_and_everybody_stays_known(tmp_path, key):
             with pytest.raises(StorageFullError):
                 filled_at_last(gallery)
 
-            with closing(Gallery.open(disk / "gallery.db", key)) as beside:
+            with closing(Gallery(disk / "gallery.db", key)) as beside:
                 assert_known(beside, known)
 
             ballast.unlink()
@@ -63,7 +63,7 @@ def test_a_full_disk_is_told_and_everybody_stays_known(tmp_path, key):
             assert gallery.problem() is None
             enrolled(gallery, "one-more", 10**6)
             assert gallery.erase("p0").complete
-        with closing(Gallery.open(disk / "gallery.db", key)) as again:
+        with closing(Gallery(disk / "gallery.db", key)) as again:
             del known[0]
             assert_known(again, known | {10**6: "one-more"})
             assert again.problem() is None
@@ -76,10 +76,10 @@ def fill(disk):
 
 def test_a_gallery_is_opened_on_a_full_disk(tmp_path, key):
     with ram_disk(tmp_path / "disk", "2M") as disk:
-        with closing(Gallery.open(disk / "gallery.db", key)) as gallery:
+        with closing(Gallery(disk / "gallery.db", key)) as gallery:
             enrolled(gallery, "a", 1)
         fill(disk)
-        with closing(Gallery.open(disk / "gallery.db", key)) as again:
+        with closing(Gallery(disk / "gallery.db", key)) as again:
             assert_known(again, {1: "a"})
             with pytest.raises(StorageFullError):
                 filled_at_last(again)
@@ -90,18 +90,18 @@ def test_no_gallery_is_made_on_a_full_disk(tmp_path, key):
     with ram_disk(tmp_path / "disk", "64k") as disk:
         (disk / "ballast").write_bytes(bytes(61440))
         with pytest.raises(StorageFullError, match="make room"):
-            Gallery.open(disk / "gallery.db", key)
+            Gallery(disk / "gallery.db", key)
 
 
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "killed"])
 def test_a_read_only_disk_is_told_and_everybody_stays_known(tmp_path, key, closed):
     with ram_disk(tmp_path / "disk", "4M") as disk:
-        with closing(Gallery.open(disk / "gallery.db", key)) as gallery:
+        with closing(Gallery(disk / "gallery.db", key)) as gallery:
             enrolled(gallery, "a", 1)
             for file in disk.iterdir():  # with its log, as a power cut leaves it
                 shutil.copy(file, disk / f"cut{file.name[7:]}")
         remount(disk, "ro")
-        with closing(Gallery.open(disk / ("gallery.db" if closed else "cut.db"), key)) as gallery:
+        with closing(Gallery(disk / ("gallery.db" if closed else "cut.db"), key)) as gallery:
             assert isinstance(gallery.problem(), ReadOnlyError)
             assert_known(gallery, {1: "a"})
             with pytest.raises(ReadOnlyError, match="remount it"):
@@ -120,10 +120,10 @@ def test_a_read_only_disk_is_told_and_everybody_stays_known(tmp_path, key, close
 
 def test_a_gallery_that_could_not_be_opened_again_for_writing_is_opened_later(tmp_path, key):
     with ram_disk(tmp_path / "disk", "4M") as disk:
-        with closing(Gallery.open(disk / "gallery.db", key)) as gallery:
+        with closing(Gallery(disk / "gallery.db", key)) as gallery:
             enrolled(gallery, "a", 1)
         remount(disk, "ro")
-        with closing(Gallery.open(disk / "gallery.db", key)) as gallery:
+        with closing(Gallery(disk / "gallery.db", key)) as gallery:
             assert isinstance(gallery.problem(), ReadOnlyError)
             remount(disk, "rw")
             with closing(sqlite3.connect(disk / "gallery.db", isolation_level=None)) as other:
@@ -142,13 +142,13 @@ def test_no_gallery_is_made_on_a_read_only_disk(tmp_path, key):
     with ram_disk(tmp_path / "disk", "4M") as disk:
         remount(disk, "ro")
         with pytest.raises(ReadOnlyError, match="cannot be written"):
-            Gallery.open(disk / "gallery.db", key)
+            Gallery(disk / "gallery.db", key)
 
 
 def test_a_disk_that_breaks_at_work_becomes_read_only(tmp_path, key):
     with (
         breaking_disk(tmp_path / "disk") as (disk, break_it),
-        closing(Gallery.open(disk / "gallery.db", key)) as gallery,
+        closing(Gallery(disk / "gallery.db", key)) as gallery,
     ):
         enrolled(gallery, "a", 1)
         break_it()
@@ -157,6 +157,6 @@ def test_a_disk_that_breaks_at_work_becomes_read_only(tmp_path, key):
         gallery.refresh()
         assert isinstance(gallery.problem(), ReadOnlyError)
         assert_known(gallery, {1: "a"})
-        with closing(Gallery.open(disk / "gallery.db", key)) as beside:
+        with closing(Gallery(disk / "gallery.db", key)) as beside:
             assert isinstance(beside.problem(), ReadOnlyError)
             assert_known(beside, {1: "a"})

@@ -24,7 +24,7 @@ from appliance.gallery.vault import SiteKey
 @pytest.fixture
 def full(path, key):
     """Forty people with a template and a picture each, closed."""
-    gallery = Gallery.open(path, key, keep_pictures=True)
+    gallery = Gallery(path, key, keep_pictures=True)
     for number in range(40):
         enrolled(gallery, f"p{number:02}", number, picture=bytes([number]) * 3000)
     gallery.close()
@@ -96,7 +96,7 @@ def test_a_damaged_page_costs_no_more_than_what_was_on_it(full, key, place, rubb
     except sqlite3.OperationalError:
         pytest.skip("this SQLite cannot tell pages (SQLITE_ENABLE_DBSTAT_VTAB)")
     overwrite(full, offset, rubbish * size)
-    gallery = Gallery.open(full, key)
+    gallery = Gallery(full, key)
     assert_damaged(gallery)
     assert len(gallery.people()) == 40
     assert 37 <= len(found(gallery)) < 40
@@ -110,7 +110,7 @@ def test_bytes_anywhere_in_the_middle_are_noticed_or_did_not_matter(full, key, s
     offset = 8192 + (size - 8192 - 64) * seed // 12
     overwrite(full, offset, random.Random(seed).randbytes(64))
     try:
-        gallery = Gallery.open(full, key, keep_pictures=True)
+        gallery = Gallery(full, key, keep_pictures=True)
     except GalleryUnavailableError:
         return
     if gallery.problem() is None:
@@ -129,14 +129,14 @@ def test_a_header_that_is_overwritten_or_a_file_that_is_empty_is_told(full, key,
         os.truncate(full, 0)
     before = full.read_bytes()
     with pytest.raises(GalleryDamagedError, match="appliance people restore FILE"):
-        Gallery.open(full, key)
+        Gallery(full, key)
     assert full.read_bytes() == before
 
 
 def test_a_file_that_was_cut_is_told(full, key):
     os.truncate(full, full.stat().st_size // 2)
     try:
-        gallery = Gallery.open(full, key)
+        gallery = Gallery(full, key)
     except GalleryDamagedError:
         return
     assert_damaged(gallery)
@@ -147,7 +147,7 @@ def test_a_file_that_was_cut_is_told(full, key):
 @pytest.mark.parametrize("rubbish", [b"\0", b"\xff", b"W"])
 @pytest.mark.parametrize("start", [0, 40], ids=["header", "frames"])
 def test_rubbish_in_the_log_costs_nothing_that_was_told_to_be_there(tmp_path, path, key, rubbish, start):
-    gallery = Gallery.open(path, key)
+    gallery = Gallery(path, key)
     for number in range(40):
         enrolled(gallery, f"p{number:02}", number)
     crashed = tmp_path / "crashed"
@@ -156,7 +156,7 @@ def test_rubbish_in_the_log_costs_nothing_that_was_told_to_be_there(tmp_path, pa
     log = crashed / "gallery.db-wal"
     assert log.stat().st_size > 4096
     overwrite(log, start, rubbish * (log.stat().st_size - start))
-    again = Gallery.open(crashed / "gallery.db", key)
+    again = Gallery(crashed / "gallery.db", key)
     assert_unharmed(again)
     again.close()
 
@@ -164,13 +164,13 @@ def test_rubbish_in_the_log_costs_nothing_that_was_told_to_be_there(tmp_path, pa
 def test_another_key_opens_nothing_and_changes_nothing(full):
     before = full.read_bytes()
     with pytest.raises(NoKeyError, match="not the one"):
-        Gallery.open(full, SiteKey(b"another key, of thirty-two bytes"))
+        Gallery(full, SiteKey(b"another key, of thirty-two bytes"))
     assert full.read_bytes() == before
 
 
 def test_a_template_that_was_moved_to_another_person_is_not_taken_for_theirs(full, key):
     raw(full, "UPDATE templates SET person = 2 WHERE number = 1")
-    gallery = Gallery.open(full, key)
+    gallery = Gallery(full, key)
     assert_damaged(gallery)
     assert found(gallery) == set(range(1, 40))
     assert [len(known.templates) for known in gallery.people()[:3]] == [0, 1, 1]
@@ -179,7 +179,7 @@ def test_a_template_that_was_moved_to_another_person_is_not_taken_for_theirs(ful
 
 def test_nor_when_it_comes_with_the_picture_of_the_other(full, key):
     raw(full, "UPDATE pictures SET sealed = (SELECT sealed FROM pictures WHERE number = 2) WHERE number = 1")
-    gallery = Gallery.open(full, key)
+    gallery = Gallery(full, key)
     with pytest.raises(GalleryDamagedError):
         list(gallery.pictures(gallery.person("p00").person.reference))
     gallery.close()
@@ -202,7 +202,7 @@ def test_nor_when_it_comes_with_the_picture_of_the_other(full, key):
 )
 def test_rows_that_were_altered_by_hand_are_told_and_left_out(full, key, statement):
     raw(full, statement)
-    gallery = Gallery.open(full, key)
+    gallery = Gallery(full, key)
     assert_damaged(gallery)
     assert found(gallery) == set(range(1, 40))
     gallery.close()
@@ -211,13 +211,13 @@ def test_rows_that_were_altered_by_hand_are_told_and_left_out(full, key, stateme
 def test_facts_that_were_erased_are_told(full, key):
     raw(full, "DELETE FROM facts")
     with pytest.raises(GalleryDamagedError, match="appliance people restore FILE"):
-        Gallery.open(full, key)
+        Gallery(full, key)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_flipped_bit_is_told_or_did_not_matter(path, key, seed):
     """Nothing but the gallery's own errors is raised; every other bit is one of the header's."""
-    with closing(Gallery.open(path, key, keep_pictures=True)) as gallery:
+    with closing(Gallery(path, key, keep_pictures=True)) as gallery:
         for number in range(4):
             enrolled(gallery, f"p{number}", number, 10 + number, picture=bytes([number]) * 1000)
         before = [pack_export(each) for each in gallery.export()]
@@ -228,7 +228,7 @@ def test_a_flipped_bit_is_told_or_did_not_matter(path, key, seed):
         altered[place] ^= 1 << dice.randrange(8)
         path.write_bytes(altered)
         try:
-            with closing(Gallery.open(path, key)) as gallery:
+            with closing(Gallery(path, key)) as gallery:
                 found = [pack_export(each) for each in gallery.export()]
                 gallery.refresh()
                 assert gallery.problem() or found == before, f"byte {place}"
@@ -238,7 +238,7 @@ def test_a_flipped_bit_is_told_or_did_not_matter(path, key, seed):
 
 def test_a_picture_that_is_damaged_is_told_and_left_out(full, key):
     raw(full, "UPDATE pictures SET sealed = zeroblob(3000) WHERE number = 1")
-    with closing(Gallery.open(full, key)) as gallery:
+    with closing(Gallery(full, key)) as gallery:
         assert gallery.problem() is None  # pictures are only read when they are asked for
         first, second, *_ = gallery.export()
         assert (first.templates[0].picture, second.templates[0].picture) == (None, bytes([1]) * 3000)
@@ -246,7 +246,7 @@ def test_a_picture_that_is_damaged_is_told_and_left_out(full, key):
 
 
 def test_rows_that_are_altered_at_work_are_told(full, key):
-    gallery = Gallery.open(full, key)
+    gallery = Gallery(full, key)
     raw(full, "UPDATE templates SET person = 2 WHERE number = 1")
     gallery.refresh()
     assert_damaged(gallery)
@@ -255,7 +255,7 @@ def test_rows_that_are_altered_at_work_are_told(full, key):
 
 
 def test_a_file_that_was_deleted_at_work_is_told_and_can_be_put_back(full, key):
-    gallery = Gallery.open(full, key)
+    gallery = Gallery(full, key)
     elsewhere = full.with_name("elsewhere")
     full.rename(elsewhere)
     for act in (lambda: gallery.erase("p00"), lambda: gallery.enrol("p00", face(1), MODEL, 0.5, Source.PHOTO)):
@@ -272,8 +272,8 @@ def test_a_file_that_was_deleted_at_work_is_told_and_can_be_put_back(full, key):
 
 
 def test_another_file_in_its_place_is_taken_over(full, key, tmp_path):
-    gallery = Gallery.open(full, key)
-    other = Gallery.open(tmp_path / "gallery.db", key)
+    gallery = Gallery(full, key)
+    other = Gallery(tmp_path / "gallery.db", key)
     enrolled(other, "p39", 39)
     other.close()
     for suffix in ("-wal", "-shm"):
@@ -288,8 +288,8 @@ def test_another_file_in_its_place_is_taken_over(full, key, tmp_path):
 
 
 def test_one_of_another_site_in_its_place_is_not(full, key, tmp_path):
-    gallery = Gallery.open(full, key)
-    Gallery.open(tmp_path / "gallery.db", SiteKey(b"\1" * 32)).close()
+    gallery = Gallery(full, key)
+    Gallery(tmp_path / "gallery.db", SiteKey(b"\1" * 32)).close()
     (tmp_path / "gallery.db").rename(full)
     gallery.refresh()
     assert isinstance(gallery.problem(), NoKeyError)
@@ -300,15 +300,15 @@ def test_one_of_another_site_in_its_place_is_not(full, key, tmp_path):
 def test_a_gallery_of_a_newer_version_is_left_alone(full, key):
     raw(full, "PRAGMA user_version = 99")
     with pytest.raises(GalleryUnavailableError, match="newer version"):
-        Gallery.open(full, key)
+        Gallery(full, key)
 
 
 def test_an_empty_gallery_does_not_take_the_place_of_one_that_was_lost(path, key):
-    with closing(Gallery.open(path, key)) as gallery:
+    with closing(Gallery(path, key)) as gallery:
         enrolled(gallery, "a", 1)
         for file in path.parent.iterdir():
             file.unlink()
-        Gallery.open(path, key).close()  # another program makes one
+        Gallery(path, key).close()  # another program makes one
         gallery.refresh()
         assert isinstance(gallery.problem(), GalleryDamagedError)
         assert [known.person.id for known in gallery.people()] == ["a"]

@@ -70,7 +70,7 @@ def test_what_is_said_of_a_person_changes_and_the_rest_stays(gallery, path, key)
     assert changed.person == replace(said, reference=reference, created=created)
     assert len(changed.templates) == 1
     gallery.close()
-    again = Gallery.open(path, key)
+    again = Gallery(path, key)
     assert again.people() == (changed,)
     with pytest.raises(NoSuchPersonError):
         again.change(somebody("b"))
@@ -101,7 +101,7 @@ def test_cosines_are_those_of_the_embeddings_themselves(gallery):
 
 
 def test_a_person_and_the_gallery_have_their_most(path, key):
-    gallery = Gallery.open(path, key, most_templates=2)
+    gallery = Gallery(path, key, most_templates=2)
     enrolled(gallery, "a", 1, 2)
     with pytest.raises(TooManyError, match="2 templates already"):
         gallery.enrol("a", face(3), MODEL, 0.5, Source.PHOTO)
@@ -185,7 +185,7 @@ def test_the_last_passage_is_kept(gallery, path, key):
     assert gallery.version == version
     with pytest.raises(NoSuchPersonError):
         gallery.note_passage("0" * 16, "in", first)
-    again = Gallery.open(path, key)
+    again = Gallery(path, key)
     assert again.last_passage(reference) == ("out", second)
     again.take_back_passage(reference, ("in", first))
     assert again.last_passage(reference) == ("in", first)
@@ -204,7 +204,7 @@ def test_who_is_brought_back_is_still_on_their_side_of_the_door(gallery, path, k
     gallery.merge(exports, OnConflict.REPLACE)
     assert gallery.last_passage(reference) == ("in", time)
     assert gallery.last_passage(gallery.person("b").person.reference) is None
-    again = Gallery.open(path, key)
+    again = Gallery(path, key)
     assert again.last_passage(reference) == ("in", time)
     again.close()
 
@@ -226,7 +226,7 @@ def test_everything_is_there_again_after_opening(gallery, path, key):
     for identity in ("a", "b"):
         enrolled(gallery, identity, hash(identity) % 1000, 5, picture=b"picture of " + identity.encode())
     gallery.close()
-    again = Gallery.open(path, key)
+    again = Gallery(path, key)
     assert again.people() == gallery.people()
     assert again.ranking(face(5)) == gallery.ranking(face(5))
     assert (again.templates, again.embedder(), again.problem()) == (4, MODEL, None)
@@ -237,7 +237,7 @@ def test_pictures_are_kept_only_where_they_are_wanted(gallery, path, key):
     reference = enrolled(gallery, "a", 1, 2, picture=b"picture")
     assert list(gallery.pictures(reference)) == [(1, b"picture"), (2, b"picture")]
     gallery.close()
-    again = Gallery.open(path, key)
+    again = Gallery(path, key)
     assert not again.enrol("a", face(3), MODEL, 0.5, Source.PHOTO, b"picture").pictured
     assert [number for number, _ in again.pictures(reference)] == [1, 2]
     assert list(again.pictures("0" * 16)) == []
@@ -298,7 +298,7 @@ def test_kept_pictures_are_embedded_again_by_another_embedder(gallery, path, key
         assert (best.reference, best.cosine) == (new.person.reference, pytest.approx(1, abs=1e-5))
         assert list(gallery.pictures(best.reference)) == [(seed + 2, bytes([seed]))]
     assert gallery.last_passage(references[0])[0] == "in"
-    again = Gallery.open(path, key)
+    again = Gallery(path, key)
     assert (again.people(), again.ranking(face(101))) == (gallery.people(), gallery.ranking(face(101)))
     again.close()
 

@@ -28,7 +28,7 @@ from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import Source
 from appliance.gallery.vault import SiteKey
 
-gallery = Gallery.open(Path(sys.argv[2]), SiteKey(bytes(range(32))), keep_pictures=True)
+gallery = Gallery(Path(sys.argv[2]), SiteKey(bytes(range(32))), keep_pictures=True)
 print("open", flush=True)
 for line in sys.stdin:
     act, number = line.split()
@@ -85,7 +85,7 @@ class Book:
 
 def seen(path: Path, key) -> dict[int, bool]:
     """Who is in the gallery, and whether they are enrolled; each template is whole, and found by the face it is of."""
-    with closing(Gallery.open(path, key, keep_pictures=True)) as gallery:
+    with closing(Gallery(path, key, keep_pictures=True)) as gallery:
         assert gallery.problem() is None
         people = {int(known.person.id[1:]): bool(known.templates) for known in gallery.people()}
         exports = list(gallery.export())
@@ -143,7 +143,7 @@ def test_whatever_was_acknowledged_before_kill_9_is_as_it_was(tmp_path, key):
 
 def test_somebody_who_was_erased_is_in_no_file(tmp_path, key):
     path = tmp_path / "gallery.db"
-    with closing(Gallery.open(path, key, keep_pictures=True)) as gallery, closing(Gallery.open(path, key)) as reader:
+    with closing(Gallery(path, key, keep_pictures=True)) as gallery, closing(Gallery(path, key)) as reader:
         for number in range(1, 30):
             gallery.add(somebody(f"p{number}", f"Number {number}"))
             gallery.enrol(f"p{number}", face(number), MODEL, 0.75, Source.PHOTO, random.Random(number).randbytes(9000))

@@ -11,7 +11,7 @@ from appliance.gallery.vault import SiteKey
 @pytest.fixture
 def people(tmp_path, key):
     """Two people, on their way."""
-    with_two = Gallery.open(tmp_path / "elsewhere.db", key)
+    with_two = Gallery(tmp_path / "elsewhere.db", key)
     enrolled(with_two, "ada", 1, 2)
     enrolled(with_two, "bob", 3)
     exports = tuple(with_two.export())
@@ -30,13 +30,13 @@ def files(path):
 @pytest.fixture
 def damaged(path, key):
     """A running gallery whose file is spoilt."""
-    running = Gallery.open(path, key)
+    running = Gallery(path, key)
     enrolled(running, "old", *range(10, 15))
     running.close()
     content = bytearray(path.read_bytes())
     content[2 * 8192 :] = bytes(len(content) - 2 * 8192)
     path.write_bytes(content)
-    running = Gallery.open(path, key)
+    running = Gallery(path, key)
     assert isinstance(running.problem(), GalleryDamagedError)
     yield running
     running.close()
@@ -51,26 +51,26 @@ def test_it_takes_the_place_of_a_damaged_one_and_a_running_device_notices(damage
     damaged.add(somebody("eve"))
     (found,) = damaged.ranking(face(3), 1)
     assert damaged.named(found.reference).person.id == "bob"
-    again = Gallery.open(path, key)
+    again = Gallery(path, key)
     assert ids(again) == ["ada", "bob", "eve"]
     again.close()
 
 
 def test_it_takes_the_place_of_one_whose_key_is_lost(path, key, people):
-    with_lost_key = Gallery.open(path, SiteKey(b"lost" * 8))
+    with_lost_key = Gallery(path, SiteKey(b"lost" * 8))
     enrolled(with_lost_key, "old", 9)
     with pytest.raises(NoKeyError):
-        Gallery.open(path, key)
+        Gallery(path, key)
     rebuild(path, key, people)
     with_lost_key.close()
-    found = Gallery.open(path, key)
+    found = Gallery(path, key)
     assert ids(found) == ["ada", "bob"]
     found.close()
     assert files(path) == ["gallery.db"]
 
 
 def test_what_goes_wrong_on_the_way_changes_nothing(path, key, people):
-    before = Gallery.open(path, SiteKey(b"lost" * 8))
+    before = Gallery(path, SiteKey(b"lost" * 8))
     enrolled(before, "old", 9)
     before.close()
     content = path.read_bytes()

@@ -32,7 +32,7 @@ def reopened(path, key, record):
 
     @contextmanager
     def opened(**how):
-        with closing(Gallery.open(path, key, record=record, **how)) as gallery:
+        with closing(Gallery(path, key, record=record, **how)) as gallery:
             yield gallery
 
     return opened
@@ -88,14 +88,14 @@ class BusyRecord(Record):
 
 def test_what_another_process_adds_during_the_comparison_is_no_rollback(path, key, reopened):
     record = BusyRecord(path.parent / RECORD_FILE)
-    with reopened() as other, closing(Gallery.open(path, key, record=record)) as gallery:
+    with reopened() as other, closing(Gallery(path, key, record=record)) as gallery:
         names = iter(range(100))
         record.meanwhile = lambda: other.add(somebody(f"p{next(names)}"))
         for number in range(3):
             other.add(somebody(f"q{number}"))
             gallery.refresh()
             assert gallery.rollback() is None
-        with closing(Gallery.open(path, key, record=record)) as opened:
+        with closing(Gallery(path, key, record=record)) as opened:
             assert opened.rollback() is None
 
 
@@ -197,7 +197,7 @@ def test_a_crash_between_the_two_is_no_rollback(path, key, reopened):
     with reopened() as gallery:
         enrolled(gallery, "ada", 1)
     for number in range(3):
-        with closing(Gallery.open(path, key)) as gallery:  # the record learns nothing of it
+        with closing(Gallery(path, key)) as gallery:  # the record learns nothing of it
             gallery.add(somebody(f"p{number}"))
         with reopened() as gallery:
             assert gallery.rollback() is None
@@ -260,7 +260,7 @@ def test_a_failed_rebuild_leaves_the_record_as_it_was(path, key, copies, record)
 
 def test_the_counter_of_another_site_means_nothing(path, copies, record, tmp_path):
     other = SiteKey(b"\1" * 32)
-    with closing(Gallery.open(tmp_path / "other.db", other, record=record)) as gallery:
+    with closing(Gallery(tmp_path / "other.db", other, record=record)) as gallery:
         gallery.add(somebody("ada"))
         assert gallery.rollback() is None
 
@@ -279,7 +279,7 @@ def test_a_flipped_bit_of_a_name_is_told_or_did_not_matter(path, key, reopened, 
         now = shutil.copytree(cut, tmp_path / f"now{bit}")
         (now / name).rename(now / os.fsdecode(bytes(flipped)))
         try:
-            with closing(Gallery.open(now / path.name, key, record=Record(now / RECORD_FILE))) as gallery:
+            with closing(Gallery(now / path.name, key, record=Record(now / RECORD_FILE))) as gallery:
                 assert (ids(gallery), name) != (["ada", "bob"], "gallery.db")
                 assert isinstance(gallery.rollback(), RecordRolledBackError) or name == "gallery.db-wal"
         except GalleryDamagedError:

@@ -166,8 +166,8 @@ def test_everything_is_done_once_and_nothing_is_in_clear(tmp_path: Path, portrai
 
 def _rotated(state: Path, folder: Path) -> list[np.ndarray]:
     """The templates as the gallery holds them."""
-    with closing(Gallery.open(state / "gallery.db", vault.read_site_key(folder / "site.key"))) as gallery:
-        rotation = gallery._store.snapshot.rotation
+    with closing(Gallery(state / "gallery.db", vault.read_site_key(folder / "site.key"))) as gallery:
+        rotation = gallery.snapshot.rotation
         return [rotation.apply(vector) for export in gallery.export() for vector in _embeddings(export)]
 
 
