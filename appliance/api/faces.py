@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import bottle
@@ -14,8 +14,9 @@ from appliance.api.access import ANY_KEY, LIVE, RECOGNISE, Part, Route
 from appliance.api.answers import NO_STORE, Answer
 from appliance.api.intake import Intake
 from appliance.camera.source import CameraError, CameraFrame, Ring
-from appliance.face.types import AlignedFace, DetectLimits
+from appliance.face.types import AlignedFace, DetectLimits, Face
 from appliance.faults import Fault, ResultCode
+from appliance.observation.following import Follower
 from appliance.observation.tracking import followed
 from appliance.vision.detector import Picture
 from appliance.vision.engine import EnginePool, FaceEngine
@@ -56,6 +57,7 @@ class Live:
     camera: Camera
     ring: Ring
     clock: Callable[[], float] = time.monotonic
+    follower: Follower = field(default_factory=Follower)
 
     def newest(self) -> CameraFrame:
         """The newest frame. Raises CameraError when it does not show the present scene."""
@@ -99,6 +101,12 @@ class Subjects:
         with self.engines.lease(0 if posted is None else posted.decoded_bytes) as engine:
             yield engine, self.live.newest() if posted is None else posted
 
+    def faces(self, engine: FaceEngine, picture: Picture, limits: DetectLimits) -> list[Face]:
+        """The faces of a picture; those of the camera's newest frame are followed, unless other limits than usual are given."""
+        if isinstance(picture, CameraFrame) and limits == DetectLimits():
+            return self.live.follower.faces(engine, picture)
+        return engine.detect(picture, limits)
+
     def answer(self, body: Mapping[str, Any], subject: Picture, headers: Mapping[str, str] | None = None) -> Answer:
         """The answer about a picture."""
         about = self.live.headers(subject) if isinstance(subject, CameraFrame) else {}
@@ -137,7 +145,7 @@ class Faces:
         """`POST /faces` and `GET /faces`"""
         limits = intake.detect_limits(bottle.request.query)
         with self.subjects.leased() as (engine, picture):
-            found = engine.detect(picture, limits)
+            found = self.subjects.faces(engine, picture, limits)
         return self.subjects.answer(answers.faces(found), picture)
 
     def aligned_faces(self) -> Answer:

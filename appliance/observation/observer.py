@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from appliance.events import Appeared, Broadcast, FacesSeen, Left, LivenessJudged, SeenFace
-from appliance.face.types import Box, DetectLimits, Face, Pixels
+from appliance.face.types import Face
 from appliance.faults import Fault
+from appliance.observation.following import Finds, Follower, Shot
 from appliance.observation.mounting import Mounting
 from appliance.observation.tracking import LOST_SECONDS, SIGHTINGS, Track, Tracker
 from appliance.vision.detector import Picture
@@ -24,29 +25,14 @@ LIVENESS_SECONDS = 1.2
 """How often the liveness of the largest face is judged: all four frames are new each time."""
 
 
-class Shot(Picture, Protocol):
-    """A frame of the camera."""
-
-    @property
-    def pixels(self) -> Pixels: ...
-
-    @property
-    def captured(self) -> float: ...
-
-    @property
-    def sequence(self) -> int: ...
-
-
 class Shots(Protocol):
     """The source of frames."""
 
     def newest(self, after: int, timeout: float) -> Shot | None: ...
 
 
-class Analyser(Protocol):
+class Analyser(Finds, Protocol):
     """The engine, as far as it is needed here."""
-
-    def detect(self, picture: Picture, limits: DetectLimits, upright: Sequence[Box] = ()) -> list[Face]: ...
 
     def quality(self, picture: Picture, face: Face) -> Quality: ...
 
@@ -90,7 +76,7 @@ class Observer:
 
     def _observe(self, engine: Analyser) -> None:
         """Until there are no subscribers."""
-        tracker = Tracker()
+        follower, tracker = Follower(), Tracker()
         after, judged, problem = 0, 0.0, ""
         while not self._stopping.is_set() and self._broadcast.listened_to(0):
             begun = time.monotonic()
@@ -100,7 +86,7 @@ class Observer:
                 continue
             after = shot.sequence
             try:
-                tracks = self._see(engine, tracker, shot)
+                tracks = self._see(engine, tracker, shot, follower.faces(engine, shot))
                 problem = ""
                 if self._liveness and tracks and begun - judged >= LIVENESS_SECONDS:
                     judged = begun
@@ -111,8 +97,7 @@ class Observer:
                     log.warning("the live picture cannot be analysed: %s", problem)
             self._stopping.wait(begun + self._period - time.monotonic())
 
-    def _see(self, engine: Analyser, tracker: Tracker, shot: Shot) -> list[Track]:
-        faces = engine.detect(shot, DetectLimits(), tracker.upright)
+    def _see(self, engine: Analyser, tracker: Tracker, shot: Shot, faces: Sequence[Face]) -> list[Track]:
         self._mounting.note(faces)
         tracks, appeared, left = tracker.update(shot, faces, shot.captured)
         for track in appeared:

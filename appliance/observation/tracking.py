@@ -69,11 +69,6 @@ class Tracker:
         self._tracks.extend(appeared)
         return current, appeared, self.end(now - LOST_SECONDS)
 
-    @property
-    def upright(self) -> list[Box]:
-        """The last boxes of the faces that are upright."""
-        return [track.face.detection.box for track in self._tracks if track.face.upright]
-
     def end(self, before: float) -> list[Track]:
         """Ends and returns the tracks not seen since `before`."""
         left = [track for track in self._tracks if track.seen < before]

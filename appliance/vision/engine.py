@@ -206,6 +206,13 @@ class FaceEngine:
             stands[index] = stood(self._landmarks, picture, found[index], way)
         return stands
 
+    def fit(self, picture: Picture, detection: Detection) -> Fit:
+        """The points of a face that is about where `detection` says. Raises Fault INF-11, 16."""
+        with stage("landmarks"), failing_as(ResultCode.DETECT):
+            fit = self._landmarks.locate(picture, detection)
+        with failing_as(ResultCode.VALIDATE):
+            return _finite(Standing(detection, fit)).fit
+
     def align(self, picture: Picture, limits: DetectLimits) -> list[AlignedFace]:
         """The same faces as `detect`, cut out upright. Raises Fault INF-09, 10, 11, 13, 14, 16."""
         return self._aligned(picture, self.detect(picture, limits))
