@@ -113,7 +113,10 @@ def test_a_face_that_moves_is_followed_with_few_searches(
     frames = replayed(tmp_path, (shown(room(), heads["portrait"], place) for place in places))
     follower, errors, overlaps = Follower(), [], []
     for frame in frames:
-        (face,), (true,) = follower.faces(counted, frame), counted.engine.detect(frame, DetectLimits())
+        (face,) = follower.faces(counted, frame)
+        if frame.sequence % 4:
+            continue
+        (true,) = counted.engine.detect(frame, DetectLimits())
         eyes = np.linalg.norm(true.points[104] - true.points[105])
         errors.append(np.linalg.norm(face.points - true.points, axis=1).mean() / eyes)
         overlaps.append(face.detection.box.overlap(true.detection.box))
