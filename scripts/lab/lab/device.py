@@ -42,7 +42,7 @@ IMAGE_TYPE = "application/octet-stream"
 
 HOST = "127.0.0.1"
 
-COMMAND = (sys.executable, "-m", "appliance", "serve")
+COMMAND = ("-m", "appliance", "serve", "--host", HOST)
 
 START_LIMIT, STOP_LIMIT = 60.0, 10.0
 """Seconds within which a device of our own must answer (twenty times what the bench accepts, so that a slow board is still
@@ -220,6 +220,17 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
+class Build:
+    """A program to start: the Python of its environment, and the folder to start it in, where Python looks for it first."""
+
+    python: Path = Path(sys.executable)
+    folder: Path = Path()
+
+
+THIS = Build()
+
+
+@dataclass(frozen=True, slots=True)
 class OwnDevice:
     """Its address, its process, the seconds from its start to its first answer that is not INF-08, and its log."""
 
@@ -230,9 +241,11 @@ class OwnDevice:
 
 
 @contextmanager
-def own_device(sections: Mapping[str, Mapping[str, Any]], calibration: Path | None = None) -> Iterator[OwnDevice]:
-    """Starts `appliance serve` with this configuration, without a camera unless it names one, and with a state of its own, to
-    which `calibration` is copied; stops it by SIGTERM. Raises DeviceFailedError.
+def own_device(
+    sections: Mapping[str, Mapping[str, Any]], calibration: Path | None = None, build: Build = THIS
+) -> Iterator[OwnDevice]:
+    """Starts `appliance serve` of a build with this configuration, without a camera unless it names one, and with a state of
+    its own, to which `calibration` is copied; stops it by SIGTERM. Raises DeviceFailedError.
     """
     port = free_port()
     with tempfile.TemporaryDirectory() as name, (Path(name) / "log").open("w+b") as log:
@@ -243,11 +256,12 @@ def own_device(sections: Mapping[str, Mapping[str, Any]], calibration: Path | No
             shutil.copy(calibration, folder)
         started = time.monotonic()
         process = subprocess.Popen(
-            [*COMMAND, "--host", HOST, "--port", str(port), "--config", str(folder / "appliance.toml")],
+            [build.python, *COMMAND, "--port", str(port), "--config", str(folder / "appliance.toml")],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env={**os.environ, "STATE_DIRECTORY": name},
+            cwd=build.folder,
             preexec_fn=_end_with_parent,  # noqa: PLW1509 (it calls the kernel alone)
         )
         try:

@@ -63,6 +63,7 @@ def bench(add: Add) -> None:
     _options(
         command,
         {
+            "--against": ("COMMIT", str, "beside the program of that commit, built anew; alone, only that"),
             "--peers": ("FOLDER", Path, "where they are (default: .peers of this clone)"),
             "--pictures": ("FOLDER", Path, "more pictures, for scaling and --compare"),
             "--portrait": ("FILE", Path, "a picture with one face (default: the bundled one)"),

@@ -58,7 +58,7 @@ def decisions(bench: Bench) -> Iterator[Finding]:
     """
     decided, judged = [], []
     with bench.device(film=True) as device, Device(device.url) as client:
-        _wait_for(client, 2 * FPS)
+        wait_for(client, 2 * FPS)
         for _ in tracked(range(max(3, bench.extent.ages // 5)), "decisions"):
             question = json.dumps({"nonce": secrets.token_urlsafe(16)}).encode()
             decided.append(_milliseconds(client, "POST", "/access/decide", question))
@@ -86,7 +86,7 @@ def watched(bench: Bench) -> Iterator[Finding]:
     with bench.device(film=True) as device:
         for _ in tracked(range(bench.extent.rounds), "watched"):
             alone.append(_posted(bench, device))
-            with _listener(device.url):
+            with listener(device.url):
                 beside.append(_posted(bench, device))
     yield Finding("camera", "posted /faces, without listeners", median(alone), "ms")
     yield Finding("camera", "posted /faces, with a listener", median(beside), "ms")
@@ -96,9 +96,9 @@ def watched(bench: Bench) -> Iterator[Finding]:
 def memory(bench: Bench) -> Iterator[Finding]:
     """Resident memory after so many frames, beyond that after the first ones."""
     with bench.device(film=True, real_time=False) as device, Device(device.url) as client:
-        _wait_for(client, bench.extent.warm_frames)
+        wait_for(client, bench.extent.warm_frames)
         before = resident_megabytes(device.process_id)
-        _wait_for(client, bench.extent.frames)
+        wait_for(client, bench.extent.frames)
         growth = resident_megabytes(device.process_id) - before
     title = f"memory after {bench.extent.frames} frames, growth"
     yield Finding("camera", title, growth, "MB", at_most=MOST_GROWTH_MEGABYTES)
@@ -115,7 +115,8 @@ def _milliseconds(client: Device, method: str, path: str, body: bytes | None = N
     return 1e3 * (time.perf_counter() - begun)
 
 
-def _wait_for(client: Device, frames: int) -> None:
+def wait_for(client: Device, frames: int) -> None:
+    """Returns when the camera has delivered so many frames. Raises TimeoutError."""
     seen, end = 0, time.monotonic() + frames / LEAST_FPS
     while seen < frames:
         if time.monotonic() > end:
@@ -125,7 +126,7 @@ def _wait_for(client: Device, frames: int) -> None:
 
 
 @contextmanager
-def _listener(url: str) -> Iterator[None]:
+def listener(url: str) -> Iterator[None]:
     """A client that listens to the events: a process, so that its own work is not counted here."""
     program = "import sys, urllib.request as r\nfor line in r.urlopen(sys.argv[1] + '/events'): print(line, flush=True)"
     process = subprocess.Popen([sys.executable, "-c", program, url], stdout=subprocess.PIPE)

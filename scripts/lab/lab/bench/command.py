@@ -16,7 +16,8 @@ from rich.console import Console
 from appliance import __version__
 from appliance.config import Config, EngineSection
 from appliance.vision.manifest import ModelError
-from lab.bench import camera, endpoints, gallery, peers, resources, scaling, stages
+from lab.bench import against, camera, endpoints, gallery, peers, resources, scaling, stages
+from lab.bench.against import BuildFailedError
 from lab.bench.bench import PORTRAIT, QUICK, Bench, Curve, Extent, Measured
 from lab.bench.board import board, warning
 from lab.bench.load import LoadFailedError
@@ -93,16 +94,23 @@ def main(options: argparse.Namespace, settings: Config) -> int:
             print(outcome.write_page(options.report))
     except OSError as error:
         return _failed(f"{error.filename or 'system'}: {error.strerror or error}")
-    except (DeviceFailedError, LoadFailedError, ModelError, PeerFailedError, UnexpectedAnswerError) as error:
+    except (
+        BuildFailedError,
+        DeviceFailedError,
+        LoadFailedError,
+        ModelError,
+        PeerFailedError,
+        UnexpectedAnswerError,
+    ) as error:
         return _failed(str(error))
     return 0 if all(finding.passed for finding in outcome.findings) else 1
 
 
 def parts_of(options: argparse.Namespace) -> list[str]:
-    """The parts to measure: all of them, unless one is named or only --compare is given."""
+    """The parts to measure: all of them, unless one is named or only --compare or --against is given."""
     if options.part in PARTS:
         return [options.part]
-    return [] if options.part is None and options.compare else list(PARTS)
+    return [] if options.part is None and (options.compare or options.against) else list(PARTS)
 
 
 def extent_of(options: argparse.Namespace) -> Extent:
@@ -124,6 +132,7 @@ def judged(findings: Sequence[Finding], *, quick: bool) -> list[Finding]:
 def _measured(options: argparse.Namespace, engine: EngineSection, here: Mapping[str, Any]) -> Outcome:
     """All that the options name; each part is printed when it is done."""
     entries = peers.entries(options.peers or peers.FOLDER) if options.compare else []
+    other = against.built(options.against) if options.against else None
     findings: list[Finding] = []
     curves: list[Curve] = []
     rows: list[Row] = []
@@ -139,6 +148,8 @@ def _measured(options: argparse.Namespace, engine: EngineSection, here: Mapping[
         bench = Bench.prepared(Path(name), engine, portrait, extent, options.pictures)
         for part in parts_of(options):
             show(PARTS[part](bench))
+        if other is not None:
+            show(against.measure(bench, options.against, other))
         if entries:
             compared, rows = peers.measure(bench, entries)
             peers.print_rows(rows, Console())

@@ -1,0 +1,167 @@
+"""This build beside the program of another commit: the same requests in turns, on one core, as ratios."""
+
+import json
+import os
+import secrets
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from lab.bench.bench import Bench, Measured, replay, written
+from lab.bench.camera import listener, wait_for
+from lab.bench.material import FPS, film
+from lab.bench.peers import FOLDER
+from lab.bench.resources import resident_megabytes
+from lab.device import IMAGE_TYPE, OK, THIS, Answer, Build, Device, OwnDevice, own_device
+from lab.report import Finding, tracked
+
+ROOT = FOLDER.parent
+"""The clone."""
+
+PERSON = "against"
+"""The id of the person of the portrait, who is enrolled in both galleries."""
+
+SEED, RESAMPLES = 13, 2_000
+"""Of the bootstrap; with 2,000 its bounds at 2.5 and 97.5 % rest on fifty resamples each (Efron and Tibshirani 1993, 14.3)."""
+
+SETTLE_SECONDS = 2.0
+
+Samples = Mapping[str, tuple[list[float], list[float]]]
+"""By path: what the other build took in each sample, and what this one did."""
+
+
+class BuildFailedError(Exception):
+    """The commit's program could not be built; carries the last line of the complaint."""
+
+
+def built(commit: str) -> Build:
+    """Unpacks the files of a commit beside the peers, and makes its environment by its own scripts; what is there already is
+    kept. Raises BuildFailedError.
+    """
+    name = (
+        _output("git", "-C", str(ROOT), "rev-parse", "--short=12", "--verify", f"{commit}^{{commit}}").decode().strip()
+    )
+    folder = FOLDER / f"commit-{name}"
+    if not (folder / "setup.cfg").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        archive = _output("git", "-C", str(ROOT), "archive", "--format=tar", name)
+        _output("tar", "-x", "-C", str(folder), given=archive)
+    _output(str(folder / "scripts" / "environment"), ".venv")
+    return Build(folder / ".venv" / "bin" / "python", folder)
+
+
+def measure(bench: Bench, commit: str, other: Build) -> Measured:
+    """How much faster and smaller this build is: the median of the other one over that of this one, with bootstrap bounds."""
+    film(bench.folder, bench.material.picture)
+    samples: Samples = defaultdict(lambda: ([], []))
+    for _ in tracked(range(bench.extent.rounds), f"against {commit}"):
+        _posted(bench, (other, THIS), samples)
+        for side, build in enumerate((other, THIS)):
+            _live(bench, build, side, samples)
+    return Measured([ratio(f"{commit} over this build", path, *taken) for path, taken in samples.items()])
+
+
+def ratio(question: str, path: str, other: Sequence[float], this: Sequence[float]) -> Finding:
+    """Median over median, with the bounds of pairs drawn anew (percentile bootstrap); without bounds from fewer than three."""
+    before, now = np.array(other), np.array(this)
+    interval = None
+    if len(before) >= 3:
+        drawn = np.random.default_rng(SEED).integers(0, len(before), (RESAMPLES, len(before)))
+        low, high = np.percentile(np.median(before[drawn], axis=1) / np.median(now[drawn], axis=1), (2.5, 97.5))
+        interval = (float(low), float(high))
+    before_median, now_median = float(np.median(before)), float(np.median(now))
+    title = f"{path}: {before_median:.4g} → {now_median:.4g}"
+    return Finding(question, title, before_median / now_median, "x", interval)
+
+
+def _posted(bench: Bench, builds: Sequence[Build], samples: Samples) -> None:
+    """Idle memory of both without a camera; then posted pictures, one to each in turn."""
+    picture = bench.material.picture
+    questions = {**bench.material.questions(), "identify": ("/identify", picture, IMAGE_TYPE)}
+    with ExitStack() as stack:
+        clients = []
+        for side, build in enumerate(builds):
+            device = stack.enter_context(own_device({"engine": written(bench.engine)}, build=build))
+            samples["idle memory, MB"][side].append(resident_megabytes(device.process_id))
+            _pin(device)
+            clients.append(stack.enter_context(Device(device.url)))
+            _enrol(clients[-1], picture)
+        for kind in ("faces", "alignedfaces", "identify", "liveness"):
+            path, body, content_type = questions[kind]
+            for number in range(bench.extent.requests // 3):
+                for side, client in enumerate(clients):
+                    taken, _ = _timed(client, "POST", path, body, content_type)
+                    if number:  # the first one builds what later ones find ready
+                        samples[f"POST {path}, ms"][side].append(taken)
+
+
+def _live(bench: Bench, build: Build, side: int, samples: Samples) -> None:
+    """A camera without requests; then questions about its frames, at most one a frame."""
+    sections = {"engine": written(bench.engine), "camera": replay(bench.folder)}
+    with own_device(sections, build=build) as device, Device(device.url) as client:
+        _pin(device)
+        _enrol(client, bench.material.picture)
+        wait_for(client, 2 * FPS)
+        time.sleep(SETTLE_SECONDS)
+        process = psutil.Process(device.process_id)
+        samples[f"idle camera at {FPS}/s, % of a core"][side].append(
+            process.cpu_percent(bench.extent.processor_seconds)
+        )
+        for title in ("GET /faces, live, ms", "GET /faces, live, its face followed, ms"):
+            with ExitStack() as stack:
+                if "followed" in title:
+                    stack.enter_context(listener(device.url))
+                for _ in range(bench.extent.requests // 3):
+                    time.sleep(1 / FPS)
+                    samples[title][side].append(_timed(client, "GET", "/faces")[0])
+        for _ in range(bench.extent.requests // 6):
+            question = json.dumps({"nonce": secrets.token_urlsafe(16)}).encode()
+            taken, answer = _timed(client, "POST", "/access/decide", question)
+            samples["POST /access/decide, at the door, ms"][side].append(taken)
+            samples["POST /access/decide, stages, ms"][side].append(stages(answer))
+
+
+def stages(answer: Answer) -> float:
+    """Milliseconds of all stages in Server-Timing: the work, without waiting for frames."""
+    metrics = (metric.strip().partition(";dur=") for metric in answer.headers.get("server-timing", "").split(","))
+    return sum(float(duration) for name, _, duration in metrics if name != "total" and duration)
+
+
+def _timed(
+    client: Device, method: str, path: str, body: bytes | None = None, kind: str = IMAGE_TYPE
+) -> tuple[float, Answer]:
+    """Milliseconds until the whole answer is there, and the answer. Raises UnexpectedAnswerError."""
+    begun = time.perf_counter()
+    answer = client.ask_once(method, path, body, kind)
+    taken = 1e3 * (time.perf_counter() - begun)
+    answer.expect(OK)
+    return taken, answer
+
+
+def _enrol(client: Device, picture: bytes) -> None:
+    """Raises UnexpectedAnswerError."""
+    client.ask("POST", "/people", json.dumps({"id": PERSON, "name": PERSON}).encode(), "application/json").expect(OK)
+    client.ask("POST", f"/people/{PERSON}/templates", picture).expect(OK)
+
+
+def _pin(device: OwnDevice) -> None:
+    """Holds all threads of a device to one core, the same for each; by now it has as many engines as there are cores."""
+    for task in Path(f"/proc/{device.process_id}/task").iterdir():
+        os.sched_setaffinity(int(task.name), {max(os.sched_getaffinity(0))})
+
+
+def _output(*command: str, given: bytes | None = None) -> bytes:
+    """What a command prints; its complaints go to standard error when it succeeds. Raises BuildFailedError."""
+    try:
+        return subprocess.run(command, input=given, capture_output=True, check=True).stdout
+    except OSError as error:
+        raise BuildFailedError(f"{command[0]}: {error.strerror}") from error
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+        raise BuildFailedError(f"{Path(command[0]).name}: {last}") from error

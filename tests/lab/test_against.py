@@ -1,0 +1,70 @@
+"""Two builds side by side: here this one and itself."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from lab.bench import against
+from lab.bench.against import ROOT, BuildFailedError, built, measure, ratio, stages
+from lab.bench.bench import PORTRAIT, QUICK, Bench
+from lab.device import Answer, Build
+
+from appliance.config import EngineSection
+
+FLOAT = EngineSection(detector="float16", embedder="float16", liveness="float16", engines=1)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
+def test_it_measures_every_path_of_both(tmp_path: Path) -> None:
+    bench = Bench.prepared(tmp_path, FLOAT, PORTRAIT, QUICK)
+    findings = measure(bench, "HEAD", Build(Path(sys.executable), ROOT)).findings
+    assert [finding.measure.partition(",")[0] for finding in findings] == [
+        "idle memory",
+        "POST /faces",
+        "POST /alignedfaces",
+        "POST /identify",
+        "POST /liveness/multiframe",
+        "idle camera at 30/s",
+        "GET /faces",
+        "GET /faces",
+        "POST /access/decide",
+        "POST /access/decide",
+    ]
+    for finding in findings:
+        assert finding.value > 0
+        assert finding.unit == "x"
+    assert findings[0].value == pytest.approx(1, abs=0.2)
+
+
+def test_a_ratio_by_hand() -> None:
+    finding = ratio("question", "path", [30.0, 20.0, 40.0], [10.0, 10.0, 10.0])
+    assert (finding.measure, finding.value) == ("path: 30 → 10", 3.0)
+    assert finding.interval == (2.0, 4.0)
+    assert ratio("question", "path", [30.0, 20.0], [10.0, 10.0]).interval is None
+
+
+def test_the_work_is_every_stage_but_the_total() -> None:
+    timing = "detect;dur=4.50, embed;dur=1.25, total;dur=99.00"
+    assert stages(Answer(200, {"server-timing": timing}, b"")) == 5.75
+    assert stages(Answer(200, {}, b"")) == 0
+
+
+def test_a_commit_that_does_not_exist_is_named() -> None:
+    with pytest.raises(BuildFailedError, match=r"git: fatal"):
+        built("no-such-commit")
+
+
+def test_a_commit_is_unpacked_once_and_built_by_its_own_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(against, "FOLDER", tmp_path)
+    commit = against._output("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD").decode().strip()
+    folder = tmp_path / f"commit-{commit}"
+    (folder / "scripts").mkdir(parents=True)
+    (folder / "setup.cfg").touch()  # unpacked already: an environment that takes a minute is not made here
+    (folder / "scripts" / "environment").write_text('#!/bin/sh\nset -eu\necho "$0 $1" >&2\nexit "$(cat "$0.status")"\n')
+    (folder / "scripts" / "environment").chmod(0o700)
+    (folder / "scripts" / "environment.status").write_text("0")
+    assert built("HEAD") == Build(folder / ".venv" / "bin" / "python", folder)
+    (folder / "scripts" / "environment.status").write_text("3")
+    with pytest.raises(BuildFailedError, match=r"environment: .*scripts/environment \.venv"):
+        built("HEAD")
