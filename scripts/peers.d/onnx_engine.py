@@ -10,15 +10,20 @@ from pathlib import Path
 import appliance_models
 import cv2
 import onnxruntime
-from lab.bench.alone import assembled
 from lab.bench.entrant import look
 from lab.bench.protocol import serve
 
 from appliance.face.types import Pixels
 from appliance.vision import loading, selftest
-from appliance.vision.engine import FaceEngine
+from appliance.vision.detector import Detector
+from appliance.vision.embedder import Embedder
+from appliance.vision.engine import Aligner, FaceEngine
+from appliance.vision.landmarks import Landmarks
+from appliance.vision.liveness import LivenessCheck
 from appliance.vision.manifest import ModelFile, ModelStore, Role
+from appliance.vision.quality import OcclusionCheck
 from appliance.vision.runtime import Floats, Runs
+from appliance.vision.upright import OrientationCheck
 
 FOLDER = Path("onnx")
 """Where scripts/peers puts the networks, in the peer's folder."""
@@ -54,7 +59,16 @@ def engine() -> FaceEngine:
             continue
         name = PUBLISHED.get(file.role, Path(file.file).with_suffix(".onnx").name)
         networks[file.role].append(OnnxNetwork(file, FOLDER / name))
-    return assembled(networks)
+    detector = Detector(networks[Role.DETECTOR])
+    return FaceEngine(
+        detector,
+        Landmarks(networks[Role.LANDMARKS][0]),
+        OrientationCheck(detector.smallest),
+        Aligner(),
+        Embedder(networks[Role.EMBEDDER][0]),
+        OcclusionCheck(),
+        LivenessCheck(networks[Role.LIVENESS][0]),
+    )
 
 
 def main() -> int:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from lab.bench import against
-from lab.bench.against import ROOT, BuildFailedError, built, measure, ratio, stages
-from lab.bench.bench import PORTRAIT, QUICK, Bench
-from lab.device import Answer, Build
+from lab.bench.against import ROOT, BuildFailedError, built, measure, ratio
+from lab.bench.bench import QUICK, Bench
+from lab.device import Build
 
 from appliance.config import EngineSection
 
@@ -17,8 +17,8 @@ FLOAT = EngineSection(detector="float16", embedder="float16", liveness="float16"
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_it_measures_every_path_of_both(tmp_path: Path) -> None:
-    bench = Bench.prepared(tmp_path, FLOAT, PORTRAIT, QUICK)
-    findings = measure(bench, "HEAD", Build(Path(sys.executable), ROOT)).findings
+    bench = Bench.prepared(tmp_path, FLOAT, QUICK)
+    findings = [*measure(bench, "HEAD", Build(Path(sys.executable), ROOT))]
     assert [finding.measure.partition(",")[0] for finding in findings] == [
         "idle memory",
         "POST /faces",
@@ -42,12 +42,6 @@ def test_a_ratio_by_hand() -> None:
     assert (finding.measure, finding.value) == ("path: 30 → 10", 3.0)
     assert finding.interval == (2.0, 4.0)
     assert ratio("question", "path", [30.0, 20.0], [10.0, 10.0]).interval is None
-
-
-def test_the_work_is_every_stage_but_the_total() -> None:
-    timing = "detect;dur=4.50, embed;dur=1.25, total;dur=99.00"
-    assert stages(Answer(200, {"server-timing": timing}, b"")) == 5.75
-    assert stages(Answer(200, {}, b"")) == 0
 
 
 def test_a_commit_that_does_not_exist_is_named() -> None:

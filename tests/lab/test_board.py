@@ -24,7 +24,7 @@ def test_the_processor_of_a_pc_has_a_name() -> None:
 
 def test_an_unknown_text_is_empty(tmp_path: Path) -> None:
     assert board.processor("") == ""
-    assert board._text(tmp_path / "nothing") == ""
+    assert board._text(str(tmp_path / "nothing")) == ""
 
 
 def test_temperatures_are_in_degrees() -> None:

@@ -1,42 +1,31 @@
 """The bench's arithmetic, by hand."""
 
-from lab.bench import endpoints, stages
-from lab.bench.endpoints import Tried
+import pytest
 from lab.bench.load import Load
-from lab.bench.scaling import Timed
-from lab.bench.stages import Round
+from lab.bench.posted import described
+from lab.device import Answer
 
 
-def test_a_stage_is_held_against_what_it_needs() -> None:
-    assert Round({"detect": [3.0, 6.0, 100.0]}, {"detect": 5.0}).ratio("detect") == 1.2
+def test_throughput_is_compared_round_by_round() -> None:
+    one, two = ([Load(1.0, [1.0] * answers) for answers in counts] for counts in ((10, 20, 10), (16, 36, 30)))
+    found = {each.measure: each for each in described("/faces", {1: one, 2: two})}
+    assert (found["2 clients over one"].value, found["2 clients over one"].at_least) == (1.8, 1.6)
+    assert found["2 clients: answers"].value == 30
+    assert not {each.measure: each for each in described("/similarity/v2", {1: one, 2: two})}[
+        "2 clients over one"
+    ].judged
 
 
-def test_stages_without_a_model_have_no_ratio() -> None:
-    every = Round({"align": [1.0, 3.0]}, {})
-    assert [finding.measure for finding in stages.findings("align", [every])] == ["align: p50", "align: p99"]
+def test_figures_of_each_number_of_clients() -> None:
+    loads = {
+        1: [Load(1.0, list(map(float, range(1, 51)))), Load(1.0, list(map(float, range(51, 102))))],
+        8: [Load(1.0, list(map(float, range(101))), errors={"faces: INF-04": 3}), Load(1.0, [50.0])],
+    }
+    found = {each.measure: each.value for each in described("/faces", loads)}
+    assert (found["1 clients: p50"], found["1 clients: p99"], found["8 clients: p50"]) == (51, 100, 50)
+    assert found["errors"] == 3
 
 
-def test_a_picture_with_many_faces_is_predicted_from_one_with_few() -> None:
-    # 20 ms, of which 6 ms for its 2 faces: 14 ms to find them, and 3 ms each
-    assert Timed(2, 20.0, 6.0).predicted(50) == 14 + 50 * 3
-
-
-def test_a_speedup_is_taken_round_by_round() -> None:
-    one, two = Tried(rates=[10.0, 20.0, 10.0]), Tried(rates=[16.0, 36.0, 30.0])
-    (finding,) = endpoints.speedups({1: one, 2: two})
-    assert (finding.value, finding.at_least) == (1.8, 1.6)
-
-
-def test_a_round_of_clients_is_added_up() -> None:
-    tried = Tried()
-    tried.add(Load(4.0, [5.0, 6.0, 9.0, 9.0], [7.0, 8.0, 10.0, 11.0], errors={"faces: INF-04": 1}))
-    assert (tried.rates, tried.served, tried.seen, tried.errors) == ([1.0], [5, 6, 9, 9], [7, 8, 10, 11], [1])
-
-
-def test_figures_of_each_number_of_clients_are_told() -> None:
-    tried = Tried([4.0], list(map(float, range(1, 102))), list(map(float, range(101))), [0])
-    told = {each.measure: each.value for each in endpoints.described("/faces", {1: tried, 8: tried})}
-    assert told["1 client: seen, p50"] == 51
-    assert told["8 clients: seen, p99"] == 100
-    assert told["8 clients: server, p99"] == 99
-    assert told["errors"] == 0
+@pytest.mark.parametrize("broken", ["", "total", "detect;dur="])
+def test_stages_that_are_not_timed_are_left_out(broken: str) -> None:
+    assert Answer(200, {"server-timing": f"{broken}, total;dur=2.5"}, b"").stages == {"total": 2.5}

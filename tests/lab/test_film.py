@@ -8,8 +8,7 @@ import numpy as np
 import psutil
 from lab.bench.bench import replay
 from lab.bench.material import FILM, PICTURES, film
-from lab.bench.resources import resident_megabytes
-from lab.device import Device, own_device
+from lab.device import Device, own_device, resident_megabytes
 from lab.pictures import blank
 
 

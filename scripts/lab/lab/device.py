@@ -11,20 +11,21 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import IO, Any, Self
 from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import tomlkit
+from urllib3 import HTTPConnectionPool, Retry
+from urllib3.exceptions import HTTPError
 from urllib3.filepost import encode_multipart_formdata
 
 from appliance.calibration.rates import Reals
@@ -33,8 +34,8 @@ from lab.pictures import blank
 TIMEOUT = 30.0
 """Seconds after which the contract's clients give up."""
 
-PATIENCE = 20
-"""How often a saturated device (503 with Retry-After) is asked again before its answer stands."""
+MOST_CONNECTIONS = 64
+"""Kept for the next requests; more than any measurement has at a time."""
 
 OK, NOT_READY, NO_FACE = "INF-00", "INF-08", "INF-17"
 
@@ -54,6 +55,21 @@ POLL = 0.02
 LIBC = ctypes.CDLL(None)
 
 Vector = npt.NDArray[np.float32]
+
+
+class Saturated(Retry):  # type: ignore[misc]
+    """Waits as Retry-After says."""
+
+    RETRY_AFTER_STATUS_CODES = frozenset({503})
+
+
+ONCE_MORE = {"connect": 0, "read": 1, "allowed_methods": None, "raise_on_status": False}
+"""Sent again when the server has closed an idle connection."""
+
+AT_ONCE = Saturated(1, status=0, respect_retry_after_header=False, **ONCE_MORE)
+
+PATIENT = Saturated(20, **ONCE_MORE)
+"""So often a saturated device (503 with Retry-After) is asked again before its answer stands."""
 
 
 class UnexpectedAnswerError(Exception):
@@ -95,7 +111,7 @@ class FeatureFace:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One HTTP answer; header names are in lower case."""
+    """One HTTP answer; `headers` ignore case."""
 
     status: int
     headers: Mapping[str, str]
@@ -116,24 +132,22 @@ class Answer:
         message = self.result.get("return_msg")
         return str(message.get("return_code", "")) if isinstance(message, dict) else ""
 
+    @property
+    def stages(self) -> dict[str, float]:
+        """Milliseconds by stage, and of the "total" (W3C Server Timing); empty without any."""
+        metrics = (metric.strip().partition(";dur=") for metric in self.headers.get("server-timing", "").split(","))
+        return {name: float(duration) for name, _, duration in metrics if duration}
+
     def expect(self, *codes: str) -> dict[str, Any]:
         """The JSON object of an answer with one of these codes. Raises UnexpectedAnswerError for any other."""
         if self.code not in codes:
             raise UnexpectedAnswerError(f"HTTP {self.status}: {self.body[:200]!r}", self.code)
         return {name: value for name, value in self.result.items() if name != "return_msg"}
 
-    def milliseconds(self, stage: str = "total") -> float:
-        """A stage of Server-Timing (W3C Server Timing), 0 without one."""
-        for metric in self.headers.get("server-timing", "").split(","):
-            name, _, duration = metric.strip().partition(";dur=")
-            if name == stage:
-                return float(duration)
-        return 0.0
-
 
 class Device:
-    """A client that keeps one connection a thread. Pictures are JPEG or PNG, `query` is minsize, maxsize and detectcount, faces
-    come largest first; what returns a result raises UnexpectedAnswerError, and without an answer OSError or HTTPException.
+    """A client for any number of threads. Pictures are JPEG or PNG, `query` is minsize, maxsize and detectcount, faces come
+    largest first; what returns a result raises UnexpectedAnswerError, and without an answer OSError.
     """
 
     def __init__(self, url: str, key: str | None = None) -> None:
@@ -141,17 +155,16 @@ class Device:
         parts = urlsplit(url)
         if parts.scheme != "http" or not parts.hostname:
             raise ValueError(f"{url} is not http://HOST:PORT")
-        self._address = (parts.hostname, parts.port or 80)
-        self._authorization = {} if key is None else {"Authorization": f"Bearer {key}"}
-        self._own = threading.local()
-        self._opened: list[HTTPConnection] = []
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._pool = HTTPConnectionPool(
+            parts.hostname, parts.port or 80, timeout=TIMEOUT, maxsize=MOST_CONNECTIONS, headers=headers
+        )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for connection in self._opened:
-            connection.close()
+        self._pool.close()
 
     def facts(self) -> Mapping[str, Any]:
         """Versions, runtime, models and operating points: GET /version."""
@@ -160,8 +173,8 @@ class Device:
     def faces(self, picture: bytes, **query: int) -> list[FoundFace]:
         """POST /faces."""
         found = self.result("/faces", {"": picture}, query).get("faces", [])
-        points = [[[point["x"], point["y"]] for point in face["landmark"]["lm_points"]] for face in found]
-        poses = [[face["pose"][angle] for angle in ("yaw", "pitch", "roll")] for face in found]
+        points = ([[point["x"], point["y"]] for point in face["landmark"]["lm_points"]] for face in found)
+        poses = ([face["pose"][angle] for angle in ("yaw", "pitch", "roll")] for face in found)
         return [
             FoundFace(_box(face), np.array(point, np.float64), np.array(pose, np.float64))
             for face, point, pose in zip(found, points, poses, strict=True)
@@ -194,29 +207,19 @@ class Device:
 
     def ask(self, method: str, path: str, body: bytes | None = None, kind: str = IMAGE_TYPE) -> Answer:
         """Any request; waits and sends it again while the device is saturated."""
-        for _ in range(PATIENCE):
-            answer = self.ask_once(method, path, body, kind)
-            wait = answer.headers.get("retry-after", "")
-            if answer.status != 503 or not wait.isdigit():
-                break
-            time.sleep(min(float(wait), TIMEOUT))
-        return answer
+        return self.ask_once(method, path, body, kind, PATIENT)
 
-    def ask_once(self, method: str, path: str, body: bytes | None = None, kind: str = IMAGE_TYPE) -> Answer:
+    def ask_once(
+        self, method: str, path: str, body: bytes | None = None, kind: str = IMAGE_TYPE, retries: Retry = AT_ONCE
+    ) -> Answer:
         """Any request, and whatever the answer is."""
-        if not hasattr(self._own, "connection"):
-            self._own.connection = HTTPConnection(*self._address, timeout=TIMEOUT)
-            self._opened.append(self._own.connection)
-        connection: HTTPConnection = self._own.connection
-        headers = self._authorization | ({"Content-Type": kind} if body is not None else {})
-        kept = connection.sock is not None
+        headers = self._pool.headers | ({"Content-Type": kind} if body is not None else {})
         try:
-            return _exchange(connection, method, path, body, headers)
-        except (OSError, HTTPException) as error:
-            connection.close()
-            if not kept or not isinstance(error, HTTPException | ConnectionError):
-                raise
-            return _exchange(connection, method, path, body, headers)  # the server may close an idle connection
+            answer = self._pool.urlopen(method, path, body, headers, retries, redirect=False)
+        except HTTPError as error:
+            reason = getattr(error, "reason", error)
+            raise reason.__cause__ if isinstance(reason.__cause__, OSError) else ConnectionError(str(reason)) from error
+        return Answer(answer.status, answer.headers, answer.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +282,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def resident_megabytes(process_id: int) -> float:
+    """Resident memory of a process in units of 10^6 bytes. Raises psutil.NoSuchProcess."""
+    return float(psutil.Process(process_id).memory_info().rss / 1e6)
+
+
 def multipart(parts: Mapping[str, bytes]) -> tuple[bytes, str]:
     """A multipart/form-data body (RFC 7578) of file parts, and its content type."""
     body, kind = encode_multipart_formdata({name: (name, content, IMAGE_TYPE) for name, content in parts.items()})
@@ -298,14 +306,6 @@ def _box(face: Mapping[str, Any]) -> Reals:
     return np.array([face["box"][key] for key in ("x", "y", "width", "height")], dtype=np.float64)
 
 
-def _exchange(
-    connection: HTTPConnection, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
-) -> Answer:
-    connection.request(method, path, body, headers)
-    response = connection.getresponse()
-    return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
-
-
 def _end_with_parent() -> None:
     """Sends this process SIGTERM when its parent is gone, however that ended (prctl(2), PR_SET_PDEATHSIG)."""
     LIBC.prctl(1, signal.SIGTERM)
@@ -321,7 +321,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: IO[bytes]
                 answers = (device.ask("GET", "/version"), device.ask_once("POST", "/faces", blank(64, 64)))
                 if all(answer.code not in ("", NOT_READY) for answer in answers):
                     return
-            except (OSError, HTTPException):
+            except OSError:
                 pass  # it does not listen yet
             time.sleep(POLL)
     raise DeviceFailedError(f"not ready after {START_LIMIT:.0f} s:\n{_tail(log)}")

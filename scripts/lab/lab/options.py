@@ -65,12 +65,10 @@ def bench(add: Add) -> None:
         {
             "--against": ("COMMIT", str, "beside the program of that commit, built anew; alone, only that"),
             "--peers": ("FOLDER", Path, "where they are (default: .peers of this clone)"),
-            "--pictures": ("FOLDER", Path, "more pictures, for scaling and --compare"),
-            "--portrait": ("FILE", Path, "a picture with one face (default: the bundled one)"),
+            "--pictures": ("FOLDER", Path, "more pictures, for --compare"),
             "--requests": ("N", positive, "between two readings of memory (default 5000)"),
             "--frames": ("N", positive, "the same, of the camera (default 20000)"),
             "--json": ("FILE", Path, "write a record of the machine and all figures"),
-            "--report": ("DIR", Path, "write a page with plots there, index.html"),
         },
     )
 

@@ -2,23 +2,21 @@
 
 import json
 import os
-import secrets
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import psutil
 
-from lab.bench.bench import Bench, Measured, replay, written
-from lab.bench.camera import listener, wait_for
+from lab.bench.bench import Bench
+from lab.bench.camera import decide, listener, wait_for
 from lab.bench.material import FPS, film
 from lab.bench.peers import FOLDER
-from lab.bench.resources import resident_megabytes
-from lab.device import IMAGE_TYPE, OK, THIS, Answer, Build, Device, OwnDevice, own_device
+from lab.device import IMAGE_TYPE, OK, THIS, Build, Device, OwnDevice, resident_megabytes
 from lab.report import Finding, tracked
 
 ROOT = FOLDER.parent
@@ -56,7 +54,7 @@ def built(commit: str) -> Build:
     return Build(folder / ".venv" / "bin" / "python", folder)
 
 
-def measure(bench: Bench, commit: str, other: Build) -> Measured:
+def measure(bench: Bench, commit: str, other: Build) -> Iterator[Finding]:
     """How much faster and smaller this build is: the median of the other one over that of this one, with bootstrap bounds."""
     film(bench.folder, bench.material.picture)
     samples: Samples = defaultdict(lambda: ([], []))
@@ -64,7 +62,7 @@ def measure(bench: Bench, commit: str, other: Build) -> Measured:
         _posted(bench, (other, THIS), samples)
         for side, build in enumerate((other, THIS)):
             _live(bench, build, side, samples)
-    return Measured([ratio(f"{commit} over this build", path, *taken) for path, taken in samples.items()])
+    yield from (ratio(f"{commit} over this build", path, *taken) for path, taken in samples.items())
 
 
 def ratio(question: str, path: str, other: Sequence[float], this: Sequence[float]) -> Finding:
@@ -82,29 +80,27 @@ def ratio(question: str, path: str, other: Sequence[float], this: Sequence[float
 
 def _posted(bench: Bench, builds: Sequence[Build], samples: Samples) -> None:
     """Idle memory of both without a camera; then posted pictures, one to each in turn."""
-    picture = bench.material.picture
-    questions = {**bench.material.questions(), "identify": ("/identify", picture, IMAGE_TYPE)}
+    questions = bench.material.questions()
     with ExitStack() as stack:
         clients = []
         for side, build in enumerate(builds):
-            device = stack.enter_context(own_device({"engine": written(bench.engine)}, build=build))
+            device = stack.enter_context(bench.device(build=build))
             samples["idle memory, MB"][side].append(resident_megabytes(device.process_id))
             _pin(device)
             clients.append(stack.enter_context(Device(device.url)))
-            _enrol(clients[-1], picture)
+            _enrol(clients[-1], bench.material.picture)
         for kind in ("faces", "alignedfaces", "identify", "liveness"):
             path, body, content_type = questions[kind]
             for number in range(bench.extent.requests // 3):
                 for side, client in enumerate(clients):
-                    taken, _ = _timed(client, "POST", path, body, content_type)
+                    taken = _timed(client, "POST", path, body, content_type)
                     if number:  # the first one builds what later ones find ready
                         samples[f"POST {path}, ms"][side].append(taken)
 
 
 def _live(bench: Bench, build: Build, side: int, samples: Samples) -> None:
     """A camera without requests; then questions about its frames, at most one a frame."""
-    sections = {"engine": written(bench.engine), "camera": replay(bench.folder)}
-    with own_device(sections, build=build) as device, Device(device.url) as client:
+    with bench.device(film=True, build=build) as device, Device(device.url) as client:
         _pin(device)
         _enrol(client, bench.material.picture)
         wait_for(client, 2 * FPS)
@@ -119,29 +115,20 @@ def _live(bench: Bench, build: Build, side: int, samples: Samples) -> None:
                     stack.enter_context(listener(device.url))
                 for _ in range(bench.extent.requests // 3):
                     time.sleep(1 / FPS)
-                    samples[title][side].append(_timed(client, "GET", "/faces")[0])
+                    samples[title][side].append(_timed(client, "GET", "/faces"))
         for _ in range(bench.extent.requests // 6):
-            question = json.dumps({"nonce": secrets.token_urlsafe(16)}).encode()
-            taken, answer = _timed(client, "POST", "/access/decide", question)
-            samples["POST /access/decide, at the door, ms"][side].append(taken)
-            samples["POST /access/decide, stages, ms"][side].append(stages(answer))
+            at_door, work = decide(client)
+            samples["POST /access/decide, at the door, ms"][side].append(at_door)
+            samples["POST /access/decide, stages, ms"][side].append(work)
 
 
-def stages(answer: Answer) -> float:
-    """Milliseconds of all stages in Server-Timing: the work, without waiting for frames."""
-    metrics = (metric.strip().partition(";dur=") for metric in answer.headers.get("server-timing", "").split(","))
-    return sum(float(duration) for name, _, duration in metrics if name != "total" and duration)
-
-
-def _timed(
-    client: Device, method: str, path: str, body: bytes | None = None, kind: str = IMAGE_TYPE
-) -> tuple[float, Answer]:
-    """Milliseconds until the whole answer is there, and the answer. Raises UnexpectedAnswerError."""
+def _timed(client: Device, method: str, path: str, body: bytes | None = None, kind: str = IMAGE_TYPE) -> float:
+    """Milliseconds until the whole answer is there. Raises UnexpectedAnswerError."""
     begun = time.perf_counter()
     answer = client.ask_once(method, path, body, kind)
     taken = 1e3 * (time.perf_counter() - begun)
     answer.expect(OK)
-    return taken, answer
+    return taken
 
 
 def _enrol(client: Device, picture: bytes) -> None:

@@ -8,8 +8,7 @@ import random
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from typing import Self
@@ -63,8 +62,7 @@ def leave(target: Target, chance: random.Random) -> str:
     with _connected(target.port) as client:
         client.sendall(request[: chance.choice((len(request), chance.randrange(len(request))))])
         time.sleep(chance.uniform(0, 0.05))
-        if chance.random() < 0.5:
-            _reset_on_close(client)
+        _reset_on_close(client, chance.random() < 0.5)
     return "left in the middle"
 
 
@@ -73,34 +71,27 @@ def leave_stream(target: Target, chance: random.Random) -> str:
     with _connected(target.port) as client:
         client.sendall(_request("GET", chance.choice(STREAMS)))
         client.recv(chance.randrange(1, 100_000))
-        _reset_on_close(client)
+        _reset_on_close(client, True)
     return "left a stream"
 
 
 def knock(target: Target, chance: random.Random) -> str:
     """Opens a connection and drops it."""
     with _connected(chance.choice((target.port, target.front_port))) as client:
-        if chance.random() < 0.5:
-            _reset_on_close(client)
+        _reset_on_close(client, chance.random() < 0.5)
     return "opened and dropped"
 
 
 def guess(target: Target, chance: random.Random) -> str:
     """Tries a wrong key, or none, from a random address; only 401 is right."""
     headers = {"X-API-Key": "fa_" + "".join(chance.choices("abcdefgh", k=43))} if chance.random() < 0.8 else {}
-    status = _asked_from(chance.choice(STRANGERS), target, headers)
-    if status != 401:
-        raise WrongAnswerError(f"stranger answered {status}")
-    return "refused without a valid key"
+    return _answered(target, chance.choice(STRANGERS), headers, 401, "refused without a valid key")
 
 
 def use_key(target: Target, chance: random.Random) -> str:
     """Asks from another address with the valid key, in one header or another; only 200 is right."""
     name, prefix = chance.choice((("Authorization", "Bearer "), ("X-API-Key", ""), ("X-RapidAPI-Key", "")))
-    status = _asked_from("192.0.2.7", target, {name: prefix + target.key})
-    if status != 200:
-        raise WrongAnswerError(f"key answered {status}")
-    return "answered with a key"
+    return _answered(target, "192.0.2.7", {name: prefix + target.key}, 200, "answered with a key")
 
 
 CLIENTS: Mapping[str, Client] = {each.__name__: each for each in (leave, leave_stream, knock, guess, use_key)}
@@ -122,19 +113,21 @@ class Drip:
             self._open()
 
     def _open(self) -> None:
-        self._connection = socket.create_connection((HOST, self._port), timeout=TIMEOUT)
+        self._connection = _connected(self._port)
         self._rest = iter(_request("POST", "/faces", {"Content-Length": "1000"}) + bytes(1000))
 
 
-def _asked_from(address: str, target: Target, headers: dict[str, str]) -> int:
-    """The status of an answer to a client for whom the TLS front gives this address."""
+def _answered(target: Target, address: str, headers: dict[str, str], right: int, act: str) -> str:
+    """The act, if a client for whom the TLS front gives this address is answered with the right status."""
     with _connected(target.front_port) as client:
         client.sendall(f"PROXY TCP4 {address} {HOST} 40000 {target.front_port}\r\n".encode())
         client.sendall(_request("GET", "/version", {**headers, "Connection": "close"}))
         answer = HTTPResponse(client)
         answer.begin()
         answer.read()
-        return answer.status
+    if answer.status != right:
+        raise WrongAnswerError(f"{'key' if right == 200 else 'stranger'} answered {answer.status}")
+    return act
 
 
 def _request(method: str, path: str, headers: Mapping[str, str] | None = None) -> bytes:
@@ -142,16 +135,11 @@ def _request(method: str, path: str, headers: Mapping[str, str] | None = None) -
     return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()
 
 
-@contextmanager
-def _connected(port: int) -> Iterator[socket.socket]:
-    client = socket.create_connection((HOST, port), timeout=TIMEOUT)
-    try:
-        yield client
-    finally:
-        with suppress(OSError):
-            client.close()
+def _connected(port: int) -> socket.socket:
+    return socket.create_connection((HOST, port), timeout=TIMEOUT)
 
 
-def _reset_on_close(client: socket.socket) -> None:
+def _reset_on_close(client: socket.socket, wanted: bool) -> None:  # noqa: FBT001
     """Makes the close an abort (socket(7), SO_LINGER), as when a process dies or a network fails."""
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if wanted:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

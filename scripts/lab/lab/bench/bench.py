@@ -1,8 +1,8 @@
-"""What every part of the bench uses: pictures, configuration, models, and how much to measure."""
+"""What every part of the bench uses: pictures, configuration, and how much to measure."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +10,13 @@ import appliance_models
 
 from appliance.camera.replay import DEMONSTRATION
 from appliance.config import EngineSection
-from appliance.vision.manifest import ModelStore
-from lab.bench.alone import Alone
 from lab.bench.material import CANVAS, FILM, FPS, Material, Subject
-from lab.device import Device, OwnDevice, own_device
-from lab.report import Finding
+from lab.device import THIS, Build, Device, OwnDevice, own_device
 
-PORTRAIT = appliance_models.FOLDER / "portrait.jpg"
-OTHER_PORTRAIT = DEMONSTRATION / "grace_hopper.jpg"
+PORTRAITS = (appliance_models.FOLDER / "portrait.jpg", DEMONSTRATION / "grace_hopper.jpg")
 """The bundled pictures, both in the public domain, each with one face."""
 
-
-SIZES = ((640, 480), (1280, 720), (1920, 1080), (2560, 1440), (3840, 2160), (4000, 3000))
+SIZES = ((640, 480), (1280, 720), (1920, 1080), (4000, 3000))
 """Width and height of pictures."""
 
 
@@ -35,17 +30,11 @@ class Extent:
     """Repetitions of a comparison, so that both sides are measured within the same seconds."""
     requests: int = 60
     """Requests of one kind a round, of all clients together."""
-    repetitions: int = 40
-    """Repetitions of a call in this process."""
     clients: tuple[int, ...] = (1, 2, 4, 8)
     sizes: tuple[tuple[int, int], ...] = SIZES
     faces: tuple[int, ...] = (1, 5, 10, 20, 30, 40, 50)
-    crowds: int = 250
-    """Pictures of a folder whose faces are counted, and of which the fullest are timed."""
     pictures: int = 8
     """Pictures of a folder on which peers are compared."""
-    ages: int = 300
-    """Answers whose frame's age is taken."""
     processor_seconds: float = 10.0
     """How long processor time is counted."""
     warm_frames: int = 2_000
@@ -57,32 +46,14 @@ class Extent:
     """Sizes of galleries that are searched, rising."""
 
 
-QUICK = Extent(1, 1, 4, 3, (1, 2), SIZES[:2], (1, 3, 6), 2, 2, 10, 0.5, 30, 60, 20, (100, 1_000))
+QUICK = Extent(1, 1, 6, (1, 2), SIZES[:2], (1, 3, 6), 2, 0.5, 30, 60, 20, (100, 1_000))
 """Shows whether everything works; too little for a verdict."""
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """Measured points of a plot: its axes, and y over x, a line for each name."""
-
-    title: str
-    x: str
-    y: str
-    lines: dict[str, list[tuple[float, float]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """The figures of a part of the bench."""
-
-    findings: list[Finding]
-    curves: list[Curve] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
 class Bench:
-    """A folder for this run with a configuration in it, the posted material, the people in it, the body of the device's
-    `/version`, how much to measure, and a folder of the user's own pictures.
+    """A folder for this run, the posted material, the people in it, the body of the device's `/version`, how much to measure,
+    and a folder of the user's own pictures.
     """
 
     folder: Path
@@ -94,14 +65,12 @@ class Bench:
     pictures: Path | None
 
     @classmethod
-    def prepared(
-        cls, folder: Path, engine: EngineSection, portrait: Path, extent: Extent, pictures: Path | None = None
-    ) -> "Bench":
+    def prepared(cls, folder: Path, engine: EngineSection, extent: Extent, pictures: Path | None = None) -> "Bench":
         """Asks a device of its own where the faces are, and writes the material into `folder`.
 
         Raises OSError, UnexpectedAnswerError, DeviceFailedError.
         """
-        contents = [path.read_bytes() for path in (portrait, OTHER_PORTRAIT)]
+        contents = [path.read_bytes() for path in PORTRAITS]
         with own_device({"engine": written(engine)}) as running, Device(running.url) as client:
             material = Material.made_from(contents[0], client)
             subjects = tuple(Subject(content, client.faces(content)[0].box) for content in contents)
@@ -109,15 +78,12 @@ class Bench:
         material.write(folder)
         return cls(folder, engine, material, subjects, version, extent, pictures)
 
-    def device(self, *, film: bool = False, real_time: bool = True) -> AbstractContextManager[OwnDevice]:
+    def device(
+        self, *, film: bool = False, real_time: bool = True, build: Build = THIS
+    ) -> AbstractContextManager[OwnDevice]:
         """A device of our own, without a camera, or one that replays the film in the folder. Raises DeviceFailedError."""
         camera = {"camera": replay(self.folder, real_time=real_time)} if film else {}
-        return own_device({"engine": written(self.engine), **camera})
-
-    def alone(self) -> Alone:
-        """The models that the device uses, in this process. Raises ModelError."""
-        store = ModelStore.open(self.engine.models or appliance_models.FOLDER)
-        return Alone.of(self.material, store, [model["file"] for model in self.version["models"]])
+        return own_device({"engine": written(self.engine), **camera}, build=build)
 
 
 def written(engine: EngineSection) -> dict[str, Any]:

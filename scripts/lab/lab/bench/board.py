@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,6 @@ from appliance import identity
 BUSY = 0.5
 """Load average over a minute above which another program is at work, and figures are doubtful."""
 
-CPUINFO = Path("/proc/cpuinfo")
-
 
 def board() -> dict[str, Any]:
     """The facts about this machine, now, that make two records comparable; an unknown text is empty.
@@ -25,19 +24,22 @@ def board() -> dict[str, Any]:
     `memory_mb` is in units of 10^6 bytes; `throttled` the firmware's answer on a Raspberry Pi, 0x0 if it never slowed down;
     `date` UTC, to the minute; `load_before` the load over the last minute (getloadavg(3)), 0 when idle.
     """
+    throttled = ""
+    if vcgencmd := shutil.which("vcgencmd"):
+        throttled = subprocess.run([vcgencmd, "get_throttled"], capture_output=True, text=True, check=False).stdout
     sensors = psutil.sensors_temperatures().values()
     return {
         "board": identity.board(),
-        "processor": processor(_text(CPUINFO)),
+        "processor": processor(_text("/proc/cpuinfo")),
         "cores": len(os.sched_getaffinity(0)),
         "memory_mb": round(psutil.virtual_memory().total / 1e6),
         "architecture": platform.machine(),
-        "system": _system(),
+        "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.system()),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "governor": _text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+        "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "temperatures_c": [sensor.current for each in sensors for sensor in each],
-        "throttled": _throttled(),
+        "throttled": throttled.strip().removeprefix("throttled="),
         "date": time.strftime("%Y-%m-%d %H:%MZ", time.gmtime()),
         "load_before": round(psutil.getloadavg()[0], 2),
     }
@@ -55,24 +57,7 @@ def processor(cpuinfo: str) -> str:
     return str(facts.get("model name") or parts).strip()
 
 
-def _system() -> str:
-    try:
-        return platform.freedesktop_os_release()["PRETTY_NAME"]
-    except (OSError, KeyError):
-        return platform.system()
-
-
-def _throttled() -> str:
-    """The answer of `vcgencmd get_throttled` on a Raspberry Pi."""
-    command = shutil.which("vcgencmd")
-    if command is None:
-        return ""
-    done = subprocess.run([command, "get_throttled"], capture_output=True, text=True, check=False)
-    return done.stdout.strip().removeprefix("throttled=")
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8", "replace").strip()
-    except OSError:
-        return ""
+def _text(file: str) -> str:
+    with suppress(OSError):
+        return Path(file).read_text("utf-8", "replace").strip()
+    return ""

@@ -1,7 +1,6 @@
 """The camera's path: how old a frame is when it is answered, what the loop costs, and whether memory stays level."""
 
 import json
-import re
 import secrets
 import subprocess
 import sys
@@ -13,11 +12,9 @@ from statistics import median
 import numpy as np
 import psutil
 
-from lab.bench.bench import Bench, Measured
-from lab.bench.load import clients
+from lab.bench.bench import Bench
 from lab.bench.material import FPS, film
-from lab.bench.resources import resident_megabytes
-from lab.device import Device, OwnDevice
+from lab.device import OK, Device, resident_megabytes
 from lab.report import Finding, tracked
 
 MOST_LOOP_CPU = 15.0
@@ -31,70 +28,32 @@ LEAST_FPS = 20.0
 
 MOST_GROWTH_MEGABYTES = 10.0
 
-
-def measure(bench: Bench) -> Measured:
-    """All figures of a device that replays a film."""
-    film(bench.folder, bench.material.picture)
-    parts = (ages(bench), decisions(bench), loop_cost(bench), watched(bench), memory(bench))
-    return Measured([finding for part in parts for finding in part])
+LISTENER = "import sys, urllib.request as r\nfor line in r.urlopen(sys.argv[1] + '/events'): print(line, flush=True)"
 
 
-def ages(bench: Bench) -> Iterator[Finding]:
-    """Age of the frame when `GET /faces` answers about it."""
-    with bench.device(film=True) as device, Device(device.url) as client:
-        milliseconds = []
-        for number in tracked(range(bench.extent.ages), "frame age"):
-            answer = client.ask_once("GET", "/faces")
-            answer.expect("INF-00")
-            milliseconds.append(float(answer.headers["x-frame-age"]))
-            time.sleep(0.01 + number % 7 / 1000)  # not in step with the camera
-    yield Finding("camera", "age of a frame at its answer, median", median(milliseconds), "ms")
-    yield Finding("camera", "the same, 99th percentile", float(np.percentile(milliseconds, 99)), "ms")
-
-
-def decisions(bench: Bench) -> Iterator[Finding]:
-    """Time of `POST /access/decide`, as a door sees it, about an unknown person, and over that of a liveness check of the
-    camera's frames within the same second.
+def measure(bench: Bench) -> Iterator[Finding]:
+    """All figures of a device that replays a film: ages of frames at their answer and times of decisions about an unknown
+    person, as a door sees them; processor time of the idle loop; growth of memory with the frames.
     """
-    decided, judged = [], []
+    film(bench.folder, bench.material.picture)
+    ages, decisions = [], []
     with bench.device(film=True) as device, Device(device.url) as client:
         wait_for(client, 2 * FPS)
-        for _ in tracked(range(max(3, bench.extent.ages // 5)), "decisions"):
-            question = json.dumps({"nonce": secrets.token_urlsafe(16)}).encode()
-            decided.append(_milliseconds(client, "POST", "/access/decide", question))
-            judged.append(_milliseconds(client, "GET", "/liveness/multiframe"))
-    ratio = median(a / b for a, b in zip(decided, judged, strict=True))
-    yield Finding("camera", "a decision, median", median(decided), "ms", at_most=MOST_DECISION_MILLISECONDS)
-    yield Finding("camera", "the same, 99th percentile", float(np.percentile(decided, 99)), "ms")
-    yield Finding("camera", "a decision over a liveness check", ratio)
-
-
-def loop_cost(bench: Bench) -> Iterator[Finding]:
-    """Processor time of a device that only keeps its ring fresh, beyond that of one without a camera."""
-    percent = []
-    for with_film in (True, False):
-        with bench.device(film=with_film) as device:
-            time.sleep(2)
-            percent.append(psutil.Process(device.process_id).cpu_percent(bench.extent.processor_seconds))
-    cost = percent[0] - percent[1]
-    yield Finding("camera", f"idle loop at {FPS}/s, of one core", cost, "%", at_most=MOST_LOOP_CPU)
-
-
-def watched(bench: Bench) -> Iterator[Finding]:
-    """Time of a posted `/faces` while a client listens to the events, over that without one."""
-    alone, beside = [], []
-    with bench.device(film=True) as device:
-        for _ in tracked(range(bench.extent.rounds), "watched"):
-            alone.append(_posted(bench, device))
-            with listener(device.url):
-                beside.append(_posted(bench, device))
-    yield Finding("camera", "posted /faces, without listeners", median(alone), "ms")
-    yield Finding("camera", "posted /faces, with a listener", median(beside), "ms")
-    yield Finding("camera", "ratio", median(b / a for a, b in zip(alone, beside, strict=True)))
-
-
-def memory(bench: Bench) -> Iterator[Finding]:
-    """Resident memory after so many frames, beyond that after the first ones."""
+        percent = psutil.Process(device.process_id).cpu_percent(bench.extent.processor_seconds)
+        for number in tracked(range(bench.extent.requests), "frames and decisions"):
+            for _ in range(bench.extent.rounds):
+                answer = client.ask_once("GET", "/faces")
+                answer.expect(OK)
+                ages.append(float(answer.headers["x-frame-age"]))
+                time.sleep(0.01 + number % 7 / 1000)  # not in step with the camera
+            decisions.append(decide(client)[0])
+    for title, times, most in (
+        ("age of a frame at its answer", ages, np.inf),
+        ("a decision", decisions, MOST_DECISION_MILLISECONDS),
+    ):
+        yield Finding("camera", f"{title}, median", median(times), "ms", at_most=most)
+        yield Finding("camera", f"{title}, 99th percentile", float(np.percentile(times, 99)), "ms")
+    yield Finding("camera", f"idle loop at {FPS}/s, of one core", percent, "%", at_most=MOST_LOOP_CPU)
     with bench.device(film=True, real_time=False) as device, Device(device.url) as client:
         wait_for(client, bench.extent.warm_frames)
         before = resident_megabytes(device.process_id)
@@ -104,20 +63,18 @@ def memory(bench: Bench) -> Iterator[Finding]:
     yield Finding("camera", title, growth, "MB", at_most=MOST_GROWTH_MEGABYTES)
 
 
-def _posted(bench: Bench, device: OwnDevice) -> float:
-    return median(clients(device.url, bench.folder, "faces", bench.extent.requests).served)
-
-
-def _milliseconds(client: Device, method: str, path: str, body: bytes | None = None) -> float:
-    """How long an answer takes."""
+def decide(client: Device) -> tuple[float, float]:
+    """Milliseconds of a decision as a door sees it, and those of its stages: the work, without waiting for frames."""
     begun = time.perf_counter()
-    client.ask_once(method, path, body).expect("INF-00")
-    return 1e3 * (time.perf_counter() - begun)
+    answer = client.ask_once("POST", "/access/decide", json.dumps({"nonce": secrets.token_urlsafe(16)}).encode())
+    taken = 1e3 * (time.perf_counter() - begun)
+    answer.expect(OK)
+    return taken, sum(each for stage, each in answer.stages.items() if stage != "total")
 
 
 def wait_for(client: Device, frames: int) -> None:
     """Returns when the camera has delivered so many frames. Raises TimeoutError."""
-    seen, end = 0, time.monotonic() + frames / LEAST_FPS
+    seen, end = 0, time.monotonic() + 10 + frames / LEAST_FPS
     while seen < frames:
         if time.monotonic() > end:
             raise TimeoutError(f"{seen} frames of {frames} within {frames / LEAST_FPS:.0f} s")
@@ -128,13 +85,10 @@ def wait_for(client: Device, frames: int) -> None:
 @contextmanager
 def listener(url: str) -> Iterator[None]:
     """A client that listens to the events: a process, so that its own work is not counted here."""
-    program = "import sys, urllib.request as r\nfor line in r.urlopen(sys.argv[1] + '/events'): print(line, flush=True)"
-    process = subprocess.Popen([sys.executable, "-c", program, url], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", LISTENER, url], stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
-        for line in process.stdout:
-            if re.search(rb"event: faces", line):
-                break
+        next(line for line in process.stdout if b"event: faces" in line)
         yield
     finally:
         process.kill()

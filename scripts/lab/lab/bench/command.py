@@ -5,79 +5,34 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import groupby
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from appliance import __version__
-from appliance.config import Config, EngineSection
+from appliance.config import Config
 from appliance.vision.manifest import ModelError
-from lab.bench import against, camera, endpoints, gallery, peers, resources, scaling, stages
+from lab.bench import against, camera, gallery, peers, posted
 from lab.bench.against import BuildFailedError
-from lab.bench.bench import PORTRAIT, QUICK, Bench, Curve, Extent, Measured
+from lab.bench.bench import QUICK, Bench, Extent
 from lab.bench.board import board, warning
 from lab.bench.load import LoadFailedError
-from lab.bench.peers import PeerFailedError, Row
-from lab.bench.protocol import STEPS
+from lab.bench.peers import PeerFailedError
 from lab.device import DeviceFailedError, UnexpectedAnswerError
 from lab.report import Finding, as_json, print_table, unjudged
 
-PARTS: Mapping[str, Callable[[Bench], Measured]] = {
-    "stages": stages.measure,
-    "endpoints": endpoints.measure,
-    "scaling": scaling.measure,
-    "start": resources.start,
-    "memory": resources.memory,
+PARTS: Mapping[str, Callable[[Bench], Iterator[Finding]]] = {
+    "stages": posted.stages,
+    "endpoints": posted.endpoints,
+    "scaling": posted.scaling,
+    "start": posted.start,
+    "memory": posted.memory,
     "camera": camera.measure,
     "gallery": gallery.measure,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The machine, the body of the device's `/version`, and all figures."""
-
-    machine: Mapping[str, Any]
-    version: Mapping[str, Any]
-    findings: Sequence[Finding]
-    curves: Sequence[Curve]
-    rows: Sequence[Row]
-
-    def record(self) -> dict[str, Any]:
-        """All of it as plain JSON: no infinities, no NaN."""
-        return {
-            "program": __version__,
-            "board": self.machine,
-            "runtime": self.version["runtime"],
-            "models": self.version["models"],
-            "findings": as_json(self.findings),
-            "curves": [asdict(curve) for curve in self.curves],
-            "peers": [asdict(row) for row in self.rows],
-        }
-
-    def write_page(self, folder: Path) -> Path:
-        """Writes index.html into `folder`; its path. Raises OSError."""
-        from lab.page import Page, Section
-        from lab.plots import lines
-
-        runtime = "{name} {version}".format(**self.version["runtime"])
-        heat = ", ".join(map(str, self.machine["temperatures_c"]))
-        facts = {**self.machine, "temperatures_c": heat, "program": __version__, "runtime": runtime}
-        models = {model["name"]: f"{model['file']} ({model['precision']})" for model in self.version["models"]}
-        headings = ("ms a picture, one core each", *STEPS, "all", "x ours", "faces")
-        tables = {
-            f"Beside others: {title}": (headings, [row.cells() for row in rows])
-            for title, rows in groupby(self.rows, lambda row: row.pictures)
-        }
-        page = Page(
-            "Speed and memory of this device", warning(self.machine["load_before"]), {**facts, **models}, tables
-        )
-        plots = [lines((c.title, c.x, c.y), c.lines, xlim=(0, None), ylim=(0, None)) for c in self.curves]
-        return page.write(folder, self.findings, [Section("curves", plots=plots)] if plots else [])
 
 
 def main(options: argparse.Namespace, settings: Config) -> int:
@@ -87,23 +42,19 @@ def main(options: argparse.Namespace, settings: Config) -> int:
     if warned := warning(here["load_before"]):
         print(warned, file=sys.stderr)
     try:
-        outcome = _measured(options, settings.engine, here)
+        record = _measured(options, settings, here)
         if options.json is not None:
-            options.json.write_text(json.dumps(outcome.record(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        if options.report is not None:
-            print(outcome.write_page(options.report))
+            options.json.write_text(
+                json.dumps({**record, "findings": as_json(record["findings"])}, indent=1, allow_nan=False) + "\n",
+                "utf-8",
+            )
     except OSError as error:
         return _failed(f"{error.filename or 'system'}: {error.strerror or error}")
-    except (
-        BuildFailedError,
-        DeviceFailedError,
-        LoadFailedError,
-        ModelError,
-        PeerFailedError,
-        UnexpectedAnswerError,
-    ) as error:
+    except (BuildFailedError, DeviceFailedError, LoadFailedError, ModelError, PeerFailedError) as error:
         return _failed(str(error))
-    return 0 if all(finding.passed for finding in outcome.findings) else 1
+    except UnexpectedAnswerError as error:
+        return _failed(str(error))
+    return 0 if all(finding.passed for finding in record["findings"]) else 1
 
 
 def parts_of(options: argparse.Namespace) -> list[str]:
@@ -122,39 +73,33 @@ def extent_of(options: argparse.Namespace) -> Extent:
 
 def judged(findings: Sequence[Finding], *, quick: bool) -> list[Finding]:
     """The findings; of a quick run without their bounds, which would say nothing, unless they count errors."""
-    if not quick:
-        return list(findings)
-    return [
-        each for finding in findings for each in ([finding] if finding.measure == "errors" else unjudged([finding]))
-    ]
+    return [each if not quick or each.measure == "errors" else unjudged([each])[0] for each in findings]
 
 
-def _measured(options: argparse.Namespace, engine: EngineSection, here: Mapping[str, Any]) -> Outcome:
-    """All that the options name; each part is printed when it is done."""
+def _measured(options: argparse.Namespace, settings: Config, here: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of the machine, the program and all that the options name; each part is printed when it is done."""
     entries = peers.entries(options.peers or peers.FOLDER) if options.compare else []
     other = against.built(options.against) if options.against else None
     findings: list[Finding] = []
-    curves: list[Curve] = []
-    rows: list[Row] = []
+    rows: list[peers.Row] = []
 
-    def show(part: Measured) -> None:
-        shown = judged(part.findings, quick=options.quick)
+    def show(part: Iterator[Finding]) -> None:
+        shown = judged(list(part), quick=options.quick)
         print_table(shown, Console())
         findings.extend(shown)
-        curves.extend(part.curves)
 
     with tempfile.TemporaryDirectory() as name:
-        extent, portrait = extent_of(options), options.portrait or PORTRAIT
-        bench = Bench.prepared(Path(name), engine, portrait, extent, options.pictures)
+        bench = Bench.prepared(Path(name), settings.engine, extent_of(options), options.pictures)
         for part in parts_of(options):
             show(PARTS[part](bench))
         if other is not None:
             show(against.measure(bench, options.against, other))
         if entries:
-            compared, rows = peers.measure(bench, entries)
+            rows = peers.measure(bench, entries)
             peers.print_rows(rows, Console())
-            show(compared)
-    return Outcome(here, bench.version, findings, curves, rows)
+            show(peers.findings(rows))
+    machine = {"program": __version__, "board": here, **{key: bench.version[key] for key in ("runtime", "models")}}
+    return {**machine, "findings": findings, "peers": [asdict(row) for row in rows]}
 
 
 def _failed(complaint: str) -> int:

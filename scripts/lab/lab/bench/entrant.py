@@ -42,20 +42,14 @@ def look(engine: FaceEngine, pixels: Pixels) -> tuple[int, Mapping[str, float | 
         faces = engine.align(Still(pixels), DetectLimits(count=MOST_FACES))
         for face in faces:
             engine.embed(face)
-    taken = recorder.seconds
-    detect, align, embed = (
-        taken.get("detect", 0.0),
-        taken.get("landmarks", 0.0) + taken.get("align", 0.0),
-        taken.get("embed", 0.0),
-    )
-    return len(faces), {"detect": detect, "align": align, "embed": embed}
+    steps = {"detect": ("detect",), "align": ("landmarks", "align"), "embed": ("embed",)}
+    return len(faces), {step: sum(recorder.seconds.get(each, 0.0) for each in own) for step, own in steps.items()}
 
 
 def main() -> int:
     """The exit status: 0 at the end of standard input, 1 when a model does not work."""
     choice, engine = loading.first_engine(EngineSection().folder, {}, 1)
-    faults = [str(chosen) for chosen in choice.values() if isinstance(chosen, Fault)]
-    if faults:
+    if faults := [str(chosen) for chosen in choice.values() if isinstance(chosen, Fault)]:
         print("\n".join(faults), file=sys.stderr)
         return 1
     serve(f"appliance, {RUNTIME} {RUNTIME_VERSION}", lambda pixels: look(engine, pixels))

@@ -3,9 +3,8 @@
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -45,66 +44,58 @@ class Swarm:
             raise ValueError(f"load goes to {HOST} alone, not to {self.url}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Load:
-    """The results of all clients together: seconds from the first request to the last answer; of each posted request the
-    server's own `total` time and the time its client saw, in milliseconds; and how often each act and each error occurred.
+    """The results of all clients together: seconds from the first request to the last answer; the milliseconds of each posted
+    request as its client saw them; and how often each act and each error occurred.
     """
 
     seconds: float = 0.0
-    served: list[float] = field(default_factory=list)
     seen: list[float] = field(default_factory=list)
     acts: dict[str, int] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return len(self.seen) / self.seconds
 
     @property
     def failed(self) -> int:
         """How many errors there were."""
         return sum(self.errors.values())
 
+    def note(self, act: str, error: str | None) -> None:
+        """Counts an act, or an error instead."""
+        counted, name = (self.acts, act) if error is None else (self.errors, error)
+        counted[name] = counted.get(name, 0) + 1
+
 
 def clients(url: str, folder: Path, kind: str, requests: int, count: int = 1) -> Load:
     """`count` clients begin together when all are up, and post `requests` requests each. Raises LoadFailedError."""
-    with running(Swarm(url, str(folder), {"posting": count}, kind, requests)) as process:
-        return _loaded(process)
+    with swarming(Swarm(url, str(folder), {"posting": count}, kind, requests)) as load:
+        pass
+    return load
 
 
 @contextmanager
 def swarming(swarm: Swarm) -> Iterator[Load]:
-    """Clients that go on until the block ends; then the load has their results. Raises LoadFailedError."""
-    load = Load()
-    with running(swarm) as process:
-        yield load
-        found = _loaded(process)
-        load.acts.update(found.acts)
-        load.errors.update(found.errors)
-
-
-@contextmanager
-def running(swarm: Swarm) -> Iterator["subprocess.Popen[str]"]:
-    """The swarm's process, once its clients are up and have been started. Raises LoadFailedError."""
-    command = [sys.executable, "-m", "lab.bench.swarm", json.dumps(asdict(swarm))]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    limit = threading.Timer(TIME_LIMIT, process.kill)
-    limit.start()
-    try:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        if not process.stdout.readline():
-            raise LoadFailedError(f"the clients ended with status {process.wait()} before they began")
-        print(file=process.stdin, flush=True)
-        yield process
-    finally:
-        limit.cancel()
-        limit.join()
-        process.kill()
-        with suppress(BrokenPipeError):
-            process.communicate()
-
-
-def _loaded(process: "subprocess.Popen[str]") -> Load:
-    """The results; of a swarm without end, which ends with its standard input."""
-    output, _ = process.communicate()
+    """Clients that are up; those without end go on until the block ends. Then the load has their results. Raises
+    LoadFailedError.
+    """
+    load, command = Load(), [sys.executable, "-m", "lab.bench.swarm", json.dumps(asdict(swarm))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            if not process.stdout.readline():
+                raise LoadFailedError(f"the clients ended with status {process.wait()} before they began")
+            yield load
+            output, _ = process.communicate(timeout=TIME_LIMIT)
+        except subprocess.TimeoutExpired as error:
+            raise LoadFailedError(f"the clients were not done after {TIME_LIMIT:.0f} s") from error
+        finally:
+            process.kill()
     if process.returncode:
         raise LoadFailedError(f"the clients ended with status {process.returncode}")
-    return Load(**json.loads(output))
+    found = json.loads(output)
+    load.seconds, load.seen, load.acts, load.errors = (found[name] for name in ("seconds", "seen", "acts", "errors"))

@@ -75,6 +75,7 @@ class Material:
         return {
             "faces": ("/faces", self.picture, IMAGE_TYPE),
             "alignedfaces": ("/alignedfaces", self.picture, IMAGE_TYPE),
+            "identify": ("/identify", self.picture, IMAGE_TYPE),
             "similarity": ("/similarity/v2", *multipart({"image_a": self.aligned, "image_b": self.aligned})),
             "liveness": ("/liveness/multiframe", *multipart({"images": self.sequence})),
             "broken": ("/faces", self.picture[: len(self.picture) // 2], IMAGE_TYPE),

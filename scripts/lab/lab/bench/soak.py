@@ -7,6 +7,7 @@ import re
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from appliance import keys
 from appliance.keys import Scope
 from lab.bench import bad_clients
 from lab.bench.bad_clients import DRIP_SECONDS, DRIPPING, Target
-from lab.bench.bench import PORTRAIT, replay
+from lab.bench.bench import PORTRAITS, replay
 from lab.bench.load import Load, Swarm, swarming
 from lab.bench.material import Material, film
 from lab.device import Device, OwnDevice, free_port, own_device
@@ -111,19 +112,15 @@ class Soak:
 
     def mixed(self, minutes: float) -> list[Finding]:
         """All clients at once."""
-        warm = self._loaded(60 * minutes * WARM_SHARE)
-        before = self._settled(None)
+        warm, before = self._loaded(60 * minutes * WARM_SHARE), self._settled(None)
         load = self._loaded(60 * minutes * (1 - WARM_SHARE))
         after = self._settled(before)
         question = f"mixed load, {minutes:g} min"
-        acts, errors = (
-            {n: a.get(n, 0) + b.get(n, 0) for n in sorted({*a, *b})}
-            for a, b in ((warm.acts, load.acts), (warm.errors, load.errors))
-        )
+        acts, errors = Counter(warm.acts) + Counter(load.acts), Counter(warm.errors) + Counter(load.errors)
         return [
-            *(Finding(question, what, times) for what, times in acts.items()),
-            *(Finding(question, what, times, at_most=0) for what, times in errors.items()),
-            Finding(question, "unexpected answers", sum(errors.values()), at_most=0),
+            *(Finding(question, what, times) for what, times in sorted(acts.items())),
+            *(Finding(question, what, times, at_most=0) for what, times in sorted(errors.items())),
+            Finding(question, "unexpected answers", errors.total(), at_most=0),
             Finding(question, "memory", after.megabytes, "MB"),
             Finding(question, "growth", after.megabytes - before.megabytes, "MB", at_most=MOST_GROWTH_MEGABYTES),
             Finding(question, "threads", after.threads),
@@ -162,7 +159,7 @@ def soaked(folder: Path) -> Iterator[Soak]:
     """A device that replays a film, with a key, and a port for a TLS front."""
     front_port, key = free_port(), keys.add(folder / "state" / keys.FILE, "soak", [Scope.RECOGNISE])
     with own_device({}) as plain, Device(plain.url) as client:
-        material = Material.made_from(PORTRAIT.read_bytes(), client)
+        material = Material.made_from(PORTRAITS[0].read_bytes(), client)
     material.write(folder)
     film(folder, material.picture)
     server, kept = {"front_port": front_port}, {"folder": str(folder / "state")}

@@ -1,7 +1,7 @@
 """`python -m lab.bench.swarm SWARM`: the clients of a load.Swarm, given as JSON.
 
-Prints an empty line when all clients are up, starts them at a line on its standard input, stops them when each has posted its
-requests or when standard input ends, and prints a load.Load as JSON.
+Prints an empty line when all clients are up and begin; at the end of its standard input, or of their requests if they have a
+number of these, a load.Load as JSON.
 """
 
 import json
@@ -37,8 +37,7 @@ LIVE_PATHS = ("/faces", "/alignedfaces", "/camera/frame.jpg", "/healthz", "/metr
 
 WANTED = Swarm(**json.loads(sys.argv[1]))
 MATERIAL = Material.read(Path(WANTED.folder))
-QUESTIONS = MATERIAL.questions()
-KINDS = MIX if WANTED.kind == MIXED else (WANTED.kind,)
+TARGET = Target.of(WANTED, MATERIAL)
 LOAD = Load()
 STARTED = Event()
 
@@ -52,45 +51,44 @@ class Posting(FastHttpUser):
     wait_time = constant(0) if WANTED.requests else between(0, PAUSE_SECONDS)
 
     def on_start(self) -> None:
-        self._kinds = cycle(KINDS)
+        self._questions = MATERIAL.questions()
+        self._kinds = cycle(MIX if WANTED.kind == MIXED else (WANTED.kind,))
         self._left = WANTED.requests
         STARTED.wait()
 
     @task
     def post(self) -> None:
         kind = next(self._kinds)
-        path, body, content_type = QUESTIONS[kind]
-        answer, seen = self._answer("POST", path, data=body, headers={"Content-Type": content_type})
+        path, body, content_type = self._questions[kind]
+        answer = self._answer("POST", path, data=body, headers={"Content-Type": content_type})
         if answer is not None:
-            LOAD.seen.append(seen)
-            LOAD.served.append(answer.milliseconds())
-            _note("posted requests", None if as_expected(kind, answer) else f"{kind}: {answer.code}")
+            LOAD.note("posted requests", None if as_expected(kind, answer) else f"{kind}: {answer.code}")
         self._left -= 1
         if self._left == 0:
             raise StopUser
         if not WANTED.requests:
             looked = random.choice(LIVE_PATHS)
-            answer, _ = self._answer("GET", looked)
+            answer = self._answer("GET", looked)
             if answer is not None:
-                _note("questions about the camera", None if answer.status == 200 else f"{looked}: {answer.status}")
+                LOAD.note("questions about the camera", None if answer.status == 200 else f"{looked}: {answer.status}")
 
-    def _answer(self, method: str, path: str, **body: Any) -> tuple[Answer | None, float]:
-        """The answer, None without one, which is an error; and the milliseconds until its last byte."""
+    def _answer(self, method: str, path: str, **body: Any) -> Answer | None:
+        """The answer, None without one, which is an error."""
         with self.client.request(method, path, catch_response=True, **body) as response:
             response.success()
             if not response.status_code:
-                _note("", f"no answer: {type(response.error).__name__}")
-                return None, 0.0
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            seen = float(response.request_meta["response_time"])
-            return Answer(response.status_code, headers, response.content or b""), seen
+                LOAD.note("", f"no answer: {type(response.error).__name__}")
+                return None
+            if method == "POST":
+                LOAD.seen.append(float(response.request_meta["response_time"]))
+            return Answer(response.status_code, response.headers, response.content or b"")
 
 
 class Acting(User):
     """A bad client, again and again."""
 
     abstract = True
-    act = staticmethod(bad_clients.knock)
+    act: bad_clients.Client = staticmethod(bad_clients.knock)
 
     def on_start(self) -> None:
         STARTED.wait()
@@ -98,11 +96,11 @@ class Acting(User):
     @task
     def again(self) -> None:
         try:
-            _note(self.act(TARGET, random.Random(random.random())), None)
+            LOAD.note(self.act(TARGET, random.Random(random.random())), None)
         except WrongAnswerError as error:
-            _note("", str(error))
+            LOAD.note("", str(error))
         except (OSError, HTTPException) as error:
-            _note("", f"{self.act.__name__}: {type(error).__name__}")
+            LOAD.note("", f"{type(self).__name__}: {type(error).__name__}")
 
 
 class Dripping(User):
@@ -118,11 +116,6 @@ class Dripping(User):
     @task
     def drip(self) -> None:
         self._drip.send()
-
-
-def _note(act: str, error: str | None) -> None:
-    counted = LOAD.acts if error is None else LOAD.errors
-    counted[error or act] = counted.get(error or act, 0) + 1
 
 
 def _acting(name: str, count: int) -> type[User]:
@@ -145,20 +138,17 @@ def main() -> None:
     while runner.user_count < count:
         gevent.sleep(0.01)
     print(flush=True)
-    orders = FileObject(sys.stdin.fileno(), "r")
-    orders.readline()
     begun = time.monotonic()
     STARTED.set()
     if WANTED.requests:
         while runner.user_count:
             gevent.sleep(0.001)
     else:
-        orders.read()
+        FileObject(sys.stdin.fileno(), "r").read()
         runner.quit()
-    print(json.dumps({**asdict(LOAD), "seconds": time.monotonic() - begun}))
+    LOAD.seconds = time.monotonic() - begun
+    print(json.dumps(asdict(LOAD)))
 
-
-TARGET = Target.of(WANTED, MATERIAL)
 
 if __name__ == "__main__":
     main()

@@ -89,9 +89,7 @@ class Client(Device):
     """A device whose answers are kept. A picture that cannot be read has no faces."""
 
     def __init__(self, url: str, key: str | None = None, *, answers: Path | None = None, workers: int = 1) -> None:
-        """`workers` is how many requests are sent at a time. Raises ValueError for the address, OSError, HTTPException,
-        UnexpectedAnswerError.
-        """
+        """Sends `workers` requests at a time. Raises ValueError for the address, OSError, UnexpectedAnswerError."""
         super().__init__(url, key)
         self.workers = workers
         try:

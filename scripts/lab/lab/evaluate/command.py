@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,7 +48,7 @@ RESTRICTED = "INF-25"
 
 UNSCORED = "the HTTP API gives no scores, which AP needs"
 
-FAILURES = (OSError, HTTPException, UnexpectedAnswerError, LayoutError, DeviceFailedError, CalibrationError, ModelError)
+FAILURES = (OSError, UnexpectedAnswerError, LayoutError, DeviceFailedError, CalibrationError, ModelError)
 """What leaves a question open, reported in one line."""
 
 WARNING = "This page holds pictures of people's faces: keep it where the pictures may be kept, and do not pass it on."

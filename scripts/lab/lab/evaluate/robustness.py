@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 
 import appliance_models
@@ -113,5 +112,5 @@ def _best_overlap(faces: Sequence[FoundFace], box: Reals) -> float:
 def _ask(client: Client, path: str, body: bytes, kind: str) -> Answer | None:
     try:
         return client.ask("POST", path, body, kind)
-    except (OSError, HTTPException):
+    except OSError:
         return None
