@@ -339,6 +339,8 @@ class DoorSection(Section):
     without_record: Answer = "deny"
     """What happens when the decision cannot be recorded because the disk is full or read-only; "grant" grants without a record.
     """
+    held_s: float = Field(default=30, ge=1, le=3600)
+    """Seconds after which a door that is still open is an alarm; this takes a door contact."""
     record_days: int = Field(default=90, ge=1, le=3650)
     """Days for which decisions are kept; a day more at most."""
     record_mib: int = Field(default=64, ge=1, le=4096)
@@ -347,7 +349,7 @@ class DoorSection(Section):
     @property
     def rules(self) -> dict[str, Any]:
         """What `policy.Rules.of` takes."""
-        return self.model_dump(exclude={"enabled", "record_days", "record_mib"})
+        return self.model_dump(exclude={"enabled", "held_s", "record_days", "record_mib"})
 
 
 class RelaySection(Section):
@@ -359,6 +361,31 @@ class RelaySection(Section):
     """false: the relay is on while the pin is low."""
     pulse_s: float = Field(default=3.0, ge=0.1, le=30)
     """Seconds for which the relay is on; a further decision meanwhile restarts the time."""
+    until_opened: bool = False
+    """true: the relay goes off as soon as the door is open; this takes a door contact."""
+
+
+class InputSection(Section):
+    """One input: a contact between a pin and ground (with pull = "down": 3.3 V)."""
+
+    pin: int = Field(ge=0, le=53)
+    normally: Literal["open", "closed"]
+    pull: Literal["up", "down"] = "up"
+
+
+class InputsSection(Section):
+    """The door's inputs, such as {pin = 5, normally = "closed"}: what the circuit is while there is nothing to report."""
+
+    contact: InputSection | None = None
+    """Door contact; its circuit is normal while the door is shut."""
+    exit: InputSection | None = None
+    """Exit button: releases the relay."""
+    fire: InputSection | None = None
+    """Contact of the fire alarm panel: the relay is on for as long as there is a fire."""
+    tamper: InputSection | None = None
+    """Contact of the device's case."""
+    debounce_s: float = Field(default=0.05, ge=0, le=1)
+    """Seconds after a change for which further ones are ignored, because contacts bounce. A shorter press is not missed."""
 
 
 def _is_a_path(path: Path) -> Path:
@@ -459,10 +486,22 @@ class Config(Section):
     gallery: GallerySection = GallerySection()
     door: DoorSection = DoorSection()
     relay: RelaySection = RelaySection()
+    inputs: InputsSection = InputsSection()
     webhook: WebhookSection = WebhookSection()
     mqtt: MqttSection = MqttSection()
     state: StateSection = StateSection()
     log: LogSection = LogSection()
+
+    @model_validator(mode="after")
+    def _wired(self) -> Self:
+        wired = {f"inputs.{key}": each.pin for key, each in self.inputs if isinstance(each, InputSection)}
+        wired |= {"relay.pin": self.relay.pin} if self.relay.pin is not None else {}
+        for pin in wired.values():
+            if len(keys := [key for key, each in wired.items() if each == pin]) > 1:
+                raise ValueError(f"GPIO {pin} can be one of these only: {', '.join(keys)}")
+        if self.relay.until_opened and self.inputs.contact is None:
+            raise ValueError("relay.until_opened = true needs inputs.contact")
+        return self
 
 
 def load(path: Path | None, overrides: dict[str, dict[str, Any]]) -> Config:
@@ -496,6 +535,10 @@ def commented(config: Config) -> str:
             value = getattr(section, key)
             if value is None:
                 table.add(tomlkit.comment(f"{key} ="))
+            elif isinstance(value, Section):
+                inline = tomlkit.inline_table()
+                inline.update(_plain(value))
+                table.add(key, inline)
             else:
                 table.add(key, _plain(value))
         table.add(tomlkit.nl())
@@ -530,9 +573,10 @@ def _mistakes(error: ValidationError) -> Iterator[str]:
     reasons: dict[str, list[str]] = {}
     for mistake in error.errors(include_url=False):
         location = [str(part) for part in mistake["loc"]]
-        field = ".".join(location[:2]) if len(location) > 2 and not location[2].isdigit() else ".".join(location)
+        inside = location[2:] and (location[2].isdigit() or location[0] == "inputs")
+        field = ".".join(location if inside else location[:2])
         reason = "unknown key" if mistake["type"] == "extra_forbidden" else mistake["msg"].removeprefix("Value error, ")
         shown = len(location) > 1 and field not in NOT_SHOWN
         reasons.setdefault(field, []).append(f"{reason} (got {mistake['input']!r})" if shown else reason)
     for field, found in reasons.items():
-        yield f"{field}: {' or '.join(dict.fromkeys(found))}"
+        yield f"{field}: ".lstrip(": ") + " or ".join(dict.fromkeys(found))

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from appliance.face.types import Face
@@ -65,6 +67,49 @@ class GalleryChanged:
 
     people: int
     templates: int
+
+
+class DoorEventKind(StrEnum):
+    """What happens at a door: FORCED is an opening without permission, HELD one that lasts too long, NOT_OPENED a grant after
+    which the door stayed shut, EXIT the exit button, REMOTE_OPEN a request over HTTP.
+    """
+
+    OPENED = "opened"
+    CLOSED = "closed"
+    FORCED = "forced"
+    HELD = "held"
+    NOT_OPENED = "not_opened"
+    EXIT = "exit"
+    REMOTE_OPEN = "remote_open"
+    TAMPER = "tamper"
+    TAMPER_ENDED = "tamper_ended"
+    FIRE = "fire"
+    FIRE_ENDED = "fire_ended"
+
+
+@dataclass(frozen=True, slots=True)
+class DoorEvent:
+    """Something has happened at the door, at `time` (UTC); `by` is the decision's id with NOT_OPENED, the key's name with
+    REMOTE_OPEN, otherwise None.
+    """
+
+    kind: DoorEventKind
+    time: datetime
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DoorState:
+    """The state of the door has changed: `open` is None without a door contact, `relay` (whether it is on) without a relay that
+    works.
+    """
+
+    open: bool | None
+    forced: bool
+    held: bool
+    tamper: bool
+    fire: bool
+    relay: bool | None
 
 
 Event = object

@@ -15,10 +15,9 @@ from appliance.access.log import RECORD_FILE, Record
 from appliance.access.observe import RecentFrames, SubjectObserver
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.retention import Retention
-from appliance.access.token import SignedDecision
 from appliance.api.access import Access, Attempts, Part, SignIn
 from appliance.api.app import FaceApi, Page, Restrictions
-from appliance.api.door import Door
+from appliance.api.door import Door, DoorStatus
 from appliance.api.faces import API_VERSION, Faces, Live, NoCamera, Subjects
 from appliance.api.intake import Intake
 from appliance.api.monitoring import Health, Metrics, disk_problems
@@ -35,7 +34,7 @@ from appliance.camera.drivers import camera_source
 from appliance.camera.loop import CameraLoop
 from appliance.camera.source import Ring
 from appliance.config import Config, ConfigError
-from appliance.events import Broadcast
+from appliance.events import Broadcast, DoorEvent
 from appliance.keys import KeyStore
 from appliance.observation.mounting import Mounting
 from appliance.observation.observer import Observer
@@ -106,23 +105,16 @@ class Machine:
             liveness=self._multi,
         )
 
-        health = self._health = Health(self._camera)
+        door = DoorStatus(self._broadcast)
+        health = self._health = Health(self._camera, door=door.document)
         self._outputs = Outputs(self._configured_outputs())
-        self._broadcast.subscribe(SignedDecision, self._outputs.notify)
-        health.register(
-            self._models.problems,
-            self._keys.problems,
-            calibration.problems,
-            self._gallery.problems,
-            partial(disk_problems, self._state),
-            partial(identity.problems, self._state),
-            *([self._camera.problems, self._mounting.problems] if self._camera else []),
-            self._outputs.problems,
-            self._retention.problems,
-            signing_key.problems,
-            decider.problems,
-            self._clock.problems,
-        )
+        self._outputs.listen(self._broadcast)
+        health.register(self._models.problems, self._keys.problems, calibration.problems, self._gallery.problems)
+        health.register(partial(disk_problems, self._state), partial(identity.problems, self._state))
+        if self._camera:
+            health.register(self._camera.problems, self._mounting.problems)
+        health.register(self._outputs.problems, door.problems, self._retention.problems, signing_key.problems)
+        health.register(decider.problems, self._clock.problems)
         streams = Streams(
             self._usable,
             self._ring,
@@ -134,7 +126,8 @@ class Machine:
             fps=config.live.stream_fps,
         )
         metrics = Metrics(self._camera, self._outputs.counts)
-        metrics.register(health.gauges, self._engines.gauges, streams.gauges, self._gallery.gauges)
+        metrics.register(health.gauges, self._engines.gauges, streams.gauges, self._gallery.gauges, door.gauges)
+        self._broadcast.subscribe(DoorEvent, metrics.happened)
 
         intake = Intake(self._max_body, int(config.server.max_megapixels * 1e6))
         subjects = Subjects(self._engines, intake, Live(self._usable, self._ring))
@@ -145,7 +138,7 @@ class Machine:
         parts = (
             Faces(subjects, self._models, config.liveness.mode),
             People(self._gallery, self._record, Enrolment(), subjects, quality, self._multi),
-            Door(decider, signing_key, self._record, self._gallery),
+            Door(decider, signing_key, self._record, self._gallery, door),
             streams,
             health,
             metrics,
@@ -276,10 +269,10 @@ class Machine:
 
     def _configured_outputs(self) -> Iterator[Output]:
         """Call before there are other threads."""
-        config = self._config
+        tables = self._config.model_dump(include={"relay", "inputs", "webhook", "mqtt"})
         introduction = {"name": self._name, "model": identity.board(), "version": __version__}
-        relay, webhook, mqtt = (each.model_dump() for each in (config.relay, config.webhook, config.mqtt))
-        return configured_outputs(relay, webhook, mqtt, self._device_id, introduction, self._health.report)
+        report, publish, held_s = self._health.report, self._broadcast.publish, self._config.door.held_s
+        return configured_outputs(tables, self._device_id, introduction, report, held_s, publish, self._record)
 
     def _restrictions(self) -> Restrictions:
         enabled = {Part.LIVENESS: self._multi, Part.GALLERY: self._with_gallery, Part.DOOR: self._with_door}

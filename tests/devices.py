@@ -30,7 +30,7 @@ from appliance.access.retention import Retention
 from appliance.access.token import SignedDecision
 from appliance.api.access import Access, Attempts, SignIn
 from appliance.api.app import FaceApi, Page, Restrictions
-from appliance.api.door import Door
+from appliance.api.door import Door, DoorStatus
 from appliance.api.faces import Faces, Live, NoCamera, Subjects
 from appliance.api.intake import Intake
 from appliance.api.monitoring import Health, Metrics
@@ -44,7 +44,7 @@ from appliance.camera.condition import Inspector
 from appliance.camera.loop import CameraLoop
 from appliance.camera.source import FrameSource, Ring
 from appliance.config import GallerySection
-from appliance.events import Broadcast
+from appliance.events import Broadcast, DoorEvent
 from appliance.faults import Fault, Problem, ResultCode
 from appliance.keys import KeyStore
 from appliance.observation.mounting import Mounting
@@ -151,8 +151,9 @@ class Device:
         )
         if self._has_gallery:
             self.gallery.open()
-        health = Health(self.camera)
-        health.register(store.problems, self.gallery.problems)
+        door = DoorStatus(broadcast)
+        health = Health(self.camera, door=door.document)
+        health.register(store.problems, self.gallery.problems, door.problems)
         if full:
             health.register(lambda: [Problem("disk", "full", "The disk is full.")])
         if self.camera:
@@ -168,14 +169,15 @@ class Device:
             fps=fps,
         )
         metrics = Metrics(self.camera)
-        metrics.register(streams.gauges, self.gallery.gauges)
+        metrics.register(streams.gauges, self.gallery.gauges, door.gauges)
+        broadcast.subscribe(DoorEvent, metrics.happened)
         sessions = Sessions((keys or folder / "keys.json").with_name("sessions.json"), store)
         access = Access(store, sessions, attempts or Attempts(), everyone=False, loopback=loopback)
         subjects = Subjects(engines, Intake(max_body, max_pixels), Live(usable, self.ring))
         parts = (
             Faces(subjects, models, "multi"),
             People(self.gallery, record, Enrolment(), subjects, known.min_quality, alive),
-            Door(decider, self.signing_key, record, self.gallery),
+            Door(decider, self.signing_key, record, self.gallery, door),
             streams,
             health,
             metrics,

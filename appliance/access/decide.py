@@ -8,13 +8,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from appliance import state
 from appliance.access.clock import Clock
 from appliance.access.identify import GalleryHandle, Recognition
-from appliance.access.log import DECISION, VOIDS, Entry, Fact, Record, RecordError
+from appliance.access.log import DECISION, DOOR, VOIDS, Entry, Fact, Record, RecordError
 from appliance.access.observe import SubjectObserver
 from appliance.access.policy import Facts, Observation, Passage, Policy, PolicyResult
 from appliance.access.token import (
@@ -27,6 +27,7 @@ from appliance.access.token import (
     in_milliseconds,
     write_token,
 )
+from appliance.events import DoorEvent, DoorEventKind, Event
 from appliance.faults import Fault, Problem, ResultCode
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import (
@@ -159,12 +160,12 @@ class Decider:
         clock: Clock,
         record: Record,
         policy: Policy,
-        publish: Callable[[SignedDecision], None],
+        publish: Callable[[Event], None],
         fresh_s: float = FRESH_SECONDS,
         repeat_s: float = REPEAT_SECONDS,
     ) -> None:
         """`device` is the id that decisions name. `signer` raises GalleryError when nothing can be signed, `recognition` when
-        people cannot be recognised. `publish` is called with every decision; it neither blocks nor raises.
+        people cannot be recognised. `publish` is called with every decision and remote opening; it neither blocks nor raises.
         """
         self.device, self._signer, self._observer, self._recognition = device, signer, observer, recognition
         self._clock, self._record, self._policy, self._publish = clock, record, policy, publish
@@ -185,6 +186,21 @@ class Decider:
         decision, taken = signed.decision, (time.monotonic() - asked) * 1e3
         log.info("decision %s: %s (%s) after %.0f ms", decision.id, decision.result, decision.reason, taken)
         return signed
+
+    def open(self, key: str) -> Entry | None:
+        """Opens the door for the holder of a key, after recording it; returns the entry. Raises RecordError when it cannot be
+        recorded, unless the policy grants without a record: then there is no entry.
+        """
+        try:
+            entry = self._record.append(DOOR, {"event": DoorEventKind.REMOTE_OPEN.value, "key": key})
+        except RecordError as error:
+            if not self._policy.rules.without_record:
+                raise
+            log.error("an opening by key %s cannot be recorded: %s", key, error)
+            entry = None
+        log.info("the door is opened by key %s", key)
+        self._publish(DoorEvent(DoorEventKind.REMOTE_OPEN, datetime.now(UTC), key))
+        return entry
 
     def problems(self) -> list[Problem]:
         """A device that is too slow, for `/healthz`."""

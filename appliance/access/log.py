@@ -30,8 +30,10 @@ log = logging.getLogger(__name__)
 RECORD_FILE = "decisions.db"
 """In the state folder."""
 
-DECISION, ERASURE, EXPIRED = "decision", "erased", "expired"
-"""Kinds of entries; EXPIRED says up to which sequence older ones were removed, and has the hash of the last of those."""
+DECISION, DOOR, ERASURE, EXPIRED = "decision", "door", "erased", "expired"
+"""Kinds of entries; DOOR is an event there. EXPIRED says up to which sequence older entries were removed, and has the hash of
+the last of those.
+"""
 
 VOIDS = "voids"
 """The fact of a decision that names the sequence of another one, which it replaces and which was never answered."""

@@ -1,8 +1,8 @@
-"""The door's endpoints: a decision, the key that verifies it, and the decisions on record."""
+"""The door's endpoints: a decision, a remote opening, the key that verifies decisions, and those on record; and its state."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import bottle
@@ -15,9 +15,10 @@ from appliance.access.log import DECISION, Entry, Record, RecordError, voided
 from appliance.access.policy import Reason
 from appliance.access.token import Direction, stamp
 from appliance.api import answers, intake
-from appliance.api.access import ANY_KEY, DECIDE, LIVE, Part, Route
+from appliance.api.access import ANY_KEY, DECIDE, LIVE, NAME, Part, Route
 from appliance.api.answers import NO_STORE, Answer
-from appliance.faults import Fault, Refusal, ResultCode
+from appliance.events import Broadcast, DoorState
+from appliance.faults import Fault, Problem, Refusal, ResultCode
 from appliance.gallery.people import GalleryError
 
 SHOWN, MOST_SHOWN = 50, 1000
@@ -49,6 +50,46 @@ class Question(BaseModel):
     direction: Annotated[Direction, Field(strict=False)] = Direction.IN
 
 
+ALARMS = {
+    "forced": "The door was opened without permission.",
+    "held": "The door is held open.",
+    "tamper": "The case of the device is open.",
+    "fire": "There is a fire: the door is released.",
+}
+"""The alarms of a door's state, as sentences."""
+
+
+class DoorStatus:
+    """The newest state of the door, as the bus carries it."""
+
+    def __init__(self, broadcast: Broadcast) -> None:
+        self._state: DoorState | None = None
+        broadcast.subscribe(DoorState, self._note)
+
+    @property
+    def openable(self) -> bool:
+        """Whether there is a relay that works."""
+        return self._state is not None and self._state.relay is not None
+
+    def document(self) -> dict[str, Any] | None:
+        """The state for `/healthz`; None without a relay and without inputs."""
+        return None if self._state is None else asdict(self._state)
+
+    def problems(self) -> list[Problem]:
+        """The alarms, for `/healthz`."""
+        return [Problem("door", name, text) for name, text in ALARMS.items() if getattr(self._state, name, False)]
+
+    def gauges(self) -> dict[str, tuple[str, float]]:
+        """The state, for `/metrics`."""
+        known = {name: value for name, value in (self.document() or {}).items() if value is not None}
+        return {
+            f"door_{name}": (f"1 while the door's state is: {name}.", float(value)) for name, value in known.items()
+        }
+
+    def _note(self, state: DoorState) -> None:
+        self._state = state
+
+
 @dataclass(frozen=True, slots=True)
 class Door:
     """Each method answers bottle's current request, or raises a Fault or a GalleryError."""
@@ -57,11 +98,13 @@ class Door:
     signing_key: SigningKey
     record: Record
     handle: GalleryHandle
+    status: DoorStatus
 
     def routes(self) -> tuple[Route, ...]:
         """The endpoints."""
         return (
             Route("POST", "/access/decide", DECIDE, self.decide, Part.DOOR, expires=True),
+            Route("POST", "/access/open", DECIDE, self.open, Part.DOOR, expires=True),
             Route("GET", "/access/key", ANY_KEY, self.key, Part.DOOR),
             Route("GET", "/access/decisions", LIVE, self.decisions, Part.DOOR),
         )
@@ -71,6 +114,17 @@ class Door:
         question = intake.read_json(bottle.request.environ["wsgi.input"].read(), Question)
         signed = self.decider.decide(question.nonce, question.direction)
         return answers.answer({"decision": signed.document(*ANSWERED), "token": signed.token}, headers=NO_STORE)
+
+    def open(self) -> Answer:
+        """`POST /access/open`: releases the lock, whoever is at the door."""
+        if not self.status.openable:
+            text = "This device has no relay, or the relay does not work: its health has the reason."
+            raise Refusal(ResultCode.NOT_READY, "relay_unavailable", text, status=503)
+        try:
+            entry = self.decider.open(bottle.request.environ[NAME])
+        except RecordError as error:
+            raise _unavailable("written") from error
+        return answers.answer({"record": entry and {"sequence": entry.sequence, "hash": entry.hash}}, headers=NO_STORE)
 
     def key(self) -> Answer:
         """`GET /access/key`"""
@@ -84,8 +138,7 @@ class Door:
         try:
             found = self.record.newest(count, DECISION)
         except RecordError as error:
-            text = "The record of decisions cannot be read: see the log."
-            raise Refusal(ResultCode.NOT_READY, "record_unavailable", text, status=503) from error
+            raise _unavailable("read") from error
         void = voided(found)  # an entry that voids another one is newer, and so among those found
         listed = [self._listed(entry, void=entry.sequence in void) for entry in found]
         return answers.answer({"count": len(listed), "decisions": listed}, headers=NO_STORE)
@@ -110,3 +163,8 @@ class Door:
         except (GalleryError, Fault):
             return None
         return {"id": known.person.id, "name": known.person.name} if known else None
+
+
+def _unavailable(what: str) -> Refusal:
+    text = f"The record of decisions cannot be {what}: see the log."
+    return Refusal(ResultCode.NOT_READY, "record_unavailable", text, status=503)

@@ -16,6 +16,7 @@ from appliance.api.access import ADMIN, ANY_KEY, METRICS, Route
 from appliance.api.answers import NO_STORE, Answer
 from appliance.camera.condition import Trouble
 from appliance.camera.loop import CameraLoop, CameraState
+from appliance.events import DoorEvent
 from appliance.faults import Problem, ResultCode
 from appliance.vision.loading import LOADING
 
@@ -32,9 +33,14 @@ Gauges = Callable[[], Mapping[str, tuple[str, float]]]
 class Health:
     """What `/healthz` reports: the problems of all registered parts, and the state of the camera."""
 
-    def __init__(self, camera: CameraLoop | None, clock: Callable[[], float] = time.monotonic) -> None:
-        """`camera` is None for a device without one."""
-        self._camera, self._clock = camera, clock
+    def __init__(
+        self,
+        camera: CameraLoop | None,
+        clock: Callable[[], float] = time.monotonic,
+        door: Callable[[], dict[str, Any] | None] = lambda: None,
+    ) -> None:
+        """`camera` is None for a device without one; `door` returns the state of the door, None without relay and inputs."""
+        self._camera, self._clock, self._door = camera, clock, door
         self._checks: list[Check] = []
         self._started = clock()
 
@@ -67,6 +73,7 @@ class Health:
             "status": status,
             "reasons": reasons,
             "camera": _facts(camera) if camera else None,
+            **({"door": door} if (door := self._door()) else {}),
             "uptime_s": round(self._clock() - self._started, 1),
         }
 
@@ -131,6 +138,7 @@ class Metrics(Collector):
                 ("appliance_stage_seconds", "Time in a stage of a request.", "stage"),
             )
         )
+        self._door_events = Counter("appliance_door_events", "Events at the door.", ("event",), registry=registry)
         ProcessCollector(registry=registry)
         registry.register(self)
 
@@ -154,6 +162,10 @@ class Metrics(Collector):
         self._seconds.labels(endpoint).observe(seconds)
         for name, duration in stages.items():
             self._stages.labels(name).observe(duration)
+
+    def happened(self, event: DoorEvent) -> None:
+        """Counts a door event."""
+        self._door_events.labels(event.kind).inc()
 
     def refused(self, status: int, code: str) -> None:
         """Counts a request that did not reach an endpoint: broken HTTP, or too much of it."""

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,17 @@ from appliance.api.answers import NO_STORE, Answer, StreamedAnswer
 from appliance.api.faces import Camera
 from appliance.api.monitoring import Health
 from appliance.camera.source import CameraError, Ring
-from appliance.events import Appeared, Broadcast, Event, FacesSeen, GalleryChanged, Left, LivenessJudged
+from appliance.events import (
+    Appeared,
+    Broadcast,
+    DoorEvent,
+    DoorState,
+    Event,
+    FacesSeen,
+    GalleryChanged,
+    Left,
+    LivenessJudged,
+)
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.codec import jpeg
 
@@ -212,6 +222,7 @@ def _event(event: Event) -> str:
     now = stamp(datetime.now(UTC))
     match event:
         case FacesSeen():
+            name = "faces"
             body = {
                 "sequence": event.sequence,
                 "age_ms": round(event.age_s * 1e3, 1),
@@ -222,19 +233,24 @@ def _event(event: Event) -> str:
                     for seen in event.faces
                 ],
             }
-            return _message("faces", body)
         case Appeared():
-            return _message("appeared", {"id": event.number, "time": now})
+            name, body = "appeared", {"id": event.number, "time": now}
         case Left():
-            return _message("left", {"id": event.number, "time": now, "seconds": round(event.seconds, 1)})
+            name, body = "left", {"id": event.number, "time": now, "seconds": round(event.seconds, 1)}
         case LivenessJudged():
-            return _message("liveness", {"id": event.number, "confidence": event.confidence})
+            name, body = "liveness", {"id": event.number, "confidence": event.confidence}
         case SignedDecision():
             names = ("id", "time", "result", "reason", "text", "person", "direction")
-            return _message("decision", event.document(*names))
+            name, body = "decision", event.document(*names)
+        case DoorEvent():
+            name, body = "door_event", {"event": event.kind, "by": event.by, "time": stamp(event.time)}
+        case DoorState():
+            name, body = "door", asdict(event)
         case GalleryChanged():
-            return _message("gallery", {"people": event.people, "templates": event.templates})
-    raise TypeError(f"{type(event).__name__} is not an event")
+            name, body = "gallery", {"people": event.people, "templates": event.templates}
+        case _:
+            raise TypeError(f"{type(event).__name__} is not an event")
+    return _message(name, body)
 
 
 def _message(name: str, body: dict[str, Any]) -> str:

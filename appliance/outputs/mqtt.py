@@ -1,4 +1,4 @@
-"""Publishes decisions and health to an MQTT 5 broker, and announces the device to Home Assistant."""
+"""Publishes decisions, the door and health to an MQTT 5 broker, and announces the device to Home Assistant."""
 
 import json
 import logging
@@ -6,7 +6,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from appliance.access.token import SignedDecision
+from appliance.events import DoorEvent
 from appliance.faults import Problem
 from appliance.outputs import queue
-from appliance.outputs.queue import DecisionQueue, DeliveryCounts, RetryState, SecretError
+from appliance.outputs.queue import DecisionQueue, DeliveryCounts, Message, RetryState, SecretError
 
 log = logging.getLogger(__name__)
 
@@ -197,10 +197,33 @@ def home_assistant_topic(device: str) -> str:
     return f"homeassistant/device/{device}/config"
 
 
-def home_assistant_discovery(base: str, device: str, *, name: str, model: str, version: str) -> dict[str, Any]:
-    """The retained discovery message; `base` is the topic below which the device publishes. An `event` entity has no state, so
-    that no decision is repeated when Home Assistant or the broker starts.
+DOOR_SENSORS = {
+    "open": ("Door", "door"),
+    "forced": ("Door forced", "problem"),
+    "held": ("Door held open", "problem"),
+    "tamper": ("Case", "tamper"),
+    "fire": ("Fire alarm", "problem"),
+}
+"""Name and device class in Home Assistant, by the part of the topic `door`."""
+
+
+def home_assistant_discovery(
+    base: str, device: str, sensors: Iterable[str] = (), *, name: str, model: str, version: str
+) -> dict[str, Any]:
+    """The retained discovery message; `base` is the topic below which the device publishes, `sensors` are keys of DOOR_SENSORS.
+    An `event` entity has no state, so that no decision is repeated when Home Assistant or the broker starts.
     """
+    door = {
+        f"door_{each}": {
+            "platform": "binary_sensor",
+            "unique_id": f"face-appliance-{device}-door-{each}",
+            "name": DOOR_SENSORS[each][0],
+            "device_class": DOOR_SENSORS[each][1],
+            "state_topic": f"{base}/door",
+            "value_template": f"{{{{ 'ON' if value_json.{each} else 'OFF' }}}}",
+        }
+        for each in sensors
+    }
     return {
         "device": {"identifiers": [f"face-appliance-{device}"], "name": name, "model": model, "sw_version": version},
         "origin": {"name": "face-appliance", "sw_version": version},
@@ -225,13 +248,14 @@ def home_assistant_discovery(base: str, device: str, *, name: str, model: str, v
                 "value_template": PROBLEM,
                 "json_attributes_topic": f"{base}/health",
             },
+            **door,
         },
     }
 
 
 class Publisher:
-    """Publishes below `prefix/device`: `decision` (to the current subscribers, never retained), `status` (online, offline;
-    retained) and `health` (retained). Without a connection decisions wait until they expire.
+    """Publishes below `prefix/device`: `decision` and `event` (to the current subscribers, never retained), `status` (online,
+    offline), `health` and `door` (retained). Without a connection decisions wait until they expire.
     """
 
     name = "mqtt"
@@ -244,21 +268,26 @@ class Publisher:
         device: str,
         health: Callable[[], Mapping[str, Any]],
         introduction: Mapping[str, str] | None,
+        sensors: Iterable[str] = (),
     ) -> None:
         """`health` returns the body of /healthz; `introduction` has name, model and version for Home Assistant, None without
-        discovery.
+        discovery; `sensors` are the keys of DOOR_SENSORS that it shows.
         """
+        self._sensors = tuple(sensors)
         self._broker, self._password_file, self._device = broker, password_file, device
         self._health, self._introduction = health, introduction
         self._base = f"{prefix}/{device}"
         self._queue = DecisionQueue(self.name, MOST_WAITING)
         self._state = RetryState(self.name, LONGEST_PAUSE_SECONDS, TEXTS)
+        self._look = 0.0  # when health and the door are read again
         self._woken, self._waker = socket.socketpair()
         self._woken.setblocking(False)
         self._waker.setblocking(False)
 
-    def notify(self, signed: SignedDecision) -> None:
-        self._queue.put(signed)
+    def notify(self, message: Message) -> None:
+        if isinstance(message, DoorEvent):
+            self._look = 0.0
+        self._queue.put(message)
         self._wake()
 
     def run(self) -> None:
@@ -304,17 +333,22 @@ class Publisher:
     def _serve(self, session: BrokerSession) -> None:
         """Until the connection is lost or the device stops. Raises ConnectionError."""
         if self._introduction is not None:
-            discovery = home_assistant_discovery(self._base, self._device, **self._introduction)
+            discovery = home_assistant_discovery(self._base, self._device, self._sensors, **self._introduction)
             session.keep(home_assistant_topic(self._device), _json(discovery))
         session.keep(f"{self._base}/status", b"online")
-        published, looked = b"", -LOOK_SECONDS
+        published: dict[str, bytes] = {}
+        self._look = 0.0
         while not self._queue.closed:
-            if time.monotonic() - looked >= LOOK_SECONDS:
-                looked, report = time.monotonic(), self._health()
-                health = _json({"status": report["status"], "reasons": report["reasons"]})
-                if health != published:
-                    session.keep(f"{self._base}/health", health)
-                    published = health
+            if time.monotonic() >= self._look:
+                self._look, report = time.monotonic() + LOOK_SECONDS, self._health()
+                kept = {
+                    "health": {"status": report["status"], "reasons": report["reasons"]},
+                    "door": report.get("door"),
+                }
+                for topic, document in kept.items():
+                    if document is not None and published.get(topic) != (content := _json(document)):
+                        session.keep(f"{self._base}/{topic}", content)
+                        published[topic] = content
             with suppress(BlockingIOError):
                 self._woken.recv(4096)
             if not session.busy:
@@ -330,7 +364,8 @@ class Publisher:
             valid = not queued.expired()
             try:
                 if valid:
-                    session.publish(f"{self._base}/decision", _json(queue.notice_of(queued.signed)))
+                    topic = "event" if isinstance(queued.message, DoorEvent) else "decision"
+                    session.publish(f"{self._base}/{topic}", _json(queue.notice_of(queued.message, self._device)))
             except ConnectionError:
                 self._queue.settled(delivered=False)
                 raise

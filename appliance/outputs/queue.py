@@ -1,4 +1,4 @@
-"""What an output is: it is notified of decisions, runs on its own thread and reports its problems."""
+"""What an output is: it is notified of decisions and door events, runs on its own thread and reports its problems."""
 
 import logging
 import os
@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from appliance.access.token import SignedDecision
+from appliance.access.log import Record
+from appliance.access.token import LIFE, SignedDecision, milliseconds, stamp
+from appliance.events import Broadcast, DoorEvent, Event
 from appliance.faults import Problem
 
 log = logging.getLogger(__name__)
@@ -26,9 +28,13 @@ many devices do not return at the same moment.
 """
 
 
+Message = SignedDecision | DoorEvent
+"""What an output is notified of."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeliveryCounts:
-    """Decisions since the start: delivered, dropped, and those still in the queue."""
+    """Messages since the start: delivered, dropped, and those still in the queue."""
 
     delivered: int
     dropped: int
@@ -40,7 +46,7 @@ class Output(Protocol):
 
     name: str
 
-    def notify(self, signed: SignedDecision) -> None: ...
+    def notify(self, message: Message) -> None: ...
 
     def run(self) -> None: ...
 
@@ -52,16 +58,21 @@ class Output(Protocol):
 
 
 class Outputs:
-    """Notifies every output of each decision; no output delays the caller or another output."""
+    """Notifies every output of each decision and door event; no output delays the caller or another output."""
 
     def __init__(self, outputs: Iterable[Output] = ()) -> None:
         self._outputs = tuple(outputs)
         self._threads: list[threading.Thread] = []
 
-    def notify(self, signed: SignedDecision) -> None:
-        """Hands a decision to all outputs; from any thread. Returns at once and never raises."""
+    def notify(self, message: Message) -> None:
+        """Hands a message to all outputs; from any thread. Returns at once and never raises."""
         for output in self._outputs:
-            output.notify(signed)
+            output.notify(message)
+
+    def listen(self, broadcast: Broadcast) -> None:
+        """Subscribes to the decisions and door events of the bus."""
+        broadcast.subscribe(SignedDecision, self.notify)
+        broadcast.subscribe(DoorEvent, self.notify)
 
     def start(self, start: Callable[[str, Callable[[], None]], threading.Thread]) -> None:
         """Runs each output on a thread that `start` makes, by name."""
@@ -85,35 +96,46 @@ class Outputs:
 
 
 def configured_outputs(
-    relay: Mapping[str, Any],
-    webhook: Mapping[str, Any],
-    mqtt: Mapping[str, Any],
+    tables: Mapping[str, Mapping[str, Any]],
     device: str,
     introduction: Mapping[str, str],
     health: Callable[[], Mapping[str, Any]],
+    held_s: float,
+    publish: Callable[[Event], None],
+    record: Record,
 ) -> Iterator[Output]:
-    """The outputs that are configured by the tables of these names; the modules of others are not loaded. `device` is the id in
-    MQTT topics, `introduction` what Home Assistant shows (name, model, version), `health` returns the body of `/healthz`. Call
-    it before other threads start.
+    """The outputs that are configured by the `tables` relay, inputs, webhook and mqtt; the modules of others are not loaded.
+    `device` is the id in MQTT topics, `introduction` what Home Assistant shows (name, model, version), `health` returns the
+    body of `/healthz`; `held_s` is that of the door, `publish` takes what happens there, `record` keeps it. Call it before
+    other threads start.
     """
-    if relay["pin"] is not None:
-        from appliance.outputs.relay import Relay
+    relay, inputs, webhook, mqtt = (tables[name] for name in ("relay", "inputs", "webhook", "mqtt"))
+    if relay["pin"] is not None or any(isinstance(each, dict) for each in inputs.values()):
+        from appliance.outputs.hardware import DoorHardware
+        from appliance.outputs.journal import DoorJournal
 
-        yield Relay(**relay)
+        yield DoorHardware(relay, inputs, held_s, publish)
+        yield DoorJournal(record)
     if webhook["url"] is not None:
         from appliance.outputs.webhook import Webhook
 
-        yield Webhook(**webhook)
+        yield Webhook(**webhook, device=device)
     if mqtt["host"] is not None:
         from appliance.outputs.mqtt import Broker, Publisher
 
         broker = Broker(*(mqtt[each] for each in ("host", "port", "tls", "ca_file", "username")))
         shown = dict(introduction) if mqtt["home_assistant"] else None
-        yield Publisher(broker, mqtt["password_file"], mqtt["prefix"], device, health, shown)
+        signals = {name for name in ("contact", "tamper", "fire") if inputs[name]}
+        sensors = [*({"contact"} & signals and ("open", "forced", "held")), *sorted(signals - {"contact"})]
+        yield Publisher(broker, mqtt["password_file"], mqtt["prefix"], device, health, shown, sensors)
 
 
-def notice_of(signed: SignedDecision) -> dict[str, Any]:
-    """The JSON object that webhook and MQTT carry; `person` is an id or null, `token` the signed decision."""
+def notice_of(message: Message, device: str) -> dict[str, Any]:
+    """The JSON object that webhook and MQTT carry; of a decision `person` is an id or null, `token` the signed decision."""
+    if isinstance(message, DoorEvent):
+        name = f"{device}-{milliseconds(message.time)}-{message.kind}"
+        return {"id": name, "device": device, "event": message.kind, "by": message.by, "time": stamp(message.time)}
+    signed = message
     document = signed.decision.document()
     names = ("id", "device", "result", "reason", "person", "direction", "issued", "expires")
     return {**{name: document[name] for name in names}, "token": signed.token}
@@ -160,9 +182,9 @@ def _credential(name: str) -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A decision, and when it was queued (seconds of the monotonic clock)."""
+    """A message, and when it was queued (seconds of the monotonic clock)."""
 
-    signed: SignedDecision
+    message: Message
     since: float
 
     def age(self) -> float:
@@ -170,37 +192,41 @@ class Queued:
         return time.monotonic() - self.since
 
     def expired(self) -> bool:
-        """Whether the decision is no longer valid, by either clock: setting the wall clock back does not renew it."""
-        decision = self.signed.decision
-        span = (decision.expires - decision.issued).total_seconds()
-        return datetime.now(UTC) >= decision.expires or self.age() >= span
+        """Whether it is no longer valid, by either clock: setting the wall clock back does not renew it. A door event is valid
+        for as long as a decision.
+        """
+        if isinstance(self.message, DoorEvent):
+            begin, end = self.message.time, self.message.time + LIFE
+        else:
+            begin, end = self.message.decision.issued, self.message.decision.expires
+        return datetime.now(UTC) >= end or self.age() >= (end - begin).total_seconds()
 
 
 class DecisionQueue:
-    """The queue of one output. A decision that was taken counts as waiting until it is `settled`. Thread-safe."""
+    """The queue of one output. A message that was taken counts as waiting until it is `settled`. Thread-safe."""
 
     def __init__(self, name: str, most: int) -> None:
-        """`name` is the output's, for the log; beyond `most` decisions the oldest is dropped."""
+        """`name` is the output's, for the log; beyond `most` messages the oldest is dropped."""
         self._name, self._most = name, most
         self._queue: deque[Queued] = deque()
         self._changed = threading.Condition()
         self._taken = self._delivered = self._dropped = 0
         self._full = self._closed = False
 
-    def put(self, signed: SignedDecision) -> None:
-        """Adds a decision; returns at once. Dropped decisions are logged once, until one is delivered again."""
+    def put(self, message: Message) -> None:
+        """Adds a message; returns at once. Dropped messages are logged once, until one is delivered again."""
         with self._changed:
-            self._queue.append(Queued(signed, time.monotonic()))
+            self._queue.append(Queued(message, time.monotonic()))
             if len(self._queue) > self._most:
                 self._queue.popleft()
                 self._dropped += 1
                 if not self._full:
-                    log.warning("%s: more than %d decisions are waiting: dropping the oldest", self._name, self._most)
+                    log.warning("%s: more than %d messages are waiting: dropping the oldest", self._name, self._most)
                     self._full = True
             self._changed.notify_all()
 
     def take(self, seconds: float | None = None) -> Queued | None:
-        """The oldest decision, as soon as there is one; None after so many seconds (None: no limit), and once it is closed."""
+        """The oldest message, as soon as there is one; None after so many seconds (None: no limit), and once it is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closed, seconds)
             if self._closed or not self._queue:
@@ -209,7 +235,7 @@ class DecisionQueue:
             return self._queue.popleft()
 
     def settled(self, *, delivered: bool) -> None:
-        """A decision that was taken has been delivered or dropped."""
+        """A message that was taken has been delivered or dropped."""
         with self._changed:
             self._taken -= 1
             if delivered:
@@ -219,14 +245,14 @@ class DecisionQueue:
                 self._dropped += 1
 
     def drop_expired(self) -> None:
-        """Drops decisions that are no longer valid."""
+        """Drops messages that are no longer valid."""
         with self._changed:
             while self._queue and self._queue[0].expired():
                 self._queue.popleft()
                 self._dropped += 1
 
     def close(self) -> None:
-        """From here on no decision is handed out."""
+        """From here on no message is handed out."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Posts decisions to another system, signed as Standard Webhooks, until it accepts them (standardwebhooks.com)."""
+"""Posts decisions and door events to another system, signed as Standard Webhooks (standardwebhooks.com)."""
 
 import base64
 import binascii
@@ -13,11 +13,11 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from appliance.access.token import SignedDecision
 from appliance.client import Client, Reply
+from appliance.events import DoorEvent
 from appliance.faults import Problem
 from appliance.outputs import queue
-from appliance.outputs.queue import DecisionQueue, DeliveryCounts, Queued, RetryState, SecretError
+from appliance.outputs.queue import DecisionQueue, DeliveryCounts, Message, Queued, RetryState, SecretError
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ TEXTS = {
 
 
 class Webhook:
-    """Posts one decision after the other, oldest first. The secret is read for each attempt."""
+    """Posts one message after the other, oldest first. The secret is read for each attempt."""
 
     name = "webhook"
 
@@ -55,8 +55,12 @@ class Webhook:
         timeout_s: float,
         give_up_s: float,
         waiting: int,
+        device: str,
     ) -> None:
-        """`ca_file`: a PEM file with the trusted certificates instead of the system's; at most `waiting` decisions wait."""
+        """`ca_file`: a PEM file with the trusted certificates instead of the system's; at most `waiting` messages wait;
+        `device`: the id that door events name.
+        """
+        self._device = device
         parts = urlsplit(url)
         self._client = Client(url, timeout_s, ca_file)
         self._server = f"{self._client.host}:{self._client.port}"  # for the log: what follows may be a secret
@@ -67,8 +71,8 @@ class Webhook:
         if parts.scheme != "https":
             log.warning("webhook: %s is not https: others on the network can read the decisions", self._server)
 
-    def notify(self, signed: SignedDecision) -> None:
-        self._queue.put(signed)
+    def notify(self, message: Message) -> None:
+        self._queue.put(message)
 
     def run(self) -> None:
         """Works until `stop`."""
@@ -126,8 +130,11 @@ class Webhook:
             key = webhook_key(secret)
         except ValueError as error:
             raise SecretError(str(error)) from None
-        notice = queue.notice_of(queued.signed)
-        document = {"type": "access.decision", "timestamp": notice["issued"], "data": notice}
+        notice, message = queue.notice_of(queued.message, self._device), queued.message
+        if isinstance(message, DoorEvent):
+            document = {"type": f"door.{message.kind}", "timestamp": notice["time"], "data": notice}
+        else:
+            document = {"type": "access.decision", "timestamp": notice["issued"], "data": notice}
         body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
         headers = webhook_headers(key, notice["id"], int(time.time()), body)
         return self._client.request(

@@ -58,7 +58,7 @@ SCOPES = {
             "/access/decisions",
         )
     },
-    Scope.DECIDE: {("POST", "/access/decide")},
+    Scope.DECIDE: {("POST", "/access/decide"), ("POST", "/access/open")},
     Scope.METRICS: {("GET", "/metrics")},
     Scope.ADMIN: {
         ("GET", "/metrics"),

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ from doors import HEIGHT, WIDTH, head
 from people import add, assert_enrolled, assert_refused, body
 
 from appliance.access import token
-from appliance.access.log import DECISION, RECORD_FILE, Record
+from appliance.access.log import DECISION, DOOR, RECORD_FILE, Record
 from appliance.access.token import LIFE, PublicKey, ReusedNonceError, Verifier
+from appliance.events import DoorEvent, DoorEventKind, DoorState
 from appliance.face.types import Pixels
 from appliance.imaging.codec import EncodedPicture
 from appliance.vision.loading import Choice
@@ -67,6 +70,48 @@ def client(door: Device) -> Client:
 
 def ask(client: Client, **words: object) -> Any:
     return client.ask("POST", "/access/decide", body({"nonce": NONCE, **words}))
+
+
+def test_the_door_is_opened_from_afar_by_a_relay_that_works_and_recorded(
+    choice: Choice, hopper: bytes, tmp_path: Path
+) -> None:
+    happened: list[DoorEvent] = []
+    shut = DoorState(open=False, forced=False, held=False, tamper=False, fire=False, relay=None)
+    with Device(pool(), gallery=tmp_path, choice=choice) as device:
+        device.broadcast.subscribe(DoorEvent, happened.append)
+        for state in (None, shut):  # without any wires, and with inputs alone
+            if state:
+                device.broadcast.publish(state)
+            assert_refused(device.client.ask("POST", "/access/open"), 503, "INF-08", "relay_unavailable")
+        device.broadcast.publish(replace(shut, relay=False))
+        place = assert_success(device.client.ask("POST", "/access/open"), "record")["record"]
+        (entry,) = Record(tmp_path / RECORD_FILE).newest(9)
+        assert (entry.kind, dict(entry.facts)) == (DOOR, {"event": "remote_open", "key": "-"})
+        assert place == {"sequence": entry.sequence, "hash": entry.hash}
+        assert [(each.kind, each.by) for each in happened] == [(DoorEventKind.REMOTE_OPEN, "-")]
+        (tmp_path / RECORD_FILE).write_bytes(b"no database" * 99)
+        assert_refused(device.client.ask("POST", "/access/open"), 503, "INF-08", "record_unavailable")
+        assert len(happened) == 1
+
+
+def test_the_state_of_the_door_is_in_health_and_in_the_events(choice: Choice, tmp_path: Path) -> None:
+    forced = DoorState(open=True, forced=True, held=False, tamper=False, fire=False, relay=None)
+    with Device(pool(), gallery=tmp_path, choice=choice) as device:
+        assert "door" not in device.client.get("/healthz").document
+        with device.client.wire() as wire:
+            wire.send(request("GET", "/events"))
+            assert until(lambda: device.broadcast.listeners)
+            device.broadcast.publish(forced)
+            device.broadcast.publish(DoorEvent(DoorEventKind.FORCED, datetime.fromtimestamp(1.5, UTC)))
+            text = b""
+            while b'1.500Z"}' not in text:
+                text += wire.socket.recv(4096)
+        assert b'event: door\ndata: {"open":true,"forced":true,' in text
+        assert b'event: door_event\ndata: {"event":"forced","by":null,"time":"1970-01-01T00:00:01.500Z"}' in text
+        report = device.client.get("/healthz").document
+        assert report["door"]["forced"] is True
+        assert [each["state"] for each in report["reasons"] if each["part"] == "door"] == ["forced"]
+        assert b"appliance_door_forced 1.0" in device.client.get("/metrics").content
 
 
 def verifier(client: Client) -> Verifier:

@@ -81,6 +81,15 @@ configs = st.fixed_dictionaries(
             },
         ),
         "door": st.fixed_dictionaries({}, optional={"schedules": st.lists(schedules, max_size=2).map(tuple)}),
+        "inputs": st.fixed_dictionaries(
+            {},
+            optional={
+                "contact": st.sampled_from(
+                    [{"pin": 5, "normally": "closed"}, {"pin": 53, "normally": "open", "pull": "down"}]
+                ),
+                "debounce_s": st.floats(0, 1),
+            },
+        ),
         "lan": st.fixed_dictionaries(
             {},
             optional={
@@ -328,6 +337,30 @@ def test_a_wrong_schedule_is_named_by_its_number_and_its_key(written, schedule, 
     (told,) = mistakes(written(f'[door]\nschedules = [{{groups = ["guests"]}}, {{{schedule}}}]\n'))
     assert told.startswith(f"door.schedules.1.{line}")
     assert told.count("schedules") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[inputs]\nfire = {pin = 5}", "inputs.fire.normally: Field required"),
+        ('[inputs]\nfire = {pin = 5, normally = "shut"}', "inputs.fire.normally: Input should be 'open' or 'closed'"),
+        ('[inputs]\nfire = {pin = 54, normally = "open"}', "inputs.fire.pin: Input should be less than or equal to 53"),
+        ('[inputs]\nfire = {pin = 5, normally = "open", bounce = 1}', "inputs.fire.bounce: unknown key"),
+        ("[inputs]\nfire = 5", "inputs.fire: Input should be a valid dictionary"),
+        (
+            '[relay]\npin = 5\n[inputs]\nfire = {pin = 5, normally = "open"}',
+            "GPIO 5 can be one of these only: inputs.fire, relay.pin",
+        ),
+        (
+            '[inputs]\nexit = {pin = 6, normally = "open"}\nfire = {pin = 6, normally = "open"}',
+            "GPIO 6 can be one of these only: inputs.exit, inputs.fire",
+        ),
+        ("[relay]\nuntil_opened = true", "relay.until_opened = true needs inputs.contact"),
+    ],
+)
+def test_a_wrong_input_is_named_in_one_line(written, text, line):
+    (told,) = mistakes(written(text))
+    assert told.startswith(line)
 
 
 def test_schedules_become_the_policy_s(written):

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 
 import pytest
 from brokers import Listener, Mosquitto, needs_mosquitto
@@ -16,6 +17,7 @@ from client import HOST
 from devices import Child, until
 from told import NAME, PERSON, delivered, dropped, running, signed
 
+from appliance.events import DoorEvent, DoorEventKind
 from appliance.outputs.mqtt import Broker, Publisher
 from appliance.outputs.queue import DeliveryCounts
 
@@ -33,9 +35,9 @@ def broker(tmp_path):
         yield running_broker
 
 
-def publisher(port, *, health=lambda: WELL, introduction=INTRODUCTION, password_file=None, **changed):
+def publisher(port, *, health=lambda: WELL, introduction=INTRODUCTION, password_file=None, sensors=(), **changed):
     settings = {"host": HOST, "port": port, "tls": False, "authority": None, "username": None, **changed}
-    return Publisher(Broker(**settings), password_file, "face-appliance", DEVICE, health, introduction)
+    return Publisher(Broker(**settings), password_file, "face-appliance", DEVICE, health, introduction, sensors)
 
 
 def connected(listener):
@@ -164,6 +166,37 @@ def test_home_assistant_finds_the_device(broker):
     assert (problem["platform"], problem["device_class"]) == ("binary_sensor", "problem")
     assert problem["state_topic"] == f"{BASE}/health"
     assert len({decision["unique_id"], problem["unique_id"]}) == 2
+
+
+def test_the_door_is_kept_and_its_events_are_not(broker):
+    shut = {"open": False, "forced": False, "held": False, "tamper": False, "fire": False, "relay": False}
+    now, sensors = [shut], ("open", "forced", "held", "fire", "tamper")
+    with (
+        Listener(broker.port) as listener,
+        running(publisher(broker.port, health=lambda: {**WELL, "door": now[0]}, sensors=sensors)) as output,
+    ):
+        assert connected(listener)
+        assert json.loads(listener.on("/door")[0]) == shut
+        now[0] = {**shut, "open": True, "forced": True}
+        begun = time.monotonic()
+        output.notify(DoorEvent(DoorEventKind.FORCED, datetime.now(UTC)))
+        (payload,) = listener.on("/event")
+        assert json.loads(payload)["event"] == "forced"
+        assert json.loads(listener.on("/door", 2)[1]) == now[0]
+        assert time.monotonic() - begun < 1  # it does not wait for the next look
+        retained = kept(broker)
+        assert f"{BASE}/event" not in retained
+        assert json.loads(retained[f"{BASE}/door"]) == now[0]
+        components = json.loads(retained[f"homeassistant/device/{DEVICE}/config"])["components"]
+    classes = {name: each["device_class"] for name, each in components.items() if name.startswith("door_")}
+    assert classes == {
+        "door_open": "door",
+        "door_forced": "problem",
+        "door_held": "problem",
+        "door_tamper": "tamper",
+        "door_fire": "problem",
+    }
+    assert len({each["unique_id"] for each in components.values()}) == 7
 
 
 def test_home_assistant_is_told_nothing_when_that_is_not_wanted(broker):

@@ -37,7 +37,7 @@ def webhook(port, tmp_path, secret):
     path.write_text(secret, "ascii")
     path.chmod(0o600)
     url = f"http://{HOST}:{port}/"
-    return Webhook(url, secret_file=path, ca_file=None, timeout_s=2, give_up_s=5, waiting=4)
+    return Webhook(url, secret_file=path, ca_file=None, timeout_s=2, give_up_s=5, waiting=4, device="50d31c0ffee0")
 
 
 def test_it_takes_a_decision_once(port, tmp_path, capsys):

@@ -12,8 +12,9 @@ from devices import Child, until
 from gpiozero import Device
 from told import delivered, dropped, running, signed
 
+from appliance.config import InputsSection, RelaySection
+from appliance.outputs.hardware import DoorHardware
 from appliance.outputs.queue import DeliveryCounts
-from appliance.outputs.relay import Relay
 
 PIN = 17
 
@@ -27,8 +28,9 @@ def _mock_pins(monkeypatch):
         Device.pin_factory = None
 
 
-def relay(**changed):
-    return Relay(PIN, **{"active_high": True, "pulse_s": 0.3, **changed})
+def relay(pin=PIN, **changed):
+    section = RelaySection(**{"pin": pin, "pulse_s": 0.3, **changed})
+    return DoorHardware(section.model_dump(), InputsSection().model_dump(), 30, lambda _: None)
 
 
 def pin():
@@ -104,7 +106,7 @@ def test_a_pull_resistor_keeps_it_off_after_the_stop(active_high, pull):
 
 @pytest.mark.logs_errors("relay: GPIO")
 def test_a_pin_that_is_none_is_a_problem_and_grants_are_dropped(caplog):
-    output = Relay(53, active_high=True, pulse_s=0.3)
+    output = relay(53)
     with running(output):
         assert until(output.problem)
         assert output.problem().state == "no_pin"
@@ -161,12 +163,14 @@ AT_WORK = """
 import os, sys, threading
 sys.path[:0] = sys.argv[1:]
 from gpiozero import Device
-from appliance.outputs.relay import Relay
+from appliance.config import InputsSection, RelaySection
+from appliance.outputs.hardware import DoorHardware
 from appliance.supervision import Supervisor
 from told import signed
 
 supervisor = Supervisor()
-relay = Relay(17, active_high=True, pulse_s=30)
+section = RelaySection(pin=17, pulse_s=30)
+relay = DoorHardware(section.model_dump(), InputsSection().model_dump(), 30, lambda _: None)
 thread = supervisor.start("relay", relay.run)
 
 def tick():
@@ -235,16 +239,16 @@ ON_LGPIO = """
 import sys
 import gpiozero
 from gpiozero.pins.lgpio import LGPIOFactory
-from appliance.outputs.relay import Relay
+from appliance.outputs.relay import Relay, pin_library
 
 class Pi4(LGPIOFactory):
     def _get_revision(self):
         return 0xC03114
 
-relay = Relay(17, active_high=sys.argv[1] == "high", pulse_s=1)
+relay = Relay(17, pin_library(), active_high=sys.argv[1] == "high")
 gpiozero.Device.pin_factory = Pi4()
-relay.stop()
-relay._opened().close()
+relay.open(on=False)
+relay._device.close()
 """
 
 

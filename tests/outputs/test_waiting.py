@@ -15,7 +15,7 @@ def test_what_is_put_in_comes_out_in_order():
     waiting, decisions = DecisionQueue("x", 8), [signed() for _ in range(5)]
     for each in decisions:
         waiting.put(each)
-    assert [waiting.take().signed for _ in decisions] == decisions
+    assert [waiting.take().message for _ in decisions] == decisions
     assert waiting.counts() == DeliveryCounts(0, 0, 5)  # taken, and not settled yet
 
 
@@ -25,10 +25,10 @@ def test_the_oldest_is_dropped_and_that_is_told_once(caplog):
         for each in decisions:
             waiting.put(each)
     assert [record.message for record in caplog.records] == [
-        "webhook: more than 3 decisions are waiting: dropping the oldest"
+        "webhook: more than 3 messages are waiting: dropping the oldest"
     ]
     assert waiting.counts() == DeliveryCounts(0, 6, 3)
-    assert waiting.take().signed is decisions[6]
+    assert waiting.take().message is decisions[6]
     caplog.clear()
     waiting.settled(delivered=True)
     for each in decisions:
@@ -44,7 +44,7 @@ def test_whoever_waits_is_woken_by_a_decision_and_by_the_end():
     time.sleep(0.05)
     waiting.close()
     thread.join(5)
-    assert [told and told.signed for told in came] == [one, None]
+    assert [told and told.message for told in came] == [one, None]
     assert waiting.closed_within(60)
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from receiver import OK, SECRET, Receiver, Verifier, closing, dripping, endless, silent, status
 from told import NAME, PERSON, delivered, dropped, running, signed
 
+from appliance.events import DoorEvent, DoorEventKind
 from appliance.outputs import webhook as standard_webhooks
 from appliance.outputs.queue import DeliveryCounts
 from appliance.outputs.webhook import Webhook, retry_after
@@ -33,7 +34,14 @@ def secret_file(tmp_path):
 @pytest.fixture
 def webhook(secret_file):
     def made(url, **changed):
-        settings = {"secret_file": secret_file, "ca_file": None, "timeout_s": 1, "give_up_s": 60, "waiting": 16}
+        settings = {
+            "secret_file": secret_file,
+            "ca_file": None,
+            "timeout_s": 1,
+            "give_up_s": 60,
+            "waiting": 16,
+            "device": "50d31c0ffee0",
+        }
         return Webhook(url, **{**settings, **changed})
 
     return made
@@ -62,6 +70,18 @@ def test_a_decision_is_posted_and_signed(webhook):
         assert not verify(headers, body, time.time() + 3600)
         assert verify(headers, body, time.time())
         assert not verify(headers, body, time.time())  # the same once more
+
+
+def test_an_event_of_the_door_is_posted_under_its_own_type(webhook):
+    with Receiver() as receiver, running(webhook(receiver.url)) as output:
+        output.notify(DoorEvent(DoorEventKind.NOT_OPENED, datetime.fromtimestamp(1.5, UTC), "0123"))
+        assert delivered(output, 1)
+        ((_, headers, body, _),) = receiver.requests
+    document = json.loads(body)
+    assert (document["type"], document["timestamp"]) == ("door.not_opened", "1970-01-01T00:00:01.500Z")
+    assert (document["data"]["event"], document["data"]["by"]) == ("not_opened", "0123")
+    assert headers["webhook-id"] == document["data"]["id"] == "50d31c0ffee0-1500-not_opened"
+    assert Verifier(SECRET)(headers, body, time.time())
 
 
 def test_the_reference_s_own_example():
