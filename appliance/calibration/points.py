@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
 from pydantic import (
@@ -52,6 +52,9 @@ class CalibrationError(ReportedError):
 
 class _Facts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Content = TypeVar("Content", bound=_Facts)
 
 
 class Measured(_Facts):
@@ -137,15 +140,7 @@ FILE = "calibration.json"
 
 def read(path: Path) -> Calibration:
     """The content of a file; empty if it does not exist. Raises CalibrationError if it is damaged or cannot be read."""
-    try:
-        return Calibration.model_validate(state.read_document(path))
-    except FileNotFoundError:
-        return Calibration()
-    except OSError as error:
-        raise CalibrationError(f"{path}: {error.strerror}") from error
-    except (state.DamagedError, ValidationError) as error:
-        reset = "`appliance calibrate similarity --reset` starts again"
-        raise CalibrationError(f"{path} is damaged ({_mistake(error)}): {reset}") from error
+    return _read(path, Calibration, Kind.SIMILARITY) or Calibration()
 
 
 def keep(path: Path, kind: Kind, entries: tuple[PointEntry, ...]) -> None:
@@ -250,8 +245,20 @@ def _points_text(entries: tuple[PointEntry, ...]) -> str:
     return ", ".join(points) or "shipped"
 
 
-def _write(path: Path, calibration: Calibration) -> None:
-    state.write_document(path, calibration.model_dump(mode="json"))
+def _write(path: Path, content: _Facts) -> None:
+    state.write_document(path, content.model_dump(mode="json"))
+
+
+def _read(path: Path, content: type[Content], reset: Kind) -> Content | None:
+    try:
+        return content.model_validate(state.read_document(path))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CalibrationError(f"{path}: {error.strerror}") from error
+    except (state.DamagedError, ValidationError) as error:
+        again = f"`appliance calibrate {reset} --reset` starts again"
+        raise CalibrationError(f"{path} is damaged ({_mistake(error)}): {again}") from error
 
 
 def _mistake(error: state.DamagedError | ValidationError) -> str:
@@ -269,10 +276,8 @@ REAL = "real"
 Species = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
 
 
-class Rounds(BaseModel):
+class Rounds(_Facts):
     """Log odds of all rounds with one liveness model, by what was shown: REAL or a species of attack."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: Sha256
     sequences: dict[Species, tuple[FiniteFloat, ...]] = {}
@@ -293,36 +298,24 @@ class Rounds(BaseModel):
 
 def read_rounds(path: Path, model: str) -> Rounds:
     """The rounds with this model so far. Raises CalibrationError if the file is damaged."""
-    try:
-        kept = Rounds.model_validate(state.read_document(path))
-    except FileNotFoundError:
-        return Rounds(model=model)
-    except OSError as error:
-        raise CalibrationError(f"{path}: {error.strerror}") from error
-    except (state.DamagedError, ValidationError) as error:
-        reset = "`appliance calibrate liveness --reset` starts again"
-        raise CalibrationError(f"{path} is damaged ({_mistake(error)}): {reset}") from error
-    return kept if kept.model == model else Rounds(model=model)
+    kept = _read(path, Rounds, Kind.LIVENESS)
+    return kept if kept and kept.model == model else Rounds(model=model)
 
 
 def add_rounds(path: Path, model: str, shown: str, odds: tuple[float, ...]) -> Rounds:
     """Adds a round and returns all. Raises CalibrationError, OSError."""
     with state.held(path):
         rounds = read_rounds(path, model).with_round(shown, odds)
-        _write_rounds(path, rounds)
+        _write(path, rounds)
     return rounds
 
 
 def put_rounds(path: Path, rounds: Rounds) -> None:
     """Replaces all rounds. Raises OSError."""
     with state.held(path):
-        _write_rounds(path, rounds)
+        _write(path, rounds)
 
 
 def forget_rounds(path: Path) -> None:
     """Removes all rounds. Raises OSError."""
     path.unlink(missing_ok=True)
-
-
-def _write_rounds(path: Path, rounds: Rounds) -> None:
-    state.write_document(path, rounds.model_dump(mode="json"))

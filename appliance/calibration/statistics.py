@@ -13,7 +13,6 @@ from typing import Annotated, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, model_validator
 
 from appliance.calibration.points import CalibrationError, Measured, Sha256
@@ -200,14 +199,6 @@ T = TypeVar("T")
 
 IMPOSTORS, ATTACKS = "impostors.toml", "attacks.toml"
 
-STEP = 0.002
-"""Between two cosines of the table; one step changes the false match rate by some 4 %."""
-
-LOOSEST = 0.1
-"""Highest false match rate of the table, and the highest that can be requested."""
-
-HEADER = "# Written by `appliance statistics {} FOLDER`: of which pictures, models/CARDS.md says.\n\n"
-
 
 class _Facts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -293,40 +284,6 @@ class Statistics:
         impostors = _tables(folder / IMPOSTORS, TypeAdapter(list[Impostors]))
         attacks = _tables(folder / ATTACKS, TypeAdapter(list[Attacks]))
         return cls({each.model: each for each in impostors}, {each.model: each for each in attacks})
-
-
-def tabulated(model: str, file: str, impostors: Pairs, genuine: Pairs) -> Impostors:
-    """The table of an embedder from its impostor and genuine pairs."""
-    start = np.ceil(np.quantile(impostors.scores, 1 - LOOSEST) / STEP)
-    end = np.floor(impostors.scores.max() / STEP) + 1
-    cosines = np.arange(start, end + 1) * STEP
-    false, true = impostor_bounds(impostors, cosines), genuine_bounds(genuine, cosines)
-    return Impostors(
-        model=model,
-        file=file,
-        people=impostors.people,
-        pictures=int(impostors.pictures.sum()),
-        impostor_pairs=int(impostors.scores.size),
-        genuine_pairs=int(genuine.scores.size),
-        cosine=tuple(round(float(each), 3) for each in cosines),
-        false_matches=tuple(each.count for each in false),
-        fmr_lower=tuple(_short(each.lower) for each in false),
-        fmr_upper=tuple(_short(each.upper) for each in false),
-        true_matches=tuple(each.count for each in true),
-        tmr_lower=tuple(_short(each.lower) for each in true),
-        tmr_upper=tuple(_short(each.upper) for each in true),
-    )
-
-
-def written(kind: str, tables: list[Impostors] | list[Attacks]) -> str:
-    """The TOML file of these tables."""
-    document = {"model": [table.model_dump(mode="json") for table in tables]}
-    return HEADER.format(kind) + tomlkit.dumps(document)
-
-
-def _short(share: float) -> float:
-    """Three digits exceed the precision of any bound."""
-    return float(f"{share:.3g}")
 
 
 def _tables(path: Path, adapter: TypeAdapter[list[T]]) -> list[T]:

@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance import __version__, state
-from appliance.access.identify import Likeness, Recognition
-from appliance.calibration import points
-from appliance.calibration.points import CalibrationStore
+from appliance.access.identify import Likeness
 from appliance.cli.gallery import opened, replace_unusable
+from appliance.cli.people import recognition_of
 from appliance.config import Config
 from appliance.gallery import backup
 from appliance.gallery.backup import ArchiveError, Count, Label, Opened
@@ -124,14 +123,13 @@ def _read(file: Path, secret: str) -> Iterator[tuple[Opened, Label, Count]]:
 
 def _likenesses(gallery: Gallery, settings: Config, imported: Collection[str]) -> list[str]:
     """A line for each imported person who looks like another, by the rules of enrolment."""
-    section, known, model = settings.engine, settings.gallery, gallery.embedder()
-    file = next((file for file in ModelStore.open(section.folder).models if file.sha256 == model), None)
+    model = gallery.embedder()
+    file = next((file for file in ModelStore.open(settings.engine.folder).models if file.sha256 == model), None)
     if file is None:
         return (
             ["duplicates were not looked for: the embedder that made these templates is not installed"] if model else []
         )
-    calibration = CalibrationStore(state.folder(settings.state.folder) / points.FILE)
-    identifier = Recognition.of(gallery, section.folder, file, calibration, known.fpir, known.margin).identifier
+    identifier = recognition_of(gallery, settings, file).identifier
     found: dict[tuple[str, str], str] = {}
     for export in (each for each in gallery.export() if each.person.id in imported):
         for template in export.templates:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -35,7 +34,6 @@ from appliance.calibration.rates import RULE_OF_THREE, Reals, bona_fide_classifi
 from appliance.calibration.statistics import (
     Attacks,
     Impostors,
-    Indices,
     Pairs,
     Statistics,
     compared,
@@ -43,16 +41,11 @@ from appliance.calibration.statistics import (
     impostor_bounds,
     measured,
 )
-from appliance.cli.photos import SUFFIXES, progress
+from appliance.cli.photos import Photo, PhotoEngine, PhotoFaces, listed, numbered
 from appliance.client import Client, Reply
 from appliance.config import Config
-from appliance.face.types import AlignedFace, DetectLimits
-from appliance.faults import Fault, ResultCode
-from appliance.imaging.codec import EncodedPicture
-from appliance.vision import loading
-from appliance.vision.engine import FaceEngine
+from appliance.faults import ResultCode
 from appliance.vision.liveness import SHIPPED_ODDS
-from appliance.vision.loading import Choice, Chosen
 from appliance.vision.manifest import ModelFile, ModelStore, Role
 
 FEW_PEOPLE = 20
@@ -232,28 +225,28 @@ def _point(before: Mapping[str, float], file: ModelFile, entry: SimilarityEntry)
 
 def _tabulated(table: Impostors, fmr: float) -> SimilarityEntry:
     row = table.row(fmr)
-    return SimilarityEntry(
-        model=table.model,
-        threshold=table.cosine[row],
-        wanted={"fmr": fmr},
-        measured={"fmr": table.false_match_rate(row), "tmr": table.true_match_rate(row)},
-        counts={name: getattr(table, name) for name in ("people", "pictures", "impostor_pairs", "genuine_pairs")},
-        basis=Basis.STATISTICS,
-        date=now(),
-    )
+    rates = {"fmr": table.false_match_rate(row), "tmr": table.true_match_rate(row)}
+    counts = {name: getattr(table, name) for name in ("people", "pictures", "impostor_pairs", "genuine_pairs")}
+    return _similarity_entry(table.model, table.cosine[row], fmr, rates, counts, Basis.STATISTICS)
 
 
 def _measured_entry(file: ModelFile, fmr: float, impostors: Pairs, genuine: Pairs) -> SimilarityEntry:
     threshold = statistics.cosine(impostors.scores, fmr)
-    pairs = {"impostor_pairs": impostors.scores.size, "genuine_pairs": genuine.scores.size}
+    counts = {
+        "people": impostors.people,
+        "pictures": int(impostors.pictures.sum()),
+        "impostor_pairs": impostors.scores.size,
+        "genuine_pairs": genuine.scores.size,
+    }
+    rates = _similarity_rates(threshold, impostors, genuine)
+    return _similarity_entry(file.sha256, threshold, fmr, rates, counts, Basis.PHOTOS)
+
+
+def _similarity_entry(
+    model: str, threshold: float, fmr: float, rates: dict[str, Measured], counts: dict[str, int], basis: Basis
+) -> SimilarityEntry:
     return SimilarityEntry(
-        model=file.sha256,
-        threshold=threshold,
-        wanted={"fmr": fmr},
-        measured=_similarity_rates(threshold, impostors, genuine),
-        counts={"people": impostors.people, "pictures": int(impostors.pictures.sum()), **pairs},
-        basis=Basis.PHOTOS,
-        date=now(),
+        model=model, threshold=threshold, wanted={"fmr": fmr}, measured=rates, counts=counts, basis=basis, date=now()
     )
 
 
@@ -264,7 +257,7 @@ def _similarity_rates(threshold: float, impostors: Pairs, genuine: Pairs) -> dic
     return rates | ({"tmr": genuine_bounds(genuine, at)[0]} if genuine.scores.size else {})
 
 
-def _require_pairs(photos: Sequence["Photo"], fmr: float) -> None:
+def _require_pairs(photos: Sequence[Photo], fmr: float) -> None:
     pictures = np.bincount(numbered(photos))
     pairs = int(pictures.sum() ** 2 - (pictures**2).sum()) // 2
     needed = statistics.fewest_pairs(fmr)
@@ -276,7 +269,7 @@ def _require_pairs(photos: Sequence["Photo"], fmr: float) -> None:
         )
 
 
-def _photo_notes(faces: "PhotoFaces") -> list[str]:
+def _photo_notes(faces: PhotoFaces) -> list[str]:
     notes = []
     people = int(faces.people().max()) + 1
     if people < FEW_PEOPLE:
@@ -288,7 +281,7 @@ def _photo_notes(faces: "PhotoFaces") -> list[str]:
     return notes
 
 
-def _most_alike(faces: "PhotoFaces", impostors: Pairs) -> str:
+def _most_alike(faces: PhotoFaces, impostors: Pairs) -> str:
     """The pair to check: one of the folders may contain the other person's photo."""
     most = int(impostors.scores.argmax())
     names = np.unique([photo.person for photo in faces.photos])
@@ -312,112 +305,6 @@ def _liveness_notes(entry: LivenessEntry, real: Reals, tried: Mapping[str, Reals
         yield (
             "no attack was tried here, so the APCER of this camera is not known: add `--attack print` and `--attack replay`"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Photo:
-    """A photo, and the person in it."""
-
-    path: Path
-    person: str
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoFaces:
-    """One face per photo, and the photos that cannot be used."""
-
-    photos: tuple[Photo, ...]
-    aligned: tuple[AlignedFace, ...]
-    unusable: tuple[Path, ...]
-
-    def people(self) -> Indices:
-        """The number of each photo's person."""
-        return numbered(self.photos)
-
-
-def numbered(photos: Sequence[Photo]) -> Indices:
-    """The number of each photo's person: 0, 1, 2, … in the order of their names."""
-    return np.unique([photo.person for photo in photos], return_inverse=True)[1].astype(np.int64)
-
-
-def listed(folders: Sequence[Path]) -> list[Photo]:
-    """The photos of all folders: those in subfolders named after people, and files named PERSON_NUMBER. Raises OSError."""
-    found = []
-    for folder in folders:
-        for path in sorted(folder.iterdir()):
-            if path.is_dir():
-                found += [Photo(each, path.name) for each in sorted(path.iterdir()) if _is_photo(each)]
-            elif _is_photo(path):
-                found.append(Photo(path, path.stem.rpartition("_")[0] or path.stem))
-    return found
-
-
-def _is_photo(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-
-
-def subject(faces: Sequence[AlignedFace], size: tuple[int, int]) -> AlignedFace | None:
-    """The face that a photo (width, height) is of, None without one: large and central, by area less twice the squared distance
-    from the centre, as facenet chooses in labelled photos (Sandberg, align_dataset_mtcnn.py).
-    """
-    centre = np.array(size) / 2
-
-    def weight(face: AlignedFace) -> float:
-        return face.box.side**2 - 2 * float(np.square(np.array(face.box.center) - centre).sum())
-
-    return max(faces, key=weight, default=None)
-
-
-class PhotoEngine:
-    """The device's engine with each embedder that it may choose: which one is fastest may change."""
-
-    def __init__(self, settings: Config) -> None:
-        """Raises ModelError; CalibrationError if a required model does not work."""
-        section = settings.engine
-        self._max_pixels = int(settings.server.max_megapixels * 1e6)
-        choice, self._engine = loading.first_engine(section.folder, section.precisions, section.threads)
-        store = ModelStore.open(section.folder)
-        precisions = {
-            role: _chosen(choice, role).files[0].precision for role in (Role.DETECTOR, Role.LANDMARKS, Role.EMBEDDER)
-        }
-        self.embedders: dict[ModelFile, FaceEngine] = {}
-        for file in store.candidates(Role.EMBEDDER, section.embedder):
-            pinned = loading.choose(store, {**precisions, Role.EMBEDDER: file.precision}, section.threads)
-            self.embedders[file] = loading.build(pinned, section.threads)
-
-    def faces(self, photos: Sequence[Photo]) -> PhotoFaces:
-        """The face that each photo is of. Raises OSError, Fault."""
-        usable: list[tuple[Photo, AlignedFace]] = []
-        unusable = []
-        for photo in progress(photos, "finding faces"):
-            face = self._face(photo.path)
-            if face is None:
-                unusable.append(photo.path)
-            else:
-                usable.append((photo, face))
-        return PhotoFaces(tuple(photo for photo, _ in usable), tuple(face for _, face in usable), tuple(unusable))
-
-    def embeddings(self, file: ModelFile, faces: PhotoFaces) -> npt.NDArray[np.float32]:
-        """N x D of unit length. Raises Fault."""
-        engine = self.embedders[file]
-        return np.stack([engine.embed(face) for face in progress(faces.aligned, file.file)])
-
-    def _face(self, path: Path) -> AlignedFace | None:
-        """None without a face, and for a file that is no picture. Raises OSError, Fault."""
-        try:
-            picture = EncodedPicture(path.read_bytes(), self._max_pixels)
-            return subject(self._engine.align(picture, DetectLimits()), (picture.width, picture.height))
-        except Fault as fault:
-            if fault.code is not ResultCode.BROKEN_IMAGE:
-                raise
-            return None
-
-
-def _chosen(choice: Choice, role: Role) -> Chosen:
-    chosen = choice[role]
-    if isinstance(chosen, Fault):
-        raise CalibrationError(f"the {role} model does not work: {chosen.detail}")
-    return chosen
 
 
 @dataclass(frozen=True, slots=True)

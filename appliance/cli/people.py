@@ -18,6 +18,7 @@ from appliance.api import answers
 from appliance.calibration import points
 from appliance.calibration.points import CalibrationStore
 from appliance.cli.gallery import opened
+from appliance.cli.photos import chosen_engine, embedder_of
 from appliance.config import Config
 from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, Embedding
 from appliance.faults import Fault
@@ -25,8 +26,7 @@ from appliance.gallery.backup import Count
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import GalleryError, Known, Person, Source, new_reference
 from appliance.imaging.codec import EncodedPicture
-from appliance.vision import loading
-from appliance.vision.manifest import Role
+from appliance.vision.manifest import ModelFile
 
 EDITABLE = ("name", "groups", "valid_from", "valid_until", "credential")
 
@@ -138,19 +138,16 @@ def rotate(_options: argparse.Namespace, settings: Config) -> int:
 
 def renew(_options: argparse.Namespace, settings: Config) -> int:
     """Embeds the kept pictures again with the configured embedder; the exit status: 1 if some people have no picture."""
-    section = settings.engine
     with opened(settings) as gallery:
-        choice, engine = loading.first_engine(section.folder, section.precisions, section.threads)
-        chosen = choice[Role.EMBEDDER]
-        if isinstance(chosen, Fault):
-            raise chosen
+        choice, engine = chosen_engine(settings)
+        file = embedder_of(choice)
 
         def embed(picture: bytes) -> Embedding:
             pixels = EncodedPicture(picture, ALIGNED_SIZE**2).frame(1.0).pixels
             return engine.feature(AlignedFace(Box(0, 0, ALIGNED_SIZE, ALIGNED_SIZE), pixels))
 
-        result = gallery.renew(chosen.files[0].sha256, embed)
-    renewed = f"{result.renewed} template{'' if result.renewed == 1 else 's'} embedded again by {chosen.files[0].file}"
+        result = gallery.renew(file.sha256, embed)
+    renewed = f"{result.renewed} template{'' if result.renewed == 1 else 's'} embedded again by {file.file}"
     if result.left:
         people = " ".join(result.left)
         return 1 | _done(
@@ -216,16 +213,8 @@ def _enroller(gallery: Gallery, settings: Config, options: argparse.Namespace) -
     """Enrols photos of a person with the engine that this device would choose. Raises OtherEmbedderError; Fault if the models
     do not work.
     """
-    calibration = CalibrationStore(state.folder(settings.state.folder) / points.FILE)
-    section = settings.engine
-    choice, engine = loading.first_engine(
-        section.folder, section.precisions, section.threads, calibration.thresholds, gallery.embedder()
-    )
-    embedder = choice[Role.EMBEDDER]
-    if isinstance(embedder, Fault):
-        raise embedder
-    fpir, margin = settings.gallery.fpir, settings.gallery.margin
-    recognition = Recognition.of(gallery, section.folder, embedder.files[0], calibration, fpir, margin)
+    choice, engine = chosen_engine(settings, gallery.embedder())
+    recognition = recognition_of(gallery, settings, embedder_of(choice))
     allowed = {name: getattr(options, name) for name in ("allow_duplicate", "allow_mismatch")}
     enrolment, max_pixels = Enrolment(), int(settings.server.max_megapixels * 1e6)
 
@@ -234,6 +223,13 @@ def _enroller(gallery: Gallery, settings: Config, options: argparse.Namespace) -
         return enrolment.enrol(recognition, options.id, portrait, Source.PHOTO, **allowed)
 
     return enrol_photo
+
+
+def recognition_of(gallery: Gallery, settings: Config, embedder: ModelFile) -> Recognition:
+    """What people are recognised with on this device. Raises as `Recognition.of`."""
+    calibration = CalibrationStore(state.folder(settings.state.folder) / points.FILE)
+    known = settings.gallery
+    return Recognition.of(gallery, settings.engine.folder, embedder, calibration, known.fpir, known.margin)
 
 
 def _done(line: str) -> int:

@@ -1,13 +1,18 @@
-"""The commands about files: detect, compare, liveness, selftest. One engine, as this device would choose it."""
+"""The commands about files: detect, compare, liveness, selftest; and the people in photos, for `calibrate`. One engine, as this
+device would choose it.
+"""
 
 import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 import tomlkit
 from rich.console import Console
 from rich.progress import track
@@ -15,9 +20,10 @@ from rich.progress import track
 from appliance import state
 from appliance.api import answers
 from appliance.calibration import points
-from appliance.calibration.points import CalibrationStore
+from appliance.calibration.points import CalibrationError, CalibrationStore
+from appliance.calibration.statistics import Indices
 from appliance.config import Config
-from appliance.face.types import DetectLimits, Face
+from appliance.face.types import AlignedFace, DetectLimits, Face
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.archive import FRAMES, four_pictures
 from appliance.imaging.codec import EncodedPicture
@@ -25,7 +31,7 @@ from appliance.imaging.draw import draw_faces
 from appliance.vision import loading, selftest
 from appliance.vision.engine import FaceEngine
 from appliance.vision.loading import Choice, Chosen
-from appliance.vision.manifest import ModelStore, Role
+from appliance.vision.manifest import ModelFile, ModelStore, Role
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -39,7 +45,7 @@ def detect(options: argparse.Namespace, settings: Config) -> int:
         return 2
     largest = float("inf") if options.maxsize is None else options.maxsize
     limits = DetectLimits(options.minsize, largest, options.detectcount)
-    _, engine = _chosen(settings)
+    _, engine = chosen_engine(settings)
     status = 0
     for photo in progress(options.photos, "detecting"):
         try:
@@ -60,7 +66,7 @@ def detect(options: argparse.Namespace, settings: Config) -> int:
 
 def compare(options: argparse.Namespace, settings: Config) -> int:
     """Prints the similarity of two photos' largest faces; the exit status. Raises OSError."""
-    _, engine = _chosen(settings)
+    _, engine = chosen_engine(settings)
     try:
         aligned = [engine.align(_picture(photo, settings), DetectLimits(count=1)) for photo in options.photos]
         for photo, faces in zip(options.photos, aligned, strict=True):
@@ -75,7 +81,7 @@ def compare(options: argparse.Namespace, settings: Config) -> int:
 
 def liveness(options: argparse.Namespace, settings: Config) -> int:
     """Prints the liveness of four frames, and the evidence; the exit status. Raises OSError."""
-    _, engine = _chosen(settings)
+    _, engine = chosen_engine(settings)
     try:
         verdict = engine.liveness(_four(options.source, settings))
     except Fault as fault:
@@ -90,7 +96,7 @@ def run_selftest(options: argparse.Namespace, settings: Config) -> int:
     """Prints a line per model role; the exit status: 1 if one does not work. With `record`, writes the known answers anew."""
     if options.record:
         return _record(settings)
-    choice, _ = _chosen(settings)
+    choice, _ = chosen_engine(settings)
     for role, chosen in choice.items():
         print(f"{role:10} {f'{chosen.files[0].precision} works' if isinstance(chosen, Chosen) else chosen}")
     return 0 if all(isinstance(chosen, Chosen) for chosen in choice.values()) else 1
@@ -102,10 +108,19 @@ def progress(items: Sequence[T], title: str) -> Iterable[T]:
     return items if hidden else track(items, title, console=Console(stderr=True))
 
 
-def _chosen(settings: Config) -> tuple[Choice, FaceEngine]:
+def chosen_engine(settings: Config, made_with: str | None = None) -> tuple[Choice, FaceEngine]:
+    """The models that this device would choose for templates of the embedder `made_with` (sha256), and an engine of them."""
     calibration = CalibrationStore(state.folder(settings.state.folder) / points.FILE)
     section = settings.engine
-    return loading.first_engine(section.folder, section.precisions, section.threads, calibration.thresholds)
+    return loading.first_engine(section.folder, section.precisions, section.threads, calibration.thresholds, made_with)
+
+
+def embedder_of(choice: Choice) -> ModelFile:
+    """The file of the chosen embedder. Raises the Fault of one that does not work."""
+    chosen = choice[Role.EMBEDDER]
+    if isinstance(chosen, Fault):
+        raise chosen
+    return chosen.files[0]
 
 
 def _picture(photo: Path, settings: Config) -> EncodedPicture:
@@ -174,3 +189,108 @@ def _failed(fault: Fault, *sources: Path) -> int:
 
 def _text(source: object, error: OSError | Fault) -> str:
     return f"{error.filename or source}: {error.strerror}" if isinstance(error, OSError) else f"{source}: {error}"
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A photo, and the person in it."""
+
+    path: Path
+    person: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFaces:
+    """One face per photo, and the photos that cannot be used."""
+
+    photos: tuple[Photo, ...]
+    aligned: tuple[AlignedFace, ...]
+    unusable: tuple[Path, ...]
+
+    def people(self) -> Indices:
+        """The number of each photo's person."""
+        return numbered(self.photos)
+
+
+def numbered(photos: Sequence[Photo]) -> Indices:
+    """The number of each photo's person: 0, 1, 2, … in the order of their names."""
+    return np.unique([photo.person for photo in photos], return_inverse=True)[1].astype(np.int64)
+
+
+def listed(folders: Sequence[Path]) -> list[Photo]:
+    """The photos of all folders: those in subfolders named after people, and files named PERSON_NUMBER. Raises OSError."""
+    found = []
+    for folder in folders:
+        for path in sorted(folder.iterdir()):
+            if path.is_dir():
+                found += [Photo(each, path.name) for each in sorted(path.iterdir()) if _is_photo(each)]
+            elif _is_photo(path):
+                found.append(Photo(path, path.stem.rpartition("_")[0] or path.stem))
+    return found
+
+
+def _is_photo(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def subject(faces: Sequence[AlignedFace], size: tuple[int, int]) -> AlignedFace | None:
+    """The face that a photo (width, height) is of, None without one: large and central, by area less twice the squared distance
+    from the centre, as facenet chooses in labelled photos (Sandberg, align_dataset_mtcnn.py).
+    """
+    centre = np.array(size) / 2
+
+    def weight(face: AlignedFace) -> float:
+        return face.box.side**2 - 2 * float(np.square(np.array(face.box.center) - centre).sum())
+
+    return max(faces, key=weight, default=None)
+
+
+class PhotoEngine:
+    """The device's engine with each embedder that it may choose: which one is fastest may change."""
+
+    def __init__(self, settings: Config) -> None:
+        """Raises ModelError; CalibrationError if a required model does not work."""
+        section, self._settings = settings.engine, settings
+        choice, self._engine = chosen_engine(settings)
+        store = ModelStore.open(section.folder)
+        precisions = {
+            role: _working(choice, role).files[0].precision for role in (Role.DETECTOR, Role.LANDMARKS, Role.EMBEDDER)
+        }
+        self.embedders: dict[ModelFile, FaceEngine] = {}
+        for file in store.candidates(Role.EMBEDDER, section.embedder):
+            pinned = loading.choose(store, {**precisions, Role.EMBEDDER: file.precision}, section.threads)
+            self.embedders[file] = loading.build(pinned, section.threads)
+
+    def faces(self, photos: Sequence[Photo]) -> PhotoFaces:
+        """The face that each photo is of. Raises OSError, Fault."""
+        usable: list[tuple[Photo, AlignedFace]] = []
+        unusable = []
+        for photo in progress(photos, "finding faces"):
+            face = self._face(photo.path)
+            if face is None:
+                unusable.append(photo.path)
+            else:
+                usable.append((photo, face))
+        return PhotoFaces(tuple(photo for photo, _ in usable), tuple(face for _, face in usable), tuple(unusable))
+
+    def embeddings(self, file: ModelFile, faces: PhotoFaces) -> npt.NDArray[np.float32]:
+        """N x D of unit length. Raises Fault."""
+        engine = self.embedders[file]
+        return np.stack([engine.embed(face) for face in progress(faces.aligned, file.file)])
+
+    def _face(self, path: Path) -> AlignedFace | None:
+        """None without a face, and for a file that is no picture. Raises OSError, Fault."""
+        try:
+            picture = _picture(path, self._settings)
+            return subject(self._engine.align(picture, DetectLimits()), (picture.width, picture.height))
+        except Fault as fault:
+            if fault.code is not ResultCode.BROKEN_IMAGE:
+                raise
+            return None
+
+
+def _working(choice: Choice, role: Role) -> Chosen:
+    chosen = choice[role]
+    if isinstance(chosen, Fault):
+        raise CalibrationError(f"the {role} model does not work: {chosen.detail}")
+    return chosen

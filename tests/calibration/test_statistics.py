@@ -7,11 +7,12 @@ import appliance_models
 import numpy as np
 import pytest
 from lab import statistics as recording
+from lab.statistics import tabulated
 
 from appliance.calibration import statistics
 from appliance.calibration.points import CalibrationError
-from appliance.calibration.statistics import Statistics, compared, tabulated
-from appliance.cli.calibrate import PhotoEngine, listed
+from appliance.calibration.statistics import Statistics, compared
+from appliance.cli.photos import PhotoEngine, listed
 from appliance.config import Config
 from appliance.vision.manifest import ModelStore, Role
 
@@ -45,7 +46,7 @@ def test_the_table_counts_what_reaches_each_cosine(pairs):
     assert table.false_matches == tuple(int((impostors.scores >= c).sum()) for c in table.cosine)
     assert table.true_matches == tuple(int((genuine.scores >= c).sum()) for c in table.cosine)
     assert (table.people, table.pictures) == (60, 180)
-    assert table.false_matches[0] <= statistics.LOOSEST * table.impostor_pairs
+    assert table.false_matches[0] <= recording.LOOSEST * table.impostor_pairs
     assert table.false_matches[-1] == 0
 
 
@@ -68,7 +69,7 @@ def test_too_few_pairs_are_refused_in_one_line(pairs):
 
 def test_what_is_written_is_read_again(pairs, tmp_path):
     table = tabulated(SHA, "file", *pairs)
-    (tmp_path / statistics.IMPOSTORS).write_text(statistics.written("similarity", [table]), "utf-8")
+    (tmp_path / statistics.IMPOSTORS).write_text(recording.written("similarity", [table]), "utf-8")
     assert Statistics.read(tmp_path).impostors == {SHA: table}
     assert Statistics.read(tmp_path).attacks == {}
 
@@ -84,7 +85,7 @@ def test_a_table_whose_columns_do_not_fit_is_damage(pairs, tmp_path):
     table = tabulated(SHA, "file", *pairs)
     for change in ({"cosine": table.cosine[::-1]}, {"true_matches": table.true_matches[1:]}):
         broken = table.model_copy(update=change)
-        (tmp_path / statistics.IMPOSTORS).write_text(statistics.written("similarity", [broken]), "utf-8")
+        (tmp_path / statistics.IMPOSTORS).write_text(recording.written("similarity", [broken]), "utf-8")
         with pytest.raises(CalibrationError, match=r"are not ascending|differ in length"):
             Statistics.read(tmp_path)
 

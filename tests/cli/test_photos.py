@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.cli.calibrate import Photo, listed, numbered, subject
+from appliance.cli.photos import Photo, listed, numbered, subject
 from appliance.face.types import AlignedFace, Box
 
 

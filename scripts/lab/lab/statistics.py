@@ -7,10 +7,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import tomlkit
+
 from appliance.calibration import statistics
 from appliance.calibration.points import CalibrationError
-from appliance.calibration.statistics import Attacks, compared, tabulated
-from appliance.cli.calibrate import PhotoEngine, listed
+from appliance.calibration.statistics import Attacks, Impostors, Pairs, compared, genuine_bounds, impostor_bounds
+from appliance.cli.photos import PhotoEngine, listed
 from appliance.config import Config
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.archive import FRAMES
@@ -21,6 +24,14 @@ from appliance.vision.liveness import LEAST_ODDS
 from appliance.vision.manifest import ModelError, ModelFile, ModelStore, Role
 from lab.evaluate.command import one_line
 from lab.evaluate.datasets import REAL
+
+STEP = 0.002
+"""Between two cosines of the table; one step changes the false match rate by some 4 %."""
+
+LOOSEST = 0.1
+"""Highest false match rate of the table, and the highest that can be requested."""
+
+HEADER = "# Written by `appliance statistics {} FOLDER`: of which pictures, models/CARDS.md says.\n\n"
 
 MAX_PIXELS = 40_000_000
 """As the service's default."""
@@ -49,7 +60,7 @@ def impostors(settings: Config, folders: Sequence[Path]) -> Path:
         for file in engine.embedders
     ]
     path = settings.engine.folder / statistics.IMPOSTORS
-    path.write_text(statistics.written("similarity", tables), "utf-8")
+    path.write_text(written("similarity", tables), "utf-8")
     return path
 
 
@@ -59,7 +70,7 @@ def attacks(settings: Config, folders: Sequence[Path]) -> Path:
     store = ModelStore.open(models)
     tables = [_attacks(store, file, folders) for file in store.models if file.role is Role.LIVENESS]
     path = models / statistics.ATTACKS
-    path.write_text(statistics.written("liveness", tables), "utf-8")
+    path.write_text(written("liveness", tables), "utf-8")
     return path
 
 
@@ -90,3 +101,37 @@ def odds(engine: FaceEngine, sequence: Path) -> float:
         if fault.code is not ResultCode.NO_FACE:
             raise
         return LEAST_ODDS
+
+
+def tabulated(model: str, file: str, impostors: Pairs, genuine: Pairs) -> Impostors:
+    """The table of an embedder from its impostor and genuine pairs."""
+    start = np.ceil(np.quantile(impostors.scores, 1 - LOOSEST) / STEP)
+    end = np.floor(impostors.scores.max() / STEP) + 1
+    cosines = np.arange(start, end + 1) * STEP
+    false, true = impostor_bounds(impostors, cosines), genuine_bounds(genuine, cosines)
+    return Impostors(
+        model=model,
+        file=file,
+        people=impostors.people,
+        pictures=int(impostors.pictures.sum()),
+        impostor_pairs=int(impostors.scores.size),
+        genuine_pairs=int(genuine.scores.size),
+        cosine=tuple(round(float(each), 3) for each in cosines),
+        false_matches=tuple(each.count for each in false),
+        fmr_lower=tuple(_short(each.lower) for each in false),
+        fmr_upper=tuple(_short(each.upper) for each in false),
+        true_matches=tuple(each.count for each in true),
+        tmr_lower=tuple(_short(each.lower) for each in true),
+        tmr_upper=tuple(_short(each.upper) for each in true),
+    )
+
+
+def written(kind: str, tables: list[Impostors] | list[Attacks]) -> str:
+    """The TOML file of these tables."""
+    document = {"model": [table.model_dump(mode="json") for table in tables]}
+    return HEADER.format(kind) + tomlkit.dumps(document)
+
+
+def _short(share: float) -> float:
+    """Three digits exceed the precision of any bound."""
+    return float(f"{share:.3g}")
