@@ -101,11 +101,14 @@ class Subjects:
         with self.engines.lease(0 if posted is None else posted.decoded_bytes) as engine:
             yield engine, self.live.newest() if posted is None else posted
 
-    def faces(self, engine: FaceEngine, picture: Picture, limits: DetectLimits) -> list[Face]:
-        """The faces of a picture; those of the camera's newest frame are followed, unless other limits than usual are given."""
+    def faces(self, engine: FaceEngine, picture: Picture, limits: DetectLimits, *, precise: bool = False) -> list[Face]:
+        """The faces of a picture; those of the camera's newest frame are followed, unless other limits than usual are given.
+        `precise` as in `FaceEngine.detect`.
+        """
         if isinstance(picture, CameraFrame) and limits == DetectLimits():
-            return self.live.follower.faces(engine, picture)
-        return engine.detect(picture, limits)
+            followed = self.live.follower.faces(engine, picture)
+            return [engine.refined(picture, face) for face in followed] if precise else followed
+        return engine.detect(picture, limits, precise=precise)
 
     def answer(self, body: Mapping[str, Any], subject: Picture, headers: Mapping[str, str] | None = None) -> Answer:
         """The answer about a picture."""
@@ -145,7 +148,7 @@ class Faces:
         """`POST /faces` and `GET /faces`"""
         limits = intake.detect_limits(bottle.request.query)
         with self.subjects.leased() as (engine, picture):
-            found = self.subjects.faces(engine, picture, limits)
+            found = self.subjects.faces(engine, picture, limits, precise=True)
         return self.subjects.answer(answers.faces(found), picture)
 
     def aligned_faces(self) -> Answer:

@@ -50,7 +50,7 @@ def detect(options: argparse.Namespace, settings: Config) -> int:
     for photo in progress(options.photos, "detecting"):
         try:
             picture = _picture(photo, settings)
-            found = engine.detect(picture, limits)
+            found = engine.detect(picture, limits, precise=True)
             if options.picture:
                 _draw(picture, found, options.picture)
         except (OSError, Fault) as error:
@@ -254,7 +254,7 @@ class PhotoEngine:
         choice, self._engine = chosen_engine(settings)
         store = ModelStore.open(section.folder)
         precisions = {
-            role: _working(choice, role).files[0].precision for role in (Role.DETECTOR, Role.LANDMARKS, Role.EMBEDDER)
+            role: _working(choice, role).files[0].precision for role in (Role.DETECTOR, Role.ALIGNMENT, Role.EMBEDDER)
         }
         self.embedders: dict[ModelFile, FaceEngine] = {}
         for file in store.candidates(Role.EMBEDDER, section.embedder):

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from math import inf, isfinite
 from typing import Protocol
@@ -157,6 +157,7 @@ class FaceEngine:
         self,
         detector: Detects,
         landmarks: Locates,
+        alignment: Locates,
         orientation: Orients,
         aligner: Aligns,
         embedder: Embeds,
@@ -164,9 +165,12 @@ class FaceEngine:
         liveness: JudgesLiveness,
         thresholds: Callable[[], Thresholds] = lambda: SHIPPED,
     ) -> None:
-        """`thresholds` gives the device's own operating points; it is asked once an answer."""
+        """`landmarks` finds the points that are asked for, `alignment` those by which faces are recognised, at a third of the
+        cost. `thresholds` gives the device's own operating points; it is asked once an answer.
+        """
         self._detector = detector
         self._landmarks = landmarks
+        self._alignment = alignment
         self._orientation = orientation
         self._aligner = aligner
         self._embedder = embedder
@@ -174,28 +178,34 @@ class FaceEngine:
         self._liveness = liveness
         self._thresholds = thresholds
 
-    def detect(self, picture: Picture, limits: DetectLimits, upright: Sequence[Box] = ()) -> list[Face]:
+    def detect(
+        self, picture: Picture, limits: DetectLimits, upright: Sequence[Box] = (), *, precise: bool = False
+    ) -> list[Face]:
         """The faces within `limits`, largest first, with points and pose, whichever way they are turned; without those that
         neither the detector nor the mesh network is sure of. A face in one of the boxes `upright`, of faces that were upright
-        in the frame before, is taken to be upright still. Raises Fault INF-09, 10, 11, 16.
+        in the frame before, is taken to be upright still. With `precise` the points are those of the larger mesh. Raises
+        Fault INF-09, 10, 11, 16.
         """
+        landmarks = self._landmarks if precise else self._alignment
         _check(limits)
         with stage("detect"), failing_as(ResultCode.DETECT):
             detections = iter(self._detector.detect(picture, limits))
         faces: list[Face] = []
         while some := list(islice(detections, min(SHARE, limits.count - len(faces)))):
             with stage("landmarks"), failing_as(ResultCode.DETECT):
-                fitted = [Standing(each, self._landmarks.locate(picture, each)) for each in some]
+                fitted = [Standing(each, landmarks.locate(picture, each)) for each in some]
             with failing_as(ResultCode.VALIDATE):
                 finite = [_finite(each) for each in fitted]
             with stage("landmarks"), failing_as(ResultCode.DETECT):
-                stands = self._stood(picture, finite, upright)
+                stands = self._stood(landmarks, picture, finite, upright)
             faces += [
                 Face(each.detection, each.fit.points, each.fit.pose, each.upright) for each in stands if _reliable(each)
             ]
         return _distinct(sorted(faces, key=lambda face: face.detection.box.side, reverse=True))
 
-    def _stood(self, picture: Picture, found: Sequence[Standing], upright: Sequence[Box]) -> list[Standing]:
+    def _stood(
+        self, landmarks: Locates, picture: Picture, found: Sequence[Standing], upright: Sequence[Box]
+    ) -> list[Standing]:
         """The same faces, with the points of those that are turned."""
         stands = list(found)
         asked = [
@@ -203,13 +213,22 @@ class FaceEngine:
         ]
         ways = self._orientation.ways(picture, [found[index].detection for index in asked]) if asked else []
         for index, way in zip(asked, ways, strict=True):
-            stands[index] = stood(self._landmarks, picture, found[index], way)
+            stands[index] = stood(landmarks, picture, found[index], way)
         return stands
 
     def fit(self, picture: Picture, detection: Detection) -> Fit:
         """The points of a face that is about where `detection` says. Raises Fault INF-11, 16."""
+        return self._fit(self._alignment, picture, detection)
+
+    def refined(self, picture: Picture, face: Face) -> Face:
+        """The same face with the points of the larger mesh. Raises Fault INF-11, 16."""
+        five = face.points[list(alignment.FIVE_OF_106)]
+        fit = self._fit(self._landmarks, picture, replace(face.detection, landmarks=five))
+        return replace(face, points=fit.points, pose=fit.pose)
+
+    def _fit(self, landmarks: Locates, picture: Picture, detection: Detection) -> Fit:
         with stage("landmarks"), failing_as(ResultCode.DETECT):
-            fit = self._landmarks.locate(picture, detection)
+            fit = landmarks.locate(picture, detection)
         with failing_as(ResultCode.VALIDATE):
             return _finite(Standing(detection, fit)).fit
 

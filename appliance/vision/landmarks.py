@@ -1,20 +1,22 @@
-"""Where are a face's points, and which way does it look? MediaPipe Face Mesh V2 (model card, 2022)."""
+"""Where are a face's points, and which way does it look? MediaPipe's Face Mesh V2 (model card, 2022), or its lighter Face Mesh
+(Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs", 2019).
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from appliance.face.alignment import Affine, apply, inverse, rotated_square
-from appliance.face.mesh import MESH_SIZE, head_pose, points_106
-from appliance.face.types import Detection, Pixels, Points, Pose
-from appliance.vision.detector import Picture, cut, magnification, mirror
+from appliance.face.mesh import head_pose, points_106
+from appliance.face.types import Detection, Points, Pose
+from appliance.vision.detector import Picture, cut, magnification
 from appliance.vision.runtime import Runs
 
 REGION = 1.3
 """Side of the region the network sees over the face box's side: lowest error on HELEN and AFW with this detector."""
 
-MESH_OUTPUT, PRESENCE_OUTPUT = (1, 1, MESH_SIZE * 3), (1, 1, 1)
-"""Shapes of the two outputs that are read; the third one is not documented."""
+PRESENCE_OUTPUT = (1, 1, 1)
+"""Shape of the output that has the presence logit; the largest output has the mesh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +29,8 @@ class Fit:
 
 
 class Landmarks:
-    """Fits a face mesh to a detection, once as it is and once in the mirror.
-
-    The network is not symmetric: alone, it moves the points of a mirrored picture by 2.3 % of the inter-ocular distance
-    (AFW), and together with its mirrored run by 1.0 %. It counts from the crop's corner, not from the first pixel's centre.
+    """Fits a face mesh to a detection, with one run of either network. Their points count from the crop's corner, not from the
+    first pixel's centre.
     """
 
     def __init__(self, network: Runs) -> None:
@@ -42,18 +42,11 @@ class Landmarks:
         roll = float(np.arctan2(right_eye[1] - left_eye[1], right_eye[0] - left_eye[0]))
         size = self._network.file.width
         affine = rotated_square(detection.box.center, detection.box.side * REGION, roll, size)
-        crop = cut(picture, affine, size)
-        seen, presence = self._run(crop)
-        mirrored, presence_mirrored = self._run(mirror(crop))
-        mirrored = mirrored * np.array([-1, 1, 1], np.float32) + np.array([size, 0, 0], np.float32)
-        mesh, reflection = (_in_picture(vertices, affine) for vertices in (seen, mirrored))
-        return Fit(points_106(mesh, reflection), head_pose(mesh, reflection), (presence + presence_mirrored) / 2)
-
-    def _run(self, crop: Pixels) -> tuple[Points, float]:
-        """The mesh (478 x 3, crop pixels) and the presence."""
-        outputs = {output.shape: output for output in self._network.run(crop)}
-        logit = float(np.clip(outputs[PRESENCE_OUTPUT].item(), -60, 60))
-        return outputs[MESH_OUTPUT].reshape(MESH_SIZE, 3), 1 / (1 + float(np.exp(-logit)))
+        outputs = self._network.run(cut(picture, affine, size))
+        vertices = max(outputs, key=lambda output: output.size).reshape(-1, 3)
+        (logit,) = (float(output.item()) for output in outputs if output.shape == PRESENCE_OUTPUT)
+        mesh = _in_picture(vertices, affine)
+        return Fit(points_106(mesh), head_pose(mesh), 1 / (1 + float(np.exp(-np.clip(logit, -60, 60)))))
 
 
 def _in_picture(vertices: Points, affine: Affine) -> Points:

@@ -39,7 +39,7 @@ LOADING = "loading"
 """The state of the models in `/healthz` while they load."""
 
 
-OWN = {Role.DETECTOR, Role.LANDMARKS}
+OWN = {Role.DETECTOR, Role.LANDMARKS, Role.ALIGNMENT}
 """Roles of which each engine has a network to itself: every picture needs them, and pictures are worked on side by side.
 The others, and the detector's larger inputs, are shared, which makes an engine cost 37 MB instead of 62 MB.
 """
@@ -152,7 +152,7 @@ def shipped_point(kind: Kind, file: ModelFile) -> Mapping[str, Any]:
 
 def choose(store: ModelStore, precisions: Mapping[Role, str], threads: int) -> Choice:
     """For each role the files to use; a Fault in place of those that cannot be used (INF-06 for the detector and the
-    landmarks, INF-07 for the embedder and liveness).
+    meshes, INF-07 for the embedder and liveness).
     """
     choice: dict[Role, Chosen | Fault] = {}
     for role in Role:
@@ -214,6 +214,7 @@ def build(
     return FaceEngine(
         detector,
         part(Role.LANDMARKS, lambda networks: Landmarks(networks[0])),
+        part(Role.ALIGNMENT, lambda networks: Landmarks(networks[0])),
         OrientationCheck(detector.smallest) if isinstance(detector, Detector) else detector,
         Aligner(),
         part(Role.EMBEDDER, lambda networks: Embedder(networks[0])),
@@ -247,7 +248,7 @@ def _chosen(store: ModelStore, role: Role, precision: str, threads: int) -> Chos
 
 
 def _fault(role: Role, error: ModelError) -> Fault:
-    base = role in (Role.DETECTOR, Role.LANDMARKS)
+    base = role in OWN
     return Fault(ResultCode.INITIALIZE if base else ResultCode.INITIALIZE_EXTENSION, str(error))
 
 

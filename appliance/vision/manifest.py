@@ -19,6 +19,7 @@ class Role(StrEnum):
 
     DETECTOR = "detector"
     LANDMARKS = "landmarks"
+    ALIGNMENT = "alignment"
     EMBEDDER = "embedder"
     LIVENESS = "liveness"
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from appliance.face.alignment import FIVE_OF_106
 from appliance.face.types import DetectLimits, Embedding, Face, Points
 from appliance.faults import Fault, ResultCode
 from appliance.vision.detector import Picture
@@ -50,7 +51,7 @@ class Answers:
     @classmethod
     def of(cls, engine: FaceEngine, portrait: Picture) -> "Answers":
         """Asks the engine. Raises Fault."""
-        face = _first(engine.detect(portrait, _ONE))
+        face = _first(engine.detect(portrait, _ONE, precise=True))
         return cls(
             _corners(face),
             face.points,
@@ -107,11 +108,16 @@ def complaints(
 
 
 def _box(engine: FaceEngine, portrait: Picture, known: Answers, _precision: str) -> str:
-    return _distance(_corners(_first(engine.detect(portrait, _ONE))), known.corners, known)
+    return _distance(_corners(_first(engine.detect(portrait, _ONE, precise=True))), known.corners, known)
 
 
 def _points(engine: FaceEngine, portrait: Picture, known: Answers, _precision: str) -> str:
-    return _distance(_first(engine.detect(portrait, _ONE)).points, known.points, known)
+    return _distance(_first(engine.detect(portrait, _ONE, precise=True)).points, known.points, known)
+
+
+def _alignment(engine: FaceEngine, portrait: Picture, known: Answers, _precision: str) -> str:
+    five = list(FIVE_OF_106)
+    return _distance(_first(engine.detect(portrait, _ONE)).points[five], known.points[five], known)
 
 
 def _embedding(engine: FaceEngine, portrait: Picture, known: Answers, precision: str) -> str:
@@ -128,6 +134,7 @@ def _logit(engine: FaceEngine, portrait: Picture, known: Answers, _precision: st
 _QUESTIONS: dict[Role, Callable[[FaceEngine, Picture, Answers, str], str]] = {
     Role.DETECTOR: _box,
     Role.LANDMARKS: _points,
+    Role.ALIGNMENT: _alignment,
     Role.EMBEDDER: _embedding,
     Role.LIVENESS: _logit,
 }

@@ -63,6 +63,7 @@ def engine() -> FaceEngine:
     return FaceEngine(
         detector,
         Landmarks(networks[Role.LANDMARKS][0]),
+        Landmarks(networks[Role.ALIGNMENT][0]),
         OrientationCheck(detector.smallest),
         Aligner(),
         Embedder(networks[Role.EMBEDDER][0]),

@@ -104,7 +104,9 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 def crowded(parts: Mapping[str, Any]) -> Iterator[Client]:
     """A client of a device that answers much; it has ten threads."""
     crowd = Crowd(parts["landmarks"])
-    engine = FaceEngine(**{**parts, "detector": crowd, "landmarks": crowd, "orientation": crowd, "aligner": crowd})
+    engine = FaceEngine(
+        **{**parts, "detector": crowd, "landmarks": crowd, "alignment": crowd, "orientation": crowd, "aligner": crowd}
+    )
     with Device(pool(engine), workers=2) as device:
         yield device.client
 

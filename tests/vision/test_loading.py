@@ -17,10 +17,11 @@ from appliance.vision.manifest import ModelError, ModelStore, Role
 pytestmark = pytest.mark.logs_errors("does not work|no model works|self-test")
 
 FLOAT16 = {Role.DETECTOR: "float16", Role.EMBEDDER: "float16", Role.LIVENESS: "float16"}
-CODES = {Role.DETECTOR: "INF-06", Role.LANDMARKS: "INF-06", Role.EMBEDDER: "INF-07", Role.LIVENESS: "INF-07"}
+CODES = {role: "INF-07" if role in (Role.EMBEDDER, Role.LIVENESS) else "INF-06" for role in Role}
 FILES = {
     Role.DETECTOR: "detector_320_float16.tflite",
     Role.LANDMARKS: "landmarks_float16.tflite",
+    Role.ALIGNMENT: "alignment_float16.tflite",
     Role.EMBEDDER: "embedder_float16.tflite",
     Role.LIVENESS: "liveness_float16.tflite",
 }
@@ -68,7 +69,7 @@ def test_a_file_that_is_not_what_it_should_be_costs_its_role(folder, portrait, r
 def test_all_is_well_with_the_models_as_they_are(folder, portrait):
     choice = started(folder, portrait)
     assert all(isinstance(chosen, Chosen) for chosen in choice.values())
-    assert [len(choice[role].files) for role in Role] == [3, 1, 1, 1]
+    assert [len(choice[role].files) for role in Role] == [3, 1, 1, 1, 1]
 
 
 def test_a_damaged_file_of_a_precision_that_is_not_asked_for_costs_nothing(folder, portrait):
@@ -108,7 +109,7 @@ def test_every_chosen_file_has_a_network_the_smallest_first(chosen):
 
 
 def test_each_engine_has_its_own_network_for_what_every_picture_needs(chosen):
-    for role in (Role.DETECTOR, Role.LANDMARKS):
+    for role in (Role.DETECTOR, Role.LANDMARKS, Role.ALIGNMENT):
         one, other = (chosen("float16")[role].networks(1)[0] for _ in range(2))
         assert one is not other
 

@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 import pytest
+from lab.evaluate.landmarks import MIRROR
 
 from appliance.face.alignment import apply
-from appliance.face.mesh_tables import MIRROR_106
 from appliance.face.types import DetectLimits
 
 NAMES = ["portrait", "hopper"]
@@ -111,7 +111,7 @@ def test_the_detector_s_five_landmarks_are_where_the_points_are(face):
 
 def test_a_mirrored_photo_has_mirrored_points_and_the_opposite_yaw_and_roll(photo, face_of):
     face, mirrored = face_of(photo), face_of(np.ascontiguousarray(photo[:, ::-1]))
-    back = mirrored.points[list(MIRROR_106)] * [-1, 1] + [photo.shape[1] - 1, 0]
+    back = mirrored.points[list(MIRROR)] * [-1, 1] + [photo.shape[1] - 1, 0]
     distance = np.linalg.norm(back - face.points, axis=1) / face.detection.box.side
     assert distance.mean() < 0.015
     assert distance.max() < 0.05

@@ -60,6 +60,7 @@ def test_so_they_do_when_each_role_has_the_precision_that_is_fastest_for_it(
     [
         (Role.DETECTOR, {"mean": 127.0, "scale": 128.0}),
         (Role.LANDMARKS, {"scale": 1.0}),
+        (Role.ALIGNMENT, {"scale": 1.0}),
         (Role.EMBEDDER, {"colour": "RGB"}),
         (Role.EMBEDDER, {"mean": 0.0, "scale": 1.0}),
         (Role.LIVENESS, {"scale": 255.0}),
@@ -76,18 +77,18 @@ def test_the_part_is_taken_out_and_the_others_stay(misled, picture, recorded):
     proven, engine = loading.proven(choice, picture, recorded, 1)
     assert proven[Role.EMBEDDER].code.text == "INF-07"
     assert "self-test: cosine" in proven[Role.EMBEDDER].detail
-    assert [role for role in Role if proven[role] is choice[role]] == [Role.DETECTOR, Role.LANDMARKS, Role.LIVENESS]
+    assert [role for role in Role if proven[role] is not choice[role]] == [Role.EMBEDDER]
     (face,) = engine.align(picture, DetectLimits())
     with pytest.raises(Fault, match="INF-07"):
         engine.embed(face)
 
 
-@pytest.mark.parametrize(("role", "scale"), [(Role.DETECTOR, 1e6), (Role.LANDMARKS, 1.0)])
+@pytest.mark.parametrize(("role", "scale"), [(Role.DETECTOR, 1e6), (Role.LANDMARKS, 1.0), (Role.ALIGNMENT, 1.0)])
 def test_what_finds_faces_and_points_fails_with_the_other_code(misled, picture, recorded, role, scale):
     proven, engine = loading.proven(misled(role, scale=scale), picture, recorded, 1)
     assert proven[role].code.text == "INF-06"
     with pytest.raises(Fault, match="INF-06"):
-        engine.detect(picture, DetectLimits())
+        engine.detect(picture, DetectLimits(), precise=role is not Role.ALIGNMENT)
 
 
 def test_another_portrait_is_noticed(chosen, hopper, recorded):

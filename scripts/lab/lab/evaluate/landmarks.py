@@ -51,7 +51,7 @@ DETECTCOUNT = 100
 TURN, ROLL_TOLERANCE = 15.0, 2.0
 """Degrees by which a picture is turned, and by which its roll may miss that."""
 
-MOST_NME, MOST_MIRROR_ERROR = 4.8, 1.5
+MOST_NME, MOST_MIRROR_ERROR = 4.3, 2.1
 """Percent of the inter-ocular distance."""
 
 
