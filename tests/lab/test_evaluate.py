@@ -17,7 +17,6 @@ from devices import until
 from lab.device import OwnDevice
 from lab.evaluate import detection, pose
 from lab.evaluate.client import Client
-from lab.report import as_json
 from playwright.sync_api import sync_playwright
 
 from appliance import config
@@ -193,7 +192,6 @@ def test_the_report_is_whole_and_asks_nobody(evaluated: Path, chromium: Any, wid
     assert page.get_by_text("do not pass it on").is_visible()
     chapters = [heading.lower() for heading in page.locator("h2").all_inner_texts()]
     assert chapters == ["verification", "detection", "landmarks", "pose", "liveness", "identification", "record"]
-    assert page.locator("svg").count() == 10
     shown = page.evaluate("[...document.images].filter(each => each.complete && each.naturalWidth > 100).length")
     assert shown == page.locator("img").count() >= 7
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -227,7 +225,7 @@ def test_a_killed_evaluation_goes_on_where_it_stopped(
     with Client(own.url) as client:
         straight = pose.measure(client, data).findings()
         assert client.journal.asked == MOST_POSES
-    assert resumed["findings"] == json.loads(json.dumps(as_json([*straight])))
+    assert resumed["findings"] == json.loads(json.dumps([each.as_json() for each in straight]))
 
 
 def test_a_running_device_is_asked_over_http(run: Run, own: OwnDevice, tree: Path, tmp_path: Path) -> None:

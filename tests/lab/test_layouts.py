@@ -13,7 +13,7 @@ from lab.evaluate.datasets import (
     WIDER_LIST,
     LayoutError,
     read_labelled_pictures,
-    read_pair_lists,
+    read_pair_list,
     read_posed_pictures,
     read_sequences,
 )
@@ -32,14 +32,14 @@ class TestPairs:
         write(tmp_path / "pairs.csv", "image_a,image_b,same\na.jpg,a.jpg,1\na.jpg,b.jpg,0\n")
         write(tmp_path / "images" / "a.jpg", portrait)
         write(tmp_path / "images" / "b.jpg", hopper)
-        (listed,) = read_pair_lists(tmp_path)
-        assert (listed.name, listed.same.tolist()) == ("", [True, False])
+        listed = read_pair_list(tmp_path)
+        assert listed.same.tolist() == [True, False]
         assert listed.pairs[1].image_b.read_bytes() == hopper
 
     @pytest.mark.parametrize("below", ["", "lfw", "images", "lfw-deepfunneled"])
     def test_lfw_with_folds(self, tmp_path: Path, portrait: bytes, hopper: bytes, below: str) -> None:
         people = {"Jane_Roe": portrait, "Grace_Hopper": hopper}
-        (listed,) = read_pair_lists(labelled.lfw(tmp_path, people, folds=2, pairs=2, below=below))
+        listed = read_pair_list(labelled.lfw(tmp_path, people, folds=2, pairs=2, below=below))
         assert listed.same.tolist() == [True, True, False, False] * 2
         assert listed.folds.tolist() == [0] * 4 + [1] * 4
         first, *_, last = listed.pairs
@@ -50,30 +50,9 @@ class TestPairs:
         write(tmp_path / "pairs.txt", "1\nJane_Roe 1 2\nJane_Roe 1 Eve 3\n")
         for name in ("Jane_Roe/Jane_Roe_0001", "Jane_Roe/Jane_Roe_0002", "Eve/Eve_0003"):
             write(tmp_path / f"{name}.png", portrait)
-        (listed,) = read_pair_lists(tmp_path)
+        listed = read_pair_list(tmp_path)
         assert [pair.fold for pair in listed.pairs] == [None, None]
         assert listed.pairs[1].image_b.name == "Eve_0003.png"
-
-    def test_cfp_has_two_protocols(self, tmp_path: Path, portrait: bytes, hopper: bytes) -> None:
-        for kind, pose in (("F", "frontal"), ("P", "profile")):
-            write(
-                tmp_path / "Protocol" / f"Pair_list_{kind}.txt",
-                f"1 ../Data/Images/001/{pose}/01.jpg\n2 ../Data/Images/002/{pose}/01.jpg\n",
-            )
-            write(tmp_path / "Data" / "Images" / "001" / pose / "01.jpg", portrait)
-            write(tmp_path / "Data" / "Images" / "002" / pose / "01.jpg", hopper)
-        for protocol in ("FF", "FP"):
-            for fold in ("01", "02"):
-                write(tmp_path / "Protocol" / "Split" / protocol / fold / "same.txt", "1,1\n2,2\n")
-                write(tmp_path / "Protocol" / "Split" / protocol / fold / "diff.txt", "1,2\n")
-        frontal, profile = read_pair_lists(tmp_path)
-        assert (frontal.name, profile.name) == ("CFP-FF", "CFP-FP")
-        assert profile.folds.tolist() == [0, 0, 0, 1, 1, 1]
-        assert profile.same.tolist() == [True, True, False] * 2
-        images = tmp_path / "Data" / "Images"
-        assert profile.pairs[2].image_a == images / "001" / "frontal" / "01.jpg"
-        assert profile.pairs[2].image_b == images / "002" / "profile" / "01.jpg"
-        assert frontal.pairs[2].image_b == images / "002" / "frontal" / "01.jpg"
 
     @pytest.mark.parametrize(
         ("name", "content", "told"),
@@ -91,14 +70,12 @@ class TestPairs:
             ("pairs.txt", "2\nA 1 2\n", "1 pairs, but line 1 says 4"),
             ("pairs.txt", "1\nA 1 2\nA 1\n", "line 3: not NAME I J"),
             ("pairs.txt", "1\nA 1 2\nA 1 B 1\n", "A_0001.jpg: no such picture"),
-            ("Protocol/Pair_list_F.txt", "1\n", "line 1: not NUMBER PICTURE"),
-            ("Protocol/Pair_list_P.txt", "", "Pair_list_F.txt: No such file"),
         ],
     )
     def test_one_line_about_what_is_wrong(self, tmp_path: Path, name: str, content: str | bytes, told: str) -> None:
         write(tmp_path / name, content)
         with pytest.raises(LayoutError) as raised:
-            read_pair_lists(tmp_path)
+            read_pair_list(tmp_path)
         assert told in str(raised.value)
         assert "\n" not in str(raised.value)
 
@@ -195,7 +172,7 @@ class TestBoxes:
             read_labelled_pictures(tmp_path)
 
     def test_one_line_about_a_wrong_table(self, tmp_path: Path, portrait: bytes) -> None:
-        with pytest.raises(LayoutError, match="neither a CSV file with image, x, y, w, h nor wider_face_split/"):
+        with pytest.raises(LayoutError, match="no CSV file with image, x, y, w, h, and no wider_face_split/"):
             read_labelled_pictures(tmp_path)
         write(tmp_path / "a.jpg", portrait)
         write(tmp_path / "labels.csv", "image,x,y,w,h\na.jpg,1,2,wide,4\n")
@@ -282,7 +259,7 @@ class TestWhateverIsWritten:
 
     @given(text=TEXTS)
     def test_lfw(self, folder: Path, text: str) -> None:
-        unreadable(lambda: read_pair_lists(folder), write(folder / "pairs.txt", text))
+        unreadable(lambda: read_pair_list(folder), write(folder / "pairs.txt", text))
 
     @given(text=TEXTS)
     def test_wider(self, folder: Path, text: str) -> None:
@@ -299,7 +276,7 @@ class TestWhateverIsWritten:
         name = "pairs.csv" if "same" in header else "table.csv"
         table = write(tables / name, "\n".join([header, *rows]))
         read = {"image,yaw,pitch,roll": read_posed_pictures, "image,x,y,w,h": read_labelled_pictures}
-        unreadable(lambda: read.get(header, read_pair_lists)(tables), table)
+        unreadable(lambda: read.get(header, read_pair_list)(tables), table)
         table.unlink()
 
 
@@ -313,7 +290,7 @@ def unreadable(read: Callable[[], object], path: Path) -> None:
 
 @pytest.mark.data
 def test_the_development_pictures(data: Path) -> None:
-    (pairs,) = read_pair_lists(data / "verification")
+    pairs = read_pair_list(data / "verification")
     assert (len(pairs.pairs), int(pairs.same.sum()), len(set(pairs.folds.tolist()))) == (1000, 500, 10)
     labelled_pictures = read_labelled_pictures(data / "detection")
     assert (len(labelled_pictures), sum(len(each.boxes) for each in labelled_pictures)) == (250, 3233)

@@ -1,6 +1,6 @@
 """Who it is among many: galleries drawn from named people, and the figures of searches in them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import labelled
@@ -12,22 +12,19 @@ from lab.evaluate.client import Client
 from lab.evaluate.datasets import LayoutError, read_people
 from lab.evaluate.identification import (
     DRAWS,
-    MISTAKEN,
-    NOT_FOUND,
-    STRANGERS,
     Draw,
+    Identification,
     Picture,
     Search,
     Setting,
     Wished,
     draws,
     figures,
-    hit_rates,
     most,
-    worst,
 )
 from lab.report import Finding
 
+from appliance.calibration.rates import Rate
 from appliance.gallery.search import Outcome, Point, Tail
 
 SETTING = Setting(Tail(0.34, 1e-3, 0.04), Point(0.34, 1e-3), fpir=0.01, margin=0.05, templates=1)
@@ -53,7 +50,7 @@ def made_up(pictures: Mapping[str, int], seed: int = 0) -> dict[str, list[Pictur
     return people
 
 
-def told(findings: list[Finding]) -> dict[str, Finding]:
+def told(findings: Iterable[Finding]) -> dict[str, Finding]:
     return {finding.measure.partition(" (")[0].rpartition(": ")[2]: finding for finding in findings}
 
 
@@ -118,7 +115,7 @@ def test_a_picture_without_a_face_finds_nobody_and_enrols_nobody() -> None:
     for draw in draws(people, [], 1, SETTING):
         assert [*draw.enrolled] == ["seen"]
         assert draw.enrolled["seen"][0].vector is not None
-        assert [(each.outcome, each.rank) for each in draw.own] == [(Outcome.UNKNOWN, 0)]
+        assert [(each.outcome, each.first) for each in draw.own] == [(Outcome.UNKNOWN, False)]
         assert {each.picture.name for each in draw.strangers} == {"other"}
 
 
@@ -129,10 +126,10 @@ def test_each_kind_of_mistake_is_counted_and_shown_once() -> None:
     first = Draw(
         0.4,
         enrolled,
-        (Search(a, identified, "b", 0.6, 0.2, 2), Search(b, unknown, "b", 0.3, 0.2, 1)),
-        (Search(stranger, identified, "a", 0.5, 0.1, 0), Search(stranger, unknown, "b", 0.2, 0.1, 0)),
+        (Search(a, identified, "b", 0.6, False), Search(b, unknown, "b", 0.3, True)),
+        (Search(stranger, identified, "a", 0.5, False), Search(stranger, unknown, "b", 0.2, False)),
     )
-    second = Draw(0.4, enrolled, (Search(a, identified, "a", 0.7, 0.2, 1), Search(b, ambiguous, "a", 0.5, 0.01, 2)), ())
+    second = Draw(0.4, enrolled, (Search(a, identified, "a", 0.7, True), Search(b, ambiguous, "a", 0.5, False)), ())
     findings = told(figures(1, [first, second], SETTING))
     shares = {name: finding.value for name, finding in findings.items()}
     assert shares == {
@@ -144,10 +141,18 @@ def test_each_kind_of_mistake_is_counted_and_shown_once() -> None:
         "… taken for another": 25,
         "rank 1": 50,
     }
-    assert [(search.found, shown.name) for search, shown in worst([first, first], STRANGERS, 5)] == [("a", "a")]
-    assert [(search.found, shown.name) for search, shown in worst([first, second], MISTAKEN, 5)] == [("b", "b")]
-    assert [search.cosine for search, _ in worst([second, first], NOT_FOUND, 5)] == [0.3, 0.5]
-    assert hit_rates(first, 2) == [(1, 0.5), (2, 1.0)]
+    (section,) = Identification(SETTING, {1: (first, second, first)}, {}, Rate(0, 1)).sections()
+    shown = {
+        kind.partition(" ")[0]: [(each.text, [path.name for path, _ in each.pictures]) for each in mistakes]
+        for kind, mistakes in section.mistakes.items()
+        if kind != "People identified as another, most alike first"
+    }
+    assert shown == {
+        "Strangers": [("cosine 0.500", ["x_0001.jpg", "a_0001.jpg"])],
+        "People": [("unknown", ["b_0002.jpg", "b_0001.jpg"]), ("ambiguous", ["b_0002.jpg", "b_0001.jpg"])],
+    }
+    (mistaken,) = section.mistakes["People identified as another, most alike first"]
+    assert [path.name for path, _ in mistaken.pictures] == ["a_0002.jpg", "b_0001.jpg"]
 
 
 def test_nobody_to_count_is_said() -> None:

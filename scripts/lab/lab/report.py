@@ -1,9 +1,10 @@
 """Figures with the bounds required of them: the table on the terminal and the JSON record."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
+from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.box import SIMPLE_HEAD
@@ -12,12 +13,16 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Column, Table
 
-from appliance.calibration.rates import Rate
+from appliance.calibration.rates import Rate, Reals
 
 Item = TypeVar("Item")
 
 COLUMNS = {"value": 9, "95 % bounds": 13, "wanted": 11, "": 4}
 """Titles and widths: with the measure's 33, a line of 80 characters."""
+
+
+MOST_MISTAKES = 12
+"""Of a kind that are shown in a report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,49 @@ class Finding:
         """Whether the value keeps its bound; a figure that could not be measured (NaN) does not."""
         return not self.judged or self.at_least <= self.value <= self.at_most
 
+    @property
+    def value_text(self) -> str:
+        """The value with its unit, four digits; the note where there is no value."""
+        return (self.note or "none") if math.isnan(self.value) else f"{self.value:.4g} {self.unit}".rstrip()
+
+    @property
+    def interval_text(self) -> str:
+        """The 95 % bounds, "" without any."""
+        return "" if self.interval is None else "{:.2f} … {:.2f}".format(*self.interval)
+
+    @property
+    def wanted_text(self) -> str:
+        """The required bounds, "" without any."""
+        sides = [("≥", self.at_least), ("≤", self.at_most)]
+        return " ".join(f"{sign} {bound:g}" for sign, bound in sides if math.isfinite(bound))
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain JSON object: no infinities, no NaN; `passed` is null without a bound, `note` only where there is one."""
+        fields = {key: value for key, value in asdict(self).items() if (key, value) != ("note", "")}
+        finite = {key: value for key, value in fields.items() if not isinstance(value, float) or math.isfinite(value)}
+        return {**dict.fromkeys(fields), **finite, "passed": self.passed if self.judged else None}
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A line about pictures, each with the box (4) to show of it, all of it without one; and boxes (4) or points (N x 2) to
+    draw: the device's answer and the label.
+    """
+
+    text: str
+    pictures: Sequence[tuple[Path, Sequence[float] | Reals | None]]
+    found: Reals | None = None
+    labelled: Reals | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A remark, and mistakes by their kind, worst first, of one question."""
+
+    question: str
+    remark: str
+    mistakes: Mapping[str, Sequence[Mistake]]
+
 
 def percentage(
     question: str, measure: str, share: float | Rate, *, at_least: float = -math.inf, at_most: float = math.inf
@@ -64,58 +112,27 @@ def unjudged(findings: Sequence[Finding]) -> list[Finding]:
     return [replace(finding, at_least=-math.inf, at_most=math.inf) for finding in findings]
 
 
-def print_table(findings: Sequence[Finding], console: Console) -> None:
+def print_table(findings: Sequence[Finding]) -> None:
     """A table a question, one line a finding: measure, value with bounds; if any is judged, required bound and verdict."""
-    judged = any(finding.judged for finding in findings)
-    columns = COLUMNS if judged else dict(list(COLUMNS.items())[:2])
+    judged, console = any(finding.judged for finding in findings), Console()
+    columns = list(COLUMNS.items())[: 4 if judged else 2]
     for question, group in groupby(findings, lambda finding: finding.question):
-        narrow = (Column(title, no_wrap=True, width=width) for title, width in columns.items())
-        # without the verdict the measure has its place, too
         table = Table(
-            Column(escape(question), width=33 if judged else 50), *narrow, box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+            Column(escape(question), width=33 if judged else 50),
+            *(Column(title, no_wrap=True, width=width) for title, width in columns),
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            show_edge=False,
         )
-        table.show_edge = False
         for finding in group:
             verdict = "" if not finding.judged else "[green]pass" if finding.passed else "[bold red]FAIL"
-            row = (finding.measure, value_text(finding), interval_text(finding), wanted_text(finding))
+            row = (finding.measure, finding.value_text, finding.interval_text, finding.wanted_text)
             table.add_row(*[*map(escape, row), verdict][: 1 + len(columns)])
         console.print(table)
         console.print()
 
 
-def as_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """The findings as plain JSON objects: no infinities, no NaN; `passed` is null without a bound, `note` only where there
-    is one.
-    """
-    return [
-        {key: _finite(value) for key, value in asdict(finding).items() if (key, value) != ("note", "")}
-        | {"passed": finding.passed if finding.judged else None}
-        for finding in findings
-    ]
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def value_text(finding: Finding) -> str:
-    """The value with its unit, four digits; the note where there is no value."""
-    if math.isnan(finding.value):
-        return finding.note or "none"
-    return f"{finding.value:.4g} {finding.unit}".rstrip()
-
-
-def interval_text(finding: Finding) -> str:
-    """The 95 % bounds, "" without any."""
-    return "" if finding.interval is None else "{:.2f} … {:.2f}".format(*finding.interval)
-
-
-def wanted_text(finding: Finding) -> str:
-    """The required bounds, "" without any."""
-    sides = [("≥", finding.at_least), ("≤", finding.at_most)]
-    return " ".join(f"{sign} {bound:g}" for sign, bound in sides if math.isfinite(bound))
-
-
-def tracked(items: Sequence[Item], title: str) -> Iterable[Item]:
-    """The items, with a progress bar on the error stream."""
-    return track(items, title, console=Console(stderr=True))
+def tracked(items: Iterable[Item], title: str) -> Iterable[Item]:
+    """The items, with a progress bar on the error stream where that is a terminal."""
+    console = Console(stderr=True)
+    return track(items, title, console=console, disable=not console.is_terminal)

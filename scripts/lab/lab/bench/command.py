@@ -22,7 +22,7 @@ from lab.bench.board import board, warning
 from lab.bench.load import LoadFailedError
 from lab.bench.peers import PeerFailedError
 from lab.device import DeviceFailedError, UnexpectedAnswerError
-from lab.report import Finding, as_json, print_table, unjudged
+from lab.report import Finding, print_table, unjudged
 
 PARTS: Mapping[str, Callable[[Bench], Iterator[Finding]]] = {
     "stages": posted.stages,
@@ -45,7 +45,10 @@ def main(options: argparse.Namespace, settings: Config) -> int:
         record = _measured(options, settings, here)
         if options.json is not None:
             options.json.write_text(
-                json.dumps({**record, "findings": as_json(record["findings"])}, indent=1, allow_nan=False) + "\n",
+                json.dumps(
+                    {**record, "findings": [each.as_json() for each in record["findings"]]}, indent=1, allow_nan=False
+                )
+                + "\n",
                 "utf-8",
             )
     except OSError as error:
@@ -85,7 +88,7 @@ def _measured(options: argparse.Namespace, settings: Config, here: Mapping[str, 
 
     def show(part: Iterator[Finding]) -> None:
         shown = judged(list(part), quick=options.quick)
-        print_table(shown, Console())
+        print_table(shown)
         findings.extend(shown)
 
     with tempfile.TemporaryDirectory() as name:

@@ -15,7 +15,6 @@ from pathlib import Path
 from statistics import median, quantiles
 
 import psutil
-from rich.console import Console
 
 from appliance import keys
 from appliance.keys import Scope
@@ -25,7 +24,7 @@ from lab.bench.bench import PORTRAITS, replay
 from lab.bench.load import Load, Swarm, swarming
 from lab.bench.material import Material, film
 from lab.device import Device, OwnDevice, free_port, own_device
-from lab.report import Finding, as_json, print_table, tracked
+from lab.report import Finding, print_table, tracked
 
 MINUTES = 10.0
 
@@ -182,9 +181,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     findings.append(Finding("log", "load of the machine before (idle: 0)", busy))
     if options.log is not None:
         options.log.write_bytes(log)
-    print_table(findings, Console())
+    print_table(findings)
     if options.json is not None:
-        options.json.write_text(json.dumps(as_json(findings), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        options.json.write_text(
+            json.dumps([each.as_json() for each in findings], indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )
     return 0 if all(finding.passed for finding in findings) else 1
 
 

@@ -5,14 +5,13 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
-
-from rich.console import Console
 
 from appliance import state
 from appliance.calibration import points as calibration_file
@@ -25,18 +24,9 @@ from lab.evaluate import detection, identification, landmarks, liveness, pose, r
 from lab.evaluate.client import Client
 from lab.evaluate.datasets import LayoutError
 from lab.evaluate.identification import Wished
-from lab.report import Finding, as_json, print_table, unjudged
+from lab.report import Finding, Section, print_table, unjudged
 
 ALL = "all"
-
-QUESTIONS = {
-    verification.QUESTION: verification.measure,
-    landmarks.QUESTION: landmarks.measure,
-    pose.QUESTION: pose.measure,
-    liveness.QUESTION: liveness.measure,
-    robustness.QUESTION: robustness.measure,
-}
-"""The questions that take a folder alone."""
 
 NAMES = ("verification", "detection", "landmarks", "pose", "liveness", "identification", "robustness")
 """Every question, in the order of the report."""
@@ -64,7 +54,9 @@ class Outcome(Protocol):
     @property
     def counts(self) -> Mapping[str, int]: ...
 
-    def findings(self) -> list[Finding] | Iterator[Finding]: ...
+    def findings(self) -> Iterable[Finding]: ...
+
+    def sections(self) -> list[Section]: ...
 
 
 @dataclass(slots=True)
@@ -74,8 +66,7 @@ class Results:
     facts: Mapping[str, Any] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-    asked: int = 0
-    remembered: int = 0
+    answers: dict[str, int] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -93,8 +84,8 @@ class Results:
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "device": dict(self.facts),
             "counts": {name: dict(outcome.counts) for name, outcome in self.outcomes.items()},
-            "answers": {"asked": self.asked, "remembered": self.remembered},
-            "findings": as_json(self.findings),
+            "answers": self.answers,
+            "findings": [finding.as_json() for finding in self.findings],
         }
 
 
@@ -113,7 +104,7 @@ def main(options: argparse.Namespace, settings: Config) -> int:
     complete = results.complete
     if not options.judge:
         results.findings = unjudged(results.findings)
-    print_table(results.findings, Console())
+    print_table(results.findings)
     try:
         _write(options, results)
     except OSError as error:
@@ -156,8 +147,23 @@ def folders(options: argparse.Namespace) -> dict[str, Path]:
     return found
 
 
+def questions(options: argparse.Namespace, settings: Config) -> dict[str, Callable[[Client, Path], Outcome]]:
+    """The function that measures each question; raises one of FAILURES."""
+    known = settings.gallery
+    wished = Wished(known.fpir, known.margin, options.templates, options.strangers, settings.engine.folder)
+    return {
+        verification.QUESTION: verification.measure,
+        detection.QUESTION: partial(detection.measure, settings=settings),
+        landmarks.QUESTION: landmarks.measure,
+        pose.QUESTION: pose.measure,
+        liveness.QUESTION: liveness.measure,
+        identification.QUESTION: partial(identification.measure, wished=wished),
+        robustness.QUESTION: robustness.measure,
+    }
+
+
 def _results(options: argparse.Namespace, settings: Config) -> Results:
-    results = Results()
+    results, measure = Results(), questions(options, settings)
     present = dict(_present(options, results))
     if not present:
         return results
@@ -166,12 +172,12 @@ def _results(options: argparse.Namespace, settings: Config) -> Results:
         results.facts = client.version
         for name, folder in present.items():
             try:
-                outcome = _ask(name, client, folder, options, settings)
+                outcome = measure[name](client, folder)
                 results.findings += outcome.findings()
                 results.outcomes[name] = outcome
             except FAILURES as error:
                 results.leave_open(name, one_line(error))
-        results.asked, results.remembered = client.journal.asked, client.journal.remembered
+        results.answers = {"asked": client.journal.asked, "remembered": client.journal.remembered}
     return results
 
 
@@ -203,32 +209,20 @@ def _client(options: argparse.Namespace, settings: Config, stack: ExitStack) -> 
         raise UsageError(f"--device: {error}") from error
 
 
-def _ask(name: str, client: Client, folder: Path, options: argparse.Namespace, settings: Config) -> Outcome:
-    """The outcome of a question. Raises one of FAILURES."""
-    if name == detection.QUESTION:
-        return detection.measure(client, folder, settings)
-    if name == identification.QUESTION:
-        known = settings.gallery
-        wished = Wished(known.fpir, known.margin, options.templates, options.strangers, settings.engine.folder)
-        return identification.measure(client, folder, wished)
-    measure: Any = QUESTIONS[name]
-    outcome: Outcome = measure(client, folder)
-    return outcome
-
-
 def _write(options: argparse.Namespace, results: Results) -> None:
     record, facts = results.record(), results.facts
     if options.json is not None:
         options.json.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     if options.report is not None and results.outcomes:
-        from lab.evaluate.sections import sections
-        from lab.page import Page
+        from lab import page
 
         counts = {name: ", ".join(f"{n} {what}" for what, n in each.items()) for name, each in record["counts"].items()}
         models = {model["file"]: f"sha256 {model['sha256']}" for model in facts["models"]}
-        runtime = "{name} {version}".format(**facts["runtime"])
-        about = {"date": record["date"], "program": facts["sdk_version"], "runtime": runtime}
-        page = Page("Accuracy of a face appliance", WARNING, {**about, **counts, **models}, {})
-        shown = [section for outcome in results.outcomes.values() for section in sections(outcome)]
-        path = page.write(options.report, results.findings, shown)
+        about = {
+            "date": record["date"],
+            "program": facts["sdk_version"],
+            "runtime": "{name} {version}".format(**facts["runtime"]),
+        }
+        sections = [section for outcome in results.outcomes.values() for section in outcome.sections()]
+        path = page.write(options.report, WARNING, {**about, **counts, **models}, results.findings, sections)
         print(f"{path}: pictures of people's faces are in it; do not pass it on", file=sys.stderr)

@@ -4,7 +4,7 @@ import csv
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,9 +80,8 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class PairList:
-    """The pairs of one protocol; its name is "" when the folder has only one."""
+    """The pairs of a protocol."""
 
-    name: str
     pairs: tuple[Pair, ...]
 
     @property
@@ -137,9 +136,6 @@ class FrameSequence:
         return tuple(path.read_bytes() for path in self.paths)
 
 
-# ---- verification: pairs of pictures
-
-
 def consecutive_folds(same: Flags, folds: int = FOLDS) -> Folds:
     """Consecutive parts, the same share of both kinds: a list sorted by person keeps a person's pairs together."""
     parts = np.zeros(same.size, dtype=np.int64)
@@ -149,22 +145,18 @@ def consecutive_folds(same: Flags, folds: int = FOLDS) -> Folds:
     return parts
 
 
-def read_pair_lists(folder: Path) -> list[PairList]:
-    """The pairs in a folder of pairs.csv, of LFW (pairs.txt) or of CFP (Protocol/)."""
-    layouts: Mapping[str, Callable[[], list[PairList]]] = {
-        "pairs.csv": lambda: [PairList("", tuple(read_pairs(folder / "pairs.csv", folder / "images")))],
-        "pairs.txt": lambda: [PairList("", tuple(_lfw(folder)))],
-        "Protocol": lambda: _cfp(folder / "Protocol"),
-    }
-    found = next((read for name, read in layouts.items() if (folder / name).exists()), None)
-    if found is None:
-        raise LayoutError(f"{folder}: neither pairs.csv (image_a, image_b, same), pairs.txt (LFW) nor Protocol/ (CFP)")
-    lists = found()
-    for each in lists:
-        if each.same.all() or not each.same.any():
-            raise LayoutError(f"{folder}: pairs of one person and of two are both needed")
-        _existing(sorted({path for pair in each.pairs for path in (pair.image_a, pair.image_b)}))
-    return lists
+def read_pair_list(folder: Path) -> PairList:
+    """The pairs in a folder of pairs.csv or of LFW (pairs.txt)."""
+    if (folder / "pairs.csv").is_file():
+        listed = PairList(tuple(read_pairs(folder / "pairs.csv", folder / "images")))
+    elif (folder / "pairs.txt").is_file():
+        listed = PairList(tuple(_lfw(folder)))
+    else:
+        raise LayoutError(f"{folder}: neither pairs.csv (image_a, image_b, same) nor pairs.txt (LFW)")
+    if listed.same.all() or not listed.same.any():
+        raise LayoutError(f"{folder}: pairs of one person and of two are both needed")
+    _existing(sorted({path for pair in listed.pairs for path in (pair.image_a, pair.image_b)}))
+    return listed
 
 
 def read_pairs(path: Path, images: Path) -> list[Pair]:
@@ -205,41 +197,6 @@ def _lfw_name(person: str, number: str) -> str:
     return f"{person}/{person}_{int(number):04d}"
 
 
-def _cfp(protocol: Path) -> list[PairList]:
-    """Frontal-frontal (FF) and frontal-profile (FP), each with folds of its own."""
-    frontal = _cfp_pictures(protocol / "Pair_list_F.txt")
-    lists = []
-    for name in ("FF", "FP"):
-        if (protocol / "Split" / name).is_dir():
-            second = frontal if name == "FF" else _cfp_pictures(protocol / "Pair_list_P.txt")
-            lists.append(PairList(f"CFP-{name}", tuple(_cfp_pairs(protocol / "Split" / name, frontal, second))))
-    if not lists:
-        raise LayoutError(f"{protocol / 'Split'}: neither FF nor FP")
-    return lists
-
-
-def _cfp_pictures(path: Path) -> dict[str, Path]:
-    """Lines "NUMBER ../Data/Images/…": the pictures by number, relative to the list itself."""
-    split = [line.split() for line in _lines(path)]
-    wrong = next((number for number, fields in enumerate(split, 1) if len(fields) != 2), None)
-    if wrong is not None:
-        raise LayoutError(f"{path}, line {wrong}: not NUMBER PICTURE")
-    return {number: (path.parent / picture).resolve() for number, picture in split}
-
-
-def _cfp_pairs(split: Path, first: Mapping[str, Path], second: Mapping[str, Path]) -> Iterator[Pair]:
-    for fold, part in enumerate(sorted(path for path in split.iterdir() if path.is_dir())):
-        for name, same in (("same.txt", True), ("diff.txt", False)):
-            for line in _lines(part / name):
-                a, _, b = line.strip().partition(",")
-                if a not in first or b not in second:
-                    raise LayoutError(f"{part / name}: {line!r} is no pair of numbers in the lists of pictures")
-                yield Pair(first[a], second[b], same, fold)
-
-
-# ---- identification: people by name
-
-
 def read_people(folder: Path) -> dict[str, list[Path]]:
     """The pictures of each person, by name: a folder a person, or PERSON_NUMBER.jpg side by side, as LFW has them; below
     images/ where a list of pairs lies beside it.
@@ -260,21 +217,14 @@ def read_people(folder: Path) -> dict[str, list[Path]]:
     return people
 
 
-# ---- detection: boxes
-
-
 def read_labelled_pictures(folder: Path) -> list[LabelledPicture]:
-    """The pictures of labels.csv, of another table with image, x, y, w, h, or of WIDER FACE.
+    """The pictures of a table with image, x, y, w, h, or of WIDER FACE.
 
     A row without a box says that there is no face; a column named as a setting says by 1 or 0 whether a face counts there.
     """
     if (folder / WIDER_LIST).is_file():
         return list(_wider(folder))
-    table = folder / "labels.csv" if (folder / "labels.csv").is_file() else _find_table(folder, ("image", *BOX))
-    if table is None:
-        raise LayoutError(f"{folder}: neither a CSV file with image, x, y, w, h nor {WIDER_LIST} (WIDER FACE)")
-    images = folder / "images" if (folder / "images").is_dir() else folder
-    rows = _table(table, ("image", *BOX))
+    rows, table, images = _found_table(folder, ("image", *BOX), f", and no {WIDER_LIST} (WIDER FACE)")
     settings = [setting for setting in SETTINGS if setting in rows[0]]
     labels: dict[str, list[dict[str, str]]] = defaultdict(list)
     for row in rows:
@@ -327,9 +277,6 @@ def _wider_counted(path: Path) -> Iterator[tuple[str, Any]]:
             yield f"{event[0].item()}/{file[0].item()}.jpg", np.asarray(kept[0], dtype=np.int64).ravel() - 1
 
 
-# ---- landmarks, pose, liveness
-
-
 def read_labelled_faces(folder: Path) -> list[LabelledFace]:
     """Every .pts file below the folder, with the picture beside it."""
     paths = sorted(folder.rglob("*.pts"))
@@ -354,11 +301,7 @@ def _labelled_face(path: Path) -> LabelledFace:
 
 def read_posed_pictures(folder: Path) -> list[PosedPicture]:
     """The rows of a CSV file with image, yaw, pitch, roll; pictures lie beside it or in images/."""
-    table = _find_table(folder, ("image", *ANGLES))
-    if table is None:
-        raise LayoutError(f"{folder}: no CSV file with image, yaw, pitch, roll (degrees)")
-    images = folder / "images" if (folder / "images").is_dir() else folder
-    rows = _table(table, ("image", *ANGLES))
+    rows, table, images = _found_table(folder, ("image", *ANGLES), " (degrees)")
     _existing([images / row["image"] for row in rows])
     poses = (np.array([_number(row, angle, table) for angle in ANGLES]) for row in rows)
     return [PosedPicture(images / row["image"], pose) for row, pose in zip(rows, poses, strict=True)]
@@ -391,26 +334,25 @@ def _frame(folder: Path, number: int) -> Path:
     return found
 
 
-# ---- files
-
-
 def _table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a CSV file with these columns in its header, one at least."""
     header, rows = _csv(path)
-    missing = [column for column in columns if column not in header]
-    if missing:
-        raise LayoutError(f"{path}: the header has no {', '.join(missing)}; it should have {', '.join(columns)}")
-    if not rows:
-        raise LayoutError(f"{path}: no row below the header")
     short = next((number for number, row in enumerate(rows, 2) if None in row.values()), None)
-    if short is not None:
-        raise LayoutError(f"{path}, line {short}: fewer fields than the header")
+    if missing := [column for column in columns if column not in header]:
+        raise LayoutError(f"{path}: the header has no {', '.join(missing)}; it should have {', '.join(columns)}")
+    if not rows or short is not None:
+        raise LayoutError(
+            f"{path}, line {short}: fewer fields than the header" if rows else f"{path}: no row below the header"
+        )
     return rows
 
 
-def _find_table(folder: Path, columns: Sequence[str]) -> Path | None:
-    """The first CSV file, by name, whose header has these columns."""
-    return next((path for path in sorted(folder.glob("*.csv")) if set(columns) <= set(_csv(path)[0])), None)
+def _found_table(folder: Path, columns: Sequence[str], otherwise: str = "") -> tuple[list[dict[str, str]], Path, Path]:
+    """The rows of the first CSV file, by name, whose header has these columns, its path, and the folder of the pictures."""
+    table = next((path for path in sorted(folder.glob("*.csv")) if set(columns) <= set(_csv(path)[0])), None)
+    if table is None:
+        raise LayoutError(f"{folder}: no CSV file with {', '.join(columns)}{otherwise}")
+    return _table(table, columns), table, folder / "images" if (folder / "images").is_dir() else folder
 
 
 def _number(row: dict[str, str], column: str, path: Path) -> float:

@@ -20,7 +20,7 @@ from lab.device import UnexpectedAnswerError
 from lab.evaluate.client import NO_PICTURE, Client
 from lab.evaluate.datasets import LabelledPicture, read_labelled_pictures
 from lab.evaluate.measures import FALSE, DetectedPicture, average_precision, match, precision_recall
-from lab.report import Finding
+from lab.report import MOST_MISTAKES, Finding, Mistake, Section
 
 QUESTION = "detection"
 
@@ -32,15 +32,6 @@ MINSIZE, DETECTCOUNT = 8, 1000
 
 PATIENCE = 3600.0
 """Seconds that a request may wait for an engine; there is one for each worker, so that it never waits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """A box (4) in a picture: a missed face, or a false detection with its score."""
-
-    path: Path
-    box: tuple[float, ...]
-    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +64,28 @@ class Detections:
         """AP in each setting."""
         return [self._precision(setting) for setting in self.settings]
 
-    def mistakes(self, count: int) -> tuple[list[Mistake], list[Mistake]]:
+    def sections(self) -> list[Section]:
         """In the last setting: the false detections with the highest scores, and the largest missed faces."""
         wrong, missed = [], []
         for picture, detected in zip(self.pictures, self.of(self.settings[-1]), strict=True):
             matching = match(detected)
             false = matching.order[matching.verdicts == FALSE]
-            scored = zip(detected.found[false].tolist(), detected.scores[false].tolist(), strict=True)
-            wrong += [Mistake(picture.path, tuple(box), score) for box, score in scored]
+            wrong += [(detected.scores[place], detected.found[place], picture.path) for place in false]
             lost = detected.labelled[detected.counted & ~matching.recalled]
-            missed += [Mistake(picture.path, tuple(box)) for box in lost.tolist()]
-        wrong.sort(key=lambda mistake: -(mistake.score or 0.0))
-        missed.sort(key=lambda mistake: -mistake.box[2] * mistake.box[3])
-        return wrong[:count], missed[:count]
+            missed += [(box[2] * box[3], box, picture.path) for box in lost]
+        for each in (wrong, missed):
+            each.sort(key=lambda mistake: -mistake[0])
+        false_ones = [Mistake(f"score {s:.3f}", [(path, box)], box) for s, box, path in wrong[:MOST_MISTAKES]]
+        sizes = [
+            Mistake("{2:.0f} by {3:.0f} px".format(*box), [(path, box)], None, box)
+            for _, box, path in missed[:MOST_MISTAKES]
+        ]
+        kinds = {
+            "False detections, highest score first (some are faces without a label)": false_ones,
+            "Missed faces, largest first": sizes,
+        }
+        remark = f"Mistakes by the rules of WIDER FACE, in the setting “{self.settings[-1]}”."
+        return [Section(QUESTION, remark, kinds)]
 
     def _precision(self, setting: str) -> Finding:
         faces = sum(int(picture.counted[setting].sum()) for picture in self.pictures)

@@ -17,7 +17,7 @@ from appliance.gallery.search import Index, Outcome, Point, Tail, identify, tail
 from lab.device import UnexpectedAnswerError, Vector
 from lab.evaluate.client import Client, central
 from lab.evaluate.datasets import LayoutError, read_people
-from lab.report import Finding, percentage
+from lab.report import MOST_MISTAKES, Finding, Mistake, Section, percentage
 
 QUESTION = "identification"
 
@@ -26,9 +26,6 @@ SIZES = (50, 100, 500)
 
 LEAST_RANK_1, MOST_MISSED = 97.0, 12.0
 """Percent, of people enrolled with one picture each (98.5 and 7.0 were measured with 500: models/CARDS.md)."""
-
-RANKS = 10
-"""Places among which the right person is looked for."""
 
 DRAWS = 20
 """Galleries of a size: their mean varies by less than a fourth of what one of them does."""
@@ -74,16 +71,13 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The result of one search: `found` is the nearest person, `cosine` theirs and `lead` that over the second; `rank` is the
-    place of the right person, from 1, and 0 when they are not among the first RANKS.
-    """
+    """The result of one search: `found` is the nearest person, `cosine` theirs; `first`: it is the right one."""
 
     picture: Picture
     outcome: Outcome
     found: str
     cosine: float
-    lead: float
-    rank: int
+    first: bool
 
     @property
     def named(self) -> bool:
@@ -91,8 +85,9 @@ class Search:
         return self.outcome is Outcome.IDENTIFIED
 
     @property
-    def right(self) -> bool:
-        return self.named and self.rank == 1
+    def mistaken(self) -> bool:
+        """Whether an enrolled person was identified as another."""
+        return self.named and not self.first
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,24 +98,6 @@ class Draw:
     enrolled: Mapping[str, tuple[Picture, ...]]
     own: tuple[Search, ...]
     strangers: tuple[Search, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of mistake: among which searches, and which of them."""
-
-    which: Callable[[Draw], Sequence[Search]]
-    wrong: Callable[[Search], bool]
-
-
-STRANGERS = Kind(lambda draw: draw.strangers, lambda search: search.named)
-"""A stranger is identified as an enrolled person."""
-
-MISTAKEN = Kind(lambda draw: draw.own, lambda search: search.named and not search.right)
-"""An enrolled person is identified as another."""
-
-NOT_FOUND = Kind(lambda draw: draw.own, lambda search: not search.named)
-"""An enrolled person is not identified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +113,29 @@ class Identification:
         """The figures of each size, and how many pictures had no face."""
         sizes = [finding for count, drawn in self.draws.items() for finding in figures(count, drawn, self.setting)]
         return [*sizes, percentage(QUESTION, "failure to acquire", self.lost)]
+
+    def sections(self) -> list[Section]:
+        """The mistakes in all of the largest galleries, each once, with the enrolled picture of the nearest person, or of the
+        right one when that was not recognised.
+        """
+        draws = self.draws[max(self.draws)]
+        own = [(each, draw) for draw in draws for each in draw.own]
+        strangers = [(each, draw) for draw in draws for each in draw.strangers if each.named]
+        return [
+            Section(
+                QUESTION,
+                "Mistakes in all of the largest galleries.",
+                {
+                    "Strangers identified as an enrolled person, most alike first": _worst(strangers),
+                    "People identified as another, most alike first": _worst(
+                        [each for each in own if each[0].mistaken]
+                    ),
+                    "People not recognised, least alike first": _worst(
+                        [each for each in own if not each[0].named], lost=True
+                    ),
+                },
+            )
+        ]
 
 
 def measure(client: Client, data: Path, wished: Wished) -> Identification:
@@ -181,44 +181,34 @@ def most(people: Mapping[str, Sequence[Picture]], templates: int) -> int:
     return sum(sum(each.vector is not None for each in pictures) >= templates for pictures in people.values())
 
 
-def figures(count: int, draws: Sequence[Draw], setting: Setting) -> list[Finding]:
+def figures(count: int, draws: Sequence[Draw], setting: Setting) -> Iterator[Finding]:
     """Of galleries of `count` people: means over the draws; the bounds are those of one draw's trials."""
     single = setting.templates == 1
 
-    def share(
-        measure: str, wrong: Callable[[Search], bool], kind: Kind = NOT_FOUND, least: float = -inf, most: float = inf
-    ) -> Finding:
+    def share(measure: str, wrong: Callable[[Search], bool], least: float = -inf, most: float = inf) -> Finding:
         finding = Finding(QUESTION, f"{count}: {measure}", 0.0, "%", at_least=least, at_most=most)
-        return _mean(finding, [(sum(map(wrong, kind.which(draw))), len(kind.which(draw))) for draw in draws])
+        searches = [draw.strangers if measure == "FPIR" else draw.own for draw in draws]
+        return _mean(finding, [(sum(map(wrong, each)), len(each)) for each in searches])
 
-    return [
-        Finding(QUESTION, f"{count} enrolled: from cosine", draws[0].threshold),
-        share("FPIR", STRANGERS.wrong, STRANGERS, most=100 * setting.fpir),
-        share("FNIR", lambda search: not search.right, most=MOST_MISSED if single else inf),
-        share("… unknown", lambda search: search.outcome is Outcome.UNKNOWN),
-        share("… ambiguous", lambda search: search.outcome is Outcome.AMBIGUOUS),
-        share("… taken for another", MISTAKEN.wrong),
-        share("rank 1", lambda search: search.rank == 1, least=LEAST_RANK_1 if single else -inf),
-    ]
-
-
-def hit_rates(draw: Draw, ranks: int) -> list[tuple[int, float]]:
-    """The cumulative match characteristic: of each rank, the share (0..1) of searches whose person is there or before."""
-    places = [search.rank for search in draw.own]
-    return [(rank, sum(0 < each <= rank for each in places) / len(places)) for rank in range(1, ranks + 1)]
+    yield Finding(QUESTION, f"{count} enrolled: from cosine", draws[0].threshold)
+    yield share("FPIR", lambda search: search.named, most=100 * setting.fpir)
+    yield share("FNIR", lambda search: not search.named or search.mistaken, most=MOST_MISSED if single else inf)
+    yield share("… unknown", lambda search: search.outcome is Outcome.UNKNOWN)
+    yield share("… ambiguous", lambda search: search.outcome is Outcome.AMBIGUOUS)
+    yield share("… taken for another", lambda search: search.mistaken)
+    yield share("rank 1", lambda search: search.first, least=LEAST_RANK_1 if single else -inf)
 
 
-def worst(draws: Sequence[Draw], kind: Kind, count: int) -> list[tuple[Search, Picture | None]]:
-    """Mistakes of a kind, each once, and the enrolled picture of the nearest person (of NOT_FOUND: of the right person). Most
-    alike first; of NOT_FOUND, least.
-    """
-    found: dict[tuple[Path, str], tuple[Search, Picture | None]] = {}
-    for draw in draws:
-        for each in filter(kind.wrong, kind.which(draw)):
-            shown = draw.enrolled.get(each.picture.name if kind is NOT_FOUND else each.found)
-            found.setdefault((each.picture.path, each.found), (each, shown[0] if shown else None))
-    ordered = sorted(found.values(), key=lambda mistake: mistake[0].cosine, reverse=kind is not NOT_FOUND)
-    return ordered[:count]
+def _worst(searches: Sequence[tuple[Search, Draw]], *, lost: bool = False) -> list[Mistake]:
+    """Each search once; most alike first, of lost people least."""
+    once = {(search.picture.path, search.found): (search, draw) for search, draw in reversed(searches)}
+    mistakes = []
+    ordered = sorted(once.values(), key=lambda each: each[0].cosine, reverse=not lost)
+    for search, draw in ordered[:MOST_MISTAKES]:
+        enrolled = draw.enrolled.get(search.picture.name if lost else search.found, ())[:1]
+        pictures = [(each.path, each.box) for each in (search.picture, *enrolled)]
+        mistakes.append(Mistake(search.outcome if lost else f"cosine {search.cosine:.3f}", pictures))
+    return mistakes
 
 
 def _setting(client: Client, wished: Wished) -> Setting:
@@ -266,12 +256,10 @@ def _draw(
 
 def _search(picture: Picture, index: Index, least: float, margin: float) -> Search:
     if picture.vector is None:  # a picture without a face identifies no one
-        return Search(picture, Outcome.UNKNOWN, "", -1.0, 0.0, 0)
-    ranking = index.ranking(picture.vector, RANKS)
-    outcome, _ = identify(ranking[:2], least, margin)
-    best, second = ranking[0], ranking[1].cosine if len(ranking) > 1 else -1.0
-    rank = next((place for place, each in enumerate(ranking, 1) if each.reference == picture.name), 0)
-    return Search(picture, outcome, best.reference, best.cosine, best.cosine - second, rank)
+        return Search(picture, Outcome.UNKNOWN, "", -1.0, False)
+    ranking = index.ranking(picture.vector, 2)
+    outcome, _ = identify(ranking, least, margin)
+    return Search(picture, outcome, ranking[0].reference, ranking[0].cosine, ranking[0].reference == picture.name)
 
 
 def _mean(finding: Finding, counted: Sequence[tuple[int, int]]) -> Finding:

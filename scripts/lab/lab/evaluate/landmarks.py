@@ -13,7 +13,7 @@ from lab.evaluate.client import Client
 from lab.evaluate.datasets import LabelledFace, read_labelled_faces
 from lab.evaluate.measures import area_under_error_curve, normalised_mean_error, overlaps
 from lab.pictures import mirrored, size, turned
-from lab.report import Finding, percentage
+from lab.report import MOST_MISTAKES, Finding, Mistake, Section, percentage
 
 QUESTION = "landmarks"
 
@@ -113,6 +113,18 @@ class Located:
             found.append(Finding(QUESTION, f"{title}: mean shift of roll", _mean(known), "°", None, *wanted))
             found.append(Finding(QUESTION, f"{title}: faces lost", len(shifts) - len(known)))
         return found
+
+    def sections(self) -> list[Section]:
+        """The largest errors."""
+        of_68, of_106 = np.array(SHARED_POINTS).T
+        mistakes = []
+        for place in np.argsort(-self.errors, kind="stable")[:MOST_MISTAKES]:
+            face, found = self.faces[place], self.found[place]
+            text = "lost" if found is None else f"NME {100 * self.errors[place]:.1f} %"
+            points = None if found is None else found.points[of_106]
+            mistakes.append(Mistake(text, [(face.path, around(face.points))], points, face.points[of_68]))
+        remark = "The 20 points that mean the same spot in both schemes; lost faces count as errors of any size."
+        return [Section(QUESTION, remark, {"Largest errors (orange found, green labelled)": mistakes})]
 
 
 def measure(client: Client, data: Path) -> Located:

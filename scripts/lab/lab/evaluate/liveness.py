@@ -11,7 +11,7 @@ from lab.evaluate.client import Client
 from lab.evaluate.datasets import FRAMES, REAL, FrameSequence, read_sequences
 from lab.evaluate.measures import area_under_curve, attack_classification_error, equal_error_rate
 from lab.pictures import recompressed
-from lab.report import Finding, percentage
+from lab.report import MOST_MISTAKES, Finding, Mistake, Section, percentage
 
 QUESTION = "liveness"
 
@@ -83,15 +83,22 @@ class Judgements:
             Finding(QUESTION, "still, 4 JPEG qualities: greatest", self.of_qualities, at_most=MOST_OF_A_STILL),
         ]
 
-    def mistakes(self, count: int, *, real: bool) -> list[tuple[FrameSequence, float]]:
-        """Refused real people, or attacks taken for live, at 0.5, with their confidence, worst first."""
-        answered = zip(self.sequences, self.confidences.tolist(), strict=True)
-        wrong = [
-            (sequence, confidence)
-            for sequence, confidence in answered
-            if (sequence.label == REAL) == real and (confidence < OPERATING_POINT) == real
-        ]
-        return sorted(wrong, key=lambda mistake: mistake[1] if real else -mistake[1])[:count]
+    def sections(self) -> list[Section]:
+        """Attacks taken for live, and refused real people, at 0.5."""
+        answered = sorted(zip(self.confidences.tolist(), self.sequences, strict=True), key=lambda each: each[0])
+        refused = [each for each in answered if each[1].label == REAL and each[0] < OPERATING_POINT]
+        passed = [each for each in answered[::-1] if each[1].label != REAL and each[0] >= OPERATING_POINT]
+        kinds = {
+            title: [
+                Mistake(f"confidence {c:.3f}, {each.name}", [(each.paths[0], None)])
+                for c, each in found[:MOST_MISTAKES]
+            ]
+            for title, found in (
+                ("Attacks taken for live, most confident first", passed),
+                ("Real people refused, least confident first", refused),
+            )
+        }
+        return [Section(QUESTION, "The worst species of attack counts (ISO/IEC 30107-3).", kinds)]
 
     def _of(self, label: str) -> Reals:
         return self.confidences[[sequence.label == label for sequence in self.sequences]]

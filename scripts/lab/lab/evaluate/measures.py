@@ -63,26 +63,13 @@ def threshold_at(false_match: float, different: Reals) -> float | None:
     return float(np.nextafter(refused, np.inf))
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorCurve:
-    """Both kinds of error at each falling threshold: a score at or over it is accepted. ROC and DET are two ways to draw it.
-
-    `let_through` is the share (0..1) of accepted negatives (FMR, APCER), `missed` that of refused positives (FNMR, BPCER);
-    `missed_bounds` (2 x N) are the 95 % bounds of the latter.
+def error_curve(positives: Reals, negatives: Reals) -> tuple[Reals, Reals]:
+    """Both kinds of error at each falling threshold, where a score at or over it is accepted, from scores of what should be
+    accepted (N) and of what should not (M): the share (0..1) of accepted negatives (FMR, APCER), and that of refused positives
+    (FNMR, BPCER).
     """
-
-    thresholds: Reals
-    let_through: Reals
-    missed: Reals
-    missed_bounds: Reals
-
-
-def error_curve(positives: Reals, negatives: Reals) -> ErrorCurve:
-    """The curve from scores of what should be accepted (N) and of what should not (M)."""
-    let_through, accepted, thresholds = metrics.roc_curve(*_labelled(positives, negatives), drop_intermediate=False)
-    refused = positives.size - np.rint(accepted * positives.size).astype(int)
-    bounds = np.array([Rate(int(count), positives.size).bounds for count in refused])
-    return ErrorCurve(thresholds, let_through, refused / positives.size, bounds.T)
+    let_through, accepted, _ = metrics.roc_curve(*_labelled(positives, negatives), drop_intermediate=False)
+    return let_through, (positives.size - np.rint(accepted * positives.size)) / positives.size
 
 
 def area_under_curve(positives: Reals, negatives: Reals) -> float:
@@ -92,10 +79,10 @@ def area_under_curve(positives: Reals, negatives: Reals) -> float:
 
 def equal_error_rate(positives: Reals, negatives: Reals) -> float:
     """EER, 0..1: the mean of both error rates at the threshold where they differ least; the lowest of several."""
-    curve = error_curve(positives, negatives)
-    differences = np.abs(curve.missed - curve.let_through)
+    let_through, missed = error_curve(positives, negatives)
+    differences = np.abs(missed - let_through)
     nearest = np.flatnonzero(differences == differences.min())[-1]
-    return float((curve.missed[nearest] + curve.let_through[nearest]) / 2)
+    return float((missed[nearest] + let_through[nearest]) / 2)
 
 
 def attack_classification_error(attacks: Mapping[str, Reals], threshold: float) -> tuple[str, dict[str, Rate]]:

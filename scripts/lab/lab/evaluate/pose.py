@@ -11,7 +11,7 @@ from lab.device import FoundFace
 from lab.evaluate.client import Client
 from lab.evaluate.datasets import ANGLES, PosedPicture, read_posed_pictures
 from lab.evaluate.measures import mean_bounds
-from lab.report import Finding, percentage
+from lab.report import MOST_MISTAKES, Finding, Mistake, Section, percentage
 
 QUESTION = "pose"
 
@@ -56,6 +56,17 @@ class Poses:
         yield percentage(QUESTION, f"all angles within {CLOSE:.0f}°", rate((errors <= CLOSE).all(axis=1)))
         yield percentage(QUESTION, "faces not found", rate(lost))
 
+    def sections(self) -> list[Section]:
+        """The largest errors of any angle."""
+        greatest = np.where(np.isnan(self.errors), np.inf, np.abs(self.errors)).max(axis=1)
+        mistakes = []
+        for place in np.argsort(-greatest)[:MOST_MISTAKES]:
+            picture, face = self.pictures[place], self.faces[place]
+            found = "lost" if face is None else f"found {_angles(face.pose)}"
+            box = None if face is None else face.box
+            mistakes.append(Mistake(f"{found}, known {_angles(picture.pose)}", [(picture.path, box)]))
+        return [Section(QUESTION, "In degrees: yaw, pitch, roll.", {"Largest errors of any angle": mistakes})]
+
 
 def measure(client: Client, data: Path) -> Poses:
     """`data` is laid out as datasets.read_posed_pictures describes. Raises LayoutError, UnexpectedAnswerError."""
@@ -65,3 +76,7 @@ def measure(client: Client, data: Path) -> Poses:
         return next(iter(client.faces(picture.path.read_bytes(), detectcount=1)), None)
 
     return Poses(tuple(pictures), tuple(client.each("poses", find, pictures)))
+
+
+def _angles(angles: Reals) -> str:
+    return " ".join(f"{angle:+.0f}°" for angle in angles)

@@ -12,7 +12,7 @@ from lab.device import IMAGE_TYPE, Answer, FoundFace, multipart, zipped
 from lab.evaluate.client import Client
 from lab.evaluate.measures import overlaps
 from lab.pictures import STORED_AS, oriented, pasted, recompressed
-from lab.report import Finding
+from lab.report import Finding, Section
 
 QUESTION = "robustness"
 
@@ -61,6 +61,10 @@ class Robustness:
             Finding(QUESTION, "EXIF orientations 1 … 8: least IoU", least, at_least=LEAST_ORIENTED_IOU),
             Finding(QUESTION, f"face of 10 … 95 %: missed of {len(self.heights)}", missed, at_most=0),
         ]
+
+    def sections(self) -> list[Section]:
+        """None: there is no picture to show."""
+        return []
 
 
 def measure(client: Client, data: Path) -> Robustness:

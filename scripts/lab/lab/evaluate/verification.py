@@ -1,18 +1,18 @@
 """Are two faces one person's? Labelled pairs, as a client asks: /alignedfaces, then its answers to /similarity/v2."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from appliance.calibration.rates import RULE_OF_THREE, Z_95, Reals, rate
+from appliance.calibration.rates import RULE_OF_THREE, Z_95, Flags, Reals, rate
 from lab.device import CutFace
 from lab.evaluate.client import Client, central
-from lab.evaluate.datasets import Pair, PairList, read_pair_lists
+from lab.evaluate.datasets import Pair, PairList, read_pair_list
 from lab.evaluate.measures import area_under_curve, best_threshold, equal_error_rate, folded_accuracy, threshold_at
-from lab.report import Finding, percentage
+from lab.report import MOST_MISTAKES, Finding, Mistake, Section, percentage
 
 QUESTION = "verification"
 
@@ -38,7 +38,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class ComparedList:
+class Verification:
     """The pairs of a list and their comparisons. A failure to acquire counts as a non-match in all figures."""
 
     listed: PairList
@@ -50,9 +50,9 @@ class ComparedList:
         return np.array([each.similarity or 0.0 for each in self.comparisons], dtype=np.float64)
 
     @property
-    def title(self) -> str:
-        """The question, and the name of the list where there are several."""
-        return f"{QUESTION} {self.listed.name}".strip()
+    def counts(self) -> dict[str, int]:
+        """How many pairs and pictures there are."""
+        return {"pairs": len(self.comparisons), "pictures": len(self.acquired)}
 
     @property
     def acquired(self) -> dict[Path, bool]:
@@ -65,32 +65,46 @@ class ComparedList:
 
     def findings(self) -> Iterator[Finding]:
         """Accuracy, error rates at the operating point, true match rates, EER, AUC and failure to acquire."""
-        title, scores, same = self.title, self.scores, self.listed.same
+        scores, same = self.scores, self.listed.same
         genuine, impostor = scores[same], scores[~same]
         threshold, plain = best_threshold(genuine, impostor)
         matches, misses = rate(impostor >= OPERATING_POINT), rate(genuine < OPERATING_POINT)
         yield self._folded()
-        yield percentage(title, f"accuracy at best threshold {threshold:.3f}", plain, at_least=LEAST_ACCURACY)
-        yield percentage(title, "FMR at 0.5", matches, at_most=MOST_FALSE_MATCHES)
-        yield percentage(title, "FNMR at 0.5", misses, at_most=MOST_FALSE_NON_MATCHES)
+        yield percentage(QUESTION, f"accuracy at best threshold {threshold:.3f}", plain, at_least=LEAST_ACCURACY)
+        yield percentage(QUESTION, "FMR at 0.5", matches, at_most=MOST_FALSE_MATCHES)
+        yield percentage(QUESTION, "FNMR at 0.5", misses, at_most=MOST_FALSE_NON_MATCHES)
         for wanted in FALSE_MATCH_RATES:
             measure, at = f"TMR at FMR {100 * wanted:g} %", threshold_at(wanted, impostor)
             if at is None:
                 enough = f"({impostor.size:,} of {RULE_OF_THREE / wanted:,.0f})"
-                yield Finding(title, f"{measure} {enough}", float("nan"), "%", note="too few")
+                yield Finding(QUESTION, f"{measure} {enough}", float("nan"), "%", note="too few")
             else:
-                yield percentage(title, measure, rate(genuine >= at))
-        yield percentage(title, "EER", equal_error_rate(genuine, impostor))
-        yield Finding(title, "AUC", area_under_curve(genuine, impostor))
-        yield percentage(title, "failure to acquire", rate(np.array(list(self.acquired.values())) == 0))
+                yield percentage(QUESTION, measure, rate(genuine >= at))
+        yield percentage(QUESTION, "EER", equal_error_rate(genuine, impostor))
+        yield Finding(QUESTION, "AUC", area_under_curve(genuine, impostor))
+        yield percentage(QUESTION, "failure to acquire", rate(np.array(list(self.acquired.values())) == 0))
 
-    def worst(self, count: int, *, same: bool) -> Sequence[tuple[Pair, Comparison]]:
-        """Wrong at 0.5, worst first: the least alike pairs of one person, or the most alike pairs of two."""
-        scores = self.scores
-        accepted = scores >= OPERATING_POINT
-        wrong = self.listed.same & ~accepted if same else ~self.listed.same & accepted
-        places = sorted(np.flatnonzero(wrong), key=lambda place: scores[place] if same else -scores[place])
-        return [(self.listed.pairs[place], self.comparisons[place]) for place in places[:count]]
+    def sections(self) -> list[Section]:
+        """Wrong at 0.5, worst first: the least alike pairs of one person, and the most alike pairs of two."""
+        accepted, same = self.scores >= OPERATING_POINT, self.listed.same
+        lost = sorted(path for path, acquired in self.acquired.items() if not acquired)
+        remark = (
+            "Pairs share people and pictures, so the bounds, which take them as independent, are somewhat too narrow."
+        )
+        kinds = {
+            "False non-matches: one person, least alike first": self._worst(self.scores, same & ~accepted),
+            "False matches: two people, most alike first": self._worst(-self.scores, ~same & accepted),
+            "No face found": [Mistake("", [(path, None)]) for path in lost[:MOST_MISTAKES]],
+        }
+        return [Section(QUESTION, remark, kinds)]
+
+    def _worst(self, order: Reals, wrong: Flags) -> list[Mistake]:
+        shown = []
+        for place in sorted(np.flatnonzero(wrong), key=lambda place: order[place])[:MOST_MISTAKES]:
+            pair, each = self.listed.pairs[place], self.comparisons[place]
+            text = "no face found" if each.similarity is None else f"similarity {each.similarity:.3f}"
+            shown.append(Mistake(text, [*zip((pair.image_a, pair.image_b), each.boxes, strict=True)]))
+        return shown
 
     def _folded(self) -> Finding:
         folds = self.listed.folds
@@ -98,31 +112,14 @@ class ComparedList:
         try:
             mean, error = folded_accuracy(self.scores, self.listed.same, folds)
         except ValueError:
-            return Finding(self.title, title, float("nan"), "%", at_least=LEAST_ACCURACY, note="too few")
+            return Finding(QUESTION, title, float("nan"), "%", at_least=LEAST_ACCURACY, note="too few")
         value, half = 100 * mean, 100 * Z_95 * error
         interval = max(0.0, value - half), min(100.0, value + half)
-        return Finding(self.title, f"{title} (SE {100 * error:.2f})", value, "%", interval, at_least=LEAST_ACCURACY)
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """The lists of a folder; CFP has two."""
-
-    lists: tuple[ComparedList, ...]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many pairs and pictures there are."""
-        pictures = {path for each in self.lists for path in each.acquired}
-        return {"pairs": sum(len(each.listed.pairs) for each in self.lists), "pictures": len(pictures)}
-
-    def findings(self) -> list[Finding]:
-        """The figures of each list."""
-        return [finding for each in self.lists for finding in each.findings()]
+        return Finding(QUESTION, f"{title} (SE {100 * error:.2f})", value, "%", interval, at_least=LEAST_ACCURACY)
 
 
 def measure(client: Client, data: Path) -> Verification:
-    """`data` is laid out as datasets.read_pair_lists describes. Raises LayoutError, UnexpectedAnswerError."""
+    """`data` is laid out as datasets.read_pair_list describes. Raises LayoutError, UnexpectedAnswerError."""
 
     @lru_cache(KEPT_FACES)
     def acquired(path: Path) -> CutFace | None:
@@ -139,9 +136,5 @@ def measure(client: Client, data: Path) -> Verification:
         kept = client.journal.answer("comparison", pictures, {"face": "central"}, ask)
         return Comparison(kept["similarity"], tuple(kept["boxes"]))
 
-    return Verification(
-        tuple(
-            ComparedList(listed, tuple(client.each("comparing", compare, listed.pairs)))
-            for listed in read_pair_lists(data)
-        )
-    )
+    listed = read_pair_list(data)
+    return Verification(listed, tuple(client.each("comparing", compare, listed.pairs)))
