@@ -1,13 +1,10 @@
 """What can be configured, and the TOML that sets it."""
 
-import ast
-import inspect
 import os
 import re
 import tomllib
 from collections.abc import Iterator
 from datetime import date
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -520,52 +517,6 @@ def load(path: Path | None, overrides: dict[str, dict[str, Any]]) -> Config:
         raise ConfigError(f"{path}: invalid TOML: {error}") from error
     except ValidationError as error:
         raise ConfigError("\n".join(_mistakes(error))) from error
-
-
-def commented(config: Config) -> str:
-    """The effective configuration as TOML, each key with its description; keys without a value are commented out."""
-    import tomlkit  # needed here only
-
-    document = tomlkit.document()
-    for name, section_field in type(config).model_fields.items():
-        section: Section = getattr(config, name)
-        table = tomlkit.table()
-        for key, description in _descriptions(type(section)):
-            table.add(tomlkit.comment(description))
-            value = getattr(section, key)
-            if value is None:
-                table.add(tomlkit.comment(f"{key} ="))
-            elif isinstance(value, Section):
-                inline = tomlkit.inline_table()
-                inline.update(_plain(value))
-                table.add(key, inline)
-            else:
-                table.add(key, _plain(value))
-        table.add(tomlkit.nl())
-        document.add(tomlkit.comment((section_field.annotation.__doc__ or "").strip()))
-        document.add(name, table)
-    return tomlkit.dumps(document).strip() + "\n"
-
-
-def _descriptions(section: type[Section]) -> Iterator[tuple[str, str]]:
-    """Each key and the text below it in the source. pydantic's own `use_attribute_docstrings` would read it at every start."""
-    (table,) = ast.parse(inspect.getsource(section)).body
-    assert isinstance(table, ast.ClassDef)
-    for key, text in pairwise(table.body):
-        if isinstance(key, ast.AnnAssign) and isinstance(text, ast.Expr):
-            yield ast.unparse(key.target), " ".join(ast.literal_eval(text.value).split())
-
-
-def _plain(value: Any) -> Any:
-    """A value as TOML represents it."""
-    match value:
-        case Path():
-            return str(value)
-        case Section():
-            return {key: _plain(each) for key, each in value if each is not None}
-        case tuple():
-            return [_plain(each) for each in value]
-    return value
 
 
 def _mistakes(error: ValidationError) -> Iterator[str]:

@@ -1,17 +1,20 @@
 """The commands about the device itself: serve, discover, keys."""
 
 import argparse
+import ast
+import inspect
 import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from appliance import config, keys, state
-from appliance.config import Config
+from appliance import keys, state
+from appliance.config import Config, Section
 from appliance.keys import Scope
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ ENVIRONMENT = {
 def serve(options: argparse.Namespace, settings: Config) -> int:
     """Runs the device until a signal ends it; does not return, except with the exit status of a failed start."""
     if options.print_config:
-        print(config.commented(settings), end="")
+        print(commented(settings), end="")
         return 0
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -45,6 +48,51 @@ def serve(options: argparse.Namespace, settings: Config) -> int:
     status = machine.run()
     logging.shutdown()
     os._exit(status)  # a thread may still be in the TFLite runtime, where Python's own exit would abort it
+
+
+def commented(settings: Config) -> str:
+    """The effective configuration as TOML, each key with its description; keys without a value are commented out."""
+    import tomlkit  # needed here only
+
+    document = tomlkit.document()
+    for name, section in settings:
+        table = tomlkit.table()
+        for key, description in _descriptions(type(section)):
+            table.add(tomlkit.comment(description))
+            value = getattr(section, key)
+            if value is None:
+                table.add(tomlkit.comment(f"{key} ="))
+            elif isinstance(value, Section):
+                inline = tomlkit.inline_table()
+                inline.update(_plain(value))
+                table.add(key, inline)
+            else:
+                table.add(key, _plain(value))
+        table.add(tomlkit.nl())
+        document.add(tomlkit.comment(type(section).__doc__ or ""))
+        document.add(name, table)
+    return tomlkit.dumps(document).strip() + "\n"
+
+
+def _descriptions(section: type[Section]) -> Iterator[tuple[str, str]]:
+    """Each key and the text below it in the source. pydantic's own `use_attribute_docstrings` would read it at every start."""
+    (table,) = ast.parse(inspect.getsource(section)).body
+    assert isinstance(table, ast.ClassDef)
+    for key, text in pairwise(table.body):
+        if isinstance(key, ast.AnnAssign) and isinstance(text, ast.Expr):
+            yield ast.unparse(key.target), " ".join(ast.literal_eval(text.value).split())
+
+
+def _plain(value: Any) -> Any:
+    """A value as TOML represents it."""
+    match value:
+        case Path():
+            return str(value)
+        case Section():
+            return {key: _plain(each) for key, each in value if each is not None}
+        case tuple():
+            return [_plain(each) for each in value]
+    return value
 
 
 def discover(options: argparse.Namespace, _settings: Config) -> int:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from appliance import config
 from appliance.access.policy import ClockState, Rules, Schedule
+from appliance.cli.device import commented
 from appliance.config import Config, ConfigError
 
 SECTIONS = Config.model_fields
@@ -404,12 +405,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
 def test_what_is_printed_is_what_is_read(tmp_path_factory, tables):
     settings = Config.model_validate(tables)
     path = tmp_path_factory.getbasetemp() / "printed.toml"
-    path.write_text(config.commented(settings), "utf-8")
+    path.write_text(commented(settings), "utf-8")
     assert config.load(path, {}) == settings
 
 
 def test_every_section_and_key_is_printed_with_what_it_means():
-    lines = config.commented(Config()).splitlines()
+    lines = commented(Config()).splitlines()
     source = " ".join(Path(config.__file__).read_text("utf-8").split())
     for name in SECTIONS:
         section = getattr(Config(), name)

@@ -1,6 +1,7 @@
 """The configuration that is installed is the program's own, but for what differs on purpose."""
 
 from appliance import config
+from appliance.cli.device import commented
 from appliance.config import Config
 
 ON_PURPOSE = {"server": {"host": "0.0.0.0"}}
@@ -14,7 +15,7 @@ def test_it_is_commented_like_the_printed_one(root):
     text = (root / "systemd" / "appliance.toml").read_text("utf-8")
     head, _, body = text.partition("\n\n")
     assert all(line.startswith("# ") for line in head.splitlines())
-    assert body == config.commented(config.load(None, ON_PURPOSE))
+    assert body == commented(config.load(None, ON_PURPOSE))
 
 
 def test_the_default_differs(root):
