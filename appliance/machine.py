@@ -18,7 +18,7 @@ from appliance.access.retention import Retention
 from appliance.api.access import Access, Attempts, Part, SignIn
 from appliance.api.app import FaceApi, Page, Restrictions
 from appliance.api.door import Door, DoorStatus
-from appliance.api.faces import API_VERSION, Faces, Live, NoCamera, Subjects
+from appliance.api.faces import API_VERSION, Camera, Faces, Live, NoCamera, Subjects
 from appliance.api.intake import Intake
 from appliance.api.monitoring import Health, Metrics, disk_problems
 from appliance.api.origins import Origins
@@ -232,7 +232,7 @@ class Machine:
         return engine_count(self._config.engine.engines)
 
     @property
-    def _usable(self) -> CameraLoop | NoCamera:
+    def _usable(self) -> Camera:
         return self._camera or NoCamera()
 
     def _camera_loop(self, *, demonstrate: bool) -> CameraLoop | None:

@@ -57,7 +57,6 @@ class Attempts:
             return max(0.0, bucket.full_at - self._clock() - (BURST - 1) * REFILL_SECONDS) if bucket else 0.0
 
     def failed(self, address: str) -> None:
-        """Notes a failed attempt."""
         with self._lock:
             place, now = network(address), self._clock()
             bucket = self._buckets.setdefault(place, _Bucket(now, now - LOG_SECONDS))
@@ -230,7 +229,6 @@ class SignIn:
     access: Access
 
     def routes(self) -> tuple[Route, ...]:
-        """The endpoints."""
         return (Route("POST", "/key", LIVE, self.begin), Route("DELETE", "/key", ANYONE, self.end))
 
     def begin(self) -> Answer:

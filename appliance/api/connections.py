@@ -5,7 +5,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from appliance.api.wire import Channel
 
 log = logging.getLogger(__name__)
 
@@ -41,39 +44,10 @@ class Peer:
         return ip_address(self.address.partition("%")[0]).is_loopback
 
 
-class Upload(Protocol):
-    """A request body that is still arriving."""
-
-    begun: float
-    held: int
-    received: int
-
-    def close(self) -> None: ...
-
-
-class ClientConnection(Protocol):
-    """A connection, as far as it may be closed for others."""
-
-    peer: Peer
-
-    @property
-    def closing(self) -> bool: ...
-
-    @property
-    def idle_since(self) -> float | None:
-        """When its unfinished request began, or its last one ended (`time.monotonic`); None while a request is answered."""
-        ...
-
-    @property
-    def upload(self) -> Upload | None: ...
-
-    def drop(self) -> None: ...
-
-
 class Connections:
     """Belongs to the server's own thread."""
 
-    def __init__(self, sockets: Mapping[int, Any], kind: type[ClientConnection], most: int, most_keyless: int) -> None:
+    def __init__(self, sockets: Mapping[int, Any], kind: type["Channel"], most: int, most_keyless: int) -> None:
         """`sockets` are the server's; those of class `kind` are connections. There may be `most` connections, `most_keyless` of
         them by clients at one address (or /64) that are not known.
         """
@@ -86,7 +60,7 @@ class Connections:
         """Whether a client on the device itself could be refused."""
         return len(self._open()) >= self._most
 
-    def admit(self, connection: ClientConnection) -> None:
+    def admit(self, connection: "Channel") -> None:
         """Makes room for a new connection: closes the oldest one whose request is not being answered, or the new one itself."""
         if not connection.peer.known:
             mine = network(connection.peer.address)
@@ -115,7 +89,7 @@ class Connections:
         connection.drop()
         return True
 
-    def _drop_oldest(self, candidates: list[ClientConnection], why: str, otherwise: ClientConnection) -> None:
+    def _drop_oldest(self, candidates: "list[Channel]", why: str, otherwise: "Channel") -> None:
         waiting = [
             (since, each) for each in candidates if (since := each.idle_since) is not None and each is not otherwise
         ]
@@ -123,5 +97,5 @@ class Connections:
         log.info("a connection from %s is closed: %s", victim.peer.address, why)
         victim.drop()
 
-    def _open(self) -> list[ClientConnection]:
+    def _open(self) -> "list[Channel]":
         return [each for each in list(self._sockets.values()) if isinstance(each, self._kind) and not each.closing]

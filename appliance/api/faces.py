@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import bottle
 
@@ -13,6 +13,7 @@ from appliance.api import answers, intake
 from appliance.api.access import ANY_KEY, LIVE, RECOGNISE, Part, Route
 from appliance.api.answers import NO_STORE, Answer
 from appliance.api.intake import Intake
+from appliance.camera.loop import CameraLoop
 from appliance.camera.source import CameraError, CameraFrame, Ring
 from appliance.face.types import AlignedFace, DetectLimits, Face
 from appliance.faults import Fault, ResultCode
@@ -33,14 +34,6 @@ PATIENCE_SECONDS = 2.5
 """Longest wait for these frames: a camera that has just started has them after 1.2 s."""
 
 
-class Camera(Protocol):
-    """The camera, as far as an answer depends on it."""
-
-    def usable(self) -> None:
-        """Raises CameraError when its newest frame does not show the present scene."""
-        ...
-
-
 class NoCamera:
     """The camera of a device that is configured without one."""
 
@@ -48,6 +41,10 @@ class NoCamera:
 
     def usable(self) -> None:
         raise CameraError('camera.driver is "none"')
+
+
+Camera = CameraLoop | NoCamera
+"""Whose `usable` raises CameraError when the newest frame does not show the present scene."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +122,6 @@ class Faces:
     liveness_mode: str
 
     def routes(self) -> tuple[Route, ...]:
-        """The endpoints."""
         posted: Mapping[str, Callable[[], Answer]] = {
             "/faces": self.faces,
             "/alignedfaces": self.aligned_faces,

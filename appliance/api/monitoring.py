@@ -49,7 +49,6 @@ class Health:
         self._checks += checks
 
     def routes(self) -> tuple[Route, ...]:
-        """The endpoint."""
         return (Route("GET", "/healthz", ANY_KEY, self.healthz, quiet=True),)
 
     def healthz(self) -> Answer:
@@ -147,7 +146,6 @@ class Metrics(Collector):
         self._gauges += gauges
 
     def routes(self) -> tuple[Route, ...]:
-        """The endpoint."""
         return (Route("GET", "/metrics", ADMIN | METRICS, self.metrics, quiet=True),)
 
     def metrics(self) -> Answer:
@@ -157,7 +155,6 @@ class Metrics(Collector):
     def answered(
         self, method: str, endpoint: str, status: str, code: str, seconds: float, stages: Mapping[str, float]
     ) -> None:
-        """Counts an answer."""
         self._requests.labels(method, endpoint, status, code).inc()
         self._seconds.labels(endpoint).observe(seconds)
         for name, duration in stages.items():

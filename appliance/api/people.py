@@ -38,7 +38,6 @@ class People:
     """Whether a person who is enrolled by the camera is checked for liveness, with four frames."""
 
     def routes(self) -> tuple[Route, ...]:
-        """The endpoints."""
         person = "/people/<identity>"
         kept = (
             ("GET", "/people", self.all),

@@ -112,7 +112,6 @@ class HttpServer:
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
         return int(self._listeners[0].effective_port)
 
     @property
@@ -129,7 +128,6 @@ class HttpServer:
 
     @property
     def full(self) -> bool:
-        """Whether all connections are in use."""
         return self._connections.full
 
     def run(self) -> None:

@@ -68,7 +68,6 @@ class Sessions:
         return self._store.of(session.key) if session and _valid(session, self._clock()) else None
 
     def end(self, token: str) -> None:
-        """Ends a session."""
         with self._lock:
             if self._sessions.pop(keys.digest_of(token), None):
                 self._write()

@@ -137,7 +137,6 @@ class Streams:
         self._period = 1 / fps
 
     def routes(self) -> tuple[Route, ...]:
-        """The endpoints."""
         return (
             Route("GET", "/camera/frame.jpg", LIVE, self.frame),
             Route("GET", "/camera/stream.mjpg", LIVE, self.stream),

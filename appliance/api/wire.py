@@ -93,7 +93,6 @@ class Ledger:
         return True
 
     def give_back(self, size: int) -> None:
-        """Releases bytes."""
         with self._lock:
             self._held -= size
 
@@ -139,7 +138,6 @@ class Body:
         return self.received
 
     def getfile(self) -> BytesIO:
-        """The body, from its beginning."""
         self._kept.seek(0)
         return self._kept
 
@@ -275,7 +273,6 @@ class Channel(HTTPChannel):
         super().__init__(server, sock, addr, adj, map)
 
     def identify(self, address: str, adj: Adjustments) -> None:
-        """Notes the client's address."""
         self.peer = Peer(address, adj.known({"REMOTE_ADDR": address}))
 
     def parser_class(self, adj: Adjustments) -> Parser:
@@ -300,12 +297,10 @@ class Channel(HTTPChannel):
 
     @property
     def upload(self) -> Body | None:
-        """The body that is arriving."""
         body_rcv = self.request and self.request.body_rcv
         return body_rcv.buf if body_rcv and isinstance(body_rcv.buf, Body) else None
 
     def drop(self) -> None:
-        """Closes the connection."""
         self.will_close = True
 
     def unsent(self) -> int:
@@ -353,7 +348,6 @@ class Listener(TcpWSGIServer):
     channel_class = Channel
 
     def handle_accept(self) -> None:
-        """Takes a new connection."""
         before = len(self.active_channels)
         super().handle_accept()
         if len(self.active_channels) > before:

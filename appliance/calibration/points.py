@@ -67,7 +67,6 @@ class Measured(_Facts):
 
     @property
     def value(self) -> float:
-        """The observed rate, 0..1."""
         return self.count / self.total
 
 
@@ -111,7 +110,6 @@ class Calibration(_Facts):
         return self
 
     def of(self, kind: Kind) -> tuple[PointEntry, ...]:
-        """The entries of one kind."""
         return self.similarity if kind is Kind.SIMILARITY else self.liveness
 
     def with_entries(self, kind: Kind, entries: tuple[PointEntry, ...]) -> Self:
@@ -288,7 +286,6 @@ class Rounds(_Facts):
         return self.model_copy(update={"sequences": {name: each for name, each in together.items() if each}})
 
     def real(self) -> Reals:
-        """The log odds of real people."""
         return np.array(self.sequences.get(REAL, ()))
 
     def attacks(self) -> dict[str, Reals]:

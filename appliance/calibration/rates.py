@@ -33,7 +33,6 @@ class Rate:
 
     @property
     def value(self) -> float:
-        """The observed rate, 0..1."""
         return self.count / self.total
 
     @property

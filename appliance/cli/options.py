@@ -78,7 +78,6 @@ class Parser(argparse.ArgumentParser):
     """A parser whose options take a line each."""
 
     def flag(self, name: str, text: str) -> None:
-        """Adds an option without a value."""
         self.add_argument(name, action="store_true", help=text)
 
     def value(self, name: str, metavar: str, text: str | None = None, kind: Any = None, **more: Any) -> None:

@@ -208,7 +208,6 @@ class PhotoFaces:
     unusable: tuple[Path, ...]
 
     def people(self) -> Indices:
-        """The number of each photo's person."""
         return numbered(self.photos)
 
 

@@ -40,11 +40,9 @@ class ChangeCounter:
 
     @classmethod
     def unpack(cls, content: bytes) -> Self:
-        """Returns the counter in a row."""
         return cls(*_FORMAT.unpack(content))
 
     def pack(self) -> bytes:
-        """Returns the counter as a row holds it."""
         return _FORMAT.pack(self.changes, self.confirmed)
 
     def rollback(self, before: int | None, after: int | None) -> RollbackError | None:

@@ -239,12 +239,10 @@ class Database:
                 self._connection.execute("ROLLBACK")
 
     def run(self, statement: str, *values: Any) -> None:
-        """Executes a statement."""
         with translated(self._path):
             self._connection.execute(statement, values)
 
     def row(self, query: str, *values: Any) -> tuple[Any, ...] | None:
-        """Returns the first row of a result."""
         with translated(self._path):
             found: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
             return found

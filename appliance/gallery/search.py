@@ -141,7 +141,6 @@ class Index:
 
     @property
     def size(self) -> int:
-        """The number of templates."""
         return sum(part.size for part in self.parts)
 
     def adding(self, reference: str, vector: Embedding) -> Self:

@@ -1,6 +1,7 @@
 """What a gallery holds: rows in the database, each sealed for its place, and the same contents in memory."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -127,7 +128,6 @@ class Repository:
         return None if found is None else self._seal.open(found[0], "pictures", number, reference)
 
     def snapshot(self) -> GallerySnapshot:
-        """Reads everything."""
         people = {number: records.unpack_person(content) for number, _, content in self._rows("people", "tag", _text)}
         references = {number: person.reference for number, person in people.items()}
         templates: dict[str, list[Template]] = {reference: [] for reference in references.values()}
@@ -202,7 +202,6 @@ class Transaction(Repository):
         """Whether it ends a rollback: the gallery and the record of decisions are what they should be."""
 
     def write_counter(self, counter: ChangeCounter) -> None:
-        """Replaces the counter of changes."""
         self._write_fact("counter", counter.pack())
 
     def result(self) -> GallerySnapshot:
@@ -238,7 +237,6 @@ class Transaction(Repository):
         return known
 
     def erase_everyone(self) -> None:
-        """Erases all people, templates, pictures and passages."""
         for table in ("passages", "pictures", "templates", "people"):
             self._database.run(f"DELETE FROM {table}")  # noqa: S608 - constants
         for memory in (self.contents.people, self.contents.references, self.contents.passages):
@@ -340,13 +338,12 @@ class Store:
         """Whether the counters are to be compared: the gallery has changed, or the record could not be read."""
         if not fresh and not path.exists():
             with suppress(CounterUnreadableError):
-                if self._kept():
+                if self._kept()[1]:
                     raise storage.deleted(path)
         self._open()
 
     @property
     def snapshot(self) -> GallerySnapshot:
-        """What the gallery holds now."""
         return self._snapshot
 
     def problem(self) -> GalleryUnavailableError | None:
@@ -481,18 +478,18 @@ class Store:
         if snapshot.people == self._snapshot.people and not transaction.accepted:
             return None
         before = transaction.counter()
+        count = before.accepted if transaction.accepted else before.next
         try:
-            sealed = self._record.counter() if self._record else None
+            sealed, kept = self._kept()
         except CounterUnreadableError:
             self._uncompared = True
             if transaction.accepted or not self._rollback:
-                transaction.write_counter(before.accepted(None) if transaction.accepted else before.next(None))
+                transaction.write_counter(count(None))
             return None
-        kept = self._unsealed(sealed)
         self._rollback = before.rollback(kept, kept) if self._record and not transaction.accepted else None
         if self._rollback:
             return None
-        counter = before.accepted(kept) if transaction.accepted else before.next(kept)
+        counter = count(kept)
         transaction.write_counter(counter)
         return self._seal.close(str(counter.changes).encode(), *_RECORDED), sealed
 
@@ -503,25 +500,25 @@ class Store:
         if self._record is None:
             return None
         try:
-            before = self._kept()
+            _, before = self._kept()
             with database.view():
                 counter = Repository(database, self._seal).counter()
-            found = counter.rollback(before, self._kept())
+            found = counter.rollback(before, self._kept()[1])
         except CounterUnreadableError:
             self._uncompared = True
             return self._rollback
         self._uncompared = False
         return found
 
-    def _kept(self) -> int | None:
-        """Returns the counter that the record keeps, None without one or with a broken seal. Raises CounterUnreadableError."""
-        return self._unsealed(self._record.counter()) if self._record else None
-
-    def _unsealed(self, sealed: bytes | None) -> int | None:
+    def _kept(self) -> tuple[bytes | None, int | None]:
+        """Returns the counter that the record keeps, sealed and opened: None without one, or with a broken seal. Raises
+        CounterUnreadableError.
+        """
+        sealed = self._record.counter() if self._record else None
         try:
-            return int(self._seal.open(sealed, *_RECORDED)) if sealed else None
+            return sealed, int(self._seal.open(sealed, *_RECORDED)) if sealed else None
         except BrokenSealError:
-            return None
+            return sealed, None
 
     def _note(self, error: GalleryUnavailableError) -> None:
         """Memory stays valid for a damaged file; after any other error it may differ from the disk."""
@@ -533,8 +530,8 @@ class Store:
     def _found_damage(self) -> GalleryDamagedError | None:
         if not (losses := self._database.losses):
             return None
-        counts = {reason: losses.count(reason) for reason in losses}
-        reasons = ", ".join(f"{reason} ({count})" if count > 1 else reason for reason, count in counts.items())
+        counts = Counter(losses).items()
+        reasons = ", ".join(f"{reason} ({count})" if count > 1 else reason for reason, count in counts)
         kept = f"{len(self._snapshot.people)} people and {self._snapshot.templates} templates are still there"
         return storage.damaged(self._path, f"{reasons}; {kept}")
 
