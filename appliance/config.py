@@ -385,6 +385,21 @@ class InputsSection(Section):
     """Seconds after a change for which further ones are ignored, because contacts bounce. A shorter press is not missed."""
 
 
+class OsdpSection(Section):
+    """An access panel to which this device is a reader (OSDP on RS-485); needs libosdp, the extra `osdp`."""
+
+    port: Annotated[Path, Field(strict=False)] | None = None
+    """Serial port, preferably as /dev/serial/by-id/…; unset: no OSDP."""
+    baud: Literal[9600, 19200, 38400, 57600, 115200, 230400] = 9600
+    """Speed of the line, as the panel has it."""
+    address: int = Field(default=0, ge=0, le=126)
+    """The address by which the panel polls this reader."""
+    format: Literal["wiegand", "raw"] = "wiegand"
+    """How the bits of a credential are labelled; "raw": of no format."""
+    secure: bool = True
+    """false: credentials are also sent without a secure channel, in clear."""
+
+
 def _is_a_path(path: Path) -> Path:
     """A secret in the place of its file's name would be printed and logged like any path."""
     if path.name.startswith("whsec_"):
@@ -484,6 +499,7 @@ class Config(Section):
     door: DoorSection = DoorSection()
     relay: RelaySection = RelaySection()
     inputs: InputsSection = InputsSection()
+    osdp: OsdpSection = OsdpSection()
     webhook: WebhookSection = WebhookSection()
     mqtt: MqttSection = MqttSection()
     state: StateSection = StateSection()

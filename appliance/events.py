@@ -62,6 +62,31 @@ class LivenessJudged:
 
 
 @dataclass(frozen=True, slots=True)
+class PanelLight:
+    """The panel sets the reader's light: colours alternate, each for so many seconds, for `seconds` in all; None: for good."""
+
+    colours: tuple[str, str]
+    periods: tuple[float, float]
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PanelSound:
+    """The panel sounds the reader's buzzer: seconds on and off, `count` times (0: until the next one)."""
+
+    periods: tuple[float, float]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PanelText:
+    """The panel shows a text at the reader, for `seconds`; None: for good."""
+
+    text: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class GalleryChanged:
     """The gallery has changed; how many people and templates it has now."""
 

@@ -269,10 +269,17 @@ class Machine:
 
     def _configured_outputs(self) -> Iterator[Output]:
         """Call before there are other threads."""
-        tables = self._config.model_dump(include={"relay", "inputs", "webhook", "mqtt"})
+        tables = self._config.model_dump(include={"relay", "inputs", "osdp", "webhook", "mqtt"})
         introduction = {"name": self._name, "model": identity.board(), "version": __version__}
-        report, publish, held_s = self._health.report, self._broadcast.publish, self._config.door.held_s
-        return configured_outputs(tables, self._device_id, introduction, report, held_s, publish, self._record)
+        parts = (
+            self._health.report,
+            self._config.door.held_s,
+            self._broadcast,
+            self._record,
+            self._gallery,
+            self._state,
+        )
+        return configured_outputs(tables, self._device_id, introduction, *parts)
 
     def _restrictions(self) -> Restrictions:
         enabled = {Part.LIVENESS: self._multi, Part.GALLERY: self._with_gallery, Part.DOOR: self._with_door}

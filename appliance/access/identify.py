@@ -265,6 +265,13 @@ class GalleryHandle:
             raise type(self._trouble)(str(self._trouble))
         raise Fault(ResultCode.NOT_READY, "the gallery is being opened", status=503, retry_after=1)
 
+    def person(self, identity: str) -> Person | None:
+        """The person with an id; None if that cannot be known."""
+        try:
+            return self.gallery().person(identity).person
+        except (GalleryError, Fault):
+            return None
+
     def site_key(self) -> SiteKey:
         """The key that seals the gallery. Raises GalleryError when the gallery is not open."""
         self.gallery()

@@ -27,6 +27,9 @@ from appliance.events import (
     GalleryChanged,
     Left,
     LivenessJudged,
+    PanelLight,
+    PanelSound,
+    PanelText,
 )
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.codec import jpeg
@@ -245,6 +248,8 @@ def _event(event: Event) -> str:
             name, body = "door_event", {"event": event.kind, "by": event.by, "time": stamp(event.time)}
         case DoorState():
             name, body = "door", asdict(event)
+        case PanelLight() | PanelSound() | PanelText():
+            name, body = "panel", {"kind": type(event).__name__.removeprefix("Panel").lower(), **asdict(event)}
         case GalleryChanged():
             name, body = "gallery", {"people": event.people, "templates": event.templates}
         case _:

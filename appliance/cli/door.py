@@ -18,6 +18,7 @@ from appliance.config import Config
 from appliance.gallery.gallery import FILE
 from appliance.gallery.people import GalleryError, NoSuchPersonError, Person
 from appliance.gallery.search import Outcome
+from appliance.outputs.osdp_key import request_pairing
 
 
 def explain(options: argparse.Namespace, settings: Config) -> int:
@@ -154,6 +155,16 @@ def verify_record(options: argparse.Namespace, settings: Config) -> int:
         else _verdict_text(verdict, options.anchor)
     )
     return 0 if verdict.sound else 1
+
+
+def pair(options: argparse.Namespace, settings: Config) -> int:
+    """Asks the running device to let the panel set a key. Raises OSError."""
+    if settings.osdp.port is None:
+        print("osdp.port is not set: there is no panel", file=sys.stderr)
+        return 1
+    request_pairing(state.folder(settings.state.folder), options.minutes)
+    print(f"for {options.minutes:g} minutes the panel may set a key, once: begin pairing at the panel", file=sys.stderr)
+    return 0
 
 
 def _record(settings: Config) -> Record:

@@ -240,6 +240,9 @@ def _add_door(commands: Any, add: Add) -> None:
     text = "`record` of a signed decision; without one, a truncated end cannot be detected"
     whole.value("--anchor", "SEQ:HASH", text, _anchor)
     whole.flag("--json", "print JSON")
+    osdp = _group(commands, "osdp", "The access panel to which this device is a reader.")
+    pair = osdp("pair", "door:pair", "Let the panel set the key of the secure channel, once.")
+    pair.value("--minutes", "N", "for how long (default 5)", _number("minutes", 60), default=5.0)
     summary = "Verify a device's signed decision, as a door does; exit status 0 if it is granted."
     _add_verify_decision(add("verify-decision", "verify_decision:run", summary))
 

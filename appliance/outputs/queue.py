@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from appliance.access.identify import GalleryHandle
 from appliance.access.log import Record
 from appliance.access.token import LIFE, SignedDecision, milliseconds, stamp
-from appliance.events import Broadcast, DoorEvent, Event
+from appliance.events import Broadcast, DoorEvent, DoorState
 from appliance.faults import Problem
 
 log = logging.getLogger(__name__)
@@ -101,21 +102,31 @@ def configured_outputs(
     introduction: Mapping[str, str],
     health: Callable[[], Mapping[str, Any]],
     held_s: float,
-    publish: Callable[[Event], None],
+    broadcast: Broadcast,
     record: Record,
+    gallery: GalleryHandle,
+    folder: Path,
 ) -> Iterator[Output]:
-    """The outputs that are configured by the `tables` relay, inputs, webhook and mqtt; the modules of others are not loaded.
-    `device` is the id in MQTT topics, `introduction` what Home Assistant shows (name, model, version), `health` returns the
-    body of `/healthz`; `held_s` is that of the door, `publish` takes what happens there, `record` keeps it. Call it before
-    other threads start.
+    """The outputs that are configured by the `tables` relay, inputs, osdp, webhook and mqtt; the modules of others are not
+    loaded. `device` is the id in MQTT topics, `introduction` what Home Assistant shows (name, model, version), `health` returns
+    the body of `/healthz`; `held_s` is that of the door, `broadcast` carries what happens there, `record` keeps it. People come
+    from the `gallery`, and `folder` is that of the state. Call it before other threads start.
     """
-    relay, inputs, webhook, mqtt = (tables[name] for name in ("relay", "inputs", "webhook", "mqtt"))
+    relay, inputs, osdp, webhook, mqtt = (tables[name] for name in ("relay", "inputs", "osdp", "webhook", "mqtt"))
     if relay["pin"] is not None or any(isinstance(each, dict) for each in inputs.values()):
         from appliance.outputs.hardware import DoorHardware
         from appliance.outputs.journal import DoorJournal
 
-        yield DoorHardware(relay, inputs, held_s, publish)
+        yield DoorHardware(relay, inputs, held_s, broadcast.publish)
         yield DoorJournal(record)
+    if osdp["port"] is not None:
+        from appliance.outputs.osdp import Reader
+        from appliance.outputs.osdp_key import PanelKey
+
+        key, serial = PanelKey(folder, gallery.site_key), int(device[:8], 16)
+        reader = Reader(**osdp, serial=serial, key=key, person=gallery.person, record=record, publish=broadcast.publish)
+        broadcast.subscribe(DoorState, reader.reflect)
+        yield reader
     if webhook["url"] is not None:
         from appliance.outputs.webhook import Webhook
 

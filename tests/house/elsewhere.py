@@ -6,6 +6,7 @@ THE_TESTS = "it is what runs these tests"
 SETS_UP = "makes an environment from the package registry; followed by hand in a fresh clone"
 DOWNLOADS = "downloads wheels from the package registry; scripts/system_test and scripts/arm_test begin with it"
 OWN = "needs something of the reader's: a key, a passphrase, a broker, labelled pictures"
+PANEL = "needs an access panel; tests/cli/test_osdp_pair.py runs it without one"
 SYSTEM = "a command of the operating system, about a real device"
 
 ELSEWHERE = {
@@ -41,6 +42,7 @@ ELSEWHERE = {
     "sudo sh -c 'umask 077; tar czf backup.tgz --exclude=gallery.key -C / etc/face-appliance "
     "var/lib/face-appliance'": SYSTEM_TEST,
     "git pull": OWN,
+    "sudo appliance osdp pair --minutes 5": PANEL,
     "ls /opt/face-appliance": INSTALLED,
     "sudo ln -sfn VERSION /opt/face-appliance/current": INSTALLED,
 }

@@ -57,10 +57,11 @@ def test_it_never_gives_up_and_keeps_nothing_on_the_disk(root, unit):
     assert {"Restart=always", "StartLimitIntervalSec=0", "MemorySwapMax=0", "LimitCORE=0"} <= set(lines)
 
 
-def test_only_cameras_are_allowed_and_the_processor_can_be_read(root):
+def test_only_cameras_pins_and_serial_ports_are_allowed_and_the_processor_can_be_read(root):
     lines = (root / "systemd" / "face-appliance.service").read_text("utf-8").splitlines()
     allowed = {line.removeprefix("DeviceAllow=") for line in lines if line.startswith("DeviceAllow=")}
-    kinds = ("video4linux", "media", "dma_heap", "vchiq", "gpiochip")
+    serial = ("ttyAMA", "ttyS", "ttyUSB", "ttyACM")
+    kinds = ("video4linux", "media", "dma_heap", "vchiq", "gpiochip", *serial)
     assert allowed == {f"char-{kind} rw" for kind in kinds}
     assert "DevicePolicy=closed" in lines
     assert not any(line.startswith(("ProcSubset=", "PrivateDevices=", "PrivateUsers=")) for line in lines)

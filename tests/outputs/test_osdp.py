@@ -1,0 +1,300 @@
+"""The OSDP reader with a real panel on a line of two pseudo-terminals."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from devices import until
+from panels import Line, Panel, panel
+from test_osdp_line import frame
+from told import running, signed
+
+from appliance.access.log import Record
+from appliance.events import DoorState, PanelLight, PanelSound, PanelText
+from appliance.gallery.credential import Credential, encode
+from appliance.gallery.people import NoKeyError, Person
+from appliance.gallery.vault import SiteKey
+from appliance.outputs.osdp import NOT_DELIVERED, Reader
+from appliance.outputs.osdp_key import KEY_FILE, REQUEST_FILE, PanelKey, request_pairing
+from appliance.outputs.osdp_link import Framer, Status
+from appliance.outputs.osdp_session import Session
+
+CREDENTIAL = Credential.parse("26:17:4711")
+PERSON = Person("x", "X", (), None, None, "0123456789abcdef", datetime(2026, 1, 1, tzinfo=UTC), CREDENTIAL)
+
+
+def site_key() -> SiteKey:
+    return SiteKey(b"k" * 32)
+
+
+class Desk:
+    """A reader's surroundings: its state folder, its line, and what it publishes."""
+
+    def __init__(self, folder: Path, line: Line) -> None:
+        self.folder, self.line, self.events = folder, line, []
+        self.record = Record(folder / "decisions.db")
+
+    def reader(self, **changes: Any) -> Reader:
+        settings = {
+            "port": self.line.reader, "baud": 115200, "address": 1, "format": "wiegand", "secure": True, "serial": 7,
+            "key": PanelKey(self.folder, site_key), "person": lambda _: PERSON, "record": self.record,
+            "publish": self.events.append,
+        }  # fmt: skip
+        return Reader(**settings | changes)
+
+    def lost(self) -> list[dict[str, Any]]:
+        return [dict(entry.facts) for entry in reversed(self.record.newest(10_000, NOT_DELIVERED))]
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    threads, files = threading.active_count(), open_files()
+    with Line() as line:
+        yield Desk(tmp_path, line)
+    assert threading.active_count() == threads
+    assert open_files() == files
+
+
+def state(reader: Reader) -> str | None:
+    problem = reader.problem()
+    return problem and problem.state
+
+
+def secured(reader: Reader) -> bool:
+    return until(lambda: time.monotonic() - reader._secured < 1, 15)
+
+
+@contextmanager
+def paired(desk: Desk, reader: Reader, **words: Any) -> Iterator[Panel]:
+    """A panel that has set its key in the reader."""
+    request_pairing(desk.folder, 1)
+    assert until(lambda: state(reader) == "pairing", 10)
+    with panel(desk.line, **words) as found:
+        assert secured(reader)
+        assert state(reader) is None
+        yield found
+
+
+def test_a_grant_sends_the_credential_bit_for_bit(desk):
+    with running(desk.reader()) as reader, paired(desk, reader) as panel_:
+        reader.notify(signed())
+        assert panel_.comes("card")
+        (card,) = panel_.all("card")
+        assert (card["bits"], card["data"], card["format"]) == (26, CREDENTIAL.packed().hex(), 1)
+        reader.notify(signed(granted=False))
+        assert until(lambda: reader.counts().delivered == 1, 5)
+        time.sleep(0.5)
+        assert len(panel_.all("card")) == 1
+    assert desk.lost() == []
+
+
+def test_people_without_a_credential_are_not_sent(desk):
+    nobody = Person("x", "X", (), None, None, "0123456789abcdef", datetime(2026, 1, 1, tzinfo=UTC))
+    for person in (None, nobody):
+        with running(desk.reader(person=lambda _, person=person: person)) as reader:
+            reader.notify(signed())
+            assert reader.counts().waiting == 0
+
+
+def test_a_panel_in_clear_gets_nothing(desk):
+    with running(desk.reader()) as reader, panel(desk.line, secure=False) as panel_:
+        assert panel_.comes("nak", 3, code=6)
+        decision = signed()
+        reader.notify(decision)
+        assert until(lambda: reader.counts().dropped == 1, 5)
+        assert panel_.all("card") == []
+    assert desk.lost() == [{"decision": decision.decision.id, "person": PERSON.reference, "reason": "offline"}]
+
+
+def test_clear_is_allowed_by_the_setting_alone(desk):
+    with running(desk.reader(secure=False)) as reader, panel(desk.line, secure=False) as panel_:
+        assert panel_.comes("reply", 3, type="Ack")
+        reader.notify(signed())
+        assert panel_.comes("card")
+
+
+def test_the_key_of_the_panel_is_kept_sealed_and_used_after_a_restart(desk):
+    with running(desk.reader()) as reader, paired(desk, reader):
+        assert not (desk.folder / REQUEST_FILE).exists()
+    kept = (desk.folder / KEY_FILE).read_bytes()
+    assert PanelKey(desk.folder, site_key).read() not in kept
+    with running(desk.reader()) as reader, panel(desk.line) as panel_:
+        assert secured(reader)
+        reader.notify(signed())
+        assert panel_.comes("card")
+    assert (desk.folder / KEY_FILE).read_bytes() == kept
+
+
+def test_pairing_is_open_once(desk):
+    with running(desk.reader()) as reader, paired(desk, reader):
+        pass
+    with running(desk.reader()) as reader, panel(desk.line, key="ff" * 16) as panel_:  # a panel with another key
+        assert until(lambda: reader._challenged > 0, 10)
+        assert not until(lambda: reader._secured > 0, 2)
+        reader.notify(signed())
+        assert until(lambda: reader.counts().dropped == 1, 5)
+        assert panel_.all("card") == []
+
+
+def test_a_request_to_pair_that_was_not_seen_in_time_is_void(desk):
+    request_pairing(desk.folder, 0.001)
+    time.sleep(0.1)
+    with running(desk.reader()) as reader:
+        assert until(lambda: not (desk.folder / REQUEST_FILE).exists(), 5)
+        assert state(reader) is None
+
+
+def test_the_panel_speaks_through_the_reader_and_asks_for_its_state(desk):
+    with running(desk.reader()) as reader, paired(desk, reader) as panel_:
+        for order in ("light", "sound", "text"):
+            panel_.order(order)
+        assert until(lambda: len(desk.events) == 3, 10)
+        assert desk.events == [
+            PanelLight(("green", "off"), (0.5, 0.5), 3.0),
+            PanelSound((pytest.approx(0.2), pytest.approx(0.1)), 3),
+            PanelText("Welcome", 5.0),
+        ]
+        assert panel_.ask("inputs") == [False, False]
+        assert panel_.ask("outputs") == [False]
+        assert panel_.ask("local")[:2] == ["Tamper:", "False"]
+        reader.reflect(DoorState(open=True, forced=False, held=False, tamper=True, fire=False, relay=True))
+        assert (panel_.ask("inputs"), panel_.ask("outputs")) == ([True, False], [True])
+        assert panel_.ask("local")[:2] == ["Tamper:", "True"]
+
+
+def comes(reader: Reader, state_: str) -> bool:
+    return until(lambda: state(reader) == state_, 10)
+
+
+def test_what_is_wrong_with_the_line_is_said(desk):
+    with running(desk.reader(silent_s=0.5)) as reader:
+        assert comes(reader, "offline")
+        for _ in range(20):
+            desk.line.say(b"\x00\xffS")
+            time.sleep(0.05)
+        assert state(reader) == "garbled"
+        with panel(desk.line, secure=False) as panel_:
+            assert comes(reader, "not_paired")
+            PanelKey(desk.folder, site_key).keep(b"k" * 16)
+            request_pairing(desk.folder, 0.05)  # its end reads the key anew
+            assert comes(reader, "clear")
+            assert panel_.all("card") == []
+        with panel(desk.line, key="ff" * 16):
+            assert comes(reader, "wrong_key")
+        assert comes(reader, "offline")
+
+
+@pytest.mark.logs_errors("absent|the site key is missing")
+def test_a_port_or_a_key_that_is_missing_is_said_and_tried_again(desk):
+    with running(desk.reader(port=desk.folder / "absent")) as reader:
+        assert comes(reader, "no_port")
+        reader.notify(signed())
+        assert until(lambda: reader.counts().dropped == 1, 5)
+
+    there: list[SiteKey] = []
+
+    def late_key() -> SiteKey:
+        if not there:
+            raise NoKeyError("the site key is missing")
+        return there[0]
+
+    (desk.folder / KEY_FILE).touch()
+    with running(desk.reader(key=PanelKey(desk.folder, late_key), silent_s=0.5)) as reader:
+        assert comes(reader, "key_unavailable")
+        (desk.folder / KEY_FILE).unlink()
+        there.append(site_key())
+        assert comes(reader, "offline")
+
+
+def test_every_command_is_answered_or_refused():
+    events: list[object] = []
+    session = Session(
+        1, b"k" * 16, 7, secure=False, pairing=False, keep_key=lambda _: True, publish=events.append, status=Status
+    )
+
+    def answer(code: int, data: bytes) -> int | None:
+        (start,) = Framer(1).feed(frame(sequence=0))
+        (command,) = Framer(1).feed(frame(sequence=1, code=code, data=data))
+        assert session.answer(start)[0][5] == 0x40
+        reply, _ = session.answer(command)
+        return reply[5] if reply else None
+
+    for code in range(0x60, 0xA4):
+        for size in (0, 1, 5, 6, 14, 18, 40):
+            assert code == 0x7C or answer(code, bytes([5] * size)) is not None  # a file transfer of nothing is ignored
+    words = "Grüße".encode("latin-1")
+    assert (
+        answer(0x6B, bytes([0, 4, 5, 1, 1, len(words)]) + words) == 0x41
+    )  # not UTF-8: refused, and no end of the line
+    assert answer(0x6B, bytes([0, 1, 0, 1, 1, 2]) + b"Hi") == 0x40
+    assert events[-1] == PanelText("Hi", None)
+
+
+def test_a_card_whose_reply_is_lost_comes_with_the_next_one(desk):
+    with running(desk.reader()) as reader, paired(desk, reader) as panel_:
+        desk.line.swallow_next = 1
+        reader.notify(signed())
+        assert panel_.comes("card")
+        assert until(lambda: reader.counts().delivered == 1, 5)
+        assert len(panel_.all("card")) == 1
+
+
+def test_nothing_waits_for_a_line_that_comes_back(desk):
+    with running(desk.reader()) as reader, paired(desk, reader) as panel_:
+        desk.line.cut = True
+        decisions = [signed() for _ in range(5)]
+        for decision in decisions:
+            reader.notify(decision)
+        assert until(lambda: reader.counts().dropped == 5, 10)
+        desk.line.cut = False
+        assert panel_.comes("reply", len(panel_.all("reply")) + 10)
+        assert panel_.all("card") == []
+    assert [each["decision"] for each in desk.lost()] == [decision.decision.id for decision in decisions]
+
+
+@pytest.mark.parametrize(("polls", "seed"), [(250, 1), pytest.param(10_000, 2, marks=pytest.mark.nightly)])
+@pytest.mark.timeout(1800)
+def test_on_a_bad_line_no_card_comes_twice_or_late_and_each_lost_one_is_recorded(desk, polls, seed):
+    desk.line._random.seed(seed)
+    numbers = iter(range(1, 65_536))
+    cards: list[Credential] = []
+
+    def person(_: str) -> Person:
+        cards.append(Credential("34", encode("34", 1, next(numbers))))
+        return replace(PERSON, credential=cards[-1])
+
+    with running(desk.reader(person=person)) as reader, paired(desk, reader, pace=0.005) as panel_:
+        granted: dict[str, tuple[str, float]] = {}
+        desk.line.flips, desk.line.swallows = 0.01, 0.02
+        begun = len(panel_.all("reply"))
+        while (done := len(panel_.all("reply")) - begun) < polls:
+            desk.line.cut = done % 2000 > 1950 or 100 < done < 104
+            decision, at = signed(), time.time()
+            reader.notify(decision)
+            granted[cards[-1].packed().hex()] = (decision.decision.id, at)
+            panel_.comes("reply", begun + done + 20, seconds=3)
+            desk.line.cut = False
+        desk.line.flips = desk.line.swallows = 0.0
+        assert until(lambda: reader.counts().delivered + reader.counts().dropped == len(granted), 30)
+        time.sleep(0.5)
+        taken = panel_.all("card")
+    received = [card["data"] for card in taken]
+    assert len(set(received)) == len(received)
+    assert all(card["at"] - granted[card["data"]][1] < 2.1 for card in taken)
+    lost = desk.lost()
+    recorded = {each["decision"] for each in lost}
+    missing = {decision for data, (decision, _) in granted.items() if data not in received}
+    assert missing <= recorded
+    certain = {each["decision"] for each in lost if each["reason"] != "unconfirmed"}
+    assert certain <= missing
+    assert len(received) > len(granted) / 3
