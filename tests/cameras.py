@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import cv2
 import numpy as np
 
-from appliance.camera.source import CameraFrame, NoCameraError
+from appliance.camera.source import CameraFrame, LazyPixels, NoCameraError
 from appliance.face.types import Pixels
 
 WIDTH, HEIGHT = 640, 360
@@ -19,7 +19,7 @@ class Scripted:
 
     description, demonstration = "scripted", False
 
-    def __init__(self, picture: Callable[[int], Pixels], period: float = 0.01) -> None:
+    def __init__(self, picture: Callable[[int], Pixels | LazyPixels], period: float = 0.01) -> None:
         """`picture` gives the pixels of frame 0, 1, 2, …"""
         self.picture, self.period = picture, period
         self.plugged, self.silent = True, False

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -35,9 +35,6 @@ BLURRED, SHARP = 0.14, 0.17
 """Ratio of fine to coarse structure below which the picture is blurred, and above which it no longer is: the least of 370
 photographs has 0.197; blurred by 1 % of their width (Gaussian, sigma) with sensor noise, 99 % have at most 0.087. A wall has
 little of both (0.33 and more) and does not count as blurred."""
-
-SAMPLE = 8
-"""Every so many pixels in both directions are compared with the previous frame; sensor noise always changes some of them."""
 
 
 class Trouble(Enum):
@@ -92,7 +89,7 @@ class Inspector:
         self._latches = {
             trouble: Latch() for trouble in (Trouble.DARK, Trouble.FROZEN, Trouble.BLURRED, Trouble.WRONG_SIZE)
         }
-        self._sample: npt.NDArray[np.uint8] = np.empty(0, np.uint8)
+        self._sample: npt.NDArray[Any] = np.empty(0, np.uint8)
         self._moved = True
         self._looked = float("-inf")
 
@@ -102,9 +99,10 @@ class Inspector:
         return next((trouble for trouble, latch in self._latches.items() if latch.on), None)
 
     def look(self, frame: CameraFrame) -> None:
-        """Compares the frame with the previous one, and inspects it if the interval has passed."""
-        now = frame.captured
-        sample = frame.pixels[::SAMPLE, ::SAMPLE].copy()
+        """Compares the frame with the previous one, and inspects it if the interval has passed. Raises CameraError when it is
+        damaged.
+        """
+        now, sample = frame.captured, frame.sample
         self._moved = self._moved or not np.array_equal(sample, self._sample)
         self._sample = sample
         if 0 <= now - self._looked < LOOK_SECONDS:

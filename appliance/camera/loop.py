@@ -160,7 +160,10 @@ class CameraLoop:
 
     def _take(self, frame: CameraFrame) -> None:
         now = self._clock()
-        self._inspector.look(frame)
+        try:
+            self._inspector.look(frame)
+        except CameraError:
+            return  # a damaged frame; the next one will do
         numbered = self._ring.publish(frame)
         if self._lost is not None:
             log.info("camera: pictures of %d x %d", frame.width, frame.height)

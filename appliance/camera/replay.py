@@ -4,12 +4,22 @@ import itertools
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from appliance.camera.source import CameraError, CameraFrame, NoCameraError, Orientation, rgb
+from appliance.camera.source import (
+    MJPG,
+    CameraError,
+    CameraFrame,
+    LazyPixels,
+    NoCameraError,
+    Orientation,
+    from_jpeg,
+    rgb,
+)
 from appliance.face.types import Pixels
 from appliance.faults import Fault
 from appliance.imaging.codec import EncodedPicture
@@ -54,7 +64,7 @@ class Replay:
         self._paths, self._size, self._fps = paths, (width, height), fps
         self._orientation = orientation
         self._hold, self._real_time = hold_s, real_time
-        self._frames: Iterator[Pixels] = iter(())
+        self._frames: Iterator[Pixels | LazyPixels] = iter(())
         self._capture: cv2.VideoCapture | None = None
         self._period = 0.0
         self._due = 0.0
@@ -77,12 +87,12 @@ class Replay:
 
     def read(self) -> CameraFrame | None:
         """The next frame, when it is due. Raises CameraError."""
-        pixels = self._orientation.applied(next(self._frames))
+        content = next(self._frames)
         if self._real_time:
             now = time.monotonic()
             time.sleep(max(0.0, self._due - now))
             self._due = max(self._due, now - self._period) + self._period
-        return CameraFrame(pixels, time.monotonic())
+        return CameraFrame(content, time.monotonic())
 
     def close(self) -> None:
         """Closes the video."""
@@ -90,10 +100,10 @@ class Replay:
             self._capture.release()
             self._capture = None
 
-    def _slides(self, pictures: Sequence[Path]) -> Iterator[Pixels]:
+    def _slides(self, pictures: Sequence[Path]) -> Iterator[Pixels | LazyPixels]:
         frames_each = max(1, round(self._hold * self._fps))
         for picture in itertools.cycle(pictures):
-            pixels = self._picture(picture)
+            pixels = self._orientation.applied(self._picture(picture))
             for number in range(frames_each):
                 yield pixels if frames_each == 1 else _swayed(pixels, number / self._fps)
 
@@ -119,18 +129,30 @@ class Replay:
             raise NoCameraError(f"{path} is not a readable video")
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # 4.11 shows a turned video as it is stored unless it is asked
         self._period = 1 / (capture.get(cv2.CAP_PROP_FPS) or self._fps)
-        self._frames = self._scenes(capture, path)
+        upright = not capture.get(cv2.CAP_PROP_ORIENTATION_META)
+        encoded = int(capture.get(cv2.CAP_PROP_FOURCC)) == MJPG and upright and capture.set(cv2.CAP_PROP_FORMAT, -1)
+        scenes = self._scenes(capture, path, reuse=not encoded)
+        self._frames = map(self._lazy if encoded else self._shown, scenes)
 
-    def _scenes(self, capture: cv2.VideoCapture, path: Path) -> Iterator[Pixels]:
-        pixels = None  # decoded into the memory of the previous frame: new memory costs as much as decoding
+    def _scenes(self, capture: cv2.VideoCapture, path: Path, *, reuse: bool) -> Iterator[Pixels]:
+        """The frames as `capture` reads them, again and again. With `reuse` each is decoded into the memory of the one before:
+        new memory costs as much as decoding.
+        """
+        pixels = None
         while True:
-            read, pixels = capture.read(pixels)
+            read, pixels = capture.read(pixels if reuse else None)
             if not read:
                 capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
                 read, pixels = capture.read()
                 if not read:
                     raise CameraError(f"{path} cannot be read any longer")
-            yield self._fitted(rgb(np.asarray(pixels, np.uint8)))
+            yield np.asarray(pixels, np.uint8)
+
+    def _lazy(self, jpeg: Pixels) -> LazyPixels:
+        return LazyPixels(*self._size, jpeg, lambda: self._orientation.applied(self._fitted(from_jpeg(jpeg))))
+
+    def _shown(self, bgr: Pixels) -> Pixels:
+        return self._orientation.applied(self._fitted(rgb(bgr)))
 
     def _fitted(self, pixels: Pixels) -> Pixels:
         """The whole picture, centred on a grey one of the camera's size."""
@@ -159,10 +181,11 @@ def _pictures(path: Path) -> list[Path]:
     return [path]
 
 
-def _swayed(pixels: Pixels, seconds: float) -> Pixels:
+def _swayed(pixels: Pixels, seconds: float) -> LazyPixels:
     """The picture shifted a little, as by a hand-held camera."""
     phase = 2 * np.pi * seconds / DRIFT_SECONDS
     way = DRIFT * pixels.shape[1]
     shift = np.array([[1, 0, way * np.sin(phase)], [0, 1, way / 2 * np.sin(2 * phase)]])
     size = (pixels.shape[1], pixels.shape[0])
-    return np.asarray(cv2.warpAffine(pixels, shift, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    warped = partial(cv2.warpAffine, pixels, shift, size, borderMode=cv2.BORDER_REPLICATE)
+    return LazyPixels(*size, shift, lambda: np.asarray(warped(), np.uint8))

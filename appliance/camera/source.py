@@ -3,11 +3,13 @@
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from appliance.face.types import Frame, Pixels
 from appliance.faults import Fault, ResultCode
@@ -41,24 +43,58 @@ def taken(stamp: float | None) -> float:
     return stamp if stamp is not None and 0 <= now - stamp < OLDEST_SECONDS else now
 
 
+SAMPLE = 8
+"""Every so many pixels in both directions are compared with the previous frame; sensor noise always changes some of them."""
+
+
+class LazyPixels:
+    """The pixels of a frame, made once, when they are first asked for: most frames are replaced before that. Thread-safe."""
+
+    def __init__(self, width: int, height: int, source: npt.NDArray[Any], make: Callable[[], Pixels]) -> None:
+        """`make` returns height x width x 3 RGB or raises CameraError; `source` is what they are made of."""
+        self.width, self.height, self.source = width, height, source
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: Pixels | None = None
+
+    def made(self) -> Pixels:
+        """Raises CameraError when the frame is damaged."""
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+                self._made.flags.writeable = False
+            return self._made
+
+
 @dataclass(frozen=True, slots=True)
 class CameraFrame:
-    """One frame: H x W x 3 RGB, never written to again; the time of capture (seconds of `time.monotonic`), the camera's own
-    smaller version, if any, and the number that the ring assigns: 1, 2, 3, …
+    """One frame: H x W x 3 RGB, never written to again, perhaps not made yet; the time of capture (seconds of
+    `time.monotonic`), the camera's own smaller version, if any, and the number that the ring assigns: 1, 2, 3, …
     """
 
-    pixels: Pixels
+    content: Pixels | LazyPixels
     captured: float
     small: Pixels | None = None
     sequence: int = 0
 
     @property
+    def pixels(self) -> Pixels:
+        """Raises CameraError when the frame is damaged."""
+        return self.content.made() if isinstance(self.content, LazyPixels) else self.content
+
+    @property
     def width(self) -> int:
-        return int(self.pixels.shape[1])
+        return self.content.width if isinstance(self.content, LazyPixels) else int(self.content.shape[1])
 
     @property
     def height(self) -> int:
-        return int(self.pixels.shape[0])
+        return self.content.height if isinstance(self.content, LazyPixels) else int(self.content.shape[0])
+
+    @property
+    def sample(self) -> npt.NDArray[Any]:
+        """What differs between any two frames of a camera that works."""
+        content = self.content
+        return content.source if isinstance(content, LazyPixels) else content[::SAMPLE, ::SAMPLE].copy()
 
     def frame(self, detail: float) -> Frame:
         """The picture with at least `detail` frame pixels per picture pixel (0..1]."""
@@ -109,8 +145,8 @@ class Ring:
 
     def publish(self, frame: CameraFrame) -> CameraFrame:
         """Makes `frame` the newest and returns it with its number."""
-        for pixels in (frame.pixels, frame.small):
-            if pixels is not None:
+        for pixels in (frame.content, frame.small):
+            if isinstance(pixels, np.ndarray):
                 pixels.flags.writeable = False
         with self._changed:
             self._count += 1
@@ -195,3 +231,15 @@ class Orientation:
 def rgb(bgr: Pixels) -> Pixels:
     """From OpenCV's colour order."""
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+MJPG = cv2.VideoWriter.fourcc(*"MJPG")
+"""Motion JPEG, of which each frame is a JPEG of its own."""
+
+
+def from_jpeg(content: npt.NDArray[np.uint8]) -> Pixels:
+    """The RGB pixels of a motion JPEG's frame. Raises CameraError."""
+    bgr = cv2.imdecode(content, cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise CameraError("the frame is a damaged JPEG")
+    return rgb(np.asarray(bgr, np.uint8))

@@ -8,7 +8,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from appliance.camera.source import CameraError, CameraFrame, NoCameraError, Orientation, rgb, taken
+from appliance.camera.source import (
+    MJPG,
+    CameraError,
+    CameraFrame,
+    LazyPixels,
+    NoCameraError,
+    Orientation,
+    from_jpeg,
+    rgb,
+    taken,
+)
 from appliance.face.types import Pixels
 
 QUERYCAP = 0x80685600
@@ -16,6 +26,9 @@ QUERYCAP = 0x80685600
 
 CAPABILITY = struct.Struct("16s32s32sIII12x")
 """struct v4l2_capability: driver, card, bus, version, capabilities of the device, capabilities of this node."""
+
+END = b"\xff\xd9"
+"""The marker at the end of a JPEG (ITU-T T.81, B.1.1.3)."""
 
 BGR = cv2.VideoWriter.fourcc(*"BGR3")
 """V4L2_PIX_FMT_BGR24 (linux/videodev2.h)."""
@@ -61,13 +74,15 @@ class V4l2Camera:
         if not capture.isOpened():
             raise CameraError(f"{device} cannot be opened: in use, no permission, or no camera")
         # most USB cameras reach the full frame rate at 720p with motion JPEG only; others keep their own format
-        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        capture.set(cv2.CAP_PROP_FOURCC, MJPG)
         width, height = self._orientation.before(*self._size)
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
         capture.set(cv2.CAP_PROP_FPS, self._fps)
         for name, value in self._properties.items():
             capture.set(name, value)
+        if int(capture.get(cv2.CAP_PROP_FOURCC)) == MJPG:
+            capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)  # JPEGs stay as they are until their pixels are asked for
 
     def read(self) -> CameraFrame | None:
         """The next frame. Raises CameraError."""
@@ -78,12 +93,13 @@ class V4l2Camera:
         decoded, pixels = self._capture.retrieve(self._bgr)
         if not decoded:
             return None  # a damaged JPEG; the next frame will do
-        self._bgr = np.asarray(pixels, np.uint8)
-        if self._bgr.ndim == 3:
-            return CameraFrame(self._orientation.applied(rgb(self._bgr)), captured)
-        bgr = _rows(
-            self._bgr, *(int(self._capture.get(name)) for name in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FOURCC))
-        )
+        names = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FOURCC)
+        width, height, fourcc = (int(self._capture.get(name)) for name in names)
+        given = np.asarray(pixels, np.uint8)
+        if fourcc == MJPG and given.ndim < 3:
+            return _encoded(given, (width, height), self._orientation, captured)
+        self._bgr = given
+        bgr = given if given.ndim == 3 else _rows(given, width, fourcc)
         return CameraFrame(self._orientation.applied(rgb(bgr)), captured)
 
     def close(self) -> None:
@@ -104,6 +120,17 @@ def properties(autofocus: str | None, exposure_us: int | None, gain: float | Non
     if gain is not None:
         found[cv2.CAP_PROP_GAIN] = gain
     return found
+
+
+def _encoded(content: Pixels, size: tuple[int, int], orientation: Orientation, captured: float) -> CameraFrame | None:
+    """A frame that is decoded when its pixels are asked for; `size` (width, height) is that before it is turned. None for one
+    that is cut off.
+    """
+    whole = content.ravel()
+    if END not in whole.tobytes():
+        return None
+    pixels = LazyPixels(*orientation.before(*size), whole, lambda: orientation.applied(from_jpeg(whole)))
+    return CameraFrame(pixels, captured)
 
 
 def _rows(row: Pixels, width: int, fourcc: int) -> Pixels:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import cv2
 import numpy as np
 import pytest
 from cameras import HEIGHT, WIDTH, Scripted, noisy, on_canvas
@@ -13,7 +14,7 @@ from devices import until
 from appliance.camera.condition import Inspector, Trouble
 from appliance.camera.drivers import FirstThatOpens
 from appliance.camera.loop import CameraLoop
-from appliance.camera.source import CameraError, FrameSource, NoCameraError, Ring
+from appliance.camera.source import CameraError, FrameSource, LazyPixels, NoCameraError, Ring, from_jpeg
 from appliance.face.types import Pixels
 
 
@@ -215,6 +216,26 @@ def test_a_frozen_camera_is_not_usable(running: Running, camera: Scripted) -> No
         running.loop.usable()
     camera.picture = playing
     assert running.becomes(None)
+
+
+def test_damaged_frames_are_passed_over(picture: Callable[[int], Pixels]) -> None:
+    """A USB camera's JPEGs that cannot be decoded: neither a loss of the camera nor, where they are noticed, a frame."""
+    jpegs = [cv2.imencode(".jpg", picture(number))[1].ravel() for number in range(3)]
+    jpegs[0] = np.zeros(1000, np.uint8)
+
+    def sent(number: int) -> LazyPixels:
+        content = jpegs[number % 3].copy()
+        return LazyPixels(WIDTH, HEIGHT, content, lambda: from_jpeg(content))
+
+    camera = Scripted(sent, 0.12)
+    running = Running(camera)
+    try:
+        assert until(lambda: camera.count > 20)
+        assert running.trouble is None
+        assert camera.opened == 1
+        assert running.ring.newest() is not None
+    finally:
+        running.end()
 
 
 def test_the_end_does_not_wait_for_a_hanging_driver(camera: Scripted, caplog: pytest.LogCaptureFixture) -> None:

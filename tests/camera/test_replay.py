@@ -11,7 +11,7 @@ import pytest
 from cameras import on_canvas
 
 from appliance.camera.replay import DEMONSTRATION, Replay
-from appliance.camera.source import CameraError, NoCameraError, Orientation
+from appliance.camera.source import CameraError, LazyPixels, NoCameraError, Orientation
 from appliance.face.types import Pixels
 
 UPRIGHT = Orientation()
@@ -123,6 +123,25 @@ def test_a_video_is_played_and_begins_again(video: Path) -> None:
     source.close()
     source.open()
     assert read(source)[90, 160, 0] < 40, "opened again, it begins again"
+    source.close()
+
+
+def test_motion_jpegs_are_decoded_when_their_pixels_are_asked_for(tmp_path: Path) -> None:
+    """And fitted and turned: what is not asked for costs nothing."""
+    path = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (160, 320))
+    for number in range(4):
+        writer.write(np.full((320, 160, 3), (0, 0, 50 * number + 20), np.uint8))
+    writer.release()
+    source = Replay([path], 320, 180, 30, Orientation(90), real_time=False)
+    source.open()
+    frames = [source.read() for _ in range(10)]
+    assert all(frame is not None and isinstance(frame.content, LazyPixels) for frame in frames)
+    for number, frame in enumerate(frames):
+        assert frame is not None
+        assert (frame.width, frame.height) == (320, 180)
+        assert frame.pixels.shape == (180, 320, 3)
+        assert abs(int(frame.pixels[90, 160, 0]) - (50 * (number % 4) + 20)) < 12
     source.close()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from cameras import HEIGHT, WIDTH, on_canvas
 
 from appliance.camera.source import CameraError, NoCameraError, Orientation
 from appliance.camera.v4l2 import (
@@ -15,10 +16,12 @@ from appliance.camera.v4l2 import (
     QUERYCAP,
     VIDEO_CAPTURE,
     V4l2Camera,
+    _encoded,
     _rows,
     first_device,
     properties,
 )
+from appliance.face.types import Pixels
 
 NULL = Path("/dev/null")
 
@@ -147,3 +150,39 @@ def test_a_single_row_of_another_format_is_not_taken_for_bgr() -> None:
     yuyv = np.zeros((1, 8 * 6 * 2), np.uint8)
     with pytest.raises(CameraError, match="format YVYU cannot be converted"):
         _rows(yuyv, 8, cv2.VideoWriter.fourcc(*"YVYU"))
+
+
+def motion_jpeg(pixels: Pixels) -> bytes:
+    """A JPEG without its Huffman tables, as many USB cameras send it, and with what is left of the frame before behind it."""
+    content = cv2.imencode(".jpg", pixels[:, :, ::-1])[1].tobytes()
+    while (start := content.find(b"\xff\xc4")) >= 0:
+        content = content[:start] + content[start + 2 + int.from_bytes(content[start + 2 : start + 4], "big") :]
+    return content + bytes(1000)
+
+
+def in_one_row(content: bytes) -> Pixels:
+    return np.frombuffer(content, np.uint8)[np.newaxis]
+
+
+def test_a_jpeg_of_the_camera_is_decoded_when_its_pixels_are_asked_for(portrait: bytes) -> None:
+    pixels = on_canvas(portrait)
+    row = in_one_row(motion_jpeg(pixels))
+    frame = _encoded(row, (WIDTH, HEIGHT), Orientation(90), 5.0)
+    assert frame is not None
+    assert (frame.width, frame.height, frame.captured) == (HEIGHT, WIDTH, 5.0)
+    assert np.array_equal(frame.sample, row[0])
+    turned = np.rot90(pixels, -1).astype(int)
+    assert frame.pixels.shape == turned.shape
+    assert np.abs(frame.pixels - turned).mean() < 4
+    assert frame.pixels is frame.pixels, "once"
+    assert not frame.pixels.flags.writeable
+
+
+def test_of_damaged_jpegs_none_becomes_a_picture(portrait: bytes) -> None:
+    content = motion_jpeg(on_canvas(portrait))
+    assert _encoded(in_one_row(content[: len(content) // 2]), (WIDTH, HEIGHT), Orientation(), 0) is None
+    headless = _encoded(in_one_row(b"\xff\xd8" + content[1000:]), (WIDTH, HEIGHT), Orientation(), 0)
+    assert headless is not None
+    for _ in range(2):
+        with pytest.raises(CameraError, match="damaged JPEG"):
+            _ = headless.pixels
