@@ -1,6 +1,7 @@
 """The wall clock, and whether it can be trusted."""
 
 import logging
+import os
 import subprocess
 import threading
 import time
@@ -62,6 +63,9 @@ class Timedated:
                 timeout=ANSWER_SECONDS,
                 check=True,
                 stdin=subprocess.DEVNULL,
+                env={
+                    "PATH": os.environ.get("PATH", os.defpath)
+                },  # no NOTIFY_SOCKET, to which it would send its own errors
             )
         except (OSError, subprocess.SubprocessError) as error:
             if not self._complained:
