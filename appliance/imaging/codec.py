@@ -10,7 +10,6 @@ from typing import Any
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import Image
 
 from appliance.face.types import Frame, Pixels
 from appliance.faults import Fault, ResultCode, failing_as
@@ -52,8 +51,6 @@ _UPRIGHT: dict[int, Callable[[Pixels], Any]] = {
     8: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
 """What makes the pixels upright, by EXIF orientation (Exif 2.32, tag 274)."""
-
-Image.MAX_IMAGE_PIXELS = None  # the limit is each caller's own, and is held against the header before decoding
 
 
 class EncodedPicture:
@@ -176,7 +173,7 @@ def _by_pillow(header: JpegHeader, colours: str, size: tuple[int, int]) -> Pixel
 
 
 def _opened(content: bytes, colours: str, size: tuple[int, int]) -> Pixels:
-    with Image.open(BytesIO(content), formats=("JPEG",)) as image:
+    with _pillow().open(BytesIO(content), formats=("JPEG",)) as image:
         image.draft(colours, size)
         return np.asarray(image if image.size == size else image.resize(size))
 
@@ -200,13 +197,13 @@ def _decoded_png(content: bytes, shrink: int) -> Pixels:
     """A PNG of any kind, averaged down `shrink` times in both directions: 16-bit greys by their upper byte, transparency
     dropped.
     """
-    with Image.open(BytesIO(content), formats=("PNG",)) as image:
+    with _pillow().open(BytesIO(content), formats=("PNG",)) as image:
         width, height = image.size
         pixels = np.empty((math.ceil(height / shrink), math.ceil(width / shrink), 3), np.uint8)
         for top, left in _tiles(height, width):
             tile = image.crop((left, top, min(width, left + TILE), min(height, top + TILE)))
             if tile.mode.startswith("I"):
-                tile = Image.fromarray((np.asarray(tile) >> 8).astype(np.uint8))
+                tile = _pillow().fromarray((np.asarray(tile) >> 8).astype(np.uint8))
             if tile.mode == "RGBA":
                 tile.putalpha(255)  # reduce() would weigh colours by it, and turn what is transparent black
             elif tile.mode not in ("L", "RGB"):
@@ -215,6 +212,14 @@ def _decoded_png(content: bytes, shrink: int) -> Pixels:
             row, column = top // shrink, left // shrink
             pixels[row : row + reduced.shape[0], column : column + reduced.shape[1]] = reduced
         return pixels
+
+
+def _pillow() -> Any:
+    """Pillow's Image, 3 MB that many devices never need."""
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = None  # the limit is each caller's own, and is held against the header before decoding
+    return Image
 
 
 def jpeg(pixels: Pixels, quality: int) -> bytes:
@@ -226,5 +231,5 @@ def jpeg(pixels: Pixels, quality: int) -> bytes:
 def png(pixels: Pixels) -> bytes:
     """A PNG of RGB pixels: the same pixels again when it is decoded."""
     buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    _pillow().fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()

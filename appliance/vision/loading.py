@@ -18,7 +18,7 @@ from appliance.vision.landmarks import Landmarks
 from appliance.vision.liveness import SHIPPED_ODDS, LivenessCheck
 from appliance.vision.manifest import SHIPPED, ModelError, ModelFile, ModelStore, Role, Thresholds, fastest
 from appliance.vision.quality import OcclusionCheck
-from appliance.vision.runtime import Courteous, Network, Runs, SharedNetwork
+from appliance.vision.runtime import Courteous, LazyNetwork, Network, Runs
 from appliance.vision.selftest import Answers, complaints
 from appliance.vision.upright import OrientationCheck
 
@@ -54,12 +54,12 @@ class Chosen:
 
     files: tuple[ModelFile, ...]
     own: bytes | None
-    shared: tuple[SharedNetwork, ...]
+    shared: tuple[LazyNetwork, ...]
     milliseconds: Mapping[str, float]
 
     def networks(self, threads: int) -> list[Runs]:
-        """The networks of one engine. Raises ModelError."""
-        own = [] if self.own is None else [Network(self.files[0], self.own, threads)]
+        """The networks of one engine, which take no memory until they are used."""
+        own = [] if self.own is None else [LazyNetwork(self.files[0], self.own, threads)]
         return [*own, *self.shared]
 
 
@@ -224,10 +224,10 @@ def build(
     )
 
 
-def give_up_idle(choice: Choice, idle_seconds: float) -> None:
-    """Frees the networks of larger inputs that have not been used for so long."""
+def give_up_idle(choice: Choice, idle_seconds: float, *, larger: bool = True) -> None:
+    """Frees the shared networks that have not been used for so long; with `larger` those of larger inputs alone."""
     for chosen in choice.values():
-        if isinstance(chosen, Chosen) and chosen.own is not None:
+        if isinstance(chosen, Chosen) and (chosen.own is not None or not larger):
             for network in chosen.shared:
                 network.give_up(idle_seconds)
 
@@ -243,7 +243,7 @@ def _chosen(store: ModelStore, role: Role, precision: str, threads: int) -> Chos
     log.info("%s: %s of %s ms", role, precision, milliseconds)
     files = tuple(sorted(candidates, key=lambda file: file.width))
     own = contents[files[0].file] if role in OWN else None
-    shared = tuple(SharedNetwork(file, contents[file.file], threads) for file in files[own is not None :])
+    shared = tuple(LazyNetwork(file, contents[file.file], threads) for file in files[own is not None :])
     return Chosen(files, own, shared, milliseconds)
 
 
@@ -269,11 +269,13 @@ class Models:
         self._choice: Choice = choice or {}
 
     def load(self, engines: EnginePool, count: int, made_with: str | None = None) -> None:
-        """Chooses the models and fills the pool with `count` engines of them."""
+        """Chooses the models and fills the pool with `count` engines of them. The networks of the self-test are freed: one
+        that no request needs takes no memory.
+        """
         thresholds = self.calibration.thresholds
-        choice, first = first_engine(self.folder, self._precisions, self._threads, thresholds, made_with)
-        others = (build(choice, self._threads, thresholds=thresholds) for _ in range(count - 1))
-        engines.fill([first, *others])
+        choice, _ = first_engine(self.folder, self._precisions, self._threads, thresholds, made_with)
+        give_up_idle(choice, 0, larger=False)
+        engines.fill([build(choice, self._threads, thresholds=thresholds) for _ in range(count)])
         self._choice = choice  # last: from here on the device reports that it is ready
         log.info("ready: %d engine(s) of %d thread(s)", count, self._threads)
 

@@ -119,9 +119,9 @@ class Courteous:
         return self._network.run(pixels)
 
 
-class SharedNetwork:
-    """A network that engines share: built when first asked, run by one engine at a time, freed when it has not been used for
-    a while (the largest detector takes 185 MB, scripts/bench).
+class LazyNetwork:
+    """A network that is built for its first run, which then takes about twice as long as others, and may be freed. Engines
+    that share it run it one at a time.
     """
 
     def __init__(self, file: ModelFile, content: bytes, threads: int) -> None:

@@ -200,4 +200,4 @@ def test_a_service_manager_that_is_gone_is_a_warning(manager, tmp_path: Path) ->
     gone = manager.environment | {"NOTIFY_SOCKET": str(tmp_path / "nobody")}
     with Child(tmp_path, QUICK + '[camera]\ndriver = "none"\n', environment=gone) as child:
         assert child.ready().get("/version").status == 200
-        assert "systemd was not notified of READY=1" in child.log
+        assert until(lambda: "systemd was not notified of READY=1" in child.log)

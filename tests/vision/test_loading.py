@@ -1,5 +1,6 @@
 """From a folder of models to engines: a damaged file costs its own role and no other."""
 
+import gc
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,12 +8,15 @@ import appliance_models
 import numpy as np
 import pytest
 
+from appliance.calibration.points import CalibrationStore
 from appliance.face.types import AlignedFace, Box, DetectLimits
 from appliance.faults import Fault
 from appliance.imaging.codec import EncodedPicture
 from appliance.vision import loading, selftest
-from appliance.vision.loading import Chosen
+from appliance.vision.engine import EnginePool
+from appliance.vision.loading import Chosen, Models
 from appliance.vision.manifest import ModelError, ModelStore, Role
+from appliance.vision.runtime import Network
 
 pytestmark = pytest.mark.logs_errors("does not work|no model works|self-test")
 
@@ -157,6 +161,28 @@ def test_a_model_that_verifies_but_is_another_costs_its_role(portrait, store, ro
     recorded = selftest.read(store.folder / "selftest.toml")
     proven, _ = loading.proven(choice, EncodedPicture(portrait, 10**6), recorded, 1)
     assert proven[role].code.text == CODES[role]
+
+
+def networks_built() -> int:
+    """How many interpreters there are in this process."""
+    gc.collect()
+    return sum(isinstance(each, Network) for each in gc.get_objects())
+
+
+def test_an_engine_takes_no_memory_until_it_is_used(pictured, photos, tmp_path):
+    calibration = CalibrationStore(tmp_path / "calibration.json")
+    models = Models(appliance_models.FOLDER, dict.fromkeys(FLOAT16, "float16"), 1, calibration)
+    pool, before = EnginePool(1, 5.0), networks_built()
+    models.load(pool, 2)
+    assert networks_built() == before
+    for _ in range(2):
+        with pool.lease() as engine:
+            assert len(engine.detect(pictured(photos["hopper"]), DetectLimits())) == 1
+        first = networks_built()
+        assert first > before  # the second time the same engine is lent
+    with pool.lease(), pool.lease() as engine:
+        engine.detect(pictured(photos["hopper"]), DetectLimits())
+    assert networks_built() > first
 
 
 def test_networks_that_nobody_asks_are_given_up_and_come_back(chosen, pictured, photos):

@@ -1,6 +1,7 @@
 """Posted pictures: the stages of an answer, several clients, growth with size and faces; start and memory of the device."""
 
 from collections.abc import Iterator
+from math import ceil
 from statistics import median
 
 import numpy as np
@@ -35,7 +36,8 @@ PER_FACE = "landmarks"
 
 MOST_SECONDS_TO_READY = 3.0
 
-MOST_IDLE_MEGABYTES = 220.0
+MOST_IDLE_MEGABYTES = 150.0
+"""Networks are built for their first run, which this is before."""
 
 MOST_GROWTH_MEGABYTES = 40.0
 """Twice what 1,500 requests took; a request that is kept until Python collects circles takes three times as much."""
@@ -130,13 +132,16 @@ def start(bench: Bench) -> Iterator[Finding]:
 
 
 def memory(bench: Bench) -> Iterator[Finding]:
-    """Resident memory when idle and after the mixed requests, and the growth between."""
+    """Resident memory when idle, after the first tenth of the mixed requests and after all, and the growth between these."""
     each = bench.extent.mixed // CLIENTS
     with bench.device() as device:
         idle = resident_megabytes(device.process_id)
+        clients(device.url, bench.folder, MIXED, ceil(each / 10), CLIENTS)
+        in_use = resident_megabytes(device.process_id)
         load = clients(device.url, bench.folder, MIXED, each, CLIENTS)
         after = resident_megabytes(device.process_id)
     yield Finding("memory", "idle", idle, "MB", at_most=MOST_IDLE_MEGABYTES)
+    yield Finding("memory", "in use", in_use, "MB")
     yield Finding("memory", f"after {CLIENTS * each} mixed requests", after, "MB")
-    yield Finding("memory", "growth", after - idle, "MB", at_most=MOST_GROWTH_MEGABYTES)
+    yield Finding("memory", "growth", after - in_use, "MB", at_most=MOST_GROWTH_MEGABYTES)
     yield Finding("memory", "errors", load.failed, at_most=0)

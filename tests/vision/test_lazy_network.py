@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from appliance.vision.manifest import ModelError, Role
-from appliance.vision.runtime import Network, SharedNetwork
+from appliance.vision.runtime import LazyNetwork, Network
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def content(store, file):
 
 @pytest.fixture
 def shared(file, content):
-    return SharedNetwork(file, content, 1)
+    return LazyNetwork(file, content, 1)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_many_threads_get_each_their_own_answer_even_while_it_is_given_up(shared
 
 
 def test_a_model_that_cannot_be_built_is_told_to_who_asks(file):
-    broken = SharedNetwork(file, bytes(5000), 1)
+    broken = LazyNetwork(file, bytes(5000), 1)
     for _ in range(2):
         with pytest.raises(ModelError, match=file.file):
             broken.run(np.zeros((320, 320, 3), np.uint8))
