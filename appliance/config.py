@@ -120,7 +120,7 @@ class EngineSection(Section):
     models: File | None = None
     """Folder with a manifest.toml; unset: the models that came with the program."""
     engines: Annotated[int, Field(ge=1, le=16)] | Auto = "auto"
-    """Pictures processed at the same time; "auto": one per core, at most four."""
+    """Pictures processed at the same time; "auto": one per core, at most four; on a board of 1 GB one."""
     threads: int = Field(default=1, ge=1, le=16)
     """Threads of each model of an engine."""
     detector: Precision = "auto"

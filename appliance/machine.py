@@ -41,7 +41,7 @@ from appliance.observation.observer import Observer
 from appliance.outputs.queue import Output, Outputs, configured_outputs
 from appliance.supervision import Pulse, ServiceManager, Supervisor, Watchdog
 from appliance.vision.engine import EnginePool
-from appliance.vision.loading import Models, engine_count
+from appliance.vision.loading import EngineCount, Models, engine_count
 
 if TYPE_CHECKING:
     from appliance.lan import Advertisement
@@ -228,7 +228,7 @@ class Machine:
         return self._config.server.max_body_mib * 2**20
 
     @property
-    def _engine_count(self) -> int:
+    def _engine_count(self) -> EngineCount:
         return engine_count(self._config.engine.engines)
 
     @property
@@ -294,7 +294,7 @@ class Machine:
                 app,
                 server.host,
                 server.port,
-                workers=self._engine_count + server.queue + live.viewers + live.listeners,
+                workers=self._engine_count.count + server.queue + live.viewers + live.listeners,
                 max_body=self._max_body,
                 connections=server.connections,
                 keyless=server.connections_without_key,

@@ -22,7 +22,6 @@ from appliance.observation.tracking import followed
 from appliance.vision.detector import Picture
 from appliance.vision.engine import EnginePool, FaceEngine
 from appliance.vision.loading import Models
-from appliance.vision.runtime import RUNTIME, RUNTIME_VERSION
 
 API_VERSION = "1.0"
 """The version of the contract."""
@@ -219,7 +218,6 @@ class Faces:
                 "api_version": API_VERSION,
                 "sdk_version": __version__,
                 "liveness_mode": self.liveness_mode.upper(),
-                "runtime": {"name": RUNTIME, "version": RUNTIME_VERSION},
                 **facts,
             }
         )

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -18,7 +18,7 @@ from appliance.vision.landmarks import Landmarks
 from appliance.vision.liveness import SHIPPED_ODDS, LivenessCheck
 from appliance.vision.manifest import SHIPPED, ModelError, ModelFile, ModelStore, Role, Thresholds, fastest
 from appliance.vision.quality import OcclusionCheck
-from appliance.vision.runtime import Courteous, LazyNetwork, Network, Runs
+from appliance.vision.runtime import RUNTIME, RUNTIME_VERSION, Courteous, LazyNetwork, Network, Runs
 from appliance.vision.selftest import Answers, complaints
 from appliance.vision.upright import OrientationCheck
 
@@ -31,6 +31,14 @@ PORTRAIT, SELFTEST = "portrait.jpg", "selftest.toml"
 
 MOST_ENGINES = 4
 """Engines that "auto" takes at most: a Pi has four cores, and each engine costs memory (scripts/bench)."""
+
+CORES, MEMORY = os.cpu_count() or 1, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+"""Of this board; the memory in bytes."""
+
+SMALL_BOARD = 3 << 29
+"""1.5 GiB. Of a board of 1 GB Linux has .9, of which the service may use three quarters (MemoryMax= of the unit). One engine
+at work takes 200 MB of that, and the largest picture 320 MB.
+"""
 
 IDLE_SECONDS = 30.0
 """A larger network that has not been used for this long is freed; building it again takes about as long as one run of it."""
@@ -66,9 +74,23 @@ class Chosen:
 Choice = Mapping[Role, Chosen | Fault]
 
 
-def engine_count(configured: int | Literal["auto"]) -> int:
-    """The number of engines: as configured, or one per core up to MOST_ENGINES."""
-    return min(MOST_ENGINES, os.cpu_count() or 1) if configured == "auto" else configured
+@dataclass(frozen=True, slots=True)
+class EngineCount:
+    """How many pictures are worked on at the same time, and what determines that."""
+
+    count: int
+    reason: Literal["configured", "cores", "memory"]
+
+
+def engine_count(configured: int | Literal["auto"], cores: int = CORES, memory: int = MEMORY) -> EngineCount:
+    """The number of engines: as configured; one on a board with less than SMALL_BOARD bytes of memory; else one per core, up to
+    MOST_ENGINES.
+    """
+    if configured != "auto":
+        return EngineCount(configured, "configured")
+    if memory < SMALL_BOARD:
+        return EngineCount(1, "memory")
+    return EngineCount(min(MOST_ENGINES, cores), "cores")
 
 
 def first_engine(
@@ -267,17 +289,20 @@ class Models:
         self.folder, self._precisions, self._threads = folder, precisions, threads
         self.calibration = calibration
         self._choice: Choice = choice or {}
+        self._engines = EngineCount(1, "configured")
 
-    def load(self, engines: EnginePool, count: int, made_with: str | None = None) -> None:
-        """Chooses the models and fills the pool with `count` engines of them. The networks of the self-test are freed: one
-        that no request needs takes no memory.
+    def load(self, pool: EnginePool, engines: EngineCount, made_with: str | None = None) -> None:
+        """Chooses the models and fills the pool with engines of them. The networks of the self-test are freed: one that no
+        request needs takes no memory.
         """
         thresholds = self.calibration.thresholds
         choice, _ = first_engine(self.folder, self._precisions, self._threads, thresholds, made_with)
         give_up_idle(choice, 0, larger=False)
-        engines.fill([build(choice, self._threads, thresholds=thresholds) for _ in range(count)])
+        pool.fill([build(choice, self._threads, thresholds=thresholds) for _ in range(engines.count)])
+        self._engines = engines
         self._choice = choice  # last: from here on the device reports that it is ready
-        log.info("ready: %d engine(s) of %d thread(s)", count, self._threads)
+        runtime, threads = f"{RUNTIME} {RUNTIME_VERSION}", self._threads
+        log.info("ready: %d engine(s) by %s, %d thread(s), %s", engines.count, engines.reason, threads, runtime)
 
     def engine(self, step_aside: Callable[[], object]) -> FaceEngine | None:
         """A further engine, each run of whose networks waits for `step_aside`; None while the models load."""
@@ -293,9 +318,16 @@ class Models:
         raise Fault(ResultCode.INITIALIZE_EXTENSION, chosen.detail if chosen else "there is none")
 
     def facts(self) -> Mapping[str, Any]:
-        """The files and the operating points in use, as `/version` names them. Raises Fault INF-08 while the models load."""
+        """The runtime, the engines, the files and the operating points in use, as `/version` names them. Raises Fault INF-08
+        while the models load.
+        """
         choice = self._chosen()
-        return {"models": models_of(choice), "calibration": points_of(choice, self.calibration)}
+        return {
+            "runtime": {"name": RUNTIME, "version": RUNTIME_VERSION},
+            "engines": asdict(self._engines),
+            "models": models_of(choice),
+            "calibration": points_of(choice, self.calibration),
+        }
 
     def problems(self) -> list[Problem]:
         """The models that do not work, for `/healthz`."""

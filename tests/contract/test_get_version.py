@@ -8,7 +8,7 @@ from client import Answer
 from devices import Child
 from document import assert_success
 
-KEYS = ("api_version", "sdk_version", "liveness_mode", "runtime", "models", "calibration")
+KEYS = ("api_version", "sdk_version", "liveness_mode", "runtime", "engines", "models", "calibration")
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,7 @@ def test_the_answer_has_our_keys(version: Answer) -> None:
     assert found["liveness_mode"] == "MULTI"
     assert set(found["runtime"]) == {"name", "version"}
     assert all(found["runtime"].values())
+    assert found["engines"] == {"count": 2, "reason": "configured"}
 
 
 def test_each_model_is_named_with_its_licence(version: Answer) -> None:

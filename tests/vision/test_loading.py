@@ -14,7 +14,7 @@ from appliance.faults import Fault
 from appliance.imaging.codec import EncodedPicture
 from appliance.vision import loading, selftest
 from appliance.vision.engine import EnginePool
-from appliance.vision.loading import Chosen, Models
+from appliance.vision.loading import MOST_ENGINES, SMALL_BOARD, Chosen, EngineCount, Models, engine_count
 from appliance.vision.manifest import ModelError, ModelStore, Role
 from appliance.vision.runtime import Network
 
@@ -163,6 +163,20 @@ def test_a_model_that_verifies_but_is_another_costs_its_role(portrait, store, ro
     assert proven[role].code.text == CODES[role]
 
 
+@pytest.mark.parametrize(
+    ("configured", "cores", "memory", "expected"),
+    [
+        ("auto", 4, 906 << 20, EngineCount(1, "memory")),  # what Linux has of a Pi of 1 GB
+        ("auto", 4, 1852 << 20, EngineCount(4, "cores")),  # 2 GB
+        ("auto", 2, SMALL_BOARD, EngineCount(2, "cores")),
+        ("auto", 64, 64 << 30, EngineCount(MOST_ENGINES, "cores")),
+        (3, 4, 906 << 20, EngineCount(3, "configured")),
+    ],
+)
+def test_a_board_of_1_gb_has_one_engine(configured, cores, memory, expected):
+    assert engine_count(configured, cores, memory) == expected
+
+
 def networks_built() -> int:
     """How many interpreters there are in this process."""
     gc.collect()
@@ -173,7 +187,7 @@ def test_an_engine_takes_no_memory_until_it_is_used(pictured, photos, tmp_path):
     calibration = CalibrationStore(tmp_path / "calibration.json")
     models = Models(appliance_models.FOLDER, dict.fromkeys(FLOAT16, "float16"), 1, calibration)
     pool, before = EnginePool(1, 5.0), networks_built()
-    models.load(pool, 2)
+    models.load(pool, EngineCount(2, "configured"))
     assert networks_built() == before
     for _ in range(2):
         with pool.lease() as engine:

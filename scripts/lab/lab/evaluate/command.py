@@ -196,7 +196,7 @@ def _present(options: argparse.Namespace, results: Results) -> Iterator[tuple[st
 
 def _client(options: argparse.Namespace, settings: Config, stack: ExitStack) -> Client:
     """Of the named device; else of one of our own with the configured engine, limits and operating points."""
-    url, workers = options.device, options.workers or engine_count(settings.engine.engines)
+    url, workers = options.device, options.workers or engine_count(settings.engine.engines).count
     if url is None:
         engine = settings.engine.model_copy(update={"engines": workers})
         limits = settings.server.model_dump(include={"max_megapixels", "max_body_mib"})
