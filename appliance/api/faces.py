@@ -155,8 +155,8 @@ class Faces:
 
     def similarity(self) -> Answer:
         """`POST /similarity/v2` and `POST /similarity`"""
-        a, b = (self._intake.aligned_face(part) for part in self._form("image_a", "image_b"))
-        with self._engines.lease() as engine:
+        a, b = (self.subjects.intake.aligned_face(part) for part in self._form("image_a", "image_b"))
+        with self.subjects.engines.lease() as engine:
             similarity = engine.compare(a, b)
         return answers.answer({"similarity": similarity})
 
@@ -164,16 +164,16 @@ class Faces:
         """`POST /liveness/multiframe`"""
         (archive,) = self._form("images")
         # read twice, so that a request that waits holds no inflated files
-        memory = sum(picture.decoded_bytes for picture in self._intake.four_pictures(archive))
-        with self._engines.lease(memory) as engine:
-            verdict = engine.liveness(self._intake.four_pictures(archive))
+        memory = sum(picture.decoded_bytes for picture in self.subjects.intake.four_pictures(archive))
+        with self.subjects.engines.lease(memory) as engine:
+            verdict = engine.liveness(self.subjects.intake.four_pictures(archive))
         return answers.answer({"confidence": verdict.confidence})
 
     def live_liveness(self) -> Answer:
         """`GET /liveness/multiframe`: of four frames, the last of them the newest, and one face that is in all of them."""
         live = self.subjects.live
         live.spaced(PATIENCE_SECONDS)  # for a camera that has just started; these may be old when an engine is free
-        with self._engines.lease() as engine:
+        with self.subjects.engines.lease() as engine:
             frames = live.spaced(0)
             faces = followed([engine.detect(frame, DetectLimits()) for frame in frames])
             if faces is None:
@@ -184,8 +184,8 @@ class Faces:
 
     def compare(self) -> Answer:
         """`POST /compare`: the largest faces of two photographs."""
-        a, b = (self._intake.picture(part) for part in self._form("image_a", "image_b"))
-        with self._engines.lease(a.decoded_bytes + b.decoded_bytes) as engine:
+        a, b = (self.subjects.intake.picture(part) for part in self._form("image_a", "image_b"))
+        with self.subjects.engines.lease(a.decoded_bytes + b.decoded_bytes) as engine:
             face_a, face_b = (_largest(engine, picture) for picture in (a, b))
             similarity = engine.compare(face_a, face_b)
         return answers.answer(
@@ -196,9 +196,9 @@ class Faces:
         """`POST /feature/floats`: the embedding of an aligned face, which is the body or its part `image`."""
         environ = bottle.request.environ
         posted_as_form = environ.get("CONTENT_TYPE", "").lower().startswith("multipart/")
-        content = self._form("image")[0] if posted_as_form else self._intake.body(environ)
-        face = self._intake.aligned_face(content)
-        with self._engines.lease() as engine:
+        content = self._form("image")[0] if posted_as_form else self.subjects.intake.body(environ)
+        face = self.subjects.intake.aligned_face(content)
+        with self.subjects.engines.lease() as engine:
             feature = engine.feature(face)
         return answers.answer(answers.feature(feature))
 
@@ -222,16 +222,8 @@ class Faces:
             }
         )
 
-    @property
-    def _engines(self) -> EnginePool:
-        return self.subjects.engines
-
-    @property
-    def _intake(self) -> Intake:
-        return self.subjects.intake
-
     def _form(self, *names: str) -> list[bytes]:
-        return self._intake.form(bottle.request.environ, *names)
+        return self.subjects.intake.form(bottle.request.environ, *names)
 
 
 def _largest(engine: FaceEngine, picture: Picture) -> AlignedFace:

@@ -1,13 +1,14 @@
 """Signed-in browsers. A session is random and stands for a key; it ends by itself, with its key, or when the user signs out."""
 
-import json
 import logging
 import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from appliance import keys, state
 from appliance.keys import Key, KeyStore
@@ -34,6 +35,10 @@ class Session:
     expires: float
 
 
+SESSIONS = TypeAdapter(dict[str, Session])
+"""The file: sessions by the digest of their token."""
+
+
 class Sessions:
     """The sessions by the digest of their token, in a file that outlives the process. Thread-safe."""
 
@@ -43,13 +48,10 @@ class Sessions:
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
         try:
-            entries = json.loads(path.read_bytes())
-            self._sessions = {
-                str(name): Session(str(each["key"]), float(each["expires"])) for name, each in entries.items()
-            }
+            self._sessions = SESSIONS.validate_json(path.read_bytes())
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             log.warning("%s cannot be read, users sign in again: %s", path.name, error)
 
     def begin(self, key: Key) -> str:
@@ -73,9 +75,8 @@ class Sessions:
                 self._write()
 
     def _write(self) -> None:
-        content = {digest: asdict(session) for digest, session in self._sessions.items()}
         try:
-            state.write_atomically(self._path, json.dumps(content, indent=1).encode() + b"\n", 0o600)
+            state.write_atomically(self._path, SESSIONS.dump_json(self._sessions, indent=1) + b"\n", 0o600)
         except OSError as error:
             log.warning("%s cannot be written, sessions end with the process: %s", self._path.name, error)
 

@@ -225,14 +225,7 @@ class Impostors(_Facts):
 
     @model_validator(mode="after")
     def _rows(self) -> Self:
-        columns = [
-            self.false_matches,
-            self.fmr_lower,
-            self.fmr_upper,
-            self.true_matches,
-            self.tmr_lower,
-            self.tmr_upper,
-        ]
+        columns = [column for _, column in self if isinstance(column, tuple)]
         if not self.cosine or any(len(column) != len(self.cosine) for column in columns):
             raise ValueError("the columns differ in length")
         if any(b <= a for a, b in pairwise(self.cosine)):

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from appliance import state
 from appliance.access.token import (
     LONGEST,
@@ -23,6 +25,10 @@ from appliance.config import Config
 
 KEPT = timedelta(days=1)
 """How long a used nonce is kept after its decision has expired; clocks are rarely corrected by more."""
+
+
+LEDGER = TypeAdapter(dict[str, dict[str, int]])
+"""The time (milliseconds since 1970) at which the decision of each nonce expires."""
 
 
 class LedgerError(Exception):
@@ -45,14 +51,11 @@ def use_nonce(path: Path, nonce: str, expires: datetime) -> None:
 
 def _read_ledger(path: Path) -> Mapping[str, int]:
     try:
-        nonces = json.loads(path.read_bytes())["nonces"]
+        return LEDGER.validate_json(path.read_bytes(), strict=True)["nonces"]
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValidationError, KeyError) as error:
         raise LedgerError(f"{path} is not a ledger of nonces: name another file, or delete it") from error
-    if not (isinstance(nonces, dict) and all(type(until) is int for until in nonces.values())):
-        raise LedgerError(f"{path} is not a ledger of nonces: name another file, or delete it")
-    return nonces
 
 
 def run(options: argparse.Namespace, _settings: Config) -> int:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from pydantic import TypeAdapter, ValidationError
 
 from appliance.gallery import records
 from appliance.gallery.people import GalleryError, PersonExport
@@ -76,6 +77,9 @@ class Label:
     made: datetime
     program: str
     embedder: str | None
+
+
+_LABEL = TypeAdapter(Label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +147,7 @@ class Opened:
 
 def packed(label: Label, people: Iterable[PersonExport]) -> Iterator[bytes]:
     """Yields the lines of an archive."""
-    yield _line(
-        {
-            "format": FORMAT,
-            "whole": label.whole,
-            "made": label.made.isoformat(),
-            "program": label.program,
-            "embedder": label.embedder,
-        }
-    )
+    yield _line({"format": FORMAT, **_LABEL.dump_python(label, mode="json")})
     count = templates = 0
     for each in people:
         yield _line(records.pack_export(each))
@@ -168,10 +164,8 @@ def unpacked(content: Iterable[bytes]) -> tuple[Label, Iterator[PersonExport]]:
     if head.get("format") != FORMAT:
         raise ArchiveError(f"the archive's content has format {head.get('format')}: update this program")
     try:
-        label = Label(
-            bool(head["whole"]), datetime.fromisoformat(head["made"]), str(head["program"]), head["embedder"] or None
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        label = _LABEL.validate_python(head)
+    except ValidationError as error:
         raise ArchiveError("the archive's label is malformed") from error
     return label, _people(lines)
 

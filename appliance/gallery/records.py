@@ -1,7 +1,6 @@
 """The formats of rows and of archive lines: a person as JSON, a template as numbers and a vector, a passage as JSON."""
 
 import base64
-import json
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -37,7 +36,11 @@ _SOURCES = (Source.PHOTO, Source.CAMERA)
 _BLOCK = 256
 """Bytes. A person's row is padded with blanks to a multiple of this, so that its length says little about the content."""
 
-_PERSON = TypeAdapter(Person)
+PERSON = TypeAdapter(Person)
+"""A person's row."""
+
+PASSAGE = TypeAdapter(LastPassage)
+"""The row of a passage."""
 
 
 class MalformedError(Exception):
@@ -61,13 +64,8 @@ class StoredTemplate:
 
 def pack_person(person: Person) -> bytes:
     """Returns a person as padded JSON."""
-    content = _PERSON.dump_json(person)
+    content = PERSON.dump_json(person)
     return content.ljust(-(-len(content) // _BLOCK) * _BLOCK)
-
-
-def unpack_person(content: bytes) -> Person:
-    """Returns the person of a row. An opened seal guarantees that it is well-formed."""
-    return _PERSON.validate_json(content)
 
 
 def pack_template(stored: StoredTemplate) -> bytes:
@@ -82,18 +80,6 @@ def unpack_template(content: bytes) -> StoredTemplate:
     model, quality, source, created = _HEAD.unpack_from(content)
     vector = np.frombuffer(content, "<f4", DIMENSIONS, _HEAD.size)
     return StoredTemplate(model.hex(), quality, _SOURCES[source], _EPOCH + timedelta(microseconds=created), vector)
-
-
-def pack_passage(passage: LastPassage) -> bytes:
-    """Returns a passage as JSON."""
-    direction, time = passage
-    return json.dumps([direction, time.isoformat()]).encode()
-
-
-def unpack_passage(content: bytes) -> LastPassage:
-    """Returns the passage of a row."""
-    direction, time = json.loads(content)
-    return direction, datetime.fromisoformat(time)
 
 
 def _decoded(text: str) -> bytes:

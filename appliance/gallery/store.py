@@ -128,7 +128,9 @@ class Repository:
         return None if found is None else self._seal.open(found[0], "pictures", number, reference)
 
     def snapshot(self) -> GallerySnapshot:
-        people = {number: records.unpack_person(content) for number, _, content in self._rows("people", "tag", _text)}
+        people = {
+            number: records.PERSON.validate_json(content) for number, _, content in self._rows("people", "tag", _text)
+        }
         references = {number: person.reference for number, person in people.items()}
         templates: dict[str, list[Template]] = {reference: [] for reference in references.values()}
         pictured = {number for (number,) in self._database.rows("pictures")}
@@ -151,7 +153,7 @@ class Repository:
             {known.person.id: known for known in everyone},
             {known.person.reference: known for known in everyone},
             {
-                reference: records.unpack_passage(content)
+                reference: records.PASSAGE.validate_json(content)
                 for _, reference, content in self._rows("passages", "number", references.__getitem__)
             },
             Index(),
@@ -284,7 +286,7 @@ class Transaction(Repository):
             self._database.run("DELETE FROM passages WHERE number = ?", number)
             self.contents.passages.pop(reference, None)
         else:
-            sealed = self._seal.close(records.pack_passage(passage), "passages", reference)
+            sealed = self._seal.close(records.PASSAGE.dump_json(passage), "passages", reference)
             self._database.run("INSERT OR REPLACE INTO passages VALUES (?, ?)", number, sealed)
             self.contents.passages[reference] = passage
 
