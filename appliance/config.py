@@ -290,6 +290,7 @@ class GallerySection(Section):
 
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Share = Annotated[float, Field(ge=0, le=1)]
 GroupName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 Answer = Literal["deny", "grant"]
 TimeOfDay = Annotated[str, BeforeValidator(_time_of_day)]
@@ -336,6 +337,20 @@ class DoorSection(Section):
     without_record: Answer = "deny"
     """What happens when the decision cannot be recorded because the disk is full or read-only; "grant" grants without a record.
     """
+    trigger: Literal["asked", "approach", "button"] = "asked"
+    """What starts a decision besides POST /access/decide: "approach", a face that comes near and stands still; "button",
+    inputs.button.
+    """
+    least_side: int | None = Field(default=None, ge=48, le=4096)
+    """Pixels from which a face is near: only a near one starts a decision, is decided about, or counts as a second person.
+    Unset: 48, with trigger = "approach" 96.
+    """
+    region: Annotated[tuple[Share, Share, Share, Share], Field(strict=False)] = (0.0, 0.0, 1.0, 1.0)
+    """Where the centre of a face starts a decision: left, top, right and bottom as shares of the picture."""
+    pause_s: float = Field(default=5, ge=1, le=600)
+    """Seconds from one decision that the device starts to the next."""
+    direction: Literal["in", "out"] = "in"
+    """The direction of decisions that the device starts."""
     held_s: float = Field(default=30, ge=1, le=3600)
     """Seconds after which a door that is still open is an alarm; this takes a door contact."""
     record_days: int = Field(default=90, ge=1, le=3650)
@@ -346,7 +361,24 @@ class DoorSection(Section):
     @property
     def rules(self) -> dict[str, Any]:
         """What `policy.Rules.of` takes."""
-        return self.model_dump(exclude={"enabled", "held_s", "record_days", "record_mib"})
+        return self.model_dump(exclude={"enabled", "held_s", "record_days", "record_mib", *self.trigger_settings})
+
+    @property
+    def near(self) -> int:
+        """Pixels from which a face is near."""
+        return self.least_side or (96 if self.trigger == "approach" else 48)
+
+    @property
+    def trigger_settings(self) -> dict[str, Any]:
+        """What `trigger.DoorTrigger` takes."""
+        return {**self.model_dump(include={"trigger", "region", "pause_s", "direction"}), "least_side": self.near}
+
+    @model_validator(mode="after")
+    def _region_has_an_inside(self) -> Self:
+        left, top, right, bottom = self.region
+        if left >= right or top >= bottom:
+            raise ValueError("region is left, top, right, bottom: left < right and top < bottom")
+        return self
 
 
 class RelaySection(Section):
@@ -377,6 +409,8 @@ class InputsSection(Section):
     """Door contact; its circuit is normal while the door is shut."""
     exit: InputSection | None = None
     """Exit button: releases the relay."""
+    button: InputSection | None = None
+    """Button that starts a decision, with door.trigger = "button"."""
     fire: InputSection | None = None
     """Contact of the fire alarm panel: the relay is on for as long as there is a fire."""
     tamper: InputSection | None = None
@@ -512,6 +546,8 @@ class Config(Section):
         for pin in wired.values():
             if len(keys := [key for key, each in wired.items() if each == pin]) > 1:
                 raise ValueError(f"GPIO {pin} can be one of these only: {', '.join(keys)}")
+        if self.door.trigger == "button" and self.inputs.button is None:
+            raise ValueError('door.trigger = "button" needs inputs.button')
         if self.relay.until_opened and self.inputs.contact is None:
             raise ValueError("relay.until_opened = true needs inputs.contact")
         return self

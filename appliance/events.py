@@ -96,7 +96,7 @@ class GalleryChanged:
 
 class DoorEventKind(StrEnum):
     """What happens at a door: FORCED is an opening without permission, HELD one that lasts too long, NOT_OPENED a grant after
-    which the door stayed shut, EXIT the exit button, REMOTE_OPEN a request over HTTP.
+    which the door stayed shut, EXIT the exit button, BUTTON that which asks for a decision, REMOTE_OPEN a request over HTTP.
     """
 
     OPENED = "opened"
@@ -105,6 +105,7 @@ class DoorEventKind(StrEnum):
     HELD = "held"
     NOT_OPENED = "not_opened"
     EXIT = "exit"
+    BUTTON = "button"
     REMOTE_OPEN = "remote_open"
     TAMPER = "tamper"
     TAMPER_ENDED = "tamper_ended"

@@ -15,6 +15,7 @@ from appliance.access.log import RECORD_FILE, Record
 from appliance.access.observe import RecentFrames, SubjectObserver
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.retention import Retention
+from appliance.access.trigger import DoorTrigger
 from appliance.api.access import Access, Attempts, Part, SignIn
 from appliance.api.app import FaceApi, Page, Restrictions
 from appliance.api.door import Door, DoorStatus
@@ -34,7 +35,7 @@ from appliance.camera.drivers import camera_source
 from appliance.camera.loop import CameraLoop
 from appliance.camera.source import Ring
 from appliance.config import Config, ConfigError
-from appliance.events import Broadcast, DoorEvent
+from appliance.events import Broadcast
 from appliance.keys import KeyStore
 from appliance.observation.mounting import Mounting
 from appliance.observation.observer import Observer
@@ -96,6 +97,9 @@ class Machine:
         self._retention = self._made_retention(rules)
         signing_key = SigningKey(self._state / SIGNING_KEY_FILE, self._gallery)
         decider = self._decider(signing_key, rules)
+        self._trigger = DoorTrigger(
+            **config.door.trigger_settings, decide=decider.decide, bus=self._broadcast, ring=self._ring
+        )
         self._observer = Observer(
             self._ring,
             partial(self._models.engine, self._step_aside),
@@ -111,8 +115,7 @@ class Machine:
         self._outputs.listen(self._broadcast)
         health.register(self._models.problems, self._keys.problems, calibration.problems, self._gallery.problems)
         health.register(partial(disk_problems, self._state), partial(identity.problems, self._state))
-        if self._camera:
-            health.register(self._camera.problems, self._mounting.problems)
+        health.register(*([self._camera.problems, self._mounting.problems] if self._camera else []))
         health.register(self._outputs.problems, door.problems, self._retention.problems, signing_key.problems)
         health.register(decider.problems, self._clock.problems)
         streams = Streams(
@@ -127,7 +130,7 @@ class Machine:
         )
         metrics = Metrics(self._camera, self._outputs.counts)
         metrics.register(health.gauges, self._engines.gauges, streams.gauges, self._gallery.gauges, door.gauges)
-        self._broadcast.subscribe(DoorEvent, metrics.happened)
+        metrics.listen(self._broadcast)
 
         intake = Intake(self._max_body, int(config.server.max_megapixels * 1e6))
         subjects = Subjects(self._engines, intake, Live(self._usable, self._ring))
@@ -168,6 +171,8 @@ class Machine:
         if self._camera:
             start("camera", self._camera.run)
             start("observer", self._observer.run)
+            if self._with_door:
+                start("trigger", self._trigger.run)
         if self._with_gallery:
             start("gallery", self._retention.run)
         if self._manager.watches:
@@ -186,6 +191,7 @@ class Machine:
             self._lan.stop()
         self._ring.close()
         self._observer.stop()
+        self._trigger.stop()
         self._http.stop()
         self._outputs.stop(OUTPUTS_STOP_SECONDS)
         self._retention.stop()
@@ -254,12 +260,12 @@ class Machine:
         )
 
     def _decider(self, signing_key: SigningKey, rules: Rules) -> Decider:
+        frames, near = RecentFrames(self._usable, self._ring), self._config.door.near
+        observer = SubjectObserver(self._engines, frames, self._mounting, liveness=self._multi, least_side=near)
         return Decider(
             self._device_id,
             signing_key.signer,
-            SubjectObserver(
-                self._engines, RecentFrames(self._usable, self._ring), self._mounting, liveness=self._multi
-            ),
+            observer,
             self._gallery.current,
             self._clock,
             self._record,

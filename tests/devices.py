@@ -44,7 +44,7 @@ from appliance.camera.condition import Inspector
 from appliance.camera.loop import CameraLoop
 from appliance.camera.source import FrameSource, Ring
 from appliance.config import GallerySection
-from appliance.events import Broadcast, DoorEvent
+from appliance.events import Broadcast
 from appliance.faults import Fault, Problem, ResultCode
 from appliance.keys import KeyStore
 from appliance.observation.mounting import Mounting
@@ -170,7 +170,7 @@ class Device:
         )
         metrics = Metrics(self.camera)
         metrics.register(streams.gauges, self.gallery.gauges, door.gauges)
-        broadcast.subscribe(DoorEvent, metrics.happened)
+        metrics.listen(broadcast)
         sessions = Sessions((keys or folder / "keys.json").with_name("sessions.json"), store)
         access = Access(store, sessions, attempts or Attempts(), everyone=False, loopback=loopback)
         subjects = Subjects(engines, Intake(max_body, max_pixels), Live(usable, self.ring))

@@ -108,6 +108,7 @@ class Doorstep:
         record: Callable[[Path], Record] = Record,
         fresh_s: float = 60.0,
         repeat_s: float = 0.0,
+        least_side: float = 48,
     ) -> None:
         self.folder, self.camera = folder, camera
         self.engines = pool(engine)
@@ -122,7 +123,13 @@ class Doorstep:
         self.decider = Decider(
             DEVICE,
             lambda: self.signer,
-            SubjectObserver(self.engines, RecentFrames(self.loop, self.ring), Mounting(0, mirror=False), liveness=True),
+            SubjectObserver(
+                self.engines,
+                RecentFrames(self.loop, self.ring),
+                Mounting(0, mirror=False),
+                liveness=True,
+                least_side=least_side,
+            ),
             self._recognise,
             Clock(),
             self.record,

@@ -24,6 +24,7 @@ from appliance.access.token import (
     Direction,
     SignedDecision,
     Signer,
+    Trigger,
     in_milliseconds,
     write_token,
 )
@@ -144,8 +145,8 @@ class DecisionEntries:
 
 
 def _repeats(before: Mapping[str, Fact], facts: Mapping[str, Fact]) -> bool:
-    same = ("result", "reason", "direction", "person", "relaxed")
-    return facts["result"] == "denied" and all(before[name] == facts[name] for name in same)
+    same = ("result", "reason", "direction", "person", "relaxed", "trigger")
+    return facts["result"] == "denied" and all(before.get(name) == facts[name] for name in same)
 
 
 class Decider:
@@ -173,14 +174,17 @@ class Decider:
         self._slow_until = float("-inf")
         self._entries = DecisionEntries(record, repeat_s)
 
-    def decide(self, nonce: str, direction: Direction) -> SignedDecision:
+    def decide(
+        self, nonce: str, direction: Direction, trigger: Trigger = Trigger.ASKED, since: float | None = None
+    ) -> SignedDecision:
         """Whether the person at the camera may pass: granted or denied, recorded and signed. `nonce` is the door's, 16 to 86
-        characters of base64url. Raises Fault INF-08 (503) when others wait already, the Faults of an engine and its pool, and
-        GalleryError when nothing can be signed: then there is no decision, and the nonce can still be used.
+        characters of base64url, or this device's own. The newest frame is taken at `since` (seconds of `time.monotonic`) or
+        later, by default after the call. Raises Fault INF-08 (503) when others wait already, the Faults of an engine and its
+        pool, and GalleryError when nothing can be signed: then there is no decision, and the nonce can still be used.
         """
         asked = time.monotonic()
         with self._turns.one():
-            signed = self._answer(nonce, direction, asked, self._signer())
+            signed = self._answer(nonce, direction, trigger, asked if since is None else since)
             self._nonces.add(nonce)
             self._publish(signed)
         decision, taken = signed.decision, (time.monotonic() - asked) * 1e3
@@ -210,20 +214,21 @@ class Decider:
             Problem("door", "too_slow", "A decision took too long after its newest frame: the device is overloaded.")
         ]
 
-    def _answer(self, nonce: str, direction: Direction, asked: float, signer: Signer) -> SignedDecision:
+    def _answer(self, nonce: str, direction: Direction, trigger: Trigger, asked: float) -> SignedDecision:
+        signer = self._signer()
         facts, gallery = self._facts(nonce, direction, asked)
         noted = self._note_passage(self._unless_stale(facts), gallery)
         facts = self._unless_stale(noted)
         if facts is not noted and self._policy.judge(noted).granted:  # noting it took too long
             self._take_back_passage(noted, gallery)
         result = self._policy.judge(facts)
-        decision = self._decision(nonce, facts, result)
+        decision = self._decision(nonce, trigger, facts, result)
         entry = self._recorded(decision, facts, result)
         before, facts = facts, self._unless_stale(replace(facts, recordable=facts.recordable and entry is not None))
         if facts != before:  # recording failed, or took too long
             granted, result = result.granted, self._policy.judge(facts)
             voided = entry if entry and entry.facts["id"] == decision.id else None  # else that of a denial before
-            decision = self._decision(nonce, facts, result)
+            decision = self._decision(nonce, trigger, facts, result)
             entry = entry and self._recorded(decision, facts, result, voided)
             if granted and not result.granted:
                 self._take_back_passage(before, gallery)
@@ -299,7 +304,7 @@ class Decider:
         except GalleryError as error:
             log.error("person %s: noted as passing, though the door stays shut: %s", person.reference, error)
 
-    def _decision(self, nonce: str, facts: Facts, result: PolicyResult) -> Decision:
+    def _decision(self, nonce: str, trigger: Trigger, facts: Facts, result: PolicyResult) -> Decision:
         now, wall = time.monotonic(), self._clock.read().now.astimezone(UTC)
         frames = tuple(in_milliseconds(wall - timedelta(seconds=now - each)) for each in facts.seen.captured)
         issued = in_milliseconds(wall)
@@ -314,6 +319,7 @@ class Decider:
             frames=frames,
             issued=issued,
             expires=(frames[-1] if frames else issued) + LIFE,
+            trigger=trigger,
         )
 
     def _recorded(

@@ -79,14 +79,15 @@ class RecentFrames:
 class SubjectObserver:
     """Observes the person at the camera with an engine of the pool."""
 
-    def __init__(self, engines: EnginePool, frames: RecentFrames, mounting: Mounting, *, liveness: bool) -> None:
-        """`liveness`: whether it counts on this device."""
+    def __init__(
+        self, engines: EnginePool, frames: RecentFrames, mounting: Mounting, *, liveness: bool, least_side: float = 48
+    ) -> None:
+        """`liveness`: whether it counts on this device; `least_side`: pixels under which a face is too far away to count."""
         self._engines, self._frames, self._mounting, self._liveness = engines, frames, mounting, liveness
+        self._least_side = least_side
 
     def observe(self, moment: float, recognition: Recognition) -> Observation:
-        """What the frames since `moment` (seconds of `time.monotonic`) show. Faces under 48 pixels are too far away to count.
-        Raises the Faults of an engine and its pool.
-        """
+        """What the frames since `moment` (seconds of `time.monotonic`) show. Raises the Faults of an engine and its pool."""
         try:
             self._frames.since(moment)  # no engine is held meanwhile
             with self._engines.lease() as engine:
@@ -98,8 +99,14 @@ class SubjectObserver:
         found = [engine.detect(frame, DetectLimits()) for frame in frames]
         self._mounting.note(found[-1])
         faces = followed(found)
-        subject = None if faces is None else self._subject(faces, engine.examine(frames, faces), recognition)
-        return Observation(None, tuple(frame.captured for frame in frames), max(map(len, found)), subject)
+        subject = None
+        if faces is not None and self._near(faces[-1]):  # it may have been farther away in the frames before
+            subject = self._subject(faces, engine.examine(frames, faces), recognition)
+        near = max(sum(map(self._near, each)) for each in found)
+        return Observation(None, tuple(frame.captured for frame in frames), near, subject)
+
+    def _near(self, face: Face) -> bool:
+        return face.detection.box.side >= self._least_side
 
     def _subject(self, faces: Sequence[Face], examined: Examined, recognition: Recognition) -> Subject:
         """Its quality is that of the second worst frame: a blink or a step in one frame is outweighed by the others. A face

@@ -105,6 +105,14 @@ class Direction(StrEnum):
     OUT = "out"
 
 
+class Trigger(StrEnum):
+    """What started a decision: a request, a face that came near, or a button."""
+
+    ASKED = "asked"
+    APPROACH = "approach"
+    BUTTON = "button"
+
+
 @dataclass(frozen=True, slots=True)
 class Anchor:
     """The place of an entry in the record of decisions and its hash (64 hexadecimal digits), as each token has them."""
@@ -125,7 +133,8 @@ class Anchor:
 class Decision:
     """Whether a person may pass. `id` has 32 hexadecimal digits; `nonce` is the door's; `person` is the id of the
     identified person, granted or not, or None; `reason` names the rule that decided; `frames` are the times of the four frames;
-    the decision is valid from `issued` until `expires`. Times are UTC, in whole milliseconds.
+    the decision is valid from `issued` until `expires`. Times are UTC, in whole milliseconds. The nonce of a decision that was
+    not asked for is the device's own.
     """
 
     id: str
@@ -138,6 +147,7 @@ class Decision:
     frames: tuple[datetime, ...]
     issued: datetime
     expires: datetime
+    trigger: Trigger = Trigger.ASKED
 
     @property
     def result(self) -> str:
@@ -160,6 +170,7 @@ class Decision:
             "reason": self.reason,
             "person": self.person,
             "frames": tuple(map(milliseconds, self.frames)),
+            "trigger": self.trigger.value,
         }
 
     def document(self) -> dict[str, Any]:
@@ -455,6 +466,7 @@ def _decision(payload: Mapping[str, Any]) -> Decision:
             frames=tuple(_time(each) for each in _as(list, payload["frames"])),
             issued=_time(payload["iat_ms"]),
             expires=_time(payload["exp_ms"]),
+            trigger=Trigger(payload.get("trigger", Trigger.ASKED)),  # devices that only answered did not name it
         )
     except (KeyError, ValueError, TypeError) as error:
         raise AlteredError(f"not a decision of version {VERSION}: {error}") from error

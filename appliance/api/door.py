@@ -116,7 +116,7 @@ class Door:
         return answers.answer({"decision": signed.document(*ANSWERED), "token": signed.token}, headers=NO_STORE)
 
     def open(self) -> Answer:
-        """`POST /access/open`: releases the lock, whoever is at the door."""
+        """`POST /access/open`: releases the lock, without a look at the camera."""
         if not self.status.openable:
             text = "This device has no relay, or the relay does not work: its health has the reason."
             raise Refusal(ResultCode.NOT_READY, "relay_unavailable", text, status=503)

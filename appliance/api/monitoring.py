@@ -11,12 +11,13 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from appliance import state
+from appliance.access.token import SignedDecision
 from appliance.api import answers
 from appliance.api.access import ADMIN, ANY_KEY, METRICS, Route
 from appliance.api.answers import NO_STORE, Answer
 from appliance.camera.condition import Trouble
 from appliance.camera.loop import CameraLoop, CameraState
-from appliance.events import DoorEvent
+from appliance.events import Broadcast, DoorEvent
 from appliance.faults import Problem, ResultCode
 from appliance.vision.loading import LOADING
 
@@ -137,6 +138,8 @@ class Metrics(Collector):
                 ("appliance_stage_seconds", "Time in a stage of a request.", "stage"),
             )
         )
+        names = ("trigger", "result")
+        self._decisions = Counter("appliance_decisions", "Decisions.", names, registry=registry)
         self._door_events = Counter("appliance_door_events", "Events at the door.", ("event",), registry=registry)
         ProcessCollector(registry=registry)
         registry.register(self)
@@ -160,13 +163,17 @@ class Metrics(Collector):
         for name, duration in stages.items():
             self._stages.labels(name).observe(duration)
 
-    def happened(self, event: DoorEvent) -> None:
-        """Counts a door event."""
-        self._door_events.labels(event.kind).inc()
+    def listen(self, broadcast: Broadcast) -> None:
+        """Counts the decisions and door events of the bus."""
+        broadcast.subscribe(DoorEvent, lambda event: self._door_events.labels(event.kind).inc())
+        broadcast.subscribe(SignedDecision, self._decided)
 
     def refused(self, status: int, code: str) -> None:
         """Counts a request that did not reach an endpoint: broken HTTP, or too much of it."""
         self._requests.labels("other", "other", str(status), code).inc()
+
+    def _decided(self, signed: SignedDecision) -> None:
+        self._decisions.labels(signed.decision.trigger, signed.decision.result).inc()
 
     def collect(self) -> Iterable[Metric]:
         """What is read at the time of the request (prometheus_client's interface)."""

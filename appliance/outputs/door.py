@@ -14,10 +14,11 @@ Notice = tuple[DoorEventKind, str | None]
 
 
 class Signal(StrEnum):
-    """An input. It is active while: the door is open; the button is pressed; there is a fire; the case is open."""
+    """An input. It is active while: the door is open; a button is pressed; there is a fire; the case is open."""
 
     CONTACT = "contact"
     EXIT = "exit"
+    BUTTON = "button"
     FIRE = "fire"
     TAMPER = "tamper"
 
@@ -50,7 +51,10 @@ class DoorMonitor:
     def start(self, now: float, active: set[Signal]) -> list[Notice]:
         """Takes the first state of inputs: a door that is open then was not forced, and a pressed button does nothing."""
         notices = [
-            each for signal in Signal if signal in active - {Signal.EXIT} for each in self.set(now, signal, on=True)
+            each
+            for signal in Signal
+            if signal in active - {Signal.EXIT, Signal.BUTTON}
+            for each in self.set(now, signal, on=True)
         ]
         self._forced = self._forced and Signal.CONTACT not in active
         return [notice for notice in notices if notice[0] is not DoorEventKind.FORCED]
@@ -71,6 +75,8 @@ class DoorMonitor:
                 if on:
                     self.release(now)
                 kinds = [DoorEventKind.EXIT] * on
+            case Signal.BUTTON:
+                kinds = [DoorEventKind.BUTTON] * on
             case Signal.FIRE:
                 self._opened = now
                 kinds = [DoorEventKind.FIRE if on else DoorEventKind.FIRE_ENDED]

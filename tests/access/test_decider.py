@@ -16,7 +16,7 @@ from doors import ANY_CLOCK, FourFrames, empty, head, heads, placed, side_by_sid
 from appliance.access import token
 from appliance.access.log import RECORD_FILE, Record
 from appliance.access.policy import ClockState, Rules
-from appliance.access.token import LIFE, Direction, ReusedNonceError, WrongNonceError
+from appliance.access.token import LIFE, Direction, ReusedNonceError, Trigger, WrongNonceError
 from appliance.gallery.people import GalleryUnavailableError
 
 
@@ -70,8 +70,37 @@ def test_somebody_who_is_known_and_alive_passes(before, hopper_four):
         "person": person.reference,
         "frames": tuple(token.milliseconds(each) for each in decision.frames),
         "relaxed": (),
+        "trigger": "asked",
     }
     assert door.told == [signed]
+
+
+def test_what_started_a_decision_is_in_the_record_and_in_the_token(before, hopper_four):
+    with before(hopper_four) as door:
+        door.camera.ask()
+        assert until(lambda: door.ring.spaced(4, 0.3))
+        signed = door.decider.decide("a" * 43, Direction.OUT, Trigger.APPROACH, time.monotonic() - 0.2)
+        (entry,) = door.record.newest(1)
+    assert (signed.decision.granted, signed.decision.trigger) == (True, Trigger.APPROACH)
+    assert entry.facts["trigger"] == "approach"
+    assert '"trigger":"approach"' in payload(signed.token)
+    assert token.read_token(signed.token, door.signer.public) == signed.decision
+
+
+@pytest.mark.parametrize(("least_side", "granted"), [(130, True), (60, False)])
+def test_a_second_person_who_is_small_enough_does_not_count(doorstep, photos, least_side, granted):
+    """Collins' face is about half as large as Hopper's."""
+    frames = [side_by_side(photos["hopper"], photos["portrait"], number) for number in range(4)]
+    with doorstep(FourFrames(frames), least_side=least_side) as door:
+        door.know("hopper", photos["hopper"])
+        decision = door.decide()
+    assert (decision.granted, decision.reason) == (granted, "granted" if granted else "more_than_one_person")
+
+
+def test_a_face_that_is_too_small_is_nobody(doorstep, photos, hopper_four):
+    with doorstep(FourFrames(hopper_four), least_side=400) as door:
+        door.know("hopper", photos["hopper"])
+        assert door.decide().reason == "nobody"
 
 
 def test_the_token_names_its_entry_in_the_record(before, hopper_four):
