@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import bottle
@@ -53,7 +54,7 @@ class Live:
     camera: Camera
     ring: Ring
     clock: Callable[[], float] = time.monotonic
-    follower: Follower = field(default_factory=Follower)
+    follower: Follower = field(default_factory=partial(Follower, precise=True))
 
     def newest(self) -> CameraFrame:
         """The newest frame. Raises CameraError when it does not show the present scene."""
@@ -97,14 +98,11 @@ class Subjects:
         with self.engines.lease(0 if posted is None else posted.decoded_bytes) as engine:
             yield engine, self.live.newest() if posted is None else posted
 
-    def faces(self, engine: FaceEngine, picture: Picture, limits: DetectLimits, *, precise: bool = False) -> list[Face]:
-        """The faces of a picture; those of the camera's newest frame are followed, unless other limits than usual are given.
-        `precise` as in `FaceEngine.detect`.
-        """
+    def faces(self, engine: FaceEngine, picture: Picture, limits: DetectLimits) -> list[Face]:
+        """The faces of a picture; those of the camera's newest frame are followed, unless other limits than usual are given."""
         if isinstance(picture, CameraFrame) and limits == DetectLimits():
-            followed = self.live.follower.faces(engine, picture)
-            return [engine.refined(picture, face) for face in followed] if precise else followed
-        return engine.detect(picture, limits, precise=precise)
+            return self.live.follower.faces(engine, picture)
+        return engine.detect(picture, limits, precise=True)
 
     def answer(self, body: Mapping[str, Any], subject: Picture, headers: Mapping[str, str] | None = None) -> Answer:
         """The answer about a picture."""
@@ -143,7 +141,7 @@ class Faces:
         """`POST /faces` and `GET /faces`"""
         limits = intake.detect_limits(bottle.request.query)
         with self.subjects.leased() as (engine, picture):
-            found = self.subjects.faces(engine, picture, limits, precise=True)
+            found = self.subjects.faces(engine, picture, limits)
         return self.subjects.answer(answers.faces(found), picture)
 
     def aligned_faces(self) -> Answer:

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from math import inf, isfinite
 from typing import Protocol
@@ -216,17 +216,9 @@ class FaceEngine:
             stands[index] = stood(landmarks, picture, found[index], way)
         return stands
 
-    def fit(self, picture: Picture, detection: Detection) -> Fit:
-        """The points of a face that is about where `detection` says. Raises Fault INF-11, 16."""
-        return self._fit(self._alignment, picture, detection)
-
-    def refined(self, picture: Picture, face: Face) -> Face:
-        """The same face with the points of the larger mesh. Raises Fault INF-11, 16."""
-        five = face.points[list(alignment.FIVE_OF_106)]
-        fit = self._fit(self._landmarks, picture, replace(face.detection, landmarks=five))
-        return replace(face, points=fit.points, pose=fit.pose)
-
-    def _fit(self, landmarks: Locates, picture: Picture, detection: Detection) -> Fit:
+    def fit(self, picture: Picture, detection: Detection, *, precise: bool = False) -> Fit:
+        """The points of a face that is about where `detection` says; `precise` as in `detect`. Raises Fault INF-11, 16."""
+        landmarks = self._landmarks if precise else self._alignment
         with stage("landmarks"), failing_as(ResultCode.DETECT):
             fit = landmarks.locate(picture, detection)
         with failing_as(ResultCode.VALIDATE):
