@@ -10,7 +10,7 @@
 # refused and leave it as it is. So "active" and a watchdog together do not say that a service runs: FreezerState does.
 set -euo pipefail
 . "$(dirname "$0")/machine"
-run_in_machine systemd <<'PROGRAM'
+run_in_machine <<'PROGRAM'
 import os
 import signal
 import subprocess
@@ -20,7 +20,7 @@ from pathlib import Path
 WATCHDOG = 3
 SERVICE = f"""[Service]
 Type=notify
-ExecStart=/opt/python/bin/python /run/notifying.py
+ExecStart=/usr/bin/python3 /run/notifying.py
 WatchdogSec={WATCHDOG}
 Restart=always
 RestartSec=0
