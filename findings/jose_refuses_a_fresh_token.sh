@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# jose 6.2.18 (npm), joserfc 1.8.0 and PyJWT 2.15.1 (PyPI); 2026-11-28.
+# jose 5.10.0 (npm), joserfc 1.8.0 and PyJWT 2.15.1 (PyPI); 2026-11-28.
 #
 # Question: a device signs a JWT (EdDSA) that is valid for two seconds: `iat` and `nbf` are now, `exp` is now + 2, as NumericDates with a fraction, which
 # RFC 7519 section 2 allows. The door is on the same machine. When does each library begin to accept it, and how long does it?
@@ -77,7 +77,7 @@ whole, made = token(math.floor)
 assert accepted_from(joserfc_, whole, made) < 0.2 and accepted_from(pyjwt, whole, made) < 0.3
 print("whole seconds: accepted at once by both")
 PROGRAM
-in_node jose@6.2.18 <<'PROGRAM'
+in_node jose@5.10.0 <<'PROGRAM'
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SignJWT, generateKeyPair, jwtVerify } from "jose";

@@ -43,6 +43,9 @@ LONGEST = 4096
 VERSION, TYPE = 1, "face-decision"
 """In payload and header, so that nothing else that this key may ever sign is taken for a decision."""
 
+AUDIENCE = "door"
+"""For whom a decision is, as JWT libraries check it (`aud`)."""
+
 _KEY_ID_DIGITS = 16
 """Hexadecimal digits of the SHA-256 of a public key that identify it."""
 
@@ -271,6 +274,11 @@ class PublicKey:
 
         return self.loaded().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
 
+    @property
+    def jwk(self) -> dict[str, str]:
+        """The key as a JSON Web Key (RFC 8037, 2)."""
+        return {"kty": "OKP", "crv": "Ed25519", "x": self.text, "kid": self.id, "alg": "EdDSA", "use": "sig"}
+
     @cached_property
     def id(self) -> str:
         """Its id in the header of a token (`kid`)."""
@@ -326,9 +334,28 @@ def write_token(decision: Decision, record: Anchor | None, signer: Signer) -> st
         "iat_ms": milliseconds(decision.issued),
         "exp_ms": milliseconds(decision.expires),
         "record": record and {"sequence": record.sequence, "hash": record.hash},
+        **_registered(decision),
     }
     content = ".".join(encoded(json.dumps(part, separators=(",", ":")).encode()) for part in (header, payload))
     return f"{content}.{encoded(signer.sign(content.encode()))}"
+
+
+def _registered(decision: Decision) -> dict[str, str | int]:
+    """The claims that JWT libraries check (RFC 7519, 4.1). Times are whole seconds, rounded down, because some libraries
+    compare them with a clock cut to whole seconds and refuse a fraction at first: `exp` comes up to 1 s before `exp_ms`, never
+    after it.
+    """
+    issued = milliseconds(decision.issued) // 1000
+    subject = {} if decision.person is None else {"sub": decision.person}
+    return {
+        "iss": decision.device,
+        "aud": AUDIENCE,
+        **subject,
+        "jti": decision.id,
+        "iat": issued,
+        "nbf": issued,
+        "exp": milliseconds(decision.expires) // 1000,
+    }
 
 
 def read_token(token: str, key: PublicKey, device: str | None = None) -> Decision:

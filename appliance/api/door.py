@@ -106,6 +106,7 @@ class Door:
             Route("POST", "/access/decide", DECIDE, self.decide, Part.DOOR, expires=True),
             Route("POST", "/access/open", DECIDE, self.open, Part.DOOR, expires=True),
             Route("GET", "/access/key", ANY_KEY, self.key, Part.DOOR),
+            Route("GET", "/.well-known/jwks.json", ANY_KEY, self.key_set, Part.DOOR),
             Route("GET", "/access/decisions", LIVE, self.decisions, Part.DOOR),
         )
 
@@ -131,6 +132,10 @@ class Door:
         public = self.signing_key.signer().public
         body = {"device": self.decider.device, "algorithm": "Ed25519", "public_key": public.text, "pem": public.pem}
         return answers.answer(body)
+
+    def key_set(self) -> Answer:
+        """`GET /.well-known/jwks.json`: the same key, as JWT libraries read it (RFC 7517, 5)."""
+        return answers.answer({"keys": [self.signing_key.signer().public.jwk]})
 
     def decisions(self) -> Answer:
         """`GET /access/decisions`: the newest first."""

@@ -25,6 +25,7 @@ PAGE = {*(("GET", route.rule) for route in Page().routes()), ("POST", "/key"), (
 ANY_KEY = {
     ("GET", "/healthz"),
     ("GET", "/access/key"),
+    ("GET", "/.well-known/jwks.json"),
     ("GET", "/version"),
     ("GET", "/nothing-here"),
     ("PUT", "/faces"),

@@ -118,6 +118,7 @@ def verifier(client: Client) -> Verifier:
     answer = assert_success(client.get("/access/key"), "device", "algorithm", "public_key", "pem")
     key = PublicKey.read(answer["public_key"])
     assert PublicKey.read(answer["pem"]).raw == key.raw
+    assert assert_success(client.get("/.well-known/jwks.json"), "keys")["keys"] == [key.jwk]
     assert (answer["device"], answer["algorithm"]) == (DEVICE_ID, "Ed25519")
     return Verifier(key, DEVICE_ID, answer=60 * LIFE, tolerance=60 * LIFE)
 
