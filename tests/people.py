@@ -25,7 +25,7 @@ NAMES = {
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
-QUALITY = {"overall", "weakest", "size", "sharpness", "light", "pose"}
+QUALITY = {"overall", "weakest", "size", "sharpness", "light", "pose", "visibility"}
 
 
 def assert_person(found: dict[str, Any]) -> dict[str, Any]:
