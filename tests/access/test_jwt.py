@@ -60,7 +60,8 @@ def jose() -> Iterator[Judge]:
         subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=PROJECT, check=True, timeout=100)
     command = ["node", "--input-type=module", "--eval", JOSE]
     with subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as node:
-        assert node.stdin and node.stdout
+        assert node.stdin
+        assert node.stdout
         questions, verdicts = node.stdin, node.stdout
 
         def judge(token: str, key: PublicKey, audience: str) -> bool:
