@@ -132,7 +132,7 @@ def print_table(findings: Sequence[Finding]) -> None:
         console.print()
 
 
-def tracked(items: Iterable[Item], title: str) -> Iterable[Item]:
-    """The items, with a progress bar on the error stream where that is a terminal."""
+def tracked(items: Iterable[Item], title: str, total: int | None = None) -> Iterable[Item]:
+    """The items, `total` of them where they have no length, with a progress bar on the error stream if it is a terminal."""
     console = Console(stderr=True)
-    return track(items, title, console=console, disable=not console.is_terminal)
+    return track(items, title, total, console=console, disable=not console.is_terminal)

@@ -16,7 +16,7 @@ from lab.bench.bench import Bench
 from lab.bench.camera import decide, listener, wait_for
 from lab.bench.material import FPS, film
 from lab.bench.peers import FOLDER
-from lab.device import IMAGE_TYPE, OK, THIS, Build, Device, OwnDevice, resident_megabytes
+from lab.device import OK, THIS, Build, Device, OwnDevice, resident_megabytes
 from lab.report import Finding, tracked
 
 ROOT = FOLDER.parent
@@ -93,7 +93,7 @@ def _posted(bench: Bench, builds: Sequence[Build], samples: Samples) -> None:
             path, body, content_type = questions[kind]
             for number in range(bench.extent.requests // 3):
                 for side, client in enumerate(clients):
-                    taken = _timed(client, "POST", path, body, content_type)
+                    taken = client.timed("POST", path, body, content_type)
                     if number:  # the first one builds what later ones find ready
                         samples[f"POST {path}, ms"][side].append(taken)
 
@@ -115,20 +115,11 @@ def _live(bench: Bench, build: Build, side: int, samples: Samples) -> None:
                     stack.enter_context(listener(device.url))
                 for _ in range(bench.extent.requests // 3):
                     time.sleep(1 / FPS)
-                    samples[title][side].append(_timed(client, "GET", "/faces"))
+                    samples[title][side].append(client.timed("GET", "/faces"))
         for _ in range(bench.extent.requests // 6):
             at_door, work = decide(client)
             samples["POST /access/decide, at the door, ms"][side].append(at_door)
             samples["POST /access/decide, stages, ms"][side].append(work)
-
-
-def _timed(client: Device, method: str, path: str, body: bytes | None = None, kind: str = IMAGE_TYPE) -> float:
-    """Milliseconds until the whole answer is there. Raises UnexpectedAnswerError."""
-    begun = time.perf_counter()
-    answer = client.ask_once(method, path, body, kind)
-    taken = 1e3 * (time.perf_counter() - begun)
-    answer.expect(OK)
-    return taken
 
 
 def _enrol(client: Device, picture: bytes) -> None:

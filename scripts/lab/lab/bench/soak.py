@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from lab.bench.bad_clients import DRIP_SECONDS, DRIPPING, Target
 from lab.bench.bench import PORTRAITS, replay
 from lab.bench.load import Load, Swarm, swarming
 from lab.bench.material import Material, film
-from lab.device import Device, OwnDevice, free_port, own_device
+from lab.device import Device, OwnDevice, free_port, own_device, resident_megabytes
 from lab.report import Finding, print_table, tracked
 
 MINUTES = 10.0
@@ -38,7 +38,10 @@ DROPPED = 1000
 """Connections opened and dropped in a row."""
 
 MOST_RATIO = 3.0
-MOST_GROWTH_MEGABYTES = 10.0
+"""The 99th percentile of normal requests beside dripping connections over that without them."""
+
+MOST_GROWTH = {"memory, MB": 10.0, "threads": 0, "open files": 0}
+"""What a device holds, and by how much that may grow under load."""
 
 SETTLE_SECONDS = 40.0
 """Longest wait, when the load has ended, for abandoned connections and streams: the server notices within 10 s."""
@@ -49,20 +52,15 @@ MIXED_CLIENTS = {
 
 ERROR = re.compile(rb"^(?:ERROR|CRITICAL)|^Traceback", re.MULTILINE)
 
+Held = Mapping[str, float]
+"""What the device's process holds, by the names of MOST_GROWTH."""
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What the device's process holds: megabytes of memory, threads, open files."""
 
-    megabytes: float
-    threads: int
-    files: int
-
-    @classmethod
-    def by(cls, process_id: int) -> "Held":
-        """Raises psutil.NoSuchProcess."""
-        process = psutil.Process(process_id)
-        return cls(process.memory_info().rss / 1e6, process.num_threads(), process.num_fds())
+def growth(question: str, before: Held, after: Held) -> Iterator[Finding]:
+    """What is held afterwards, and its growth."""
+    for name, most in MOST_GROWTH.items():
+        yield Finding(question, name, after[name])
+        yield Finding(question, f"{name}: growth", after[name] - before[name], at_most=most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ class Soak:
     material: Material
     swarm: Swarm
 
-    def slow_clients(self) -> list[Finding]:
+    def slow_clients(self) -> Iterator[Finding]:
         """The time of normal requests while a hundred connections drip, over that without them."""
         alone: list[float] = []
         beside: list[float] = []
@@ -85,16 +83,13 @@ class Soak:
                 with swarming(dripping):
                     time.sleep(DRIP_SECONDS)
                     beside += self._timed(client)
-        title, p99 = f"beside {DRIPPING} that drip", [quantiles(each, n=100)[98] for each in (alone, beside)]
-        return [
-            Finding("slow clients", "/faces, median", median(alone), "ms"),
-            Finding("slow clients", f"the same, {title}", median(beside), "ms"),
-            Finding("slow clients", "99th percentile", p99[0], "ms"),
-            Finding("slow clients", f"the same, {title}", p99[1], "ms"),
-            Finding("slow clients", "ratio of these two", p99[1] / p99[0], at_most=MOST_RATIO),
-        ]
+        p99 = [quantiles(each, n=100)[98] for each in (alone, beside)]
+        for title, times, slowest in (("/faces", alone, p99[0]), (f"beside {DRIPPING} that drip", beside, p99[1])):
+            yield Finding("slow clients", f"{title}, median", median(times), "ms")
+            yield Finding("slow clients", f"{title}, 99th percentile", slowest, "ms")
+        yield Finding("slow clients", "ratio of these percentiles", p99[1] / p99[0], at_most=MOST_RATIO)
 
-    def dropped(self) -> list[Finding]:
+    def dropped(self) -> Iterator[Finding]:
         """A thousand connections that are opened and dropped in a row; then everything is as it was."""
         before, chance, target = self._settled(None), random.Random(0), Target.of(self.swarm, self.material)
         for _ in range(DROPPED):
@@ -102,31 +97,20 @@ class Soak:
         after = self._settled(before)
         with Device(self.device.url) as client:
             answered = client.ask_once("POST", "/faces", self.material.picture).status == 200
-        return [
-            Finding("dropped", "connections", DROPPED),
-            Finding("dropped", "answers afterwards", answered, at_least=1),
-            Finding("dropped", "growth of open files", after.files - before.files, at_most=0),
-            Finding("dropped", "growth of threads", after.threads - before.threads, at_most=0),
-        ]
+        yield Finding("dropped", "connections", DROPPED)
+        yield Finding("dropped", "answers afterwards", answered, at_least=1)
+        yield from growth("dropped", before, after)
 
-    def mixed(self, minutes: float) -> list[Finding]:
+    def mixed(self, minutes: float) -> Iterator[Finding]:
         """All clients at once."""
         warm, before = self._loaded(60 * minutes * WARM_SHARE), self._settled(None)
         load = self._loaded(60 * minutes * (1 - WARM_SHARE))
-        after = self._settled(before)
-        question = f"mixed load, {minutes:g} min"
+        after, question = self._settled(before), f"mixed load, {minutes:g} min"
         acts, errors = Counter(warm.acts) + Counter(load.acts), Counter(warm.errors) + Counter(load.errors)
-        return [
-            *(Finding(question, what, times) for what, times in sorted(acts.items())),
-            *(Finding(question, what, times, at_most=0) for what, times in sorted(errors.items())),
-            Finding(question, "unexpected answers", errors.total(), at_most=0),
-            Finding(question, "memory", after.megabytes, "MB"),
-            Finding(question, "growth", after.megabytes - before.megabytes, "MB", at_most=MOST_GROWTH_MEGABYTES),
-            Finding(question, "threads", after.threads),
-            Finding(question, "growth", after.threads - before.threads, at_most=0),
-            Finding(question, "open files", after.files),
-            Finding(question, "growth", after.files - before.files, at_most=0),
-        ]
+        yield from (Finding(question, what, times) for what, times in sorted(acts.items()))
+        yield from (Finding(question, what, times, at_most=0) for what, times in sorted(errors.items()))
+        yield Finding(question, "unexpected answers", errors.total(), at_most=0)
+        yield from growth(question, before, after)
 
     def _loaded(self, seconds: float) -> Load:
         with swarming(self.swarm) as load:
@@ -135,22 +119,18 @@ class Soak:
 
     def _timed(self, client: Device) -> list[float]:
         """Milliseconds of normal requests, as their client sees them."""
-        milliseconds = []
-        for _ in range(REQUESTS):
-            begun = time.perf_counter()
-            client.ask_once("POST", "/faces", self.material.picture).expect("INF-00")
-            milliseconds.append(1e3 * (time.perf_counter() - begun))
-        return milliseconds
+        return [client.timed("POST", "/faces", self.material.picture) for _ in range(REQUESTS)]
 
     def _settled(self, before: Held | None) -> Held:
         """What the device holds once it has noticed what was abandoned: at the latest after SETTLE_SECONDS."""
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while time.monotonic() < deadline:
-            held = Held.by(self.device.process_id)
-            if before is not None and (held.files, held.threads) <= (before.files, before.threads):
-                break
+        deadline, process = time.monotonic() + SETTLE_SECONDS, psutil.Process(self.device.process_id)
+        while True:
+            held = (resident_megabytes(process.pid), process.num_threads(), process.num_fds())
+            named = dict(zip(MOST_GROWTH, held, strict=True))
+            level = before is not None and all(named[name] <= before[name] for name in ("threads", "open files"))
+            if level or time.monotonic() > deadline:
+                return named
             time.sleep(1)
-        return Held.by(self.device.process_id)
 
 
 @contextmanager
@@ -183,9 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.log.write_bytes(log)
     print_table(findings)
     if options.json is not None:
-        options.json.write_text(
-            json.dumps([each.as_json() for each in findings], indent=1, allow_nan=False) + "\n", encoding="utf-8"
-        )
+        record = [finding.as_json() for finding in findings]
+        options.json.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return 0 if all(finding.passed for finding in findings) else 1
 
 

@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import json
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from lab.device import CutFace, Device, FeatureFace, UnexpectedAnswerError
 from lab.pictures import size
+from lab.report import tracked
 
 NO_PICTURE = frozenset({"INF-01", "INF-04", "INF-14"})
 """Codes of a picture that is too large, broken or has no face that can be cut out: no face is acquired from it, which is the
@@ -91,13 +89,8 @@ class Client(Device):
     def __init__(self, url: str, key: str | None = None, *, answers: Path | None = None, workers: int = 1) -> None:
         """Sends `workers` requests at a time. Raises ValueError for the address, OSError, UnexpectedAnswerError."""
         super().__init__(url, key)
-        self.workers = workers
-        try:
-            self.version = self.facts()
-            self.journal = Journal(answers, self.version)
-        except Exception:
-            super().__exit__()
-            raise
+        self.workers, self.version = workers, self.facts()
+        self.journal = Journal(answers, self.version)
 
     def __exit__(self, *_: object) -> None:
         super().__exit__()
@@ -125,9 +118,7 @@ class Client(Device):
         Raises what `ask` raises.
         """
         with ThreadPoolExecutor(self.workers) as pool:
-            answers = pool.map(ask, questions)
-            shown = sys.stderr.isatty()
-            return list(track(answers, title, total=len(questions), console=Console(stderr=True), disable=not shown))
+            return list(tracked(pool.map(ask, questions), title, len(questions)))
 
 
 def central(faces: Sequence[Centred], picture: bytes) -> Centred | None:

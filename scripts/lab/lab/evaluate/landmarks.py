@@ -55,13 +55,8 @@ MOST_NME, MOST_MIRROR_ERROR = 4.3, 2.1
 """Percent of the inter-ocular distance."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reflection:
-    """The error of a mirrored picture's face: points in inter-ocular distances, angles in degrees."""
-
-    distance: float
-    yaw: float
-    roll: float
+Reflection = tuple[float, float, float]
+"""The error of a mirrored picture's face: points in inter-ocular distances, yaw and roll in degrees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +90,16 @@ class Located:
         """Errors of the points, and how they follow mirrored and turned pictures."""
         errors = self.errors
         lost = np.isinf(errors)
-        kept = [each for each in self.reflections if each is not None]
-        moved = _mean([each.distance for each in kept], 100)
+        kept = np.array([each for each in self.reflections if each is not None]).reshape(-1, 3)
+        moved, yaw, roll = (_mean(np.abs(column)) for column in kept.T)
         found = [
-            Finding(QUESTION, "NME of faces found, 20 points", _mean(errors[~lost], 100), "%", at_most=MOST_NME),
+            Finding(QUESTION, "NME of faces found, 20 points", 100 * _mean(errors[~lost]), "%", at_most=MOST_NME),
             percentage(QUESTION, "failed: NME > 8 % or lost", rate(errors > FAILURE)),
             Finding(QUESTION, "AUC of the error curve to 8 %", area_under_error_curve(errors, FAILURE)),
             percentage(QUESTION, "faces not found", rate(lost)),
-            Finding(QUESTION, "mirrored: mean distance, 106 points", moved, "%", at_most=MOST_MIRROR_ERROR),
-            Finding(QUESTION, "mirrored: mean |yaw + yaw'|", _mean([abs(each.yaw) for each in kept]), "°"),
-            Finding(QUESTION, "mirrored: mean |roll + roll'|", _mean([abs(each.roll) for each in kept]), "°"),
+            Finding(QUESTION, "mirrored: mean distance, 106 points", 100 * moved, "%", at_most=MOST_MIRROR_ERROR),
+            Finding(QUESTION, "mirrored: mean |yaw + yaw'|", yaw, "°"),
+            Finding(QUESTION, "mirrored: mean |roll + roll'|", roll, "°"),
             Finding(QUESTION, "mirrored: faces lost", len(self.reflections) - len(kept)),
         ]
         for degrees, shifts in self.shifts.items():
@@ -142,7 +137,7 @@ def measure(client: Client, data: Path) -> Located:
             return None
         yaw, _, roll = match.pose + found.pose
         distance = normalised_mean_error(match.points, expected, face.interocular)
-        return Reflection(distance, float(yaw), float(roll))
+        return distance, float(yaw), float(roll)
 
     def shift(degrees: float, pair: tuple[LabelledFace, FoundFace]) -> float | None:
         """By how many degrees (-180..180) the roll follows the picture, turned clockwise."""
@@ -181,5 +176,5 @@ def mirror(points: Reals, width: int) -> Reals:
     return np.column_stack([width - seen[:, 0], seen[:, 1]])
 
 
-def _mean(values: Sequence[float] | Reals, scale: float = 1) -> float:
-    return scale * float(np.mean(values)) if len(values) else float("nan")
+def _mean(values: Sequence[float] | Reals) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
