@@ -15,15 +15,8 @@ from lab.bench.protocol import serve
 
 from appliance.face.types import Pixels
 from appliance.vision import loading, selftest
-from appliance.vision.detector import Detector
-from appliance.vision.embedder import Embedder
-from appliance.vision.engine import Aligner, FaceEngine
-from appliance.vision.landmarks import Landmarks
-from appliance.vision.liveness import LivenessCheck
 from appliance.vision.manifest import ModelFile, ModelStore, Role
-from appliance.vision.quality import OcclusionCheck
 from appliance.vision.runtime import Floats, Runs
-from appliance.vision.upright import OrientationCheck
 
 FOLDER = Path("onnx")
 """Where scripts/peers puts the networks, in the peer's folder."""
@@ -51,30 +44,22 @@ class OnnxNetwork:
         return [output[0] for output in self._session.run(None, {self._input: tensor})]
 
 
-def engine() -> FaceEngine:
-    """An engine of the float networks."""
-    networks: dict[Role, list[Runs]] = {role: [] for role in Role}
-    for file in ModelStore.open(appliance_models.FOLDER).models:
-        if file.precision != PRECISION:
-            continue
-        name = PUBLISHED.get(file.role, Path(file.file).with_suffix(".onnx").name)
-        networks[file.role].append(OnnxNetwork(file, FOLDER / name))
-    detector = Detector(networks[Role.DETECTOR])
-    return FaceEngine(
-        detector,
-        Landmarks(networks[Role.LANDMARKS][0]),
-        Landmarks(networks[Role.ALIGNMENT][0]),
-        OrientationCheck(detector.smallest),
-        Aligner(),
-        Embedder(networks[Role.EMBEDDER][0]),
-        OcclusionCheck(),
-        LivenessCheck(networks[Role.LIVENESS][0]),
-    )
+class OnnxModels:
+    """The networks of a role, as the program's choice of a role's files has them."""
+
+    def __init__(self, role: Role) -> None:
+        files = ModelStore.open(appliance_models.FOLDER).models
+        self._files = [file for file in files if file.role is role and file.precision == PRECISION]
+
+    def networks(self, _threads: int) -> list[Runs]:
+        """One a file."""
+        names = (PUBLISHED.get(file.role, Path(file.file).with_suffix(".onnx").name) for file in self._files)
+        return [OnnxNetwork(file, FOLDER / name) for file, name in zip(self._files, names, strict=True)]
 
 
 def main() -> int:
     """The exit status: 0 at the end of standard input, 1 when the answers are not those of the .tflite files."""
-    peer = engine()
+    peer = loading.build({role: OnnxModels(role) for role in Role}, 1)
     portrait = loading.portrait(appliance_models.FOLDER)
     recorded = selftest.read(appliance_models.FOLDER / loading.SELFTEST)
     wrong = selftest.complaints(peer, portrait, recorded, dict.fromkeys(Role, PRECISION))
