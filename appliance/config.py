@@ -125,10 +125,10 @@ class EngineSection(Section):
     """Threads of each model of an engine."""
     detector: Precision = "auto"
     """"int8", "float16", or "auto": the faster one on this device."""
-    embedder: Precision = "auto"
-    """As above. Templates of one precision cannot be compared with those of the other."""
+    embedder: Literal["auto", "float16"] = "auto"
+    """"float16", whatever is faster: runtimes round int8 differently, and templates have to outlive them."""
     liveness: Precision = "auto"
-    """As above."""
+    """As for the detector."""
 
     @property
     def folder(self) -> Path:
@@ -138,7 +138,7 @@ class EngineSection(Section):
     @property
     def precisions(self) -> dict[str, str]:
         """The configured precision by role."""
-        return {"detector": self.detector, "embedder": self.embedder, "liveness": self.liveness}
+        return {"detector": self.detector, "liveness": self.liveness}
 
 
 class LivenessSection(Section):

@@ -211,8 +211,8 @@ class Machine:
 
     def _load(self) -> None:
         if self._with_gallery:
-            self._gallery.open()  # before the models are chosen: it may have been made with one of them
-        self._models.load(self._engines, self._engine_count, self._gallery.made_with())
+            self._gallery.open()
+        self._models.load(self._engines, self._engine_count)
         supervision.give_back()
         self._manager.ready()
 

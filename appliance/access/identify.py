@@ -296,13 +296,6 @@ class GalleryHandle:
         except Fault:
             return None
 
-    def made_with(self) -> str | None:
-        """The sha256 of the embedder of the gallery's templates; None without templates, or when that cannot be known."""
-        try:
-            return self.gallery().embedder()
-        except (GalleryError, Fault):
-            return None
-
     def problem(self) -> GalleryError | None:
         """Why people cannot be recognised, or not be enrolled; None when all is well, and before the first attempt to open."""
         if self._gallery is None:

@@ -213,7 +213,7 @@ def _enroller(gallery: Gallery, settings: Config, options: argparse.Namespace) -
     """Enrols photos of a person with the engine that this device would choose. Raises OtherEmbedderError; Fault if the models
     do not work.
     """
-    choice, engine = chosen_engine(settings, gallery.embedder())
+    choice, engine = chosen_engine(settings)
     recognition = recognition_of(gallery, settings, embedder_of(choice))
     allowed = {name: getattr(options, name) for name in ("allow_duplicate", "allow_mismatch")}
     enrolment, max_pixels = Enrolment(), int(settings.server.max_megapixels * 1e6)

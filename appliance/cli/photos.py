@@ -108,11 +108,11 @@ def progress(items: Sequence[T], title: str) -> Iterable[T]:
     return items if hidden else track(items, title, console=Console(stderr=True))
 
 
-def chosen_engine(settings: Config, made_with: str | None = None) -> tuple[Choice, FaceEngine]:
-    """The models that this device would choose for templates of the embedder `made_with` (sha256), and an engine of them."""
+def chosen_engine(settings: Config) -> tuple[Choice, FaceEngine]:
+    """The models that this device would choose, and an engine of them."""
     calibration = CalibrationStore(state.folder(settings.state.folder) / points.FILE)
     section = settings.engine
-    return loading.first_engine(section.folder, section.precisions, section.threads, calibration.thresholds, made_with)
+    return loading.first_engine(section.folder, section.precisions, section.threads, calibration.thresholds)
 
 
 def embedder_of(choice: Choice) -> ModelFile:

@@ -361,9 +361,9 @@ def _check_embedder(made_with: str | None, model: str) -> None:
     """Raises OtherEmbedderError, whose text says what to do, if both are known and differ (sha256)."""
     if made_with not in {None, model}:
         raise OtherEmbedderError(
-            f"the gallery's templates were made with the embedder {str(made_with)[:12]}, not with {model[:12]}: set "
-            'engine.embedder to "auto" and install the models that made them, embed the kept pictures again with '
-            "`appliance people renew`, or enrol everyone again"
+            f"the gallery's templates were made with the embedder {str(made_with)[:12]}, not with {model[:12]}, "
+            "and cannot be compared with its own: embed the kept pictures again with `appliance people renew`, or enrol "
+            "everyone again"
         )
 
 

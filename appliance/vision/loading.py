@@ -40,6 +40,11 @@ SMALL_BOARD = 3 << 29
 at work takes 200 MB of that, and the largest picture 320 MB.
 """
 
+EMBEDDER_PRECISION = "float16"
+"""Templates outlive a runtime. In int8 the same file is another embedder on each: tflite-runtime 2.14 and LiteRT 2.3 agree to a
+cosine of .953 to .977, in float16 to .9998.
+"""
+
 IDLE_SECONDS = 30.0
 """A larger network that has not been used for this long is freed; building it again takes about as long as one run of it."""
 
@@ -98,29 +103,19 @@ def first_engine(
     precisions: Mapping[str, str],
     threads: int,
     thresholds: Callable[[], Thresholds] = lambda: SHIPPED,
-    made_with: str | None = None,
 ) -> tuple[Choice, FaceEngine]:
     """The models of `folder` that serve on this device (verified, the fastest precision of each, proven on the bundled
     portrait), and an engine of them. `precisions` gives "int8", "float16" or "auto" by role, `thresholds` the device's own
-    operating points. `made_with` is the sha256 of the embedder of the gallery's templates, which "auto" takes if it is there.
+    operating points.
     """
     try:
         store = ModelStore.open(folder)
-        wanted = {Role(role): precision for role, precision in precisions.items()}
-        wanted[Role.EMBEDDER] = embedder_precision(store, wanted.get(Role.EMBEDDER, "auto"), made_with)
+        wanted = {Role(role): precision for role, precision in precisions.items()} | {Role.EMBEDDER: EMBEDDER_PRECISION}
         choice = choose(store, wanted, threads)
         return proven(choice, portrait(folder), selftest.read(folder / SELFTEST), threads, thresholds)
     except ModelError as error:
         choice = unusable(error)
         return choice, build(choice, threads)
-
-
-def embedder_precision(store: ModelStore, configured: str, made_with: str | None) -> str:
-    """The configured precision; instead of "auto" that of the embedder `made_with` (sha256), if it is in the store."""
-    if configured != "auto":
-        return configured
-    files = (file for file in store.models if file.role is Role.EMBEDDER and file.sha256 == made_with)
-    return next((file.precision for file in files), "auto")
 
 
 def portrait(folder: Path) -> EncodedPicture:
@@ -291,12 +286,12 @@ class Models:
         self._choice: Choice = choice or {}
         self._engines = EngineCount(1, "configured")
 
-    def load(self, pool: EnginePool, engines: EngineCount, made_with: str | None = None) -> None:
+    def load(self, pool: EnginePool, engines: EngineCount) -> None:
         """Chooses the models and fills the pool with engines of them. The networks of the self-test are freed: one that no
         request needs takes no memory.
         """
         thresholds = self.calibration.thresholds
-        choice, _ = first_engine(self.folder, self._precisions, self._threads, thresholds, made_with)
+        choice, _ = first_engine(self.folder, self._precisions, self._threads, thresholds)
         give_up_idle(choice, 0, larger=False)
         pool.fill([build(choice, self._threads, thresholds=thresholds) for _ in range(engines.count)])
         self._engines = engines

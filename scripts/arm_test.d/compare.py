@@ -54,7 +54,6 @@ port = 0
 [engine]
 engines = 1
 detector = "{0}"
-embedder = "{0}"
 liveness = "float16"
 [camera]
 driver = "none"

@@ -37,7 +37,6 @@ CONFIGURATION = """
 port = {port}
 [engine]
 detector = "int8"
-embedder = "int8"
 [camera]
 driver = "{driver}"
 width = {size[0]}

@@ -1,7 +1,10 @@
 """`appliance people`: each act, as it is typed."""
 
+import hashlib
 import json
+from pathlib import Path
 
+import appliance_models
 import pytest
 from people_of_nowhere import face
 
@@ -118,27 +121,43 @@ def test_photos_are_enrolled_by_the_same_rules_as_over_http(place, portrait, hop
     assert place.people() == (["ada", "eve"], 1)
 
 
-def test_kept_pictures_are_embedded_again_when_the_precision_of_the_embedder_changes(place, portrait, hopper):
-    """The templates are those that enrolling the same photos with the other embedder gives."""
-    engine = '[engine]\ndetector = "float16"\nliveness = "float16"\nembedder = "{}"\n[gallery]\npictures = {}\n'
+def other_models(folder: Path) -> Path:
+    """The shipped models with another embedder: the same network in a file that is a byte longer."""
+    folder.mkdir()
+    for path in filter(Path.is_file, appliance_models.FOLDER.iterdir()):
+        (folder / path.name).symlink_to(path)
+    manifest, file = folder / "manifest.toml", folder / "embedder_float16.tflite"
+    text, before = manifest.read_text("utf-8"), file.read_bytes()
+    for path in (manifest, file):
+        path.unlink()
+    file.write_bytes(before + b"\0")
+    digests = [hashlib.sha256(content).hexdigest() for content in (before, before + b"\0")]
+    assert digests[0] in text
+    manifest.write_text(text.replace(*digests), "utf-8")
+    return folder
 
-    def configure(precision, pictures="true"):
-        place.config.write_text(engine.format(precision, pictures), "utf-8")
+
+def test_kept_pictures_are_embedded_again_when_the_embedder_changes(place, portrait, hopper):
+    """The templates are those that enrolling the same photos with the other embedder gives."""
+    engine = '[engine]\nmodels = "{}"\ndetector = "float16"\nliveness = "float16"\n[gallery]\npictures = {}\n'
+
+    def configure(models, pictures="true"):
+        place.config.write_text(engine.format(models, pictures), "utf-8")
 
     (place.folder / "portrait.jpg").write_bytes(portrait)
     (place.folder / "hopper.jpg").write_bytes(hopper)
     place.begin("ada", "grace", "eve", templates=0)
-    configure("float16")
+    configure(appliance_models.FOLDER)
     place.says("enrol", "ada", "portrait.jpg")
     place.says("enrol", "grace", "hopper.jpg")
     before = json.loads(place.says("list", "--json"))["people"]
 
-    configure("int8")
+    configure(other_models(place.folder / "models"))
     refused = place.run("enrol", "eve", "portrait.jpg", "--allow-duplicate")
     assert (refused.returncode, "`appliance people renew`" in refused.stderr) == (1, True)
     done = place.run("renew")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.startswith("2 templates embedded again by embedder_int8.tflite")
+    assert done.stderr.startswith("2 templates embedded again by embedder_float16.tflite")
     assert done.stderr.endswith(": restart the device\n")
     after = json.loads(place.says("list", "--json"))["people"]
     assert [[each["number"] for each in person["templates"]] for person in after] == [[3], [], [4]]
@@ -160,8 +179,9 @@ def test_people_without_kept_pictures_are_named_when_the_embedder_changes(place,
     (place.folder / "portrait.jpg").write_bytes(portrait)
     place.begin("ada", templates=0)
     place.says("enrol", "ada", "portrait.jpg")
+    models = other_models(place.folder / "models")
     place.config.write_text(
-        place.config.read_text("utf-8").replace('embedder = "float16"', 'embedder = "int8"'), "utf-8"
+        place.config.read_text("utf-8").replace("[engine]", f'[engine]\nmodels = "{models}"'), "utf-8"
     )
     before = place.says("show", "ada")
     done = place.run("renew")

@@ -97,6 +97,12 @@ def test_left_to_itself_it_takes_what_it_timed_as_fastest(store):
     assert chosen.files[0].precision == min(chosen.milliseconds, key=chosen.milliseconds.__getitem__)
 
 
+def test_the_embedder_is_never_int8():
+    for precision in ("auto", "int8"):
+        choice, _ = loading.first_engine(appliance_models.FOLDER, {**FLOAT16, Role.EMBEDDER: precision}, 1)
+        assert {file.precision for file in choice[Role.EMBEDDER].files} == {"float16"}
+
+
 def test_what_failed_its_gate_is_not_even_timed(store):
     failed = [
         model.model_copy(update={"gate": model.gate.model_copy(update={"passed": model.precision == "float16"})})
