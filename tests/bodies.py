@@ -9,6 +9,7 @@ from io import BytesIO
 
 import cv2
 import numpy as np
+from living import stirred
 from PIL import Image
 
 Posted = tuple[dict[str, str], bytes]
@@ -98,9 +99,12 @@ def group(people: Sequence[Image.Image], sides: Sequence[int]) -> Image.Image:
 
 
 def moving(image: Image.Image) -> list[bytes]:
-    """Four frames in which the head comes a little closer."""
+    """Four frames in which the head stirs and comes a little closer."""
     width, height = image.size
-    return [jpeg(image.crop((step * 4, step * 3, width - step * 4, height - step * 3))) for step in range(4)]
+    frames = [Image.fromarray(stirred(np.asarray(image), step)) for step in range(4)]
+    return [
+        jpeg(frame.crop((step * 4, step * 3, width - step * 4, height - step * 3))) for step, frame in enumerate(frames)
+    ]
 
 
 def form(

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from decisions import DEVICE
 from devices import pool, until
+from living import stirred
 
 from appliance.access.clock import Clock
 from appliance.access.decide import Decider
@@ -61,13 +62,14 @@ def recognition(gallery: Gallery, embedder: ModelFile) -> Recognition:
 
 class FourFrames:
     """A camera that has shown three pictures, 0.3 s apart, and shows the fourth from when it is asked on: again and again, in
-    light that changes, lest it be a still where the decision takes its time.
+    light that changes, and stirring if it is `living`, lest it be a still where the decision takes its time.
     """
 
     description, demonstration = "four frames", False
 
-    def __init__(self, pictures: Sequence[Pixels]) -> None:
+    def __init__(self, pictures: Sequence[Pixels], *, living: bool = True) -> None:
         *self._before, self._now = pictures
+        self._living = living
         self._asked = threading.Event()
         self._count = 0
 
@@ -87,8 +89,9 @@ class FourFrames:
             self._count = number
             return None
         time.sleep(0.03)
-        light = 3 * (number - len(self._before)) % 23
-        return CameraFrame(np.asarray(cv2.convertScaleAbs(self._now, beta=light), np.uint8), time.monotonic())
+        light = 2.3 * (number - len(self._before)) % 29
+        now = stirred(self._now, number) if self._living and light else self._now
+        return CameraFrame(np.asarray(cv2.convertScaleAbs(now, beta=light), np.uint8), time.monotonic())
 
     def close(self) -> None:
         pass
@@ -181,13 +184,13 @@ class Doorstep:
         return self.verifier.verify(self.ask(direction).token)
 
 
-def head(photo: Pixels, number: int, *, left: float = 0.5, scale: float = 1.0) -> Pixels:
+def head(photo: Pixels, number: int, *, left: float = 0.5, scale: float = 1.0, living: bool = True) -> Pixels:
     """A person in a room, as they are in frame `number`: the head of a photograph, without the photograph's border, that moves
-    before a background that does not. (It takes no more than that to make the liveness check believe in somebody, who is, after
-    all, seen without an edge, a screen or paper: these pictures test the decision, not the check.)
+    and, if `living`, stirs before a background that does not. These pictures test the decision, not the liveness check.
     """
     small = np.random.default_rng(5).integers(60, 180, (9, 16, 3), np.uint8)
     room = cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    photo = stirred(photo, number) if living else photo
     photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[:HEIGHT]
     height, width = photo.shape[:2]
     x = round((WIDTH - width - 60) * left) + number * 17 % 61

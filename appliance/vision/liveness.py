@@ -16,6 +16,7 @@ from appliance.vision.detector import mirror
 from appliance.vision.evidence import Scene
 from appliance.vision.manifest import SHIPPED, Thresholds
 from appliance.vision.runtime import Runs
+from appliance.vision.still import LEAST_VARIATION, variation
 
 CONTEXTS = (2.7, 4.0)
 """Sides of the crops over the face box's side, as the network was trained."""
@@ -39,7 +40,7 @@ LEAST_ODDS = -LOGIT_LIMIT - EVIDENCE_WEIGHT * 3.5
 """The least there can be: a sure network, and all of the bezel's 1.5, the glued surroundings and the moiré."""
 
 NOT_ONE_LIVE_PERSON = 0.30
-"""The most that a still shown again, or four frames of more than one person, can score (the contract)."""
+"""The most that a still shown again, edited or not, or four frames of more than one person, can score (the contract)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class LivenessCheck:
         bezel = float(np.mean([evidence.bezel(scene) for scene in scenes[::2]]))
         coupled = evidence.moves_as_one(scenes)
         moire = float(np.mean([evidence.moire(scene) for scene in scenes])) > evidence.MOIRE
-        still = evidence.smallest_change(scenes) < evidence.STILL
+        still = evidence.smallest_change(scenes) < evidence.STILL or not variation(scenes) >= LEAST_VARIATION
         blind = covered or evidence.blind(scenes)
         odds = network - EVIDENCE_WEIGHT * (bezel + coupled + moire)
         threshold = thresholds.get(self._network.file.sha256, SHIPPED_ODDS)

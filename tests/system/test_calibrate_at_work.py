@@ -18,6 +18,7 @@ from bodies import form, frames
 from cameras import noisy, on_canvas
 from client import Client
 from devices import Child, until
+from living import stirred
 from test_keys_at_work import QUICK
 
 from appliance import keys
@@ -144,8 +145,9 @@ def film(folder: Path, pictures: Sequence[Any]) -> Path:
 @pytest.fixture
 def door(tmp_path: Path, portrait: bytes) -> Iterator[Door]:
     """One before which somebody stands; the film is long enough that four frames of an answer are never the same."""
-    shot = noisy(on_canvas(portrait))
-    door = Door(tmp_path, film(tmp_path / "film", [shot(number) for number in range(31)]))
+    canvas = on_canvas(portrait)
+    shots = [noisy(stirred(canvas, number))(number) for number in range(31)]
+    door = Door(tmp_path, film(tmp_path / "film", shots))
     with door.child as child:
         child.ready()
         assert until(lambda: door.get("/liveness/multiframe").status == 200)

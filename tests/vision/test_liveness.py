@@ -5,6 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from living import stirred
 
 from appliance.face.types import Box, DetectLimits
 from appliance.faults import Fault
@@ -32,8 +33,10 @@ def photo(request, photos):
 
 @pytest.fixture(scope="module")
 def frames(pictured):
-    """Four frames of one photo in changing light: no still, and nothing moves."""
-    return lambda photo: [pictured(cv2.convertScaleAbs(photo, alpha=1, beta=4 * number)) for number in range(4)]
+    """Four frames of one photo that stirs in changing light: no still, and nothing moves."""
+    return lambda photo, sign=np.asarray: [
+        pictured(sign(cv2.convertScaleAbs(stirred(photo, number), alpha=1, beta=4 * number))) for number in range(4)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def scenes(engine, photos, pictured):
     """The same as the liveness check sees it."""
     (face,) = engine.detect(pictured(photos["hopper"]), DetectLimits())
     scene = Scene(photos["hopper"], face.detection.box, face.detection.landmarks, face.points)
-    return [replace(scene, pixels=cv2.convertScaleAbs(scene.pixels, alpha=1, beta=4 * n)) for n in range(4)]
+    return [replace(scene, pixels=cv2.convertScaleAbs(stirred(scene.pixels, n), alpha=1, beta=4 * n)) for n in range(4)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,6 +56,38 @@ def test_the_same_still_four_times_is_at_most_0_30(engine, photos, pictured, nam
 
 def test_so_is_the_still_encoded_anew(engine, photo, pictured):
     verdict = engine.liveness([pictured(photo, quality) for quality in (95, 90, 85, 80)])
+    assert verdict.still
+    assert verdict.confidence <= 0.30
+
+
+EDITS = {
+    "lighter": lambda photo, n: cv2.convertScaleAbs(photo, alpha=1 + 0.03 * n, beta=-3 * n),
+    "shifted": lambda photo, n: warped(photo, right=0.01 * n, down=-0.005 * n),
+    "turned and scaled": lambda photo, n: warped(photo, degrees=1.5 * n - 2, scale=1 + 0.015 * n),
+    "in perspective, with noise": lambda photo, n: noisy(warped(photo, tilt=0.02 * n), n),
+    "everything": lambda photo, n: noisy(
+        cv2.convertScaleAbs(warped(photo, 0.01 * n, 0.01, 1.2 * n, 1 + 0.01 * n, 0.01 * n), beta=3 * n), n
+    ),
+}
+
+
+def warped(photo, right=0.0, down=0.0, degrees=0.0, scale=1.0, tilt=0.0):
+    """The photo shifted (by shares of its side), turned, scaled, and tilted (by a share of its depth)."""
+    height, width = photo.shape[:2]
+    turn = np.vstack([cv2.getRotationMatrix2D((width / 2, height / 2), degrees, scale), [0, 0, 1]])
+    turn[:2, 2] += right * width, down * height
+    turn[2, 0] = tilt / width
+    return cv2.warpPerspective(photo, turn, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+
+
+def noisy(photo, number):
+    noise = np.random.default_rng(number).normal(0, 2, photo.shape)
+    return np.clip(photo + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", EDITS)
+def test_so_are_four_edits_of_one_still(engine, photo, pictured, kind):
+    verdict = engine.liveness([pictured(np.asarray(EDITS[kind](photo, number), np.uint8)) for number in range(4)])
     assert verdict.still
     assert verdict.confidence <= 0.30
 
@@ -98,13 +133,12 @@ def test_without_a_sign_the_network_decides(engine, photos, frames):
 
 def test_signs_of_an_attack_lower_the_confidence(engine, photos, frames):
     photo = photos["hopper"]
-    posts = photo.copy()
-    posts[:, 48:58] = posts[:, 470:480] = 10
     rows, columns = np.mgrid[: photo.shape[0], : photo.shape[1]]
-    wave = 12 * (np.sin(1.9 * rows) + np.sin(1.9 * columns))
-    grid = np.clip(photo + wave[:, :, np.newaxis], 0, 255).astype(np.uint8)
-    framed, gridded = engine.liveness(frames(posts)), engine.liveness(frames(grid))
-    assert framed.bezel > 0.8
+    wave = 12 * (np.sin(1.9 * rows) + np.sin(1.9 * columns))[:, :, np.newaxis]
+    beside = ((columns // 16 == 3) | (columns // 16 == 29))[:, :, np.newaxis]
+    framed = engine.liveness(frames(photo, lambda pixels: np.where(beside, np.uint8(10), pixels)))
+    gridded = engine.liveness(frames(photo, lambda pixels: np.clip(pixels + wave, 0, 255).astype(np.uint8)))
+    assert framed.bezel > 0.5
     assert framed.confidence < by_the_network_alone(framed)
     assert gridded.moire
     assert gridded.confidence < by_the_network_alone(gridded)
