@@ -364,7 +364,8 @@ def _scene(picture: Picture, face: Face) -> Scene:
     pixels = frame.pixels
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     if size != (frame.width, frame.height):
-        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+        interpolation = cv2.INTER_LINEAR if frame.width < 2 * size[0] else cv2.INTER_AREA
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=interpolation), np.uint8)
     detection = face.detection
     return Scene(pixels, detection.box.scaled(scale), detection.landmarks * scale, face.points * scale)
 

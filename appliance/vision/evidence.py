@@ -4,7 +4,8 @@ Nearly silent on real people; thresholds measured on NUAA and on phone replays (
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 
 import cv2
@@ -36,20 +37,21 @@ Grey = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A frame and the face in it: RGB pixels, and in the pixels of that frame the face's box, five landmarks (5 x 2) and
-    106 points (106 x 2).
+    """A frame and the face in it: RGB pixels and grey ones, and in the pixels of that frame the face's box, five landmarks
+    (5 x 2) and 106 points (106 x 2).
     """
 
     pixels: Pixels
     box: Box
     landmarks: Points
     points: Points
+    grey: Grey = field(init=False)
 
-    def grey(self, scale: float = 1.0) -> Grey:
-        grey = cv2.cvtColor(self.pixels, cv2.COLOR_RGB2GRAY)
-        if scale != 1.0:
-            grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        return np.asarray(grey, np.uint8)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "grey", cv2.cvtColor(self.pixels, cv2.COLOR_RGB2GRAY))
+
+    def grey_at(self, scale: float) -> Grey:
+        return np.asarray(cv2.resize(self.grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def bezel(scene: Scene) -> float:
@@ -58,7 +60,7 @@ def bezel(scene: Scene) -> float:
     """
     scale = FACE_WIDTH / scene.box.width
     box = scene.box.scaled(scale)
-    edges = cv2.Canny(scene.grey(scale), 50, 120)
+    edges = cv2.Canny(scene.grey_at(scale), 50, 120)
     lines = cv2.HoughLinesP(edges, 1, np.pi / 180, 40, minLineLength=int(box.height * 0.8), maxLineGap=6)
     if lines is None:
         return 0.0
@@ -79,7 +81,7 @@ def moves_as_one(scenes: Sequence[Scene]) -> bool:
     """
     height, width = scenes[0].pixels.shape[:2]
     scale = FLOW_SIDE / max(height, width)
-    greys = [scene.grey(scale) for scene in scenes]
+    greys = [scene.grey_at(scale) for scene in scenes]
     moved, glued = 0.0, 0.0
     for (before, scene), (after, follower) in pairwise(zip(greys, scenes, strict=True)):
         motion, share = _coupling(before, after, scene, follower, scale)
@@ -144,24 +146,30 @@ def moire(scene: Scene) -> float:
     """
     half = int(min(128, scene.box.width * 0.9)) // 2
     center_x, center_y = (int(value) for value in scene.box.center)
-    patch = scene.grey()[max(0, center_y - half) : center_y + half, max(0, center_x - half) : center_x + half]
+    patch = scene.grey[max(0, center_y - half) : center_y + half, max(0, center_x - half) : center_x + half]
     side = min(patch.shape)
     if side < 24:
         return 0.0
     values = patch[:side, :side].astype(np.float32)
-    values = (values - values.mean()) / (values.std() + 1e-3)
-    window = np.hanning(side)
-    spectrum = np.fft.fftshift(np.fft.fft2(values * window[:, np.newaxis] * window))
-    power = np.log(np.abs(spectrum) ** 2 + 1e-6).astype(np.float32)
+    window, band = _spectral(side)
+    spectrum = cv2.dft((values - values.mean()) / (values.std() + 1e-3) * window, flags=cv2.DFT_COMPLEX_OUTPUT)
+    power = np.fft.fftshift(np.log((spectrum * spectrum).sum(axis=2) + 1e-6))
+    peaks = (power - cv2.medianBlur(power, 5))[band]
+    return float(np.partition(peaks, -5)[-5:].mean())
+
+
+@cache
+def _spectral(side: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """A Hann window, and where in the centred spectrum the frequencies are at which a screen's grid is looked for."""
+    window = np.hanning(side).astype(np.float32)
     rows, columns = np.mgrid[:side, :side] - side // 2
     frequency = np.hypot(rows, columns) / side
-    peaks = (power - cv2.medianBlur(power, 5))[(frequency > 0.2) & (frequency < 0.5)]
-    return float(np.sort(peaks)[-5:].mean())
+    return window[:, np.newaxis] * window, (frequency > 0.2) & (frequency < 0.5)
 
 
 def smallest_change(scenes: Sequence[Scene]) -> float:
     """The least mean difference (grey levels) between consecutive frames at 64x64."""
-    small = [cv2.resize(scene.grey(), (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32) for scene in scenes]
+    small = [cv2.resize(scene.grey, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32) for scene in scenes]
     return min(float(np.abs(a - b).mean()) for a, b in pairwise(small))
 
 
@@ -173,7 +181,7 @@ def blind(scenes: Sequence[Scene]) -> bool:
 
 def _sharpness(scene: Scene) -> float:
     x, y = max(0, int(scene.box.x)), max(0, int(scene.box.y))
-    face = scene.grey()[y : int(scene.box.y + scene.box.height), x : int(scene.box.x + scene.box.width)]
+    face = scene.grey[y : int(scene.box.y + scene.box.height), x : int(scene.box.x + scene.box.width)]
     interpolation = cv2.INTER_AREA if scene.box.width > 128 else cv2.INTER_LINEAR
     face = cv2.resize(face, (128, 128), interpolation=interpolation)
     return float(np.log(cv2.Laplacian(face, cv2.CV_32F).var() + 1))

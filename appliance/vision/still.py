@@ -64,7 +64,7 @@ class _Chip:
 
     @classmethod
     def of(cls, scene: Scene, scale: float) -> Self:
-        box, grey = scene.box, scene.grey()
+        box, grey = scene.box, scene.grey
         left, top = max(0, int(box.x - 0.35 * box.width)), max(0, int(box.y - 0.35 * box.height))
         region = grey[top : int(box.y + 1.35 * box.height) + 1, left : int(box.x + 1.35 * box.width) + 1]
         light = cv2.LUT(cv2.resize(region, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), _LOGARITHM)
