@@ -434,6 +434,27 @@ class OsdpSection(Section):
     """false: credentials are also sent without a secure channel, in clear."""
 
 
+class WiegandSection(Section):
+    """An access panel without OSDP, to which a grant sends the person's credential on two pins."""
+
+    data0: int | None = Field(default=None, ge=0, le=53)
+    """GPIO (BCM) number of D0; unset: no Wiegand."""
+    data1: int | None = Field(default=None, ge=0, le=53)
+    """GPIO (BCM) number of D1."""
+    active_high: bool = True
+    """true: a pin that is high pulls its line low, through a transistor. false: the pins are the lines."""
+    pulse_us: int = Field(default=50, ge=20, le=200)
+    """How long a bit pulls its line low, in microseconds."""
+    gap_us: int = Field(default=1950, ge=150, le=20_000)
+    """How long the lines rest after each bit, in microseconds."""
+
+    @model_validator(mode="after")
+    def _two_pins(self) -> Self:
+        if (self.data0 is None) != (self.data1 is None):
+            raise ValueError("data0 and data1 are needed together")
+        return self
+
+
 def _is_a_path(path: Path) -> Path:
     """A secret in the place of its file's name would be printed and logged like any path."""
     if path.name.startswith("whsec_"):
@@ -534,6 +555,7 @@ class Config(Section):
     relay: RelaySection = RelaySection()
     inputs: InputsSection = InputsSection()
     osdp: OsdpSection = OsdpSection()
+    wiegand: WiegandSection = WiegandSection()
     webhook: WebhookSection = WebhookSection()
     mqtt: MqttSection = MqttSection()
     state: StateSection = StateSection()
@@ -542,12 +564,15 @@ class Config(Section):
     @model_validator(mode="after")
     def _wired(self) -> Self:
         wired = {f"inputs.{key}": each.pin for key, each in self.inputs if isinstance(each, InputSection)}
-        wired |= {"relay.pin": self.relay.pin} if self.relay.pin is not None else {}
+        others = {"relay.pin": self.relay.pin, "wiegand.data0": self.wiegand.data0, "wiegand.data1": self.wiegand.data1}
+        wired |= {key: pin for key, pin in others.items() if pin is not None}
         for pin in wired.values():
             if len(keys := [key for key, each in wired.items() if each == pin]) > 1:
                 raise ValueError(f"GPIO {pin} can be one of these only: {', '.join(keys)}")
         if self.door.trigger == "button" and self.inputs.button is None:
             raise ValueError('door.trigger = "button" needs inputs.button')
+        if self.osdp.port is not None and self.wiegand.data0 is not None:
+            raise ValueError("osdp.port and wiegand.data0 exclude each other: a door has one reader")
         if self.relay.until_opened and self.inputs.contact is None:
             raise ValueError("relay.until_opened = true needs inputs.contact")
         return self

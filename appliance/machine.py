@@ -275,7 +275,7 @@ class Machine:
 
     def _configured_outputs(self) -> Iterator[Output]:
         """Call before there are other threads."""
-        tables = self._config.model_dump(include={"relay", "inputs", "osdp", "webhook", "mqtt"})
+        tables = self._config.model_dump(include={"relay", "inputs", "osdp", "wiegand", "webhook", "mqtt"})
         introduction = {"name": self._name, "model": identity.board(), "version": __version__}
         parts = (
             self._health.report,

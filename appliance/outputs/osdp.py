@@ -13,17 +13,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.access.log import Record, RecordError
-from appliance.access.token import LIFE, Decision, SignedDecision
+from appliance.access.log import Record
 from appliance.events import DoorState, Event
 from appliance.faults import Problem
-from appliance.gallery.credential import Credential
 from appliance.gallery.people import Person
+from appliance.outputs.cards import Card, Loss, card_of, record_loss
 from appliance.outputs.osdp_key import KeyUnavailableError, PanelKey
 from appliance.outputs.osdp_link import CHALLENGE, POLL, RESTART, Frame, Framer, SerialLine, Status
 from appliance.outputs.queue import DeliveryCounts, Message
@@ -35,9 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEY_BYTES = 16
-
-NOT_DELIVERED = "not_delivered"
-"""The kind of the entry in the record."""
 
 SILENT_SECONDS = 8.0
 """After which a panel that does not poll is gone: libosdp's own limit (OSDP_PD_ONLINE_TOUT_MS)."""
@@ -61,35 +55,6 @@ TEXTS = {
     "clear": "The panel uses no secure channel, and gets no cards: switch the channel on there.",
 }
 """What `/healthz` says, by state."""
-
-
-class Loss(StrEnum):
-    """Why a card was not delivered."""
-
-    OFFLINE = "offline"
-    """No poll came in time to take it, or not through a secure channel."""
-    LOST = "lost"
-    """The panel has not received the reply with it, and asks for something else."""
-    UNCONFIRMED = "unconfirmed"
-    """It was sent, and the panel has begun anew or was not heard of again: it may have been received."""
-    STOPPED = "stopped"
-    """The program ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """What a grant sends: the credential of a person, by their reference; `since` is the time of the grant on the monotonic
-    clock.
-    """
-
-    decision: Decision
-    reference: str
-    credential: Credential
-    since: float
-
-    def late(self) -> bool:
-        """Whether it may no longer be sent, by either clock."""
-        return time.monotonic() - self.since >= LIFE.total_seconds() or datetime.now(UTC) >= self.decision.expires
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +104,8 @@ class Reader:
 
     def notify(self, message: Message) -> None:
         """Ignores denials, people without a credential, and door events."""
-        if not isinstance(message, SignedDecision):
-            return
-        decision = message.decision
-        person = self._person(decision.person) if decision.granted and decision.person else None
-        if person and person.credential:
-            self._waiting.append(Card(decision, person.reference, person.credential, time.monotonic()))
+        if card := card_of(message, self._person):
+            self._waiting.append(card)
             self._ring()
 
     def reflect(self, state: DoorState) -> None:
@@ -315,12 +276,7 @@ class Reader:
 
     def _lose(self, card: Card, loss: Loss) -> None:
         self._dropped += 1
-        log.warning("osdp: the card of decision %s was not delivered: %s", card.decision.id, loss)
-        facts = {"decision": card.decision.id, "person": card.reference, "reason": loss.value}
-        try:
-            self._record.append(NOT_DELIVERED, facts)
-        except RecordError as error:
-            log.error("osdp: that a card was not delivered cannot be recorded: %s", error)
+        record_loss(self._record, card, loss)
 
     def _pairing_changed(self) -> bool:
         """Whether pairing was opened, or has ended without a key."""

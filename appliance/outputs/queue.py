@@ -107,10 +107,10 @@ def configured_outputs(
     gallery: GalleryHandle,
     folder: Path,
 ) -> Iterator[Output]:
-    """The outputs that are configured by the `tables` relay, inputs, osdp, webhook and mqtt; the modules of others are not
-    loaded. `device` is the id in MQTT topics, `introduction` what Home Assistant shows (name, model, version), `health` returns
-    the body of `/healthz`; `held_s` is that of the door, `broadcast` carries what happens there, `record` keeps it. People come
-    from the `gallery`, and `folder` is that of the state. Call it before other threads start.
+    """The outputs that the `tables` configure; the modules of others are not loaded. `device` is the id in MQTT topics,
+    `introduction` what Home Assistant shows (name, model, version), `health` returns the body of `/healthz`; `held_s` is that
+    of the door, `broadcast` carries what happens there, `record` keeps it. People come from the `gallery`, and `folder` is that
+    of the state. Call it before other threads start.
     """
     relay, inputs, osdp, webhook, mqtt = (tables[name] for name in ("relay", "inputs", "osdp", "webhook", "mqtt"))
     if relay["pin"] is not None or any(isinstance(each, dict) for each in inputs.values()):
@@ -127,6 +127,12 @@ def configured_outputs(
         reader = Reader(**osdp, serial=serial, key=key, person=gallery.person, record=record, publish=broadcast.publish)
         broadcast.subscribe(DoorState, reader.reflect)
         yield reader
+    if tables["wiegand"]["data0"] is not None:
+        from appliance.outputs.wiegand import LgpioWaves, WiegandSender
+
+        data0, data1, active_high, pulse_us, gap_us = tables["wiegand"].values()
+        waves = LgpioWaves(data0, data1, active_high=active_high)
+        yield WiegandSender(waves, pulse_us, gap_us, gallery.person, record)
     if webhook["url"] is not None:
         from appliance.outputs.webhook import Webhook
 

@@ -20,7 +20,8 @@ from appliance.events import DoorState, PanelLight, PanelSound, PanelText
 from appliance.gallery.credential import Credential, encode
 from appliance.gallery.people import NoKeyError, Person
 from appliance.gallery.vault import SiteKey
-from appliance.outputs.osdp import NOT_DELIVERED, Reader
+from appliance.outputs.cards import NOT_DELIVERED
+from appliance.outputs.osdp import Reader
 from appliance.outputs.osdp_key import KEY_FILE, REQUEST_FILE, PanelKey, request_pairing
 from appliance.outputs.osdp_link import Framer, Status
 from appliance.outputs.osdp_session import Session
