@@ -289,7 +289,7 @@ class GallerySection(Section):
         return self.model_dump(include={"key_file", "pictures", "most_templates", "fpir", "margin"})
 
 
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun", "holiday"]
 Share = Annotated[float, Field(ge=0, le=1)]
 GroupName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 Answer = Literal["deny", "grant"]
@@ -301,10 +301,18 @@ class ScheduleSection(Section):
 
     groups: Annotated[tuple[GroupName, ...], Field(strict=False), AfterValidator(_not_empty)]
     days: Annotated[tuple[Day, ...], Field(strict=False), AfterValidator(_not_empty)] = (
-        "mon", "tue", "wed", "thu", "fri", "sat", "sun",
+        "mon", "tue", "wed", "thu", "fri", "sat", "sun", "holiday",
     )  # fmt: skip
     begin: Annotated[TimeOfDay, AfterValidator(_before_midnight)] = "00:00"
     end: TimeOfDay = "24:00"
+
+
+class OpenPeriodSection(ScheduleSection):
+    """When the door is open for everyone; with groups, from the first grant of one of their people on."""
+
+    groups: Annotated[tuple[GroupName, ...], Field(strict=False)] = ()
+    begin: Annotated[TimeOfDay, AfterValidator(_before_midnight)]
+    end: TimeOfDay
 
 
 class DoorSection(Section):
@@ -315,6 +323,12 @@ class DoorSection(Section):
     schedules: Annotated[tuple[ScheduleSection, ...], Field(strict=False)] = ()
     """When groups may pass, in local time, such as {groups = ["staff"], days = ["mon", "tue"], begin = "07:00", end = "19:00"}.
     One match is enough. An end at or before the begin is on the next day. Empty: every enrolled person may pass at any time.
+    """
+    holidays: Annotated[tuple[date, ...], Field(strict=False)] = ()
+    """Days such as 2026-12-25, on which schedules and open_periods hold only if they name the day "holiday", or no days."""
+    open_periods: Annotated[tuple[OpenPeriodSection, ...], Field(strict=False)] = ()
+    """When the relay stays on, such as {days = ["mon"], begin = "09:00", end = "17:00", groups = ["staff"]}: with groups, from
+    the first grant of one of their people in that period on. This takes a clock as `clock` requires it.
     """
     min_quality: float = Field(default=0.4, ge=0, le=1)
     """Least quality of the face in the frames of a decision, 0..1."""

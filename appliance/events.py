@@ -97,6 +97,7 @@ class GalleryChanged:
 class DoorEventKind(StrEnum):
     """What happens at a door: FORCED is an opening without permission, HELD one that lasts too long, NOT_OPENED a grant after
     which the door stayed shut, EXIT the exit button, BUTTON that which asks for a decision, REMOTE_OPEN a request over HTTP.
+    Between UNLOCKED and LOCKED the door is open for everyone.
     """
 
     OPENED = "opened"
@@ -107,6 +108,8 @@ class DoorEventKind(StrEnum):
     EXIT = "exit"
     BUTTON = "button"
     REMOTE_OPEN = "remote_open"
+    UNLOCKED = "unlocked"
+    LOCKED = "locked"
     TAMPER = "tamper"
     TAMPER_ENDED = "tamper_ended"
     FIRE = "fire"

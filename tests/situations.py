@@ -5,7 +5,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 from hypothesis import strategies as st
 
-from appliance.access.policy import DAYS, ClockState, Facts, Observation, Passage, Rules, Schedule, Subject
+from appliance.access.policy import ClockState, Facts, Observation, Passage, Rules, Subject
+from appliance.access.schedule import DAYS, Schedule
 from appliance.access.token import Direction
 from appliance.gallery.people import Person
 from appliance.gallery.search import Outcome

@@ -2,21 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
+from appliance.access.schedule import Schedule, day_of
 from appliance.access.token import Direction
 from appliance.gallery.people import Person
 from appliance.gallery.search import Outcome
 from appliance.vision.liveness import ALIVE
-
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-"""In the order of datetime.weekday()."""
-
-MINUTES_A_DAY = 24 * 60
 
 
 class Reason(StrEnum):
@@ -204,64 +200,17 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
-    """When `groups` may pass: on `days` (names of DAYS) from `begin` until just before `end`: minutes since midnight, 0..1439
-    and 0..1440. An end at or before the begin is on the next day, and the hours after midnight belong to the day they began on.
-
-    Local wall time decides: an hour that comes twice when the clocks go back counts twice.
-    """
-
-    groups: tuple[str, ...]
-    days: tuple[str, ...] = DAYS
-    begin: int = 0
-    end: int = MINUTES_A_DAY
-
-    @classmethod
-    def of(cls, groups: Collection[str], days: Collection[str], begin: str, end: str) -> "Schedule":
-        """From the configuration: times as "07:30", the end up to "24:00". Raises ValueError, which names the mistake."""
-        if unknown := [day for day in days if day not in DAYS]:
-            raise ValueError(f"days: {unknown[0]!r} is none of {', '.join(DAYS)}")
-        return cls(tuple(groups), tuple(day for day in DAYS if day in days), minutes(begin, 1439), minutes(end, 1440))
-
-    def names(self, groups: Collection[str]) -> bool:
-        """Whether it is about one of these groups."""
-        return not set(groups).isdisjoint(self.groups)
-
-    def covers(self, moment: datetime) -> bool:
-        """Whether `moment` (local time) is within it."""
-        today, minute = moment.weekday(), 60 * moment.hour + moment.minute
-        if self.begin < self.end:
-            return DAYS[today] in self.days and self.begin <= minute < self.end
-        this_evening = DAYS[today] in self.days and minute >= self.begin
-        since_yesterday = DAYS[today - 1] in self.days and minute < self.end
-        return this_evening or since_yesterday
-
-    def __str__(self) -> str:
-        return f"{' '.join(self.groups)}: {' '.join(self.days)} {clock_face(self.begin)}-{clock_face(self.end)}"
-
-
-def minutes(text: str, most: int) -> int:
-    """Minutes since midnight of "HH:MM", at most `most`. Raises ValueError."""
-    hour, colon, minute = text.partition(":")
-    digits = (hour + minute).isascii() and (hour + minute).isdigit()
-    if digits and colon and len(hour) == len(minute) == 2 and int(minute) < 60 and int(hour) * 60 + int(minute) <= most:
-        return int(hour) * 60 + int(minute)
-    raise ValueError(f'a time of day is written as "07:30", from "00:00" to "{clock_face(most)}"')
-
-
-def clock_face(minute: int) -> str:
-    """Such as "07:30"."""
-    return f"{minute // 60:02}:{minute % 60:02}"
-
-
-@dataclass(frozen=True, slots=True)
 class Rules:
-    """`schedules` are alternatives; without any, every time is allowed. `min_quality` is 0..1. `passback_s` and
-    `passback_strict` are about anti-passback. `clock` is what a rule that depends on the time requires, SYNCHRONISED or
-    PLAUSIBLE. Each `without_…` grants although liveness is off, the clock is not as required, or nothing can be recorded.
+    """`schedules` are alternatives; without any, every time is allowed. `holidays` are days ("2026-12-25") on which only
+    schedules with the day "holiday" hold. In `open_periods` the door is open for everyone; those with groups begin with the
+    first grant of one of these. `min_quality` is 0..1. `passback_s` and `passback_strict` are about anti-passback. `clock` is
+    what a rule that depends on the time requires, SYNCHRONISED or PLAUSIBLE. Each `without_…` grants although liveness is off,
+    the clock is not as required, or nothing can be recorded.
     """
 
     schedules: tuple[Schedule, ...] = ()
+    holidays: tuple[str, ...] = ()
+    open_periods: tuple[Schedule, ...] = ()
     min_quality: float = 0.4
     passback_s: float = 0
     passback_strict: bool = False
@@ -274,6 +223,8 @@ class Rules:
     def of(
         cls,
         schedules: Iterable[Mapping[str, Any]],
+        holidays: Iterable[date],
+        open_periods: Iterable[Mapping[str, Any]],
         clock: str,
         without_liveness: str,
         without_clock: str,
@@ -283,6 +234,8 @@ class Rules:
         """From the configuration: schedules as `Schedule.of` takes them, the relaxations as "grant" or "deny"."""
         return cls(
             schedules=tuple(Schedule.of(**each) for each in schedules),
+            holidays=tuple(sorted(each.isoformat() for each in holidays)),
+            open_periods=tuple(Schedule.of(**each) for each in open_periods),
             clock=ClockState(clock),
             without_liveness=without_liveness == "grant",
             without_clock=without_clock == "grant",
@@ -294,6 +247,15 @@ class Rules:
     def remembers(self) -> bool:
         """Whether last passages matter."""
         return self.passback_strict or self.passback_s > 0
+
+    def open_period(self, now: datetime, clock: ClockState) -> tuple[Schedule, date] | None:
+        """The period in which the door is open for everyone at `now` (local time), and the day on which it began; None outside
+        of all, and while the clock is not as required.
+        """
+        if clock is ClockState.UNSET or (clock is ClockState.PLAUSIBLE and self.clock is ClockState.SYNCHRONISED):
+            return None
+        began = ((each, each.began(now, self.holidays)) for each in self.open_periods)
+        return next(((each, day) for each, day in began if day is not None), None)
 
     def digest(self) -> str:
         """SHA-256 in hexadecimal, by which the record says under which rules decisions were made."""
@@ -442,9 +404,9 @@ def _schedule(rules: Rules, facts: Facts, person: Person) -> Finding:
     if not theirs:
         return _failed(Reason.NO_SCHEDULE, f"none for {' '.join(person.groups) or 'a person without groups'}")
     for schedule in theirs:
-        if schedule.covers(facts.now):
+        if schedule.covers(facts.now, rules.holidays):
             return _passed(str(schedule))
-    text = f"{DAYS[facts.now.weekday()]} {facts.now:%H:%M} is in none of: {'; '.join(map(str, theirs))}"
+    text = f"{day_of(facts.now.date(), rules.holidays)} {facts.now:%H:%M} is in none of: {'; '.join(map(str, theirs))}"
     return _timed(rules, facts, Reason.OUTSIDE_SCHEDULE, text)
 
 

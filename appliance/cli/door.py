@@ -29,11 +29,13 @@ def explain(options: argparse.Namespace, settings: Config) -> int:
         print(f"{options.person}: {error}", file=sys.stderr)
         return 1
     facts = _facts(options, settings, person, last)
-    result = Policy(Rules.of(**settings.door.rules)).judge(facts)
+    rules = Rules.of(**settings.door.rules)
+    result = Policy(rules).judge(facts)
     if options.json:
-        print(json.dumps(_policy_document(facts, result), ensure_ascii=False))
+        door = {"door": " ".join(_door_lines(rules, facts)) or None}
+        print(json.dumps(_policy_document(facts, result) | door, ensure_ascii=False))
     else:
-        print("\n".join(_lines(result)))
+        print("\n".join([*_lines(result), *_door_lines(rules, facts)]))
     return 0
 
 
@@ -116,6 +118,15 @@ def _lines(result: PolicyResult) -> list[str]:
         else f"denied by {decided.rule}: {result.reason} ({result.text})"
     )
     return [*rows, "", end]
+
+
+def _door_lines(rules: Rules, facts: Facts) -> list[str]:
+    """Whether the door is open for everyone, if it ever is."""
+    found = rules.open_period(facts.now, facts.clock)
+    if found is None:
+        return ["the door is locked"] * bool(rules.open_periods)
+    period, _ = found
+    return [f"the door is open for everyone{', from the first grant on' if period.groups else ''}: {period}"]
 
 
 def _policy_document(facts: Facts, result: PolicyResult) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class DoorMonitor:
         self._active: set[Signal] = set()
         self._until = self._permitted = float("-inf")  # the end of the pulse, and of the permission to open
         self._opened = float("-inf")  # since when an open door counts as held
-        self._forced = self._held = False
+        self._forced = self._held = self._free = False
         self._granted: list[str] = []  # decisions after which the door has not been opened yet
 
     def grant(self, now: float, decision: str) -> None:
@@ -47,6 +47,10 @@ class DoorMonitor:
         """Releases the lock for the time of a pulse."""
         self._until = now + self._pulse
         self._permitted = self._until + GRACE_SECONDS
+
+    def unlock(self, now: float, *, on: bool) -> None:
+        """Releases the lock until it is called again with False."""
+        self._free, self._opened = on, now
 
     def start(self, now: float, active: set[Signal]) -> list[Notice]:
         """Takes the first state of inputs: a door that is open then was not forced, and a pressed button does nothing."""
@@ -96,8 +100,8 @@ class DoorMonitor:
         return notices
 
     def released(self, now: float) -> bool:
-        """Whether the relay is on: within a pulse, and during a fire."""
-        return Signal.FIRE in self._active or now < self._until
+        """Whether the relay is on: within a pulse, while it is unlocked, and during a fire."""
+        return Signal.FIRE in self._active or self._free or now < self._until
 
     def due(self, now: float) -> float | None:
         """When `advance` or `released` may have another result; None if only inputs and grants change it."""
@@ -113,7 +117,8 @@ class DoorMonitor:
 
     @property
     def _may_be_held(self) -> bool:
-        return Signal.CONTACT in self._active and Signal.FIRE not in self._active and not self._held
+        free = self._free or Signal.FIRE in self._active
+        return Signal.CONTACT in self._active and not free and not self._held
 
     def _open(self, now: float) -> list[DoorEventKind]:
         permitted = self.released(now) or now < self._permitted or Signal.EXIT in self._active

@@ -28,8 +28,9 @@ MOST_WAITING = 256
 
 
 class DoorHardware:
-    """Releases the lock for granted decisions that are still valid, for the exit button, for requests over HTTP, and during a
-    fire; publishes what happens at the door. The relay is off before the first of these and once stopped, except in a fire.
+    """Releases the lock for granted decisions that are still valid, for the exit button, for requests over HTTP, while the door
+    is open for everyone, and during a fire; publishes what happens at the door. The relay is off before the first of these and
+    once stopped, except in a fire.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class DoorHardware:
         )
         self.name = "inputs" if self._relay is None else "relay"
         self._pulse, self._publish = relay["pulse_s"], publish
-        self._inbox: SimpleQueue[Queued | Edge | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Queued | Edge | DoorEventKind | None] = SimpleQueue()
         self._state: DoorState | None = None
         self._notices: list[Notice] = []
         self._delivered = self._dropped = 0
@@ -57,6 +58,8 @@ class DoorHardware:
         match message:
             case DoorEvent(kind=DoorEventKind.REMOTE_OPEN) | SignedDecision(decision=Decision(granted=True)):
                 self._inbox.put(Queued(message, time.monotonic()))
+            case DoorEvent(kind=DoorEventKind.UNLOCKED | DoorEventKind.LOCKED as kind):
+                self._inbox.put(kind)
 
     def run(self) -> None:
         """Works until `stop`. Unavailable pins are problems, and tried again."""
@@ -98,6 +101,8 @@ class DoorHardware:
                     self._notices += self._monitor.set(time.monotonic(), received.signal, on=received.on)
             case Queued():
                 self._release(received)
+            case DoorEventKind():
+                self._monitor.unlock(time.monotonic(), on=received is DoorEventKind.UNLOCKED)
 
     def _open(self, now: float) -> None:
         opened = self._inputs.open()

@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from appliance.access.clock import Clock
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import Record
+from appliance.access.policy import Rules
 from appliance.access.token import LIFE, SignedDecision, milliseconds, stamp
 from appliance.events import Broadcast, DoorEvent, DoorState
 from appliance.faults import Problem
@@ -106,11 +108,13 @@ def configured_outputs(
     record: Record,
     gallery: GalleryHandle,
     folder: Path,
+    rules: Rules,
+    clock: Clock,
 ) -> Iterator[Output]:
     """The outputs that the `tables` configure; the modules of others are not loaded. `device` is the id in MQTT topics,
     `introduction` what Home Assistant shows (name, model, version), `health` returns the body of `/healthz`; `held_s` is that
     of the door, `broadcast` carries what happens there, `record` keeps it. People come from the `gallery`, and `folder` is that
-    of the state. Call it before other threads start.
+    of the state; `rules` by the `clock` say when the door is open for everyone. Call it before other threads start.
     """
     relay, inputs, osdp, webhook, mqtt = (tables[name] for name in ("relay", "inputs", "osdp", "webhook", "mqtt"))
     if relay["pin"] is not None or any(isinstance(each, dict) for each in inputs.values()):
@@ -119,6 +123,10 @@ def configured_outputs(
 
         yield DoorHardware(relay, inputs, held_s, broadcast.publish)
         yield DoorJournal(record)
+    if rules.open_periods:
+        from appliance.outputs.periods import OpenPeriods
+
+        yield OpenPeriods(rules, clock, gallery.person, broadcast.publish)
     if osdp["port"] is not None:
         from appliance.outputs.osdp import Reader
         from appliance.outputs.osdp_key import PanelKey

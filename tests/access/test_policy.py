@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from situations import ADA, FLAWLESS, NOW, rules, situations, spoilt, well
 
-from appliance.access.policy import RULES, ClockState, Mark, Passage, Policy, PolicyResult, Reason, Rules, Schedule
+from appliance.access.policy import RULES, ClockState, Mark, Passage, Policy, PolicyResult, Reason, Rules
+from appliance.access.schedule import Schedule
 from appliance.access.token import Direction
 from appliance.gallery.search import Outcome
 

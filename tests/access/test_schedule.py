@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from situations import moments, schedules
 
-from appliance.access.policy import DAYS, MINUTES_A_DAY, Schedule
+from appliance.access.schedule import DAYS, EVERY_DAY, MINUTES_A_DAY, Schedule
 
 WEEK = 7 * MINUTES_A_DAY
 
@@ -30,6 +30,33 @@ def minutes_of(schedule):
 def test_it_covers_what_the_walk_through_the_week_does(schedule, moment):
     minute = moment.weekday() * MINUTES_A_DAY + moment.hour * 60 + moment.minute
     assert schedule.covers(moment) == (minute in minutes_of(schedule))
+
+
+@pytest.mark.parametrize(
+    ("days", "moment", "covered"),
+    [
+        (("thu",), "2026-11-26T12:00", False),
+        (("thu", "holiday"), "2026-11-26T12:00", True),
+        (("holiday",), "2026-11-26T12:00", True),
+        (("holiday",), "2026-11-27T12:00", False),
+        (("thu",), "2026-12-03T12:00", True),
+        (EVERY_DAY, "2026-11-26T12:00", True),
+        (DAYS, "2026-11-26T12:00", False),
+    ],
+)
+def test_a_holiday_is_no_day_of_the_week(days, moment, covered):
+    schedule = Schedule(("staff",), days, 8 * 60, 18 * 60)
+    assert schedule.covers(datetime.fromisoformat(moment), ("2026-11-26",)) is covered
+
+
+def test_a_night_belongs_to_the_day_it_began_on_holiday_or_not():
+    night = Schedule(("guards",), ("wed", "thu"), 22 * 60, 6 * 60)
+    covered = [
+        hour
+        for hour in range(48)
+        if night.covers(datetime(2026, 11, 25, tzinfo=UTC) + timedelta(hours=hour), ("2026-11-26",))
+    ]
+    assert covered == [22, 23, *range(24, 30)]  # into the holiday, and not from it
 
 
 @given(schedules())

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance import config
-from appliance.access.policy import ClockState, Rules, Schedule
+from appliance.access.policy import ClockState, Rules
+from appliance.access.schedule import Schedule
 from appliance.cli.device import commented
 from appliance.config import Config, ConfigError
 

@@ -89,6 +89,34 @@ def test_every_rule_is_a_line_and_the_one_that_decided_is_named(run, config):
     ]
 
 
+def test_holidays_and_open_periods_are_explained(explained, tmp_path):
+    path = tmp_path / "door.toml"
+    periods = """
+holidays = [2026-11-26]
+open_periods = [
+    {days = ["thu", "fri"], begin = "09:00", end = "12:00"},
+    {days = ["fri"], begin = "12:00", end = "18:00", groups = ["staff"]},
+]
+"""
+    path.write_text(DOOR.format(folder=tmp_path).replace("passback_s = 60", periods), "utf-8")
+    for at, reason, state in (
+        ("2026-11-26T10:00", "outside_schedule", "the door is locked"),
+        ("2026-11-27T10:00", "granted", "the door is open for everyone: thu fri 09:00-12:00"),
+        (
+            "2026-11-27T12:00",
+            "granted",
+            "the door is open for everyone, from the first grant on: staff: fri 12:00-18:00",
+        ),
+        ("2026-11-27T18:00", "granted", "the door is locked"),
+    ):
+        told = explained(path, "--groups", "staff", "--at", at)
+        assert (told["reason"], told["door"]) == (reason, state)
+    told = explained(path, "--groups", "staff", "--at", "2026-11-27T10:00", "--clock", "plausible")
+    assert told["door"] == "the door is locked"
+    step = explained(path, "--groups", "staff", "--at", "2026-11-26T10:00")["steps"]
+    assert "holiday 10:00 is in none of" in next(each["text"] for each in step if each["rule"] == "schedule")
+
+
 def test_what_is_granted_says_so(run, config):
     done = run("policy", "explain", "--config", config, "--groups", "staff", "--at", f"{THURSDAY}T07:00")
     assert done.stdout.splitlines()[-1] == "granted: every rule passed"

@@ -228,6 +228,19 @@ def test_a_request_over_http_opens_and_an_old_one_does_not(pins):
         assert until(lambda: pins[RELAY].state)
 
 
+def test_a_door_that_is_open_for_everyone_keeps_the_relay_on_until_it_is_locked(pins):
+    told = Told()
+    with running(hardware(told, pulse_s=0.1)) as output:
+        assert started(told)
+        output.notify(DoorEvent(DoorEventKind.UNLOCKED, datetime.fromtimestamp(0, UTC)))  # however late
+        assert until(lambda: pins[RELAY].state)
+        output.notify(signed())
+        time.sleep(0.3)
+        assert pins[RELAY].state
+        output.notify(DoorEvent(DoorEventKind.LOCKED, datetime.fromtimestamp(0, UTC)))
+        assert until(lambda: not pins[RELAY].state)
+
+
 def test_a_door_with_inputs_alone_is_followed(pins):
     told = Told()
     with running(hardware(told, pin=None)) as output:

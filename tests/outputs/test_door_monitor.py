@@ -151,6 +151,21 @@ def test_until_opened_the_relay_goes_off_with_the_opening_and_the_permission_wit
     assert script.happened == [(1, "opened"), (1, "closed"), (2, "opened"), (2, "forced")]
 
 
+def test_a_door_that_is_open_for_everyone_is_neither_forced_nor_held_until_that_ends():
+    script = Script()
+    script.monitor.unlock(0, on=True)
+    script.until(5)
+    script.do("open")
+    script.until(100)
+    assert script.monitor.released(100)
+    script.monitor.unlock(100, on=False)
+    assert not script.monitor.released(100)
+    script.until(131)
+    script.do("shut")
+    script.do("open")
+    assert script.happened == [(5, "opened"), (130, "held"), (131, "closed"), (131, "opened"), (131, "forced")]
+
+
 def test_until_opened_a_fire_keeps_the_relay_on():
     script = Script(until_opened=True)
     for what in ("fire", "grant", "open"):
@@ -187,7 +202,7 @@ class AnyDoor(RuleBasedStateMachine):
         self.script = Script(until_opened=until_opened)
         self.until_opened = until_opened
         self.released_at = self.opened_at = None
-        self.on = set()
+        self.on, self.free = set(), False
 
     @rule(seconds=st.sampled_from([0.0, 0.01, 0.5, 0.99, 1.0, 2.0, 2.99, 3.0, 4.0, 29.0, 31.0]))
     def wait(self, seconds):
@@ -197,6 +212,11 @@ class AnyDoor(RuleBasedStateMachine):
     def permit(self, what):
         self.script.do(what)
         self.released_at, self.opened_at = self.script.now, None
+
+    @rule(free=st.booleans())
+    def open_to_everyone(self, free):
+        self.script.monitor.unlock(self.script.now, on=free)
+        self.free = free
 
     @rule(name=st.sampled_from(sorted(INPUTS)))
     def change(self, name):
@@ -225,7 +245,7 @@ class AnyDoor(RuleBasedStateMachine):
         in_pulse = self.released_at is not None and now < self.released_at + PULSE
         if self.until_opened and self.opened_at is not None:
             in_pulse = in_pulse and now < self.opened_at
-        assert self.script.monitor.released(now) == (Signal.FIRE in self.on or in_pulse)
+        assert self.script.monitor.released(now) == (Signal.FIRE in self.on or self.free or in_pulse)
 
     @invariant()
     def state_says_what_the_inputs_are(self):
