@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import bottle
@@ -54,7 +53,7 @@ class Live:
     camera: Camera
     ring: Ring
     clock: Callable[[], float] = time.monotonic
-    follower: Follower = field(default_factory=partial(Follower, precise=True))
+    follower: Follower = field(default_factory=Follower)
 
     def newest(self) -> CameraFrame:
         """The newest frame. Raises CameraError when it does not show the present scene."""
@@ -99,10 +98,12 @@ class Subjects:
             yield engine, self.live.newest() if posted is None else posted
 
     def faces(self, engine: FaceEngine, picture: Picture, limits: DetectLimits) -> list[Face]:
-        """The faces of a picture; those of the camera's newest frame are followed, unless other limits than usual are given."""
-        if isinstance(picture, CameraFrame) and limits == DetectLimits():
-            return self.live.follower.faces(engine, picture)
-        return engine.detect(picture, limits, precise=True)
+        """The faces of a picture. Those of the camera's newest frame have the points of the lighter mesh, and are followed
+        unless other limits than usual are given.
+        """
+        if not isinstance(picture, CameraFrame):
+            return engine.detect(picture, limits, precise=True)
+        return self.live.follower.faces(engine, picture) if limits == DetectLimits() else engine.detect(picture, limits)
 
     def answer(self, body: Mapping[str, Any], subject: Picture, headers: Mapping[str, str] | None = None) -> Answer:
         """The answer about a picture."""

@@ -50,11 +50,9 @@ class Shot(Picture, Protocol):
 class Finds(Protocol):
     """An engine, as far as it is needed here."""
 
-    def detect(
-        self, picture: Picture, limits: DetectLimits, upright: Sequence[Box] = (), *, precise: bool = False
-    ) -> list[Face]: ...
+    def detect(self, picture: Picture, limits: DetectLimits, upright: Sequence[Box] = ()) -> list[Face]: ...
 
-    def fit(self, picture: Picture, detection: Detection, *, precise: bool = False) -> Fit: ...
+    def fit(self, picture: Picture, detection: Detection) -> Fit: ...
 
 
 Blocks = npt.NDArray[np.float32]
@@ -74,9 +72,7 @@ class _Seen:
 class Follower:
     """Follows the faces of one camera. Thread-safe."""
 
-    def __init__(self, *, precise: bool = False) -> None:
-        """With `precise` the points are those of the larger mesh."""
-        self._precise = precise
+    def __init__(self) -> None:
         self._seen = _Seen([], 0, float("-inf"), float("-inf"), np.zeros(BLOCKS[::-1], np.float32))
 
     def faces(self, engine: Finds, shot: Shot) -> list[Face]:
@@ -85,45 +81,14 @@ class Follower:
         if shot.sequence == seen.sequence:
             return seen.faces
         scene = _blocks(shot)
-        faces = None if _asks(seen, shot, scene) else self._followed(engine, shot, seen.faces)
+        faces = None if _asks(seen, shot, scene) else _followed(engine, shot, seen.faces)
         if faces is not None:
             self._seen = _Seen(faces, shot.sequence, shot.captured, seen.searched, seen.scene)
             return faces
         recent = seen.faces if shot.captured - seen.captured <= MEMORY_SECONDS else []
-        upright = [face.detection.box for face in recent if face.upright]
-        faces = engine.detect(shot, DetectLimits(), upright, precise=self._precise)
+        faces = engine.detect(shot, DetectLimits(), [face.detection.box for face in recent if face.upright])
         self._seen = _Seen(faces, shot.sequence, shot.captured, shot.captured, scene)
         return faces
-
-    def _followed(self, engine: Finds, shot: Shot, faces: Sequence[Face]) -> list[Face] | None:
-        """The faces of the frame before as they are in this one; None when one of them is lost, or two have become one."""
-        found = [self._moved(engine, shot, face) for face in faces]
-        kept = [face for face in found if face is not None]
-        boxes = [face.detection.box for face in kept]
-        if len(kept) < len(faces) or any(a.overlap(b) > OVERLAP for a, b in combinations(boxes, 2)):
-            return None
-        return sorted(kept, key=lambda face: face.detection.box.side, reverse=True)
-
-    def _moved(self, engine: Finds, shot: Shot, face: Face) -> Face | None:
-        """The face in the next frame, its box moved and scaled as its points are; None when it is not there, or too far away or
-        too much turned for its points to be trusted.
-        """
-        if not face.upright:
-            return None
-        before = face.detection
-        fit = engine.fit(
-            shot, Detection(before.box, face.points[list(FIVE_OF_106)], before.score), precise=self._precise
-        )
-        try:
-            affine = similarity_transform(face.points, fit.points)
-        except DegenerateLandmarksError:
-            return None
-        (center,) = apply(affine, np.array([before.box.center], np.float32))
-        width, height = (side * magnification(affine) for side in (before.box.width, before.box.height))
-        box = Box(float(center[0]) - width / 2, float(center[1]) - height / 2, width, height)
-        if fit.presence < PRESENCE or abs(fit.pose.roll) > TURNED or box.overlap(before.box) < SAME:
-            return None
-        return Face(Detection(box, fit.points[list(FIVE_OF_106)], before.score), fit.points, fit.pose)
 
 
 def _asks(seen: _Seen, shot: Shot, scene: Blocks) -> bool:
@@ -144,6 +109,36 @@ def _moves(seen: _Seen, shot: Shot, scene: Blocks) -> bool:
         (left, top), (right, bottom) = ((center + sign * half) * scale for sign in (-1, 1))
         change[max(0, int(top)) : int(bottom) + 1, max(0, int(left)) : int(right) + 1] = 0
     return bool(change.max() > MOVED)
+
+
+def _followed(engine: Finds, shot: Shot, faces: Sequence[Face]) -> list[Face] | None:
+    """The faces of the frame before as they are in this one; None when one of them is lost, or two have become one."""
+    found = [_moved(engine, shot, face) for face in faces]
+    kept = [face for face in found if face is not None]
+    boxes = [face.detection.box for face in kept]
+    if len(kept) < len(faces) or any(a.overlap(b) > OVERLAP for a, b in combinations(boxes, 2)):
+        return None
+    return sorted(kept, key=lambda face: face.detection.box.side, reverse=True)
+
+
+def _moved(engine: Finds, shot: Shot, face: Face) -> Face | None:
+    """The face in the next frame, its box moved and scaled as its points are; None when it is not there, or too far away or
+    too much turned for its points to be trusted.
+    """
+    if not face.upright:
+        return None
+    before = face.detection
+    fit = engine.fit(shot, Detection(before.box, face.points[list(FIVE_OF_106)], before.score))
+    try:
+        affine = similarity_transform(face.points, fit.points)
+    except DegenerateLandmarksError:
+        return None
+    (center,) = apply(affine, np.array([before.box.center], np.float32))
+    width, height = (side * magnification(affine) for side in (before.box.width, before.box.height))
+    box = Box(float(center[0]) - width / 2, float(center[1]) - height / 2, width, height)
+    if fit.presence < PRESENCE or abs(fit.pose.roll) > TURNED or box.overlap(before.box) < SAME:
+        return None
+    return Face(Detection(box, fit.points[list(FIVE_OF_106)], before.score), fit.points, fit.pose)
 
 
 def _blocks(shot: Shot) -> Blocks:

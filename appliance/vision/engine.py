@@ -216,11 +216,10 @@ class FaceEngine:
             stands[index] = stood(landmarks, picture, found[index], way)
         return stands
 
-    def fit(self, picture: Picture, detection: Detection, *, precise: bool = False) -> Fit:
-        """The points of a face that is about where `detection` says; `precise` as in `detect`. Raises Fault INF-11, 16."""
-        landmarks = self._landmarks if precise else self._alignment
+    def fit(self, picture: Picture, detection: Detection) -> Fit:
+        """The points of a face that is about where `detection` says. Raises Fault INF-11, 16."""
         with stage("landmarks"), failing_as(ResultCode.DETECT):
-            fit = landmarks.locate(picture, detection)
+            fit = self._alignment.locate(picture, detection)
         with failing_as(ResultCode.VALIDATE):
             return _finite(Standing(detection, fit)).fit
 

@@ -32,14 +32,12 @@ class Counted:
     engine: FaceEngine
     searches: int = 0
 
-    def detect(
-        self, picture: Picture, limits: DetectLimits, upright: Sequence[Box] = (), *, precise: bool = False
-    ) -> list[Face]:
+    def detect(self, picture: Picture, limits: DetectLimits, upright: Sequence[Box] = ()) -> list[Face]:
         self.searches += 1
-        return self.engine.detect(picture, limits, upright, precise=precise)
+        return self.engine.detect(picture, limits, upright)
 
-    def fit(self, picture: Picture, detection: Detection, *, precise: bool = False) -> Fit:
-        return self.engine.fit(picture, detection, precise=precise)
+    def fit(self, picture: Picture, detection: Detection) -> Fit:
+        return self.engine.fit(picture, detection)
 
 
 @pytest.fixture(scope="module")
@@ -107,19 +105,18 @@ def at(faces: Sequence[Face], place: Place, within: float = 30) -> bool:
     return any(np.hypot(*np.subtract(box.center, place)) < within for box in boxes(faces))
 
 
-@pytest.mark.parametrize("precise", [True, False])
 def test_a_face_that_moves_is_followed_with_few_searches(
-    counted: Counted, heads: dict[str, Pixels], tmp_path: Path, *, precise: bool
+    counted: Counted, heads: dict[str, Pixels], tmp_path: Path
 ) -> None:
     """A head sways as people do, before a wall that stands still."""
     places = [(320 + 12 * np.sin(n / 9), 180 + 5 * np.sin(n / 5)) for n in range(45)]
     frames = replayed(tmp_path, (shown(room(), heads["portrait"], place) for place in places))
-    follower, errors, overlaps = Follower(precise=precise), [], []
+    follower, errors, overlaps = Follower(), [], []
     for frame in frames:
         (face,) = follower.faces(counted, frame)
         if frame.sequence % 4:
             continue
-        (true,) = counted.engine.detect(frame, DetectLimits(), precise=precise)
+        (true,) = counted.engine.detect(frame, DetectLimits())
         eyes = np.linalg.norm(true.points[104] - true.points[105])
         errors.append(np.linalg.norm(face.points - true.points, axis=1).mean() / eyes)
         overlaps.append(face.detection.box.overlap(true.detection.box))
