@@ -13,7 +13,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -49,8 +49,8 @@ _KIND = re.compile(r"[a-z][a-z_]{0,31}")
 _PATIENCE_SECONDS = 5.0
 """How long another process's transaction is waited for; one takes milliseconds."""
 
-_BATCH = 1000
-"""Entries that are read at once: nothing can be added meanwhile."""
+_STEP = 256
+"""Pages of 4 kB that are copied at once, in some milliseconds: nothing can be added meanwhile."""
 
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS counter (number INTEGER PRIMARY KEY CHECK (number = 1), sealed BLOB NOT NULL) STRICT",
@@ -203,11 +203,17 @@ class Record:
         return removed
 
     def verify(self, anchor: Anchor | None = None) -> Verdict:
-        """Whether each entry is as it was written and in its place. Raises RecordError when the record cannot be read."""
-        with self._opened() as connection:
-            before = _first(connection)
-            found = _walked(connection, anchor)
-            return found if found.sound or _first(connection) == before else self.verify(anchor)  # some have expired
+        """Whether each entry is as it was written and in its place, by a copy in memory, so that entries can be added
+        meanwhile. Raises RecordError when the record cannot be read.
+        """
+        with self._opened() as connection, closing(sqlite3.connect(":memory:")) as copy:
+            copy.text_factory = connection.text_factory
+            return _walked(connection, copy, anchor, self._check_lock)
+
+    def _check_lock(self, status: int, *_: int) -> None:
+        """Raises RecordError when another program kept the record locked: a copy would go on trying for ever."""
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise RecordError(f"{self._path}: another program keeps it locked")
 
     def counter(self) -> bytes | None:
         """The gallery's sealed counter of changes; None without one, or if the record is damaged (see `problem`). Raises
@@ -432,13 +438,18 @@ def _first(connection: sqlite3.Connection) -> int:
     return int(first)
 
 
-def _walked(connection: sqlite3.Connection, anchor: Anchor | None) -> Verdict:
-    """Along the chain up to the first thing that is wrong."""
+def _walked(
+    connection: sqlite3.Connection, copy: sqlite3.Connection, anchor: Anchor | None, copying: Callable[..., None]
+) -> Verdict:
+    """Along the chain of a copy, which is made here, up to the first thing that is wrong; `copying` is called after each
+    step.
+    """
     last, first, entries, problem = Anchor(0, START), 0, 0, None
     try:
-        (structure,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-        before = _expired(connection)
-        for row in _rows(connection):
+        connection.backup(copy, pages=_STEP, progress=copying, sleep=0)
+        (structure,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
+        before = _expired(copy)
+        for row in copy.execute(f"{_SELECT} ORDER BY sequence"):
             if row[0] != before.sequence + 1:
                 missing = _span(before.sequence + 1, row[0] - 1)
                 why = "" if entries else ", without having expired"
@@ -465,15 +476,6 @@ def _damaging(error: Exception) -> bool:
     """Whether the database is damaged (sqlite.org/rescode.html): SQLITE_ERROR is about a table that is not there."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
-
-
-def _rows(connection: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
-    last = 0
-    while rows := connection.execute(
-        f"{_SELECT} WHERE sequence > ? ORDER BY sequence LIMIT {_BATCH}", (last,)
-    ).fetchall():
-        yield from rows
-        last = rows[-1][0]
 
 
 def _canonical(value: Mapping[str, object]) -> str:

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -201,6 +202,16 @@ def test_it_may_be_verified_while_it_is_added_to(path):
     for number in range(20):
         record.append("decision", {"number": number})
         assert verify(path).entries == ENTRIES + number + 1
+
+
+def test_entries_are_added_while_it_is_verified(path):
+    record = Record(path, lambda: datetime(2026, 11, 29, 13, tzinfo=UTC))
+    with ThreadPoolExecutor(1) as threads:
+        adding = [threads.submit(record.append, "decision", {"number": number}) for number in range(100)]
+        while not adding[-1].done():
+            assert verify(path).sound
+        assert all(each.result() for each in adding)
+    assert verify(path).entries == ENTRIES + 100
 
 
 def test_a_copy_of_the_file_is_enough(path, tmp_path):
