@@ -76,6 +76,15 @@ def fingerprint(certificate: Path) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
 
 
+def front_fingerprint(certificate: Path | None) -> str | None:
+    """The same for the TLS front; None without a certificate, or with one that cannot be read, which is logged."""
+    try:
+        return fingerprint(certificate) if certificate else None
+    except (OSError, ValueError) as error:
+        log.warning("no TLS front is announced: server.front_certificate: %s", error)
+        return None
+
+
 def _read(path: Path) -> str:
     """The text of a small file without trailing blanks and NULs; empty if it cannot be read."""
     try:

@@ -334,7 +334,7 @@ class Machine:
             model=identity.board(),
             liveness=self._config.liveness.mode,
             auth="none" if self._config.access.open else "key",
-            fingerprint=self._fingerprint(),
+            fingerprint=identity.front_fingerprint(self._config.server.front_certificate),
         )
         return lan.Advertisement(
             self._name,
@@ -343,12 +343,3 @@ class Machine:
             self._http.port,
             lambda: facts(state=ANNOUNCED[self._health.report()["status"]]),
         )
-
-    def _fingerprint(self) -> str | None:
-        """The fingerprint of the TLS front's certificate; None without one."""
-        certificate = self._config.server.front_certificate
-        try:
-            return identity.fingerprint(certificate) if certificate else None
-        except (OSError, ValueError) as error:
-            log.warning("no TLS front is announced: server.front_certificate: %s", error)
-            return None
