@@ -17,7 +17,7 @@ from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.retention import Retention
 from appliance.access.trigger import DoorTrigger
 from appliance.api.access import Access, Attempts, Part, SignIn
-from appliance.api.app import FaceApi, Page, Restrictions
+from appliance.api.app import FaceApi, Restrictions
 from appliance.api.door import Door, DoorStatus
 from appliance.api.faces import API_VERSION, Camera, Faces, Live, NoCamera, Subjects
 from appliance.api.intake import Intake
@@ -145,11 +145,10 @@ class Machine:
             streams,
             health,
             metrics,
-            Page(),
             SignIn(access),
         )
         origins = Origins((*config.access.hosts, self._lan_host), config.access.origins)
-        app = FaceApi([part.routes() for part in parts], origins, access, self._restrictions(), metrics)
+        app = FaceApi(parts, origins, access, self._restrictions(), metrics)
         self._http = self._server(app, access, metrics)
         self._lan = self._advertisement()
         self._pulse = Pulse(self._http.addresses[0], self._http.port, lambda: self._http.full)

@@ -29,7 +29,7 @@ from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.retention import Retention
 from appliance.access.token import SignedDecision
 from appliance.api.access import Access, Attempts, SignIn
-from appliance.api.app import FaceApi, Page, Restrictions
+from appliance.api.app import FaceApi, Restrictions
 from appliance.api.door import Door, DoorStatus
 from appliance.api.faces import Faces, Live, NoCamera, Subjects
 from appliance.api.intake import Intake
@@ -181,11 +181,10 @@ class Device:
             streams,
             health,
             metrics,
-            Page(),
             SignIn(access),
         )
         restrictions = Restrictions(restricted, (), expires, today)
-        api = FaceApi([part.routes() for part in parts], Origins(hosts, origins), access, restrictions, metrics)
+        api = FaceApi(parts, Origins(hosts, origins), access, restrictions, metrics)
         http = HttpServer(
             api,
             HOST,

@@ -8,7 +8,7 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import bottle
 
@@ -80,6 +80,7 @@ ANY_KEY = frozenset(Scope)
 RECOGNISE, LIVE, DECIDE, ADMIN, METRICS = (frozenset({scope}) for scope in Scope)
 """What a route needs: no key, or a key with one of these scopes."""
 
+Method = TypeVar("Method", bound=Callable[..., Answer | StreamedAnswer])
 Handler = Callable[..., Answer | StreamedAnswer]
 """Answers bottle's current request; takes the places of its rule as arguments."""
 
@@ -111,6 +112,31 @@ class Route:
     def path(self) -> str:
         """The path by which the configuration restricts it, for all its versions."""
         return self.rule.removesuffix("/v2")
+
+
+def route(
+    method: str,
+    rule: str,
+    scopes: frozenset[Scope],
+    part: Part | None = None,
+    *,
+    expires: bool = False,
+    quiet: bool = False,
+) -> Callable[[Method], Method]:
+    """Makes a method the handler of a route; it may be repeated."""
+
+    def marked(handler: Method) -> Method:
+        made = partial(Route, method, rule, scopes, part=part, expires=expires, quiet=quiet)
+        handler.__dict__["routes"] = [made, *handler.__dict__.get("routes", ())]
+        return handler
+
+    return marked
+
+
+def routes_of(part: object) -> list[Route]:
+    """The routes whose handlers are methods of `part`."""
+    methods = vars(type(part))
+    return [made(handler=getattr(part, name)) for name in methods for made in getattr(methods[name], "routes", ())]
 
 
 COOKIE = "face_appliance_session"
@@ -228,19 +254,17 @@ class SignIn:
 
     access: Access
 
-    def routes(self) -> tuple[Route, ...]:
-        return (Route("POST", "/key", LIVE, self.begin), Route("DELETE", "/key", ANYONE, self.end))
-
+    @route("POST", "/key", LIVE)
     def begin(self) -> Answer:
-        """`POST /key`, with the key in a header: starts a session."""
+        """Starts a session of the key in a header."""
         environ = bottle.request.environ
         if token_of(environ) is None:
             raise Fault(ResultCode.RESTRICTED, "no key", status=401)
         token = self.access.sessions.begin(self.access.key(environ))
         return _with_cookie(token, LIFE_SECONDS, secure=environ["wsgi.url_scheme"] == "https")
 
+    @route("DELETE", "/key", ANYONE)
     def end(self) -> Answer:
-        """`DELETE /key`: ends the session."""
         self.access.sessions.end(session_of(bottle.request.environ))
         return _with_cookie("", -1, secure=False)
 

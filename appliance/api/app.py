@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ import bottle
 
 from appliance import __version__, stages
 from appliance.api import answers
-from appliance.api.access import ANY_KEY, ANYONE, NAME, NO_NAME, Access, Part, Route
+from appliance.api.access import ANY_KEY, ANYONE, NAME, NO_NAME, Access, Part, Route, routes_of
 from appliance.api.answers import Answer, StreamedAnswer
 from appliance.api.faces import API_VERSION
 from appliance.api.monitoring import Metrics
@@ -101,15 +102,15 @@ class FaceApi:
 
     def __init__(
         self,
-        tables: Iterable[Iterable[Route]],
+        parts: Iterable[object],
         origins: Origins,
         access: Access,
         restrictions: Restrictions,
         metrics: Metrics,
     ) -> None:
-        """`tables` are the routes of each part."""
+        """The methods of `parts` that are marked as routes are the endpoints, beside the pages."""
         self._origins, self._access, self._restrictions, self._metrics = origins, access, restrictions, metrics
-        self.routes = tuple(route for table in tables for route in table)
+        self.routes = (*Page().routes(), *chain.from_iterable(map(routes_of, parts)))
         self._by_rule = {(route.method, route.rule): route for route in self.routes}
         self._quiet = {route.rule for route in self.routes if route.quiet}
         self._app = bottle.Bottle()

@@ -15,7 +15,7 @@ from appliance.access.log import DECISION, Entry, Record, RecordError, voided
 from appliance.access.policy import Reason
 from appliance.access.token import Direction, stamp
 from appliance.api import answers, intake
-from appliance.api.access import ANY_KEY, DECIDE, LIVE, NAME, Part, Route
+from appliance.api.access import ANY_KEY, DECIDE, LIVE, NAME, Part, route
 from appliance.api.answers import NO_STORE, Answer
 from appliance.events import Broadcast, DoorState
 from appliance.faults import Fault, Problem, Refusal, ResultCode
@@ -100,24 +100,15 @@ class Door:
     handle: GalleryHandle
     status: DoorStatus
 
-    def routes(self) -> tuple[Route, ...]:
-        """The endpoints."""
-        return (
-            Route("POST", "/access/decide", DECIDE, self.decide, Part.DOOR, expires=True),
-            Route("POST", "/access/open", DECIDE, self.open, Part.DOOR, expires=True),
-            Route("GET", "/access/key", ANY_KEY, self.key, Part.DOOR),
-            Route("GET", "/.well-known/jwks.json", ANY_KEY, self.key_set, Part.DOOR),
-            Route("GET", "/access/decisions", LIVE, self.decisions, Part.DOOR),
-        )
-
+    @route("POST", "/access/decide", DECIDE, Part.DOOR, expires=True)
     def decide(self) -> Answer:
-        """`POST /access/decide`"""
         question = intake.read_json(bottle.request.environ["wsgi.input"].read(), Question)
         signed = self.decider.decide(question.nonce, question.direction)
         return answers.answer({"decision": signed.document(*ANSWERED), "token": signed.token}, headers=NO_STORE)
 
+    @route("POST", "/access/open", DECIDE, Part.DOOR, expires=True)
     def open(self) -> Answer:
-        """`POST /access/open`: releases the lock, without a look at the camera."""
+        """Releases the lock, without a look at the camera."""
         if not self.status.openable:
             text = "This device has no relay, or the relay does not work: its health has the reason."
             raise Refusal(ResultCode.NOT_READY, "relay_unavailable", text, status=503)
@@ -127,18 +118,20 @@ class Door:
             raise _unavailable("written") from error
         return answers.answer({"record": entry and {"sequence": entry.sequence, "hash": entry.hash}}, headers=NO_STORE)
 
+    @route("GET", "/access/key", ANY_KEY, Part.DOOR)
     def key(self) -> Answer:
-        """`GET /access/key`"""
         public = self.signing_key.signer().public
         body = {"device": self.decider.device, "algorithm": "Ed25519", "public_key": public.text, "pem": public.pem}
         return answers.answer(body)
 
+    @route("GET", "/.well-known/jwks.json", ANY_KEY, Part.DOOR)
     def key_set(self) -> Answer:
-        """`GET /.well-known/jwks.json`: the same key, as JWT libraries read it (RFC 7517, 5)."""
+        """The same key, as JWT libraries read it (RFC 7517, 5)."""
         return answers.answer({"keys": [self.signing_key.signer().public.jwk]})
 
+    @route("GET", "/access/decisions", LIVE, Part.DOOR)
     def decisions(self) -> Answer:
-        """`GET /access/decisions`: the newest first."""
+        """The newest first."""
         count = intake.number(bottle.request.query, "count", SHOWN, MOST_SHOWN)
         try:
             found = self.record.newest(count, DECISION)

@@ -10,7 +10,7 @@ import bottle
 
 from appliance import __version__
 from appliance.api import answers, intake
-from appliance.api.access import ANY_KEY, LIVE, RECOGNISE, Part, Route
+from appliance.api.access import ANY_KEY, LIVE, RECOGNISE, Part, route
 from appliance.api.answers import NO_STORE, Answer
 from appliance.api.intake import Intake
 from appliance.camera.loop import CameraLoop
@@ -119,48 +119,32 @@ class Faces:
     models: Models
     liveness_mode: str
 
-    def routes(self) -> tuple[Route, ...]:
-        posted: Mapping[str, Callable[[], Answer]] = {
-            "/faces": self.faces,
-            "/alignedfaces": self.aligned_faces,
-            "/similarity": self.similarity,
-            "/similarity/v2": self.similarity,
-            "/compare": self.compare,
-            "/feature/floats": self.floats,
-            "/facefeatures": self.face_features,
-        }
-        return (
-            *(Route("POST", path, RECOGNISE, handler, expires=True) for path, handler in posted.items()),
-            Route("POST", "/liveness/multiframe", RECOGNISE, self.liveness, Part.LIVENESS, expires=True),
-            Route("GET", "/faces", LIVE, self.faces, expires=True),
-            Route("GET", "/alignedfaces", LIVE, self.aligned_faces, expires=True),
-            Route("GET", "/liveness/multiframe", LIVE, self.live_liveness, Part.LIVENESS, expires=True),
-            Route("GET", "/version", ANY_KEY, self.version),
-        )
-
+    @route("POST", "/faces", RECOGNISE, expires=True)
+    @route("GET", "/faces", LIVE, expires=True)
     def faces(self) -> Answer:
-        """`POST /faces` and `GET /faces`"""
         limits = intake.detect_limits(bottle.request.query)
         with self.subjects.leased() as (engine, picture):
             found = self.subjects.faces(engine, picture, limits)
         return self.subjects.answer(answers.faces(found), picture)
 
+    @route("POST", "/alignedfaces", RECOGNISE, expires=True)
+    @route("GET", "/alignedfaces", LIVE, expires=True)
     def aligned_faces(self) -> Answer:
-        """`POST /alignedfaces` and `GET /alignedfaces`"""
         limits = intake.detect_limits(bottle.request.query)
         with self.subjects.leased() as (engine, picture):
             found = engine.align(picture, limits)
         return self.subjects.answer(answers.aligned_faces(found), picture)
 
+    @route("POST", "/similarity", RECOGNISE, expires=True)
+    @route("POST", "/similarity/v2", RECOGNISE, expires=True)
     def similarity(self) -> Answer:
-        """`POST /similarity/v2` and `POST /similarity`"""
         a, b = (self.subjects.intake.aligned_face(part) for part in self._form("image_a", "image_b"))
         with self.subjects.engines.lease() as engine:
             similarity = engine.compare(a, b)
         return answers.answer({"similarity": similarity})
 
+    @route("POST", "/liveness/multiframe", RECOGNISE, Part.LIVENESS, expires=True)
     def liveness(self) -> Answer:
-        """`POST /liveness/multiframe`"""
         (archive,) = self._form("images")
         # read twice, so that a request that waits holds no inflated files
         memory = sum(picture.decoded_bytes for picture in self.subjects.intake.four_pictures(archive))
@@ -168,8 +152,9 @@ class Faces:
             verdict = engine.liveness(self.subjects.intake.four_pictures(archive))
         return answers.answer({"confidence": verdict.confidence})
 
+    @route("GET", "/liveness/multiframe", LIVE, Part.LIVENESS, expires=True)
     def live_liveness(self) -> Answer:
-        """`GET /liveness/multiframe`: of four frames, the last of them the newest, and one face that is in all of them."""
+        """Of four frames, the last of them the newest, and one face that is in all of them."""
         live = self.subjects.live
         live.spaced(PATIENCE_SECONDS)  # for a camera that has just started; these may be old when an engine is free
         with self.subjects.engines.lease() as engine:
@@ -181,8 +166,9 @@ class Faces:
         odds = {"X-Liveness-Odds": f"{verdict.odds:.4f}"}
         return self.subjects.answer({"confidence": verdict.confidence}, frames[-1], odds)
 
+    @route("POST", "/compare", RECOGNISE, expires=True)
     def compare(self) -> Answer:
-        """`POST /compare`: the largest faces of two photographs."""
+        """The largest faces of two photographs."""
         a, b = (self.subjects.intake.picture(part) for part in self._form("image_a", "image_b"))
         with self.subjects.engines.lease(a.decoded_bytes + b.decoded_bytes) as engine:
             face_a, face_b = (_largest(engine, picture) for picture in (a, b))
@@ -191,8 +177,9 @@ class Faces:
             {"similarity": similarity, "box_a": answers.box(face_a.box), "box_b": answers.box(face_b.box)}
         )
 
+    @route("POST", "/feature/floats", RECOGNISE, expires=True)
     def floats(self) -> Answer:
-        """`POST /feature/floats`: the embedding of an aligned face, which is the body or its part `image`."""
+        """The embedding of an aligned face, which is the body or its part `image`."""
         environ = bottle.request.environ
         posted_as_form = environ.get("CONTENT_TYPE", "").lower().startswith("multipart/")
         content = self._form("image")[0] if posted_as_form else self.subjects.intake.body(environ)
@@ -201,16 +188,18 @@ class Faces:
             feature = engine.feature(face)
         return answers.answer(answers.feature(feature))
 
+    @route("POST", "/facefeatures", RECOGNISE, expires=True)
     def face_features(self) -> Answer:
-        """`POST /facefeatures`: the embeddings of all faces of a picture, the largest face first."""
+        """The embeddings of all faces of a picture, the largest face first."""
         limits = intake.detect_limits(bottle.request.query)
         with self.subjects.leased() as (engine, picture):
             found = [(face, engine.feature(face)) for face in engine.align(picture, limits)]
         features = [{"box": answers.box(face.box), **answers.feature(feature)} for face, feature in found]
         return answers.answer({"count": len(features), "face_features": features})
 
+    @route("GET", "/version", ANY_KEY)
     def version(self) -> Answer:
-        """`GET /version`. Raises Fault INF-08 while the models load."""
+        """Raises Fault INF-08 while the models load."""
         facts = self.models.facts()
         return answers.answer(
             {

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from appliance import state
 from appliance.access.token import SignedDecision
 from appliance.api import answers
-from appliance.api.access import ADMIN, ANY_KEY, METRICS, Route
+from appliance.api.access import ADMIN, ANY_KEY, METRICS, route
 from appliance.api.answers import NO_STORE, Answer
 from appliance.camera.condition import Trouble
 from appliance.camera.loop import CameraLoop, CameraState
@@ -49,11 +49,9 @@ class Health:
         """Adds checks; their problems are reported in this order."""
         self._checks += checks
 
-    def routes(self) -> tuple[Route, ...]:
-        return (Route("GET", "/healthz", ANY_KEY, self.healthz, quiet=True),)
-
+    @route("GET", "/healthz", ANY_KEY, quiet=True)
     def healthz(self) -> Answer:
-        """`GET /healthz`: 200 when everything works, else 503 with the reasons."""
+        """200 when everything works, else 503 with the reasons."""
         report = self.report()
         if report["status"] == "ok":
             return answers.answer(report, headers=NO_STORE)
@@ -148,11 +146,8 @@ class Metrics(Collector):
         """Adds gauges; they are read when `/metrics` is asked."""
         self._gauges += gauges
 
-    def routes(self) -> tuple[Route, ...]:
-        return (Route("GET", "/metrics", ADMIN | METRICS, self.metrics, quiet=True),)
-
+    @route("GET", "/metrics", ADMIN | METRICS, quiet=True)
     def metrics(self) -> Answer:
-        """`GET /metrics`"""
         return Answer(generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST, **NO_STORE})
 
     def answered(

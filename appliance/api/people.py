@@ -11,7 +11,7 @@ from appliance.access.enrol import Enrolment, RequestedPose
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import Record
 from appliance.api import answers, intake
-from appliance.api.access import ADMIN, LIVE, NAME, RECOGNISE, Part, Route
+from appliance.api.access import ADMIN, LIVE, NAME, RECOGNISE, Part, route
 from appliance.api.answers import NO_STORE, Answer
 from appliance.api.faces import PATIENCE_SECONDS, Subjects
 from appliance.api.intake import NewPerson, PersonFields
@@ -37,42 +37,24 @@ class People:
     liveness: bool
     """Whether a person who is enrolled by the camera is checked for liveness, with four frames."""
 
-    def routes(self) -> tuple[Route, ...]:
-        person = "/people/<identity>"
-        kept = (
-            ("GET", "/people", self.all),
-            ("POST", "/people", self.add),
-            ("GET", person, self.show),
-            ("PUT", person, self.change),
-            ("DELETE", person, self.erase),
-            ("POST", f"{person}/templates", self.enrol_photograph),
-            ("POST", f"{person}/templates/camera", self.enrol_frame),
-            ("DELETE", f"{person}/templates/<number>", self.forget),
-        )
-        return (
-            *(Route(method, rule, ADMIN, handler, Part.GALLERY) for method, rule, handler in kept),
-            Route("POST", "/identify", RECOGNISE, self.identify, Part.GALLERY, expires=True),
-            Route("GET", "/identify", LIVE, self.identify, Part.GALLERY, expires=True),
-        )
-
+    @route("GET", "/people", ADMIN, Part.GALLERY)
     def all(self) -> Answer:
-        """`GET /people`"""
         found = self.handle.gallery().people()
         return answers.answer(answers.people(found, self.handle.model()), headers=NO_STORE)
 
+    @route("POST", "/people", ADMIN, Part.GALLERY)
     def add(self) -> Answer:
-        """`POST /people`"""
         fields = intake.read_json(_body(), NewPerson)
         known = self.handle.gallery().add(new_person(fields.id, fields))
         self._changed(known.person, "added")
         return self._one(known)
 
+    @route("GET", "/people/<identity>", ADMIN, Part.GALLERY)
     def show(self, identity: str) -> Answer:
-        """`GET /people/<identity>`"""
         return self._one(self.handle.gallery().person(identity))
 
+    @route("PUT", "/people/<identity>", ADMIN, Part.GALLERY)
     def change(self, identity: str) -> Answer:
-        """`PUT /people/<identity>`"""
         fields = intake.read_json(_body(), PersonFields)
         gallery = self.handle.gallery()
         gallery.person(identity)  # an unknown id is answered 404, even when it is malformed
@@ -80,8 +62,8 @@ class People:
         self._changed(known.person, "changed")
         return self._one(known)
 
+    @route("DELETE", "/people/<identity>", ADMIN, Part.GALLERY)
     def erase(self, identity: str) -> Answer:
-        """`DELETE /people/<identity>`"""
         gallery = self.handle.gallery()
         known = gallery.person(identity)
         erasure = gallery.erase(identity)
@@ -89,8 +71,8 @@ class People:
         receipt = log.receipt(erasure, log.enter_receipt(self.record, erasure))
         return answers.answer({"receipt": receipt}, headers=NO_STORE)
 
+    @route("DELETE", "/people/<identity>/templates/<number>", ADMIN, Part.GALLERY)
     def forget(self, identity: str, number: str) -> Answer:
-        """`DELETE /people/<identity>/templates/<number>`"""
         gallery = self.handle.gallery()
         known = gallery.person(identity)
         if not _NUMBER.fullmatch(number):
@@ -99,15 +81,15 @@ class People:
         self._changed(known.person, f"template {int(number)} erased")
         return self._one(known)
 
+    @route("POST", "/people/<identity>/templates", ADMIN, Part.GALLERY)
     def enrol_photograph(self, identity: str) -> Answer:
-        """`POST /people/<identity>/templates`"""
         self._check_enrollable(identity)
         with self.subjects.leased() as (engine, picture):
             portrait = enrol.capture_from_photograph(engine, picture, self.min_quality)
         return self._enrol(identity, portrait, Source.PHOTO)
 
+    @route("POST", "/people/<identity>/templates/camera", ADMIN, Part.GALLERY)
     def enrol_frame(self, identity: str) -> Answer:
-        """`POST /people/<identity>/templates/camera`"""
         requested = _requested_pose(bottle.request.query.get("pose", RequestedPose.FRONT.value))
         self._check_enrollable(identity)
         self._frames(PATIENCE_SECONDS)  # for a camera that has just started; these may be old when an engine is free
@@ -115,8 +97,9 @@ class People:
             portrait = enrol.capture_from_camera(engine, self._frames(0), requested, self.min_quality)
         return self._enrol(identity, portrait, Source.CAMERA)
 
+    @route("POST", "/identify", RECOGNISE, Part.GALLERY, expires=True)
+    @route("GET", "/identify", LIVE, Part.GALLERY, expires=True)
     def identify(self) -> Answer:
-        """`POST /identify` and `GET /identify`"""
         limits = intake.detect_limits(bottle.request.query)
         identifier = self.handle.recognition().identifier
         with self.subjects.leased() as (engine, picture):

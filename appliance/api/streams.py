@@ -12,7 +12,7 @@ import bottle
 
 from appliance.access.token import SignedDecision, stamp
 from appliance.api import answers
-from appliance.api.access import ADMITTED, LIVE, Route
+from appliance.api.access import ADMITTED, LIVE, route
 from appliance.api.answers import NO_STORE, Answer, StreamedAnswer
 from appliance.api.faces import Camera
 from appliance.api.monitoring import Health
@@ -139,13 +139,6 @@ class Streams:
         self._viewers, self._listeners = Places(viewers), Places(listeners)
         self._period = 1 / fps
 
-    def routes(self) -> tuple[Route, ...]:
-        return (
-            Route("GET", "/camera/frame.jpg", LIVE, self.frame),
-            Route("GET", "/camera/stream.mjpg", LIVE, self.stream),
-            Route("GET", "/events", LIVE, self.events),
-        )
-
     def gauges(self) -> dict[str, tuple[str, float]]:
         """The numbers of open streams, for `/metrics`."""
         return {
@@ -153,8 +146,9 @@ class Streams:
             "event_listeners": ("Open event streams.", self._listeners.taken),
         }
 
+    @route("GET", "/camera/frame.jpg", LIVE)
     def frame(self) -> Answer:
-        """`GET /camera/frame.jpg`: the newest frame."""
+        """The newest frame."""
         self._camera.usable()
         snapshot = self._snapshots.newest()
         if snapshot is None:
@@ -162,14 +156,16 @@ class Streams:
         headers = {"Content-Type": "image/jpeg", **NO_STORE, "X-Frame-Sequence": str(snapshot.sequence)}
         return Answer(snapshot.content, headers=headers)
 
+    @route("GET", "/camera/stream.mjpg", LIVE)
     def stream(self) -> StreamedAnswer:
-        """`GET /camera/stream.mjpg`: frames as they come, for as long as the client reads them."""
+        """Frames as they come, for as long as the client reads them."""
         self._camera.usable()
         kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
         return self._stream(self._viewers, kind, self._pictures)
 
+    @route("GET", "/events", LIVE)
     def events(self) -> StreamedAnswer:
-        """`GET /events`: Server-Sent Events."""
+        """Server-Sent Events."""
         return self._stream(self._listeners, "text/event-stream", self._events)
 
     def _stream(self, places: Places, kind: str, content: Callable[[StreamClient], Iterator[bytes]]) -> StreamedAnswer:
