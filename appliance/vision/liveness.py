@@ -12,7 +12,6 @@ import numpy as np
 
 from appliance.face.types import Pixels
 from appliance.vision import evidence
-from appliance.vision.detector import mirror
 from appliance.vision.evidence import Scene
 from appliance.vision.manifest import SHIPPED, Thresholds
 from appliance.vision.runtime import Runs
@@ -89,10 +88,10 @@ class LivenessCheck:
         return Liveness(confidence, odds, network, bezel, coupled, moire, still, blind)
 
     def _logit(self, scene: Scene) -> float:
-        """Log odds of "live" for one frame: both contexts, and the closer one mirrored."""
-        near, far = (self._crop(scene, context) for context in CONTEXTS)
-        mirrored = mirror(near)
-        return float(np.mean([self._crop_logit(crop) for crop in (near, far, mirrored)]))
+        """Log odds of "live" for one frame, the mean of both contexts; of one where the picture has room for no more."""
+        room = min(scene.pixels.shape[:2]) / scene.box.side
+        contexts = CONTEXTS if room > CONTEXTS[0] else CONTEXTS[:1]
+        return float(np.mean([self._crop_logit(self._crop(scene, context)) for context in contexts]))
 
     def _crop_logit(self, crop: Pixels) -> float:
         live, *attacks = self._network.run(crop)[0]
