@@ -107,6 +107,11 @@ class ServerSection(Section):
     """Open connections per address (with IPv6, per /64) of clients that have not sent a valid key."""
 
     @property
+    def max_body(self) -> int:
+        """Bytes of a request body at most."""
+        return self.max_body_mib * 2**20
+
+    @property
     def decoded_bytes(self) -> int:
         """Memory for decoded pictures, in bytes."""
         if self.decoded_mib == "auto":
@@ -146,6 +151,11 @@ class LivenessSection(Section):
 
     mode: Literal["multi", "single"] = "multi"
     """"single" switches POST /liveness/multiframe off (INF-25, 406)."""
+
+    @property
+    def multi(self) -> bool:
+        """Whether four frames are checked."""
+        return self.mode == "multi"
 
 
 class CameraSection(Section):

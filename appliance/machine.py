@@ -1,7 +1,7 @@
 """Composition root: builds every part, and starts and stops them in order."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal
@@ -71,12 +71,15 @@ ANNOUNCED: Mapping[str, Literal["loading", "ready", "fault"]] = {"starting": "lo
 class Machine:
     """The whole device."""
 
-    def __init__(self, config: Config, *, demonstrate: bool = False) -> None:
+    def __init__(
+        self, config: Config, *, demonstrate: bool = False, reread: Callable[[], Config | None] = lambda: None
+    ) -> None:
         """Binds the socket. With `demonstrate`, bundled pictures stand in for a camera that is neither configured nor found.
-        Raises OSError when the address cannot be had, ConfigError when other devices reach it and there is no key.
+        `reread` returns the configuration as it is now, None if it is invalid. Raises OSError when the address cannot be had,
+        ConfigError when other devices reach it and there is no key.
         """
         supervision.keep_small()
-        self._config = config
+        self._config, self._reread = config, reread
         self._supervisor, self._manager = Supervisor(), ServiceManager()
         self._state = state.folder(config.state.folder)
         self._device_id = identity.device_id(self._state)
@@ -96,7 +99,7 @@ class Machine:
         rules = Rules.of(**config.door.rules)
         self._retention = self._made_retention(rules)
         signing_key = SigningKey(self._state / SIGNING_KEY_FILE, self._gallery)
-        decider = self._decider(signing_key, rules)
+        decider = self._decides = self._decider(signing_key, rules)
         self._trigger = DoorTrigger(
             **config.door.trigger_settings, decide=decider.decide, bus=self._broadcast, ring=self._ring
         )
@@ -106,7 +109,7 @@ class Machine:
             self._broadcast,
             self._mounting,
             config.live.analysis_fps,
-            liveness=self._multi,
+            liveness=self._config.liveness.multi,
         )
 
         door = DoorStatus(self._broadcast)
@@ -132,7 +135,7 @@ class Machine:
         metrics.register(health.gauges, self._engines.gauges, streams.gauges, self._gallery.gauges, door.gauges)
         metrics.listen(self._broadcast)
 
-        intake = Intake(self._max_body, int(config.server.max_megapixels * 1e6))
+        intake = Intake(self._config.server.max_body, int(config.server.max_megapixels * 1e6))
         subjects = Subjects(self._engines, intake, Live(self._usable, self._ring))
         sessions = Sessions(self._state / SESSIONS_FILE, self._keys)
         everyone, loopback = config.access.open, config.access.loopback
@@ -140,7 +143,7 @@ class Machine:
         quality = config.gallery.min_quality
         parts = (
             Faces(subjects, self._models, config.liveness.mode),
-            People(self._gallery, self._record, Enrolment(), subjects, quality, self._multi),
+            People(self._gallery, self._record, Enrolment(), subjects, quality, self._config.liveness.multi),
             Door(decider, signing_key, self._record, self._gallery, door),
             streams,
             health,
@@ -204,6 +207,10 @@ class Machine:
         self._manager.status(self._health.words())
         if self._manager.watches:
             self._watchdog.tick()
+        if self._supervisor.asked_to_reload() and (config := self._reread()):
+            rules = Rules.of(**config.door.rules)
+            self._decides.follow(Policy(rules))
+            self._retention.follow(rules)
         lost = self._camera and self._camera.given_up(self._config.camera.restart_after_s)
         if lost:
             self._supervisor.fail(f"camera: {lost}; the process ends so that a new one can begin")
@@ -223,14 +230,6 @@ class Machine:
         """Returns when no request waits for an engine, or at the stop."""
         while not (self._engines.quiet(ASIDE_SECONDS) or self._ring.closed):
             pass
-
-    @property
-    def _multi(self) -> bool:
-        return self._config.liveness.mode == "multi"
-
-    @property
-    def _max_body(self) -> int:
-        return self._config.server.max_body_mib * 2**20
 
     @property
     def _engine_count(self) -> EngineCount:
@@ -260,7 +259,9 @@ class Machine:
 
     def _decider(self, signing_key: SigningKey, rules: Rules) -> Decider:
         frames, near = RecentFrames(self._usable, self._ring), self._config.door.near
-        observer = SubjectObserver(self._engines, frames, self._mounting, liveness=self._multi, least_side=near)
+        observer = SubjectObserver(
+            self._engines, frames, self._mounting, liveness=self._config.liveness.multi, least_side=near
+        )
         return Decider(
             self._device_id,
             signing_key.signer,
@@ -281,7 +282,11 @@ class Machine:
         return configured_outputs(tables, name, introduction, *parts)
 
     def _restrictions(self) -> Restrictions:
-        enabled = {Part.LIVENESS: self._multi, Part.GALLERY: self._with_gallery, Part.DOOR: self._with_door}
+        enabled = {
+            Part.LIVENESS: self._config.liveness.multi,
+            Part.GALLERY: self._with_gallery,
+            Part.DOOR: self._with_door,
+        }
         off = {part for part, on in enabled.items() if not on}
         return Restrictions(self._config.access.restricted, off, self._config.access.expires)
 
@@ -294,7 +299,7 @@ class Machine:
                 server.host,
                 server.port,
                 workers=self._engine_count.count + server.queue + live.viewers + live.listeners,
-                max_body=self._max_body,
+                max_body=self._config.server.max_body,
                 connections=server.connections,
                 keyless=server.connections_without_key,
                 refused=metrics.refused,

@@ -24,8 +24,11 @@ class Supervisor:
         """Installs handlers for SIGTERM and SIGINT. Call it from the main thread."""
         self._ended = threading.Event()
         self._status = 0
+        self._asked = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        if "NOTIFY_SOCKET" in os.environ:  # under systemd; from a terminal that closes, the signal ends the process
+            signal.signal(signal.SIGHUP, self._on_hangup)
 
     def start(self, name: str, work: Callable[[], None]) -> threading.Thread:
         """Runs `work` on its own thread; if it raises, the process ends with status 1."""
@@ -41,6 +44,11 @@ class Supervisor:
             tick()
         return self._status
 
+    def asked_to_reload(self) -> bool:
+        """Whether SIGHUP has come since the last call."""
+        asked, self._asked = self._asked, False
+        return asked
+
     def fail(self, why: str) -> None:
         """Ends the process with status 1."""
         log.critical("%s", why)
@@ -54,6 +62,9 @@ class Supervisor:
             log.exception("%s died", name)
             self._status = 1
             self._ended.set()
+
+    def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked = True
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         log.info("%s received", signal.Signals(number).name)

@@ -170,6 +170,7 @@ class Decider:
         """
         self.device, self._signer, self._observer, self._recognition = device, signer, observer, recognition
         self._clock, self._record, self._policy, self._publish = clock, record, policy, publish
+        self._next_policy = policy
         self._turns, self._nonces, self._fresh = Turns(), AnsweredNonces(), fresh_s
         self._slow_until = float("-inf")
         self._entries = DecisionEntries(record, repeat_s)
@@ -184,12 +185,17 @@ class Decider:
         """
         asked = time.monotonic()
         with self._turns.one():
+            self._policy = self._next_policy
             signed = self._answer(nonce, direction, trigger, asked if since is None else since)
             self._nonces.add(nonce)
             self._publish(signed)
         decision, taken = signed.decision, (time.monotonic() - asked) * 1e3
         log.info("decision %s: %s (%s) after %.0f ms", decision.id, decision.result, decision.reason, taken)
         return signed
+
+    def follow(self, policy: Policy) -> None:
+        """Decides by another policy from the next decision on."""
+        self._next_policy = policy
 
     def open(self, key: str) -> Entry | None:
         """Opens the door for the holder of a key, after recording it; returns the entry. Raises RecordError when it cannot be

@@ -54,6 +54,12 @@ class Retention:
         self._stopping = threading.Event()
         self._looked, self._waits = float("-inf"), False
 
+    def follow(self, rules: Rules) -> None:
+        """Enters other rules in the record, if it has any."""
+        if self._rules is not None:
+            self._rules = rules
+            self._begin_record()
+
     def run(self) -> None:
         """Looks after gallery and record until `stop`."""
         self._begin_record()

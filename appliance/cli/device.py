@@ -9,16 +9,19 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance import keys, state
+from appliance import config, keys, state
 from appliance.config import Config, Section
 from appliance.keys import Scope
 
 if TYPE_CHECKING:
     from appliance.lan import Appliance
+
+log = logging.getLogger(__name__)
 
 DEFAULT_SCOPES = (Scope.RECOGNISE, Scope.LIVE)
 """Scopes of a key that is created without --scope."""
@@ -41,13 +44,30 @@ def serve(options: argparse.Namespace, settings: Config) -> int:
     from appliance.machine import Machine
 
     try:
-        machine = Machine(settings, demonstrate=options.demonstration)
+        reread = partial(reread_config, options.config, settings)
+        machine = Machine(settings, demonstrate=options.demonstration, reread=reread)
     except (OSError, ValueError) as error:
         print(f"cannot listen on {settings.server.host}:{settings.server.port}: {error}", file=sys.stderr)
         return 1
     status = machine.run()
     logging.shutdown()
     os._exit(status)  # a thread may still be in the TFLite runtime, where Python's own exit would abort it
+
+
+def reread_config(path: Path | None, before: Config) -> Config | None:
+    """The configuration as it is now, None if it is invalid; the log has what has changed since the start. What the command
+    line overrides stays as it was.
+    """
+    try:
+        after = config.load(path, {"server": {name: getattr(before.server, name) for name in ("host", "port")}})
+    except config.ConfigError as error:
+        log.error("configuration: not reloaded: %s", "; ".join(str(error).splitlines()))
+        return None
+    changes = tuple(state.changes(before.model_dump(mode="json"), after.model_dump(mode="json")))
+    at_once = tuple(f"door.{key}:" for key in after.door.rules)
+    for change in changes or ["nothing has changed since the start"]:
+        state.audit_log.info("configuration: %s%s", change, "" if change.startswith(at_once) else ", after a restart")
+    return after
 
 
 def commented(settings: Config) -> str:

@@ -15,7 +15,7 @@ from doors import ANY_CLOCK, FourFrames, empty, head, heads, placed, side_by_sid
 
 from appliance.access import token
 from appliance.access.log import RECORD_FILE, Record
-from appliance.access.policy import ClockState, Rules
+from appliance.access.policy import ClockState, Policy, Rules, Schedule
 from appliance.access.token import LIFE, Direction, ReusedNonceError, Trigger, WrongNonceError
 from appliance.gallery.people import GalleryUnavailableError
 
@@ -73,6 +73,13 @@ def test_somebody_who_is_known_and_alive_passes(before, hopper_four):
         "trigger": "asked",
     }
     assert door.told == [signed]
+
+
+def test_other_rules_hold_from_the_next_decision_on(before, hopper_four):
+    with before(hopper_four, groups=("staff",)) as door:
+        assert door.decide().granted
+        door.decider.follow(Policy(replace(ANY_CLOCK, schedules=(Schedule(("visitors",)),))))
+        refused(door, "no_schedule", "hopper")
 
 
 def test_what_started_a_decision_is_in_the_record_and_in_the_token(before, hopper_four):
