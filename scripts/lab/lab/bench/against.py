@@ -109,7 +109,7 @@ def _live(bench: Bench, build: Build, side: int, samples: Samples) -> None:
         samples[f"idle camera at {FPS}/s, % of a core"][side].append(
             process.cpu_percent(bench.extent.processor_seconds)
         )
-        for title in ("GET /faces, live, ms", "GET /faces, live, its face followed, ms"):
+        for title in ("GET /faces, ms", "GET /faces, face followed, ms"):
             with ExitStack() as stack:
                 if "followed" in title:
                     stack.enter_context(listener(device.url))
@@ -118,8 +118,8 @@ def _live(bench: Bench, build: Build, side: int, samples: Samples) -> None:
                     samples[title][side].append(client.timed("GET", "/faces"))
         for _ in range(bench.extent.requests // 6):
             at_door, work = decide(client)
-            samples["POST /access/decide, at the door, ms"][side].append(at_door)
-            samples["POST /access/decide, stages, ms"][side].append(work)
+            samples["POST /access/decide, door, ms"][side].append(at_door)
+            samples["POST /access/decide, work, ms"][side].append(work)
 
 
 def _enrol(client: Device, picture: bytes) -> None:

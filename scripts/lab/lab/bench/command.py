@@ -35,6 +35,12 @@ PARTS: Mapping[str, Callable[[Bench], Iterator[Finding]]] = {
 }
 
 
+FAILURES = (
+    BuildFailedError, DeviceFailedError, LoadFailedError, ModelError, PeerFailedError, UnexpectedAnswerError,
+)  # fmt: skip
+"""What ends the bench, reported in one line."""
+
+
 def main(options: argparse.Namespace, settings: Config) -> int:
     """The exit status: 0 when every bound is kept, 1 when one is missed or could not be measured."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the engines are the parallelism
@@ -53,9 +59,7 @@ def main(options: argparse.Namespace, settings: Config) -> int:
             )
     except OSError as error:
         return _failed(f"{error.filename or 'system'}: {error.strerror or error}")
-    except (BuildFailedError, DeviceFailedError, LoadFailedError, ModelError, PeerFailedError) as error:
-        return _failed(str(error))
-    except UnexpectedAnswerError as error:
+    except FAILURES as error:
         return _failed(str(error))
     return 0 if all(finding.passed for finding in record["findings"]) else 1
 
