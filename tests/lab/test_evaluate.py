@@ -223,7 +223,7 @@ def test_a_killed_evaluation_goes_on_where_it_stopped(
     resumed = json.loads(record.read_text("utf-8"))
     assert resumed["answers"] == {"asked": MOST_POSES - kept, "remembered": kept}
     with Client(own.url) as client:
-        straight = pose.measure(client, data).findings()
+        straight = pose.measure(client, data).findings
         assert client.journal.asked == MOST_POSES
     assert resumed["findings"] == json.loads(json.dumps([each.as_json() for each in straight]))
 

@@ -13,7 +13,6 @@ from lab.evaluate.datasets import LayoutError, read_people
 from lab.evaluate.identification import (
     DRAWS,
     Draw,
-    Identification,
     Picture,
     Search,
     Setting,
@@ -21,10 +20,10 @@ from lab.evaluate.identification import (
     draws,
     figures,
     most,
+    section,
 )
 from lab.report import Finding
 
-from appliance.calibration.rates import Rate
 from appliance.gallery.search import Outcome, Point, Tail
 
 SETTING = Setting(Tail(0.34, 1e-3, 0.04), Point(0.34, 1e-3), fpir=0.01, margin=0.05, templates=1)
@@ -141,17 +140,17 @@ def test_each_kind_of_mistake_is_counted_and_shown_once() -> None:
         "… taken for another": 25,
         "rank 1": 50,
     }
-    (section,) = Identification(SETTING, {1: (first, second, first)}, {}, Rate(0, 1)).sections()
+    kinds = section([first, second, first]).mistakes
     shown = {
         kind.partition(" ")[0]: [(each.text, [path.name for path, _ in each.pictures]) for each in mistakes]
-        for kind, mistakes in section.mistakes.items()
+        for kind, mistakes in kinds.items()
         if kind != "People identified as another, most alike first"
     }
     assert shown == {
         "Strangers": [("cosine 0.500", ["x_0001.jpg", "a_0001.jpg"])],
         "People": [("unknown", ["b_0002.jpg", "b_0001.jpg"]), ("ambiguous", ["b_0002.jpg", "b_0001.jpg"])],
     }
-    (mistaken,) = section.mistakes["People identified as another, most alike first"]
+    (mistaken,) = kinds["People identified as another, most alike first"]
     assert [path.name for path, _ in mistaken.pictures] == ["a_0002.jpg", "b_0001.jpg"]
 
 
@@ -172,8 +171,9 @@ def test_two_people_are_told_apart(client: Client, tmp_path: Path, portrait: byt
         for number in (1, 2):
             (tmp_path / f"{name}_{number:04d}.jpg").write_bytes(labelled.varied(content, number))
     outcome = identification.measure(client, tmp_path, Wished())
-    assert (outcome.counts, list(outcome.draws)) == ({"people": 2, "other strangers": 0, "pictures": 4}, [1])
-    findings = told(outcome.findings())
+    assert outcome.counts == {"people": 2, "other strangers": 0, "pictures": 4}
+    findings = told(outcome.findings)
+    assert outcome.findings[0].measure == "1 enrolled: from cosine"
     assert (findings["FPIR"].value, findings["FNIR"].value, findings["rank 1"].value) == (0, 0, 100)
     assert findings["failure to acquire"].value == 0
 
@@ -200,6 +200,6 @@ def test_of_strangers_no_more_than_one_in_a_hundred_is_taken_for_one_of_five_hun
     looked for, are enrolled, too; the rest of them, and those of `calibration`, are strangers.
     """
     outcome = identification.measure(client, data / "verification", Wished(strangers=data / "calibration"))
-    assert list(outcome.draws) == [50, 100, 500]
-    for finding in outcome.findings():
+    assert sum("enrolled" in finding.measure for finding in outcome.findings) == 3
+    for finding in outcome.findings:
         assert finding.passed, finding

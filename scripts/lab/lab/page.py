@@ -19,6 +19,9 @@ SIDE, QUALITY = 168, 80
 MARGIN = 0.5
 """Share of a face box's side that is shown around it."""
 
+MOST_MISTAKES = 12
+"""Of a kind that are shown."""
+
 FOUND, LABELLED = (255, 120, 0), (0, 220, 120)
 """Orange is the device's answer, green the label."""
 
@@ -36,6 +39,7 @@ def write(
     content = page.get_template("page.html").render(
         warning=warning,
         facts=facts,
+        most=MOST_MISTAKES,
         parts=[(name, grouped.get(name, []), by_question.get(name)) for name in {**grouped, **by_question}],
         judged=any(finding.judged for finding in findings),
     )

@@ -21,10 +21,6 @@ COLUMNS = {"value": 9, "95 % bounds": 13, "wanted": 11, "": 4}
 """Titles and widths: with the measure's 33, a line of 80 characters."""
 
 
-MOST_MISTAKES = 12
-"""Of a kind that are shown in a report."""
-
-
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One figure: its value with 95 % bounds where they are known, and the required bound where there is one.
@@ -94,6 +90,15 @@ class Section:
     question: str
     remark: str
     mistakes: Mapping[str, Sequence[Mistake]]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The answer to a question: what it rests on (pictures, faces, …, with their number), figures, and what to show."""
+
+    counts: Mapping[str, int]
+    findings: Sequence[Finding]
+    sections: Sequence[Section] = ()
 
 
 def percentage(

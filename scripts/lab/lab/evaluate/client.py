@@ -26,7 +26,7 @@ UNKEPT = ("/alignedfaces", "/similarity/v2")
 """Large answers, and the similarity of what they hold: the comparison that they are for is kept instead."""
 
 Question = TypeVar("Question")
-Outcome = TypeVar("Outcome")
+Answered = TypeVar("Answered")
 Centred = TypeVar("Centred", CutFace, FeatureFace)
 
 
@@ -112,7 +112,7 @@ class Client(Device):
         kept: dict[str, Any] = self.journal.answer(path, list(parts.values()), query or {}, ask)
         return kept
 
-    def each(self, title: str, ask: Callable[[Question], Outcome], questions: Sequence[Question]) -> list[Outcome]:
+    def each(self, title: str, ask: Callable[[Question], Answered], questions: Sequence[Question]) -> list[Answered]:
         """`ask` of every question on as many threads as there are workers, in order; with a progress bar on a terminal.
 
         Raises what `ask` raises.

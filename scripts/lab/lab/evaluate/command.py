@@ -5,13 +5,13 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from appliance import state
 from appliance.calibration import points as calibration_file
@@ -24,7 +24,7 @@ from lab.evaluate import detection, identification, landmarks, liveness, pose, r
 from lab.evaluate.client import Client
 from lab.evaluate.datasets import LayoutError
 from lab.evaluate.identification import Wished
-from lab.report import Finding, Section, print_table, unjudged
+from lab.report import Evaluation, Finding, print_table, unjudged
 
 ALL = "all"
 
@@ -48,24 +48,13 @@ class UsageError(Exception):
     """The options do not go together; the text says what to change."""
 
 
-class Outcome(Protocol):
-    """The result of one question."""
-
-    @property
-    def counts(self) -> Mapping[str, int]: ...
-
-    def findings(self) -> Iterable[Finding]: ...
-
-    def sections(self) -> list[Section]: ...
-
-
 @dataclass(slots=True)
 class Results:
     """What was measured so far."""
 
     facts: Mapping[str, Any] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    outcomes: dict[str, Evaluation] = field(default_factory=dict)
     answers: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -147,7 +136,7 @@ def folders(options: argparse.Namespace) -> dict[str, Path]:
     return found
 
 
-def questions(options: argparse.Namespace, settings: Config) -> dict[str, Callable[[Client, Path], Outcome]]:
+def questions(options: argparse.Namespace, settings: Config) -> dict[str, Callable[[Client, Path], Evaluation]]:
     """The function that measures each question; raises one of FAILURES."""
     known = settings.gallery
     wished = Wished(known.fpir, known.margin, options.templates, options.strangers, settings.engine.folder)
@@ -173,7 +162,7 @@ def _results(options: argparse.Namespace, settings: Config) -> Results:
         for name, folder in present.items():
             try:
                 outcome = measure[name](client, folder)
-                results.findings += outcome.findings()
+                results.findings += outcome.findings
                 results.outcomes[name] = outcome
             except FAILURES as error:
                 results.leave_open(name, one_line(error))
@@ -223,6 +212,6 @@ def _write(options: argparse.Namespace, results: Results) -> None:
             "program": facts["sdk_version"],
             "runtime": "{name} {version}".format(**facts["runtime"]),
         }
-        sections = [section for outcome in results.outcomes.values() for section in outcome.sections()]
+        sections = [section for outcome in results.outcomes.values() for section in outcome.sections]
         path = page.write(options.report, WARNING, {**about, **counts, **models}, results.findings, sections)
         print(f"{path}: pictures of people's faces are in it; do not pass it on", file=sys.stderr)

@@ -20,7 +20,7 @@ from lab.device import UnexpectedAnswerError
 from lab.evaluate.client import NO_PICTURE, Client
 from lab.evaluate.datasets import LabelledPicture, read_labelled_pictures
 from lab.evaluate.measures import FALSE, DetectedPicture, average_precision, match, precision_recall
-from lab.report import MOST_MISTAKES, Finding, Mistake, Section
+from lab.report import Evaluation, Finding, Mistake, Section
 
 QUESTION = "detection"
 
@@ -46,12 +46,6 @@ class Detections:
         """Which faces count: easy, medium and hard where the labels say so."""
         return tuple(self.pictures[0].counted)
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many pictures, labels and detections there are."""
-        labels = sum(len(picture.boxes) for picture in self.pictures)
-        return {"pictures": len(self.pictures), "labelled faces": labels, "detections": sum(map(len, self.found))}
-
     def of(self, setting: str) -> list[DetectedPicture]:
         """Detections and labels in one setting."""
         found = (np.array(faces, dtype=np.float64).reshape(-1, 5) for faces in self.found)
@@ -75,11 +69,8 @@ class Detections:
             missed += [(box[2] * box[3], box, picture.path) for box in lost]
         for each in (wrong, missed):
             each.sort(key=lambda mistake: -mistake[0])
-        false_ones = [Mistake(f"score {s:.3f}", [(path, box)], box) for s, box, path in wrong[:MOST_MISTAKES]]
-        sizes = [
-            Mistake("{2:.0f} by {3:.0f} px".format(*box), [(path, box)], None, box)
-            for _, box, path in missed[:MOST_MISTAKES]
-        ]
+        false_ones = [Mistake(f"score {s:.3f}", [(path, box)], box) for s, box, path in wrong]
+        sizes = [Mistake("{2:.0f} by {3:.0f} px".format(*box), [(path, box)], None, box) for _, box, path in missed]
         kinds = {
             "False detections, highest score first (some are faces without a label)": false_ones,
             "Missed faces, largest first": sizes,
@@ -97,7 +88,7 @@ class Detections:
         return Finding(QUESTION, title, value, at_least=wanted)
 
 
-def measure(client: Client, data: Path, settings: Config) -> Detections:
+def measure(client: Client, data: Path, settings: Config) -> Evaluation:
     """`data` is laid out as datasets.read_labelled_pictures describes. Raises LayoutError, ModelError,
     UnexpectedAnswerError.
     """
@@ -110,7 +101,10 @@ def measure(client: Client, data: Path, settings: Config) -> Detections:
         found: list[list[float]] = client.journal.answer("scores", [content], query, lambda: detect(content))
         return found
 
-    return Detections(tuple(pictures), tuple(client.each("detecting", find, pictures)))
+    detections = Detections(tuple(pictures), tuple(client.each("detecting", find, pictures)))
+    labels, found = sum(len(picture.boxes) for picture in pictures), sum(map(len, detections.found))
+    counts = {"pictures": len(pictures), "labelled faces": labels, "detections": found}
+    return Evaluation(counts, detections.findings(), detections.sections())
 
 
 def detector(client: Client, settings: Config) -> Callable[[bytes], list[list[float]]]:

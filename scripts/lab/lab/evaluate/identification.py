@@ -17,7 +17,7 @@ from appliance.gallery.search import Index, Outcome, Point, Tail, identify, tail
 from lab.device import UnexpectedAnswerError, Vector
 from lab.evaluate.client import Client, central
 from lab.evaluate.datasets import LayoutError, read_people
-from lab.report import MOST_MISTAKES, Finding, Mistake, Section, percentage
+from lab.report import Evaluation, Finding, Mistake, Section, percentage
 
 QUESTION = "identification"
 
@@ -100,45 +100,7 @@ class Draw:
     strangers: tuple[Search, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Identification:
-    """The galleries by their size, and how many people and pictures there were."""
-
-    setting: Setting
-    draws: Mapping[int, tuple[Draw, ...]]
-    counts: Mapping[str, int]
-    lost: Rate
-
-    def findings(self) -> list[Finding]:
-        """The figures of each size, and how many pictures had no face."""
-        sizes = [finding for count, drawn in self.draws.items() for finding in figures(count, drawn, self.setting)]
-        return [*sizes, percentage(QUESTION, "failure to acquire", self.lost)]
-
-    def sections(self) -> list[Section]:
-        """The mistakes in all of the largest galleries, each once, with the enrolled picture of the nearest person, or of the
-        right one when that was not recognised.
-        """
-        draws = self.draws[max(self.draws)]
-        own = [(each, draw) for draw in draws for each in draw.own]
-        strangers = [(each, draw) for draw in draws for each in draw.strangers if each.named]
-        return [
-            Section(
-                QUESTION,
-                "Mistakes in all of the largest galleries.",
-                {
-                    "Strangers identified as an enrolled person, most alike first": _worst(strangers),
-                    "People identified as another, most alike first": _worst(
-                        [each for each in own if each[0].mistaken]
-                    ),
-                    "People not recognised, least alike first": _worst(
-                        [each for each in own if not each[0].named], lost=True
-                    ),
-                },
-            )
-        ]
-
-
-def measure(client: Client, data: Path, wished: Wished) -> Identification:
+def measure(client: Client, data: Path, wished: Wished) -> Evaluation:
     """Raises LayoutError, UnexpectedAnswerError, CalibrationError."""
     setting = _setting(client, wished)
     named = read_people(data)
@@ -151,9 +113,29 @@ def measure(client: Client, data: Path, wished: Wished) -> Identification:
     if enrollable < 2:
         raise LayoutError("fewer than two people can be enrolled, so there is nothing to tell apart")
     sizes = tuple(count for count in SIZES if count < enrollable) or (enrollable // 2,)
-    drawn = {count: tuple(draws(people, strangers, count, setting)) for count in sizes}
-    counts = {"people": len(people), "other strangers": len(unlike), "pictures": len(pictures)}
-    return Identification(setting, drawn, counts, Rate(sum(each.vector is None for each in pictures), len(pictures)))
+    drawn = {count: list(draws(people, strangers, count, setting)) for count in sizes}
+    findings = [finding for count, each in drawn.items() for finding in figures(count, each, setting)]
+    lost = Rate(sum(each.vector is None for each in pictures), len(pictures))
+    return Evaluation(
+        {"people": len(people), "other strangers": len(unlike), "pictures": len(pictures)},
+        [*findings, percentage(QUESTION, "failure to acquire", lost)],
+        [section(drawn[max(drawn)])],
+    )
+
+
+def section(draws: Sequence[Draw]) -> Section:
+    """The mistakes in galleries, each once, with the enrolled picture of the nearest person, or of the right one when that was
+    not recognised.
+    """
+    own = [(each, draw) for draw in draws for each in draw.own]
+    strangers = [(each, draw) for draw in draws for each in draw.strangers if each.named]
+    mistaken, lost = [each for each in own if each[0].mistaken], [each for each in own if not each[0].named]
+    kinds = {
+        "Strangers identified as an enrolled person, most alike first": _worst(strangers),
+        "People identified as another, most alike first": _worst(mistaken),
+        "People not recognised, least alike first": _worst(lost, lost=True),
+    }
+    return Section(QUESTION, "Mistakes in all of the largest galleries.", kinds)
 
 
 def draws(
@@ -191,12 +173,12 @@ def figures(count: int, draws: Sequence[Draw], setting: Setting) -> Iterator[Fin
         return _mean(finding, [(sum(map(wrong, each)), len(each)) for each in searches])
 
     yield Finding(QUESTION, f"{count} enrolled: from cosine", draws[0].threshold)
-    yield share("FPIR", lambda search: search.named, most=100 * setting.fpir)
+    yield share("FPIR", lambda each: each.named, most=100 * setting.fpir)
     yield share("FNIR", lambda search: not search.named or search.mistaken, most=MOST_MISSED if single else inf)
-    yield share("… unknown", lambda search: search.outcome is Outcome.UNKNOWN)
-    yield share("… ambiguous", lambda search: search.outcome is Outcome.AMBIGUOUS)
-    yield share("… taken for another", lambda search: search.mistaken)
-    yield share("rank 1", lambda search: search.first, least=LEAST_RANK_1 if single else -inf)
+    yield share("… unknown", lambda each: each.outcome is Outcome.UNKNOWN)
+    yield share("… ambiguous", lambda each: each.outcome is Outcome.AMBIGUOUS)
+    yield share("… taken for another", lambda each: each.mistaken)
+    yield share("rank 1", lambda each: each.first, least=LEAST_RANK_1 if single else -inf)
 
 
 def _worst(searches: Sequence[tuple[Search, Draw]], *, lost: bool = False) -> list[Mistake]:
@@ -204,7 +186,7 @@ def _worst(searches: Sequence[tuple[Search, Draw]], *, lost: bool = False) -> li
     once = {(search.picture.path, search.found): (search, draw) for search, draw in reversed(searches)}
     mistakes = []
     ordered = sorted(once.values(), key=lambda each: each[0].cosine, reverse=not lost)
-    for search, draw in ordered[:MOST_MISTAKES]:
+    for search, draw in ordered:
         enrolled = draw.enrolled.get(search.picture.name if lost else search.found, ())[:1]
         pictures = [(each.path, each.box) for each in (search.picture, *enrolled)]
         mistakes.append(Mistake(search.outcome if lost else f"cosine {search.cosine:.3f}", pictures))

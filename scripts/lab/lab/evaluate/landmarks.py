@@ -1,7 +1,6 @@
 """Where are a face's points, and do they follow the picture? Pictures with the 68 points of 300-W."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from lab.evaluate.client import Client
 from lab.evaluate.datasets import LabelledFace, read_labelled_faces
 from lab.evaluate.measures import area_under_error_curve, normalised_mean_error, overlaps
 from lab.pictures import mirrored, size, turned
-from lab.report import MOST_MISTAKES, Finding, Mistake, Section, percentage
+from lab.report import Evaluation, Finding, Mistake, Section, percentage
 
 QUESTION = "landmarks"
 
@@ -30,6 +29,8 @@ All of them are corners, ends, tips or middles: places with a name. Left out are
 whose place follows from how many points the scheme has (brow arches, lids, nose bridge, the lips between corner and
 middle), and the contour, which starts at the eyes in one scheme and at the ear's top in the other.
 """
+
+OF_68, OF_106 = np.array(SHARED_POINTS).T
 
 MIRROR = (
     *range(32, -1, -1), *range(42, 32, -1), 43, 44, 45, 46, 51, 50, 49, 48, 47,  # contour, brows' upper edge, nose
@@ -59,71 +60,10 @@ Reflection = tuple[float, float, float]
 """The error of a mirrored picture's face: points in inter-ocular distances, yaw and roll in degrees."""
 
 
-@dataclass(frozen=True, slots=True)
-class Located:
-    """The labelled faces; the face found at each, None where it is lost; and how each that was found follows its picture."""
-
-    faces: tuple[LabelledFace, ...]
-    found: tuple[FoundFace | None, ...]
-    reflections: tuple[Reflection | None, ...]
-    shifts: Mapping[float, tuple[float | None, ...]]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many labelled faces there are."""
-        return {"faces": len(self.faces)}
-
-    @property
-    def errors(self) -> Reals:
-        """NME (0..) of each face by the 20 points that both schemes share, infinite where it is lost."""
-        of_68, of_106 = np.array(SHARED_POINTS).T
-        return np.array(
-            [
-                np.inf
-                if found is None
-                else normalised_mean_error(found.points[of_106], face.points[of_68], face.interocular)
-                for face, found in zip(self.faces, self.found, strict=True)
-            ]
-        )
-
-    def findings(self) -> list[Finding]:
-        """Errors of the points, and how they follow mirrored and turned pictures."""
-        errors = self.errors
-        lost = np.isinf(errors)
-        kept = np.array([each for each in self.reflections if each is not None]).reshape(-1, 3)
-        moved, yaw, roll = (_mean(np.abs(column)) for column in kept.T)
-        found = [
-            Finding(QUESTION, "NME of faces found, 20 points", 100 * _mean(errors[~lost]), "%", at_most=MOST_NME),
-            percentage(QUESTION, "failed: NME > 8 % or lost", rate(errors > FAILURE)),
-            Finding(QUESTION, "AUC of the error curve to 8 %", area_under_error_curve(errors, FAILURE)),
-            percentage(QUESTION, "faces not found", rate(lost)),
-            Finding(QUESTION, "mirrored: mean distance, 106 points", 100 * moved, "%", at_most=MOST_MIRROR_ERROR),
-            Finding(QUESTION, "mirrored: mean |yaw + yaw'|", yaw, "°"),
-            Finding(QUESTION, "mirrored: mean |roll + roll'|", roll, "°"),
-            Finding(QUESTION, "mirrored: faces lost", len(self.reflections) - len(kept)),
-        ]
-        for degrees, shifts in self.shifts.items():
-            known, title = [shift for shift in shifts if shift is not None], f"turned by {degrees:+.0f}°"
-            wanted = (degrees - ROLL_TOLERANCE, degrees + ROLL_TOLERANCE)
-            found.append(Finding(QUESTION, f"{title}: mean shift of roll", _mean(known), "°", None, *wanted))
-            found.append(Finding(QUESTION, f"{title}: faces lost", len(shifts) - len(known)))
-        return found
-
-    def sections(self) -> list[Section]:
-        """The largest errors."""
-        of_68, of_106 = np.array(SHARED_POINTS).T
-        mistakes = []
-        for place in np.argsort(-self.errors, kind="stable")[:MOST_MISTAKES]:
-            face, found = self.faces[place], self.found[place]
-            text = "lost" if found is None else f"NME {100 * self.errors[place]:.1f} %"
-            points = None if found is None else found.points[of_106]
-            mistakes.append(Mistake(text, [(face.path, around(face.points))], points, face.points[of_68]))
-        remark = "The 20 points that mean the same spot in both schemes; lost faces count as errors of any size."
-        return [Section(QUESTION, remark, {"Largest errors (orange found, green labelled)": mistakes})]
-
-
-def measure(client: Client, data: Path) -> Located:
-    """`data` holds NAME.pts beside NAME.jpg or NAME.png, in any folder below it. Raises LayoutError, UnexpectedAnswerError."""
+def measure(client: Client, data: Path) -> Evaluation:
+    """Errors of the 20 points that both schemes share, and how all points follow mirrored and turned pictures. `data` holds
+    NAME.pts beside NAME.jpg or NAME.png, in any folder below it. Raises LayoutError, UnexpectedAnswerError.
+    """
 
     def find(face: LabelledFace) -> FoundFace | None:
         return nearest(client.faces(face.path.read_bytes(), detectcount=DETECTCOUNT), face.points)
@@ -154,7 +94,43 @@ def measure(client: Client, data: Path) -> Located:
         degrees: tuple(client.each(f"turned by {degrees:+.0f}°", partial(shift, degrees), pairs))
         for degrees in (TURN, -TURN)
     }
-    return Located(tuple(faces), tuple(found), tuple(reflections), shifts)
+    errors = np.array([_error(face, match) for face, match in zip(faces, found, strict=True)])
+    findings = [*_findings(errors, reflections)]
+    for degrees, each in shifts.items():
+        known, title = [shift for shift in each if shift is not None], f"turned by {degrees:+.0f}°"
+        wanted = (degrees - ROLL_TOLERANCE, degrees + ROLL_TOLERANCE)
+        findings.append(Finding(QUESTION, f"{title}: mean shift of roll", _mean(known), "°", None, *wanted))
+        findings.append(Finding(QUESTION, f"{title}: faces lost", len(each) - len(known)))
+    mistakes = [_mistake(faces[place], found[place], errors[place]) for place in np.argsort(-errors, kind="stable")]
+    remark = "The 20 points that mean the same spot in both schemes; lost faces count as errors of any size."
+    section = Section(QUESTION, remark, {"Largest errors (orange found, green labelled)": mistakes})
+    return Evaluation({"faces": len(faces)}, findings, [section])
+
+
+def _error(face: LabelledFace, found: FoundFace | None) -> float:
+    """NME (0..) of a face by the 20 points that both schemes share, infinite where it is lost."""
+    if found is None:
+        return np.inf
+    return normalised_mean_error(found.points[OF_106], face.points[OF_68], face.interocular)
+
+
+def _findings(errors: Reals, reflections: Sequence[Reflection | None]) -> Iterator[Finding]:
+    lost = np.isinf(errors)
+    kept = np.array([each for each in reflections if each is not None]).reshape(-1, 3)
+    moved, yaw, roll = (_mean(np.abs(column)) for column in kept.T)
+    yield Finding(QUESTION, "NME of faces found, 20 points", 100 * _mean(errors[~lost]), "%", at_most=MOST_NME)
+    yield percentage(QUESTION, "failed: NME > 8 % or lost", rate(errors > FAILURE))
+    yield Finding(QUESTION, "AUC of the error curve to 8 %", area_under_error_curve(errors, FAILURE))
+    yield percentage(QUESTION, "faces not found", rate(lost))
+    yield Finding(QUESTION, "mirrored: mean distance, 106 points", 100 * moved, "%", at_most=MOST_MIRROR_ERROR)
+    yield Finding(QUESTION, "mirrored: mean |yaw + yaw'|", yaw, "°")
+    yield Finding(QUESTION, "mirrored: mean |roll + roll'|", roll, "°")
+    yield Finding(QUESTION, "mirrored: faces lost", len(reflections) - len(kept))
+
+
+def _mistake(face: LabelledFace, found: FoundFace | None, error: float) -> Mistake:
+    text, points = ("lost", None) if found is None else (f"NME {100 * error:.1f} %", found.points[OF_106])
+    return Mistake(text, [(face.path, around(face.points))], points, face.points[OF_68])
 
 
 def nearest(faces: Sequence[FoundFace], points: Reals) -> FoundFace | None:

@@ -1,7 +1,6 @@
 """Does it always answer, and the same? Odd files to every endpoint; one portrait in every orientation and size."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import appliance_models
@@ -12,7 +11,7 @@ from lab.device import IMAGE_TYPE, Answer, FoundFace, multipart, zipped
 from lab.evaluate.client import Client
 from lab.evaluate.measures import overlaps
 from lab.pictures import STORED_AS, oriented, pasted, recompressed
-from lab.report import Finding, Section
+from lab.report import Evaluation, Finding
 
 QUESTION = "robustness"
 
@@ -37,38 +36,10 @@ SAME_FACE = 0.5
 """Overlap from which the pasted face counts as found (PASCAL VOC)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Robustness:
-    """How many odd files there are, the answers about them, None where there was none; the IoU of the portrait's face box with
-    its box in each orientation; whether the face was found at each height.
+def measure(client: Client, data: Path) -> Evaluation:
+    """Failed requests about the odd files in `data`, answers outside the contract, the least overlap of the portrait's face in
+    each orientation with its box, and heights at which it is lost. Raises UnexpectedAnswerError.
     """
-
-    counts: Mapping[str, int]
-    answers: Sequence[Answer | None]
-    orientations: Sequence[float]
-    heights: Sequence[bool]
-
-    def findings(self) -> list[Finding]:
-        """Failed requests, answers outside the contract, the least overlap, and lost faces."""
-        given = [answer for answer in self.answers if answer is not None]
-        none, requests, missed = len(self.answers) - len(given), len(self.answers), self.heights.count(False)
-        failed = none + sum(answer.status >= 500 for answer in given)
-        outside = sum(answer.headers.get("content-type") != JSON_TYPE or answer.code not in CODES for answer in given)
-        least = min(self.orientations)
-        return [
-            Finding(QUESTION, f"5xx or no answer, of {requests} requests", failed, at_most=0),
-            Finding(QUESTION, "answers outside the contract", none + outside, at_most=0),
-            Finding(QUESTION, "EXIF orientations 1 … 8: least IoU", least, at_least=LEAST_ORIENTED_IOU),
-            Finding(QUESTION, f"face of 10 … 95 %: missed of {len(self.heights)}", missed, at_most=0),
-        ]
-
-    def sections(self) -> list[Section]:
-        """None: there is no picture to show."""
-        return []
-
-
-def measure(client: Client, data: Path) -> Robustness:
-    """`data` holds the odd files."""
     portrait = PORTRAIT.read_bytes()
     aligned, good = client.aligned_faces(portrait)[0].pixels, recompressed(portrait, 90)
 
@@ -88,8 +59,21 @@ def measure(client: Client, data: Path) -> Robustness:
         expected = np.array([(CANVAS[0] - width) / 2, (CANVAS[1] - height) / 2, width, height])
         return _best_overlap(client.faces(pasted(portrait, face.box, height, CANVAS)), expected) >= SAME_FACE
 
-    orientations = client.each("orientations", overlap, list(STORED_AS))
-    return Robustness({"files": len(files)}, answers, orientations, client.each("sizes", found, HEIGHTS))
+    given = [answer for answer in answers if answer is not None]
+    none = len(answers) - len(given)
+    failed = none + sum(answer.status >= 500 for answer in given)
+    outside = sum(answer.headers.get("content-type") != JSON_TYPE or answer.code not in CODES for answer in given)
+    least = min(client.each("orientations", overlap, list(STORED_AS)))
+    missed = client.each("sizes", found, HEIGHTS).count(False)
+    return Evaluation(
+        {"files": len(files)},
+        [
+            Finding(QUESTION, f"5xx or no answer, of {len(answers)} requests", failed, at_most=0),
+            Finding(QUESTION, "answers outside the contract", none + outside, at_most=0),
+            Finding(QUESTION, "EXIF orientations 1 … 8: least IoU", least, at_least=LEAST_ORIENTED_IOU),
+            Finding(QUESTION, f"face of 10 … 95 %: missed of {len(HEIGHTS)}", missed, at_most=0),
+        ],
+    )
 
 
 def places(content: bytes, aligned: bytes, good: bytes) -> list[tuple[str, tuple[bytes, str]]]:

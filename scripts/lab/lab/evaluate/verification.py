@@ -1,18 +1,18 @@
 """Are two faces one person's? Labelled pairs, as a client asks: /alignedfaces, then its answers to /similarity/v2."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from appliance.calibration.rates import RULE_OF_THREE, Z_95, Flags, Reals, rate
+from appliance.calibration.rates import RULE_OF_THREE, Z_95, Flags, Rate, Reals, rate
 from lab.device import CutFace
 from lab.evaluate.client import Client, central
 from lab.evaluate.datasets import Pair, PairList, read_pair_list
 from lab.evaluate.measures import area_under_curve, best_threshold, equal_error_rate, folded_accuracy, threshold_at
-from lab.report import MOST_MISTAKES, Finding, Mistake, Section, percentage
+from lab.report import Evaluation, Finding, Mistake, Section, percentage
 
 QUESTION = "verification"
 
@@ -37,88 +37,7 @@ class Comparison:
     boxes: tuple[list[float] | None, list[float] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """The pairs of a list and their comparisons. A failure to acquire counts as a non-match in all figures."""
-
-    listed: PairList
-    comparisons: tuple[Comparison, ...]
-
-    @property
-    def scores(self) -> Reals:
-        """The similarity of each pair; 0 for a pair without two faces."""
-        return np.array([each.similarity or 0.0 for each in self.comparisons], dtype=np.float64)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many pairs and pictures there are."""
-        return {"pairs": len(self.comparisons), "pictures": len(self.acquired)}
-
-    @property
-    def acquired(self) -> dict[Path, bool]:
-        """Of each picture, whether a face was found in it."""
-        return {
-            path: box is not None
-            for pair, each in zip(self.listed.pairs, self.comparisons, strict=True)
-            for path, box in zip((pair.image_a, pair.image_b), each.boxes, strict=True)
-        }
-
-    def findings(self) -> Iterator[Finding]:
-        """Accuracy, error rates at the operating point, true match rates, EER, AUC and failure to acquire."""
-        scores, same = self.scores, self.listed.same
-        genuine, impostor = scores[same], scores[~same]
-        threshold, plain = best_threshold(genuine, impostor)
-        matches, misses = rate(impostor >= OPERATING_POINT), rate(genuine < OPERATING_POINT)
-        yield self._folded()
-        yield percentage(QUESTION, f"accuracy at best threshold {threshold:.3f}", plain, at_least=LEAST_ACCURACY)
-        yield percentage(QUESTION, "FMR at 0.5", matches, at_most=MOST_FALSE_MATCHES)
-        yield percentage(QUESTION, "FNMR at 0.5", misses, at_most=MOST_FALSE_NON_MATCHES)
-        for wanted in FALSE_MATCH_RATES:
-            measure, at = f"TMR at FMR {100 * wanted:g} %", threshold_at(wanted, impostor)
-            if at is None:
-                enough = f"({impostor.size:,} of {RULE_OF_THREE / wanted:,.0f})"
-                yield Finding(QUESTION, f"{measure} {enough}", float("nan"), "%", note="too few")
-            else:
-                yield percentage(QUESTION, measure, rate(genuine >= at))
-        yield percentage(QUESTION, "EER", equal_error_rate(genuine, impostor))
-        yield Finding(QUESTION, "AUC", area_under_curve(genuine, impostor))
-        yield percentage(QUESTION, "failure to acquire", rate(np.array(list(self.acquired.values())) == 0))
-
-    def sections(self) -> list[Section]:
-        """Wrong at 0.5, worst first: the least alike pairs of one person, and the most alike pairs of two."""
-        accepted, same = self.scores >= OPERATING_POINT, self.listed.same
-        lost = sorted(path for path, acquired in self.acquired.items() if not acquired)
-        remark = (
-            "Pairs share people and pictures, so the bounds, which take them as independent, are somewhat too narrow."
-        )
-        kinds = {
-            "False non-matches: one person, least alike first": self._worst(self.scores, same & ~accepted),
-            "False matches: two people, most alike first": self._worst(-self.scores, ~same & accepted),
-            "No face found": [Mistake("", [(path, None)]) for path in lost[:MOST_MISTAKES]],
-        }
-        return [Section(QUESTION, remark, kinds)]
-
-    def _worst(self, order: Reals, wrong: Flags) -> list[Mistake]:
-        shown = []
-        for place in sorted(np.flatnonzero(wrong), key=lambda place: order[place])[:MOST_MISTAKES]:
-            pair, each = self.listed.pairs[place], self.comparisons[place]
-            text = "no face found" if each.similarity is None else f"similarity {each.similarity:.3f}"
-            shown.append(Mistake(text, [*zip((pair.image_a, pair.image_b), each.boxes, strict=True)]))
-        return shown
-
-    def _folded(self) -> Finding:
-        folds = self.listed.folds
-        title = f"accuracy, {np.unique(folds).size} folds"
-        try:
-            mean, error = folded_accuracy(self.scores, self.listed.same, folds)
-        except ValueError:
-            return Finding(QUESTION, title, float("nan"), "%", at_least=LEAST_ACCURACY, note="too few")
-        value, half = 100 * mean, 100 * Z_95 * error
-        interval = max(0.0, value - half), min(100.0, value + half)
-        return Finding(QUESTION, f"{title} (SE {100 * error:.2f})", value, "%", interval, at_least=LEAST_ACCURACY)
-
-
-def measure(client: Client, data: Path) -> Verification:
+def measure(client: Client, data: Path) -> Evaluation:
     """`data` is laid out as datasets.read_pair_list describes. Raises LayoutError, UnexpectedAnswerError."""
 
     @lru_cache(KEPT_FACES)
@@ -137,4 +56,72 @@ def measure(client: Client, data: Path) -> Verification:
         return Comparison(kept["similarity"], tuple(kept["boxes"]))
 
     listed = read_pair_list(data)
-    return Verification(listed, tuple(client.each("comparing", compare, listed.pairs)))
+    comparisons = client.each("comparing", compare, listed.pairs)
+    seen = {
+        path: box is not None
+        for pair, each in zip(listed.pairs, comparisons, strict=True)
+        for path, box in zip((pair.image_a, pair.image_b), each.boxes, strict=True)
+    }
+    scores = np.array([each.similarity or 0.0 for each in comparisons], dtype=np.float64)
+    return Evaluation(
+        {"pairs": len(comparisons), "pictures": len(seen)},
+        [*findings(listed, scores, rate(np.array(list(seen.values())) == 0))],
+        [section(listed, comparisons, scores, sorted(path for path, found in seen.items() if not found))],
+    )
+
+
+def findings(listed: PairList, scores: Reals, lost: Rate) -> Iterator[Finding]:
+    """Accuracy, error rates at the operating point, true match rates, EER, AUC and failure to acquire, which counts as a
+    score of 0 in all of them.
+    """
+    same = listed.same
+    genuine, impostor = scores[same], scores[~same]
+    threshold, plain = best_threshold(genuine, impostor)
+    matches, misses = rate(impostor >= OPERATING_POINT), rate(genuine < OPERATING_POINT)
+    yield _folded(listed, scores)
+    yield percentage(QUESTION, f"accuracy at best threshold {threshold:.3f}", plain, at_least=LEAST_ACCURACY)
+    yield percentage(QUESTION, "FMR at 0.5", matches, at_most=MOST_FALSE_MATCHES)
+    yield percentage(QUESTION, "FNMR at 0.5", misses, at_most=MOST_FALSE_NON_MATCHES)
+    for wanted in FALSE_MATCH_RATES:
+        measure, at = f"TMR at FMR {100 * wanted:g} %", threshold_at(wanted, impostor)
+        if at is None:
+            enough = f"({impostor.size:,} of {RULE_OF_THREE / wanted:,.0f})"
+            yield Finding(QUESTION, f"{measure} {enough}", float("nan"), "%", note="too few")
+        else:
+            yield percentage(QUESTION, measure, rate(genuine >= at))
+    yield percentage(QUESTION, "EER", equal_error_rate(genuine, impostor))
+    yield Finding(QUESTION, "AUC", area_under_curve(genuine, impostor))
+    yield percentage(QUESTION, "failure to acquire", lost)
+
+
+def section(listed: PairList, comparisons: Sequence[Comparison], scores: Reals, lost: Sequence[Path]) -> Section:
+    """Wrong at 0.5, worst first: the least alike pairs of one person, and the most alike pairs of two."""
+    accepted, same = scores >= OPERATING_POINT, listed.same
+
+    def mistakes(wrong: Flags, sign: int) -> list[Mistake]:
+        places = sorted(np.flatnonzero(wrong), key=lambda place: sign * scores[place])
+        return [_mistake(listed.pairs[place], comparisons[place]) for place in places]
+
+    remark = "Pairs share people and pictures, so the bounds, which take them as independent, are somewhat too narrow."
+    kinds = {
+        "False non-matches: one person, least alike first": mistakes(same & ~accepted, 1),
+        "False matches: two people, most alike first": mistakes(~same & accepted, -1),
+        "No face found": [Mistake("", [(path, None)]) for path in lost],
+    }
+    return Section(QUESTION, remark, kinds)
+
+
+def _mistake(pair: Pair, compared: Comparison) -> Mistake:
+    text = "no face found" if compared.similarity is None else f"similarity {compared.similarity:.3f}"
+    return Mistake(text, [*zip((pair.image_a, pair.image_b), compared.boxes, strict=True)])
+
+
+def _folded(listed: PairList, scores: Reals) -> Finding:
+    title = f"accuracy, {np.unique(listed.folds).size} folds"
+    try:
+        mean, error = folded_accuracy(scores, listed.same, listed.folds)
+    except ValueError:
+        return Finding(QUESTION, title, float("nan"), "%", at_least=LEAST_ACCURACY, note="too few")
+    value, half = 100 * mean, 100 * Z_95 * error
+    interval = max(0.0, value - half), min(100.0, value + half)
+    return Finding(QUESTION, f"{title} (SE {100 * error:.2f})", value, "%", interval, at_least=LEAST_ACCURACY)
