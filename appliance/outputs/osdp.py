@@ -121,7 +121,6 @@ class Reader:
             with self._lock:
                 self._stopping = True
                 os.close(self._bell)
-            self._settle(Loss.STOPPED if self._waiting else Loss.UNCONFIRMED)
             while self._waiting:
                 self._lose(self._waiting.popleft(), Loss.STOPPED)
 
@@ -173,7 +172,7 @@ class Reader:
             self._drop_late()
 
     def _try(self) -> None:
-        """Opens the port and works on it until the stop, or until it is gone."""
+        """Opens the port with a new session and works on it."""
         try:
             session = self._session()
         except ImportError as error:
@@ -197,6 +196,7 @@ class Reader:
             self._rest(LOOK_SECONDS)
         finally:
             line.close()
+            self._settle(Loss.UNCONFIRMED)
         return None
 
     def _session(self) -> "Session":
@@ -217,6 +217,7 @@ class Reader:
         )
 
     def _serve(self, line: SerialLine, session: "Session") -> None:
+        """Works on the line until the stop, or until pairing takes another session. Raises OSError when the port is gone."""
         framer = Framer(self._address)
         while not self._stopping:
             data = line.wait(self._bell, PAUSE_SECONDS)
@@ -228,8 +229,7 @@ class Reader:
                 self._answer(line, session, frame)
             self._drop_late()
             if self._pairing_changed():
-                session = self._session()
-                self._settle(Loss.UNCONFIRMED)
+                return
 
     def _answer(self, line: SerialLine, session: "Session", frame: Frame) -> None:
         before, self._heard = self._exchange, time.monotonic()

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -217,11 +217,42 @@ def test_a_port_or_a_key_that_is_missing_is_said_and_tried_again(desk):
         assert comes(reader, "offline")
 
 
+@pytest.mark.logs_errors("osdp.key is damaged")
+def test_a_damaged_key_is_said_when_pairing_opens_and_can_be_replaced(desk):
+    with running(desk.reader(silent_s=0.5)) as reader, paired(desk, reader):
+        (desk.folder / KEY_FILE).write_bytes(b"damaged")
+        request_pairing(desk.folder, 1)
+        assert comes(reader, "key_unavailable")
+        (desk.folder / KEY_FILE).unlink()
+        assert comes(reader, "pairing")
+
+
+def clear_session(publish: Callable[[object], None]) -> Session:
+    return Session(
+        1, b"k" * 16, 7, secure=False, pairing=False, keep_key=lambda _: True, publish=publish, status=Status
+    )
+
+
+def test_a_card_that_a_command_does_not_take_is_not_left_in_the_library(desk):
+    """So no length of silence can bring it back: libosdp itself would hand it to the first poll, hours later as well."""
+    session = clear_session(desk.events.append)
+
+    def answered(sequence: int, code: int, card: Credential | None = None) -> tuple[int, bool]:
+        (command,) = Framer(1).feed(frame(sequence=sequence, code=code, data=b"\0" if code == 0x61 else b""))
+        reply, sent = session.answer(command, card)
+        return reply[5], sent
+
+    assert answered(0, 0x60) == (0x40, False)
+    assert answered(1, 0x61, CREDENTIAL) == (0x45, False)  # the panel asks who is there
+    assert answered(3, 0x60, CREDENTIAL) == (0x41, False)  # out of sequence
+    assert [answered(sequence, 0x60) for sequence in (0, 1, 2, 3, 1)] == [(0x40, False)] * 5
+    assert answered(2, 0x60, CREDENTIAL) == (0x50, True)
+    assert answered(3, 0x60) == (0x40, False)
+
+
 def test_every_command_is_answered_or_refused():
     events: list[object] = []
-    session = Session(
-        1, b"k" * 16, 7, secure=False, pairing=False, keep_key=lambda _: True, publish=events.append, status=Status
-    )
+    session = clear_session(events.append)
 
     def answer(code: int, data: bytes) -> int | None:
         (start,) = Framer(1).feed(frame(sequence=0))
