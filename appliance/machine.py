@@ -114,7 +114,7 @@ class Machine:
 
         door = DoorStatus(self._broadcast)
         health = self._health = Health(self._camera, door=door.document)
-        self._outputs = Outputs(self._configured_outputs(rules))
+        self._outputs = Outputs(self._configured_outputs())
         self._outputs.listen(self._broadcast)
         health.register(self._models.problems, self._keys.problems, calibration.problems, self._gallery.problems)
         health.register(partial(disk_problems, self._state), partial(identity.problems, self._state))
@@ -273,12 +273,12 @@ class Machine:
             self._broadcast.publish,
         )
 
-    def _configured_outputs(self, rules: Rules) -> Iterator[Output]:
+    def _configured_outputs(self) -> Iterator[Output]:
         """Call before there are other threads."""
         tables = self._config.model_dump(include={"relay", "inputs", "osdp", "wiegand", "webhook", "mqtt"})
         introduction = {"name": self._name, "model": identity.board(), "version": __version__}
         report, held_s, bus, name = self._health.report, self._config.door.held_s, self._broadcast, self._device_id
-        parts = (report, held_s, bus, self._record, self._gallery, self._state, rules, self._clock)
+        parts = (report, held_s, bus, self._record, self._gallery, self._state, self._decides.rules, self._clock)
         return configured_outputs(tables, name, introduction, *parts)
 
     def _restrictions(self) -> Restrictions:

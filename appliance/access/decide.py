@@ -16,7 +16,7 @@ from appliance.access.clock import Clock
 from appliance.access.identify import GalleryHandle, Recognition
 from appliance.access.log import DECISION, DOOR, VOIDS, Entry, Fact, Record, RecordError
 from appliance.access.observe import SubjectObserver
-from appliance.access.policy import Facts, Observation, Passage, Policy, PolicyResult
+from appliance.access.policy import Facts, Observation, Passage, Policy, PolicyResult, Rules
 from appliance.access.token import (
     LIFE,
     SECRET_BYTES,
@@ -192,6 +192,10 @@ class Decider:
         decision, taken = signed.decision, (time.monotonic() - asked) * 1e3
         log.info("decision %s: %s (%s) after %.0f ms", decision.id, decision.result, decision.reason, taken)
         return signed
+
+    def rules(self) -> Rules:
+        """Those of the next decision."""
+        return self._next_policy.rules
 
     def follow(self, policy: Policy) -> None:
         """Decides by another policy from the next decision on."""

@@ -25,9 +25,13 @@ class OpenPeriods:
     name = "periods"
 
     def __init__(
-        self, rules: Rules, clock: Clock, person: Callable[[str], Person | None], publish: Callable[[Event], None]
+        self,
+        rules: Callable[[], Rules],
+        clock: Clock,
+        person: Callable[[str], Person | None],
+        publish: Callable[[Event], None],
     ) -> None:
-        """`person` finds a person by id."""
+        """`rules` returns those that are followed now; `person` finds a person by id."""
         self._rules, self._clock, self._person, self._publish = rules, clock, person, publish
         self._granted: SimpleQueue[str | None] = SimpleQueue()
         self._begun: tuple[Schedule, date] | None = None
@@ -51,7 +55,7 @@ class OpenPeriods:
     def look(self, granted: str | None = None) -> None:
         """Publishes a change; `granted` is the id of a person who has just been granted."""
         reading = self._clock.read()
-        period = self._rules.open_period(reading.now, reading.state)
+        period = self._rules().open_period(reading.now, reading.state)
         if period and granted and (person := self._person(granted)) and period[0].names(person.groups):
             self._begun = period
         is_open = period is not None and (not period[0].groups or period == self._begun)

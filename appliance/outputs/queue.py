@@ -108,7 +108,7 @@ def configured_outputs(
     record: Record,
     gallery: GalleryHandle,
     folder: Path,
-    rules: Rules,
+    rules: Callable[[], Rules],
     clock: Clock,
 ) -> Iterator[Output]:
     """The outputs that the `tables` configure; the modules of others are not loaded. `device` is the id in MQTT topics,
@@ -123,7 +123,7 @@ def configured_outputs(
 
         yield DoorHardware(relay, inputs, held_s, broadcast.publish)
         yield DoorJournal(record)
-    if rules.open_periods:
+    if relay["pin"] is not None:
         from appliance.outputs.periods import OpenPeriods
 
         yield OpenPeriods(rules, clock, gallery.person, broadcast.publish)

@@ -27,7 +27,8 @@ class Period:
         )
         self.people = {PERSON: replace(ADA, groups=("staff",)), "guest": replace(ADA, groups=("guests",))}
         self.happened = []
-        self.output = OpenPeriods(Rules(open_periods=periods, **rules), clock, self.people.get, self.happened.append)
+        self.rules = Rules(open_periods=periods, **rules)
+        self.output = OpenPeriods(lambda: self.rules, clock, self.people.get, self.happened.append)
 
     def at(self, hours, granted=None):
         self.seconds = THURSDAY.timestamp() + hours * 3600
@@ -88,6 +89,17 @@ def test_a_clock_that_is_set_back_locks_again():
     period.vouched = False
     period.seconds -= 1800
     period.output.look()
+    assert period.kinds == ["unlocked", "locked"]
+
+
+def test_other_rules_are_followed_at_once():
+    period = Period()
+    period.at(10)
+    assert period.kinds == []
+    period.rules = Rules(open_periods=(OFFICE,))
+    period.at(10.1)
+    period.rules = Rules()
+    period.at(10.2)
     assert period.kinds == ["unlocked", "locked"]
 
 
