@@ -1,5 +1,6 @@
 """The OSDP reader with a real panel on a line of two pseudo-terminals."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import osdp as libosdp
 import pytest
 from devices import until
 from panels import Line, Panel, panel
@@ -330,3 +332,51 @@ def test_on_a_bad_line_no_card_comes_twice_or_late_and_each_lost_one_is_recorded
     certain = {each["decision"] for each in lost if each["reason"] != "unconfirmed"}
     assert certain <= missing
     assert len(received) > len(granted) / 3
+
+
+class PanelPort(libosdp.Channel):
+    """The panel's end of the line, as libosdp reads it."""
+
+    def __init__(self, port: Path) -> None:
+        super().__init__()
+        self.file = os.open(port, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY)
+
+    def read(self, most: int) -> bytes:
+        try:
+            return os.read(self.file, most)
+        except BlockingIOError:
+            return b""
+
+    def write(self, data: bytes) -> int:
+        return os.write(self.file, data)
+
+    def flush(self) -> None:
+        pass
+
+
+def test_a_panel_of_libosdp_stays_online_when_replies_are_lost(desk):
+    """Such a panel is offline for 300 s after a lost reply whose command is answered anew instead of again."""
+    key, cards = b"0123456789abcdef", []
+    PanelKey(desk.folder, site_key).keep(key)
+    port = PanelPort(desk.line.panel)
+    information = libosdp.PDInfo(1, port, scbk=key, flags=[libosdp.LibFlag.EnforceSecure])
+
+    def taken(_: int, event: dict[str, Any]) -> int:
+        cards.append(event["data"])
+        return 0
+
+    panel_ = libosdp.ControlPanel([information], log_level=libosdp.LogLevel.Error, event_handler=taken)
+    with running(desk.reader()) as reader:
+        panel_.start()
+        try:
+            assert until(lambda: panel_.is_sc_active(1), 20)
+            for count in range(1, 4):
+                desk.line.swallow_next = 1
+                reader.notify(signed())
+                assert until(lambda count=count: reader.counts().delivered == count, 5)
+                assert panel_.is_sc_active(1)
+        finally:
+            panel_.teardown()
+            os.close(port.file)
+    assert cards == [CREDENTIAL.packed()] * 3
+    assert desk.lost() == []
