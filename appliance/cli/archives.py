@@ -27,13 +27,27 @@ CREDENTIAL = "archive-passphrase"
 
 
 def export(options: argparse.Namespace, settings: Config) -> int:
-    """Writes people to an archive. Raises GalleryError, OSError."""
-    return _write(options, settings, options.ids or None)
-
-
-def back_up(options: argparse.Namespace, settings: Config) -> int:
-    """Writes all people to an archive. Raises GalleryError, OSError."""
-    return _write(options, settings, None)
+    """Writes people by id, or all, to an archive. If some cannot be read, an existing archive is not replaced. Raises
+    GalleryError, OSError.
+    """
+    file, secret = options.file, new_passphrase(options.passphrase_file)
+    if not file.parent.is_dir():
+        raise ArchiveError(f"{file.parent}: there is no such folder")
+    with state.replacing(file, PRIVATE) as written, opened(settings) as gallery:
+        counter = _Counter(gallery, options.ids)
+        label = Label(options.action == "backup", datetime.now(UTC), __version__, gallery.embedder())
+        for piece in backup.sealed(backup.packed(label, counter.exports()), secret):
+            written.write(piece)
+        problem = gallery.problem()
+        lost = problem if isinstance(problem, GalleryDamagedError) else None
+        if counter.lost and lost is None:
+            lost = GalleryDamagedError(f"{counter.lost} templates are lost, or were erased meanwhile")
+        if lost is not None and file.exists():
+            raise GalleryDamagedError(f"{file} is unchanged: {lost}. Name a new file for what can still be read")
+    if lost is not None:
+        raise GalleryDamagedError(f"{file} holds what can still be read: {counter.count}; {lost}")
+    print(f"{file}: {counter.count}; it cannot be read without the passphrase", file=sys.stderr)
+    return 0
 
 
 def import_people(options: argparse.Namespace, settings: Config) -> int:
@@ -90,28 +104,6 @@ def passphrase(file: Path | None) -> str:
     return _ask("Passphrase of the archive: ") if found is None else found
 
 
-def _write(options: argparse.Namespace, settings: Config, people: Sequence[str] | None) -> int:
-    """People by id, or all (None), into a new archive. If some cannot be read, an existing archive is not replaced."""
-    file, secret = options.file, new_passphrase(options.passphrase_file)
-    if not file.parent.is_dir():
-        raise ArchiveError(f"{file.parent}: there is no such folder")
-    with state.replacing(file, PRIVATE) as written, opened(settings) as gallery:
-        counter = _Counter(gallery, people)
-        label = Label(options.action == "backup", datetime.now(UTC), __version__, gallery.embedder())
-        for piece in backup.sealed(backup.packed(label, counter.exports()), secret):
-            written.write(piece)
-        problem = gallery.problem()
-        lost = problem if isinstance(problem, GalleryDamagedError) else None
-        if counter.lost and lost is None:
-            lost = GalleryDamagedError(f"{counter.lost} templates are lost, or were erased meanwhile")
-        if lost is not None and file.exists():
-            raise GalleryDamagedError(f"{file} is unchanged: {lost}. Name a new file for what can still be read")
-    if lost is not None:
-        raise GalleryDamagedError(f"{file} holds what can still be read: {counter.count}; {lost}")
-    print(f"{file}: {counter.count}; it cannot be read without the passphrase", file=sys.stderr)
-    return 0
-
-
 @contextmanager
 def _read(file: Path, secret: str) -> Iterator[tuple[Opened, Label, Count]]:
     """An archive that was read to its end, so that every error in it has been found. Raises ArchiveError, OSError."""
@@ -149,15 +141,15 @@ def _people(archive: Opened) -> Iterable[PersonExport]:
 class _Counter:
     """Counts people while they are written; `lost` are templates of the gallery that could not be read."""
 
-    def __init__(self, gallery: Gallery, people: Sequence[str] | None) -> None:
+    def __init__(self, gallery: Gallery, people: Sequence[str]) -> None:
         self._gallery = gallery
         self._known = {known.person.id: len(known.templates) for known in gallery.people()}
-        self._wanted = None if people is None else {gallery.person(each).person.id for each in people}
+        self._wanted = {gallery.person(each).person.id for each in people} or self._known.keys()
         self.count, self.lost = Count(0, 0), 0
 
     def exports(self) -> Iterator[PersonExport]:
         for each in self._gallery.export():
-            if self._wanted is None or each.person.id in self._wanted:
+            if each.person.id in self._wanted:
                 templates = len(each.templates)
                 self.count = Count(self.count.people + 1, self.count.templates + templates)
                 self.lost += self._known[each.person.id] - templates

@@ -3,11 +3,13 @@
 import argparse
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from importlib.metadata import entry_points
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from appliance import __version__
 from appliance.keys import Scope
@@ -111,7 +113,9 @@ def _add_device(add: Add) -> None:
     serve.flag("--print-config", "print the effective configuration and exit")
     discover = add("discover", "device:discover", "List the appliances on the LAN.")
     discover.flag("--json", "print everything that they announce, as JSON")
-    discover.value("--timeout", "SECONDS", "how long to listen (default 3)", _number("seconds", 60), default=3.0)
+    discover.value(
+        "--timeout", "SECONDS", "how long to listen (default 3)", _within("seconds", float, OVER_0, 60), default=3.0
+    )
 
 
 def _add_keys(add: Add) -> None:
@@ -143,8 +147,7 @@ def _add_photos(add: Add) -> None:
     compare.value("photos", "PHOTO", None, Path, nargs=2)
     liveness = add("liveness", "photos:liveness", "Check four frames for liveness: a zip or folder of pictures 1 to 4.")
     liveness.value("source", "ZIP_OR_FOLDER", None, Path)
-    selftest = add("selftest", "photos:run_selftest", "Check that the models give the recorded answers on this device.")
-    selftest.flag("--record", argparse.SUPPRESS)
+    add("selftest", "photos:run_selftest", "Check that the models give the recorded answers on this device.")
 
 
 def _add_calibrate(add: Add) -> None:
@@ -152,17 +155,19 @@ def _add_calibrate(add: Add) -> None:
     text = "folders with a folder of photos per person, or with files named PERSON_NUMBER (default: bundled statistics)"
     similarity.value("photos", "PHOTOS", text, Path, nargs="*")
     text = "wanted false match rate (default 0.001, at most 0.1)"
-    similarity.value("--fmr", "RATE", text, _number("rate", 0.1), default=1e-3)
+    similarity.value("--fmr", "RATE", text, _within("rate", float, OVER_0, 0.1), default=1e-3)
     text = "further photos, on which the result is measured; can be repeated"
     similarity.value("--check", "PHOTOS", text, Path, action="append", default=[])
     liveness = add("liveness", "calibrate:liveness", "The log odds from which a face at this camera is live.")
     liveness.value("--device", "URL", "the running device (default: http://127.0.0.1:server.port)")
     liveness.add_argument("--key", help="API key with the scope live, if the device requires one")
-    liveness.value("--minutes", "N", "how long to measure (default 3)", _number("minutes", 60), default=3.0)
+    liveness.value(
+        "--minutes", "N", "how long to measure (default 3)", _within("minutes", float, OVER_0, 60), default=3.0
+    )
     liveness.value("--attack", "SPECIES", "the camera is shown attacks: print, replay, mask, …", _species)
     for option, what in (("--bpcer", "real people rejected"), ("--apcer", "attacks accepted, of each species")):
         text = f"wanted share of {what} (default 0.05)"
-        liveness.value(option, "RATE", text, _number("rate", 0.5), default=0.05)
+        liveness.value(option, "RATE", text, _within("rate", float, OVER_0, 0.5), default=0.05)
     for each in (similarity, liveness):
         each.flag("--dry-run", "print the result and write nothing")
         each.flag("--reset", "return to the shipped operating point")
@@ -217,13 +222,14 @@ def _add_archives(add: Add) -> None:
     export = add("export", "archives:export", "Write people to an encrypted archive, for another device.")
     text = "Add the people of an archive to those on this device, all or none."
     merge = add("import", "archives:import_people", text)
-    backup = add("backup", "archives:back_up", "Write all people to an encrypted archive.")
+    backup = add("backup", "archives:export", "Write all people to an encrypted archive.")
     restore = add("restore", "archives:restore", "Replace all people by those of a backup, or change nothing.")
     for each in (export, merge, backup, restore):
         each.value("file", "FILE", None, Path)
         text = "file whose first line is the passphrase (default: ask for it)"
         each.value("--passphrase-file", "FILE", text, Path)
     export.value("ids", "ID", "default: all people", nargs="*")
+    backup.set_defaults(ids=[])
     conflict = merge.add_mutually_exclusive_group()
     conflict.add_argument("--replace", action="store_true", help="replace people who are on this device already")
     conflict.add_argument("--skip", action="store_true", help="keep people who are on this device already as they are")
@@ -242,7 +248,7 @@ def _add_door(commands: Any, add: Add) -> None:
     whole.flag("--json", "print JSON")
     osdp = _group(commands, "osdp", "The access panel to which this device is a reader.")
     pair = osdp("pair", "door:pair", "Let the panel set the key of the secure channel, once.")
-    pair.value("--minutes", "N", "for how long (default 5)", _number("minutes", 60), default=5.0)
+    pair.value("--minutes", "N", "for how long (default 5)", _within("minutes", float, OVER_0, 60), default=5.0)
     summary = "Verify a device's signed decision, as a door does; exit status 0 if it is granted."
     _add_verify_decision(add("verify-decision", "verify_decision:run", summary))
 
@@ -287,40 +293,26 @@ def _add_verify_decision(verify: Parser) -> None:
     verify.flag("--json", "print the result as JSON")
 
 
-def positive(text: str) -> int:
-    """A whole number from 1. Raises ValueError."""
-    return int(_within(int(text), 1))
+Value = TypeVar("Value", int, float)
 
 
-def _count(text: str) -> int:
-    return int(_within(int(text), 0))
+def _within(name: str, kind: Callable[[str], Value], least: float, most: float = inf) -> Callable[[str], Value]:
+    """Reads a number from `least` to `most`; argparse calls others "invalid NAME value"."""
 
-
-def _share(text: str) -> float:
-    return _within(float(text), 0, 1)
-
-
-def _seconds(text: str) -> float:
-    return _within(float(text), 0, 3600)
-
-
-def _within(value: float, least: float, most: float = float("inf")) -> float:
-    if not least <= value <= most:
-        raise ValueError
-    return value
-
-
-def _number(name: str, most: float) -> Callable[[str], float]:
-    """A number over 0 and at most `most`; argparse calls others "invalid NAME value"."""
-
-    def number(text: str) -> float:
-        value = float(text)
-        if not 0 < value <= most:
+    def number(text: str) -> Value:
+        value = kind(text)
+        if not least <= value <= most:
             raise ValueError
         return value
 
     number.__name__ = name
     return number
+
+
+OVER_0 = sys.float_info.min
+
+positive, _count = _within("positive", int, 1), _within("count", int, 0)
+_share, _seconds = _within("share", float, 0, 1), _within("seconds", float, 0, 3600)
 
 
 def _read(kind: type[date], name: str) -> Callable[[str], date]:

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 import numpy.typing as npt
-import tomlkit
 from rich.console import Console
 from rich.progress import track
 
@@ -28,7 +27,7 @@ from appliance.faults import Fault, ResultCode
 from appliance.imaging.archive import FRAMES, four_pictures
 from appliance.imaging.codec import EncodedPicture
 from appliance.imaging.draw import draw_faces
-from appliance.vision import loading, selftest
+from appliance.vision import loading
 from appliance.vision.engine import FaceEngine
 from appliance.vision.loading import Choice, Chosen
 from appliance.vision.manifest import ModelFile, ModelStore, Role
@@ -92,10 +91,8 @@ def liveness(options: argparse.Namespace, settings: Config) -> int:
     return 0
 
 
-def run_selftest(options: argparse.Namespace, settings: Config) -> int:
-    """Prints a line per model role; the exit status: 1 if one does not work. With `record`, writes the known answers anew."""
-    if options.record:
-        return _record(settings)
+def run_selftest(_options: argparse.Namespace, settings: Config) -> int:
+    """Prints a line per model role; the exit status: 1 if one does not work."""
     choice, _ = chosen_engine(settings)
     for role, chosen in choice.items():
         print(f"{role:10} {f'{chosen.files[0].precision} works' if isinstance(chosen, Chosen) else chosen}")
@@ -165,21 +162,6 @@ def _summary(photo: Path, found: Sequence[Face]) -> str:
             f"  roll {pose.roll:+6.1f}  score {face.detection.score:.2f}"
         )
     return "\n".join(lines)
-
-
-def _record(settings: Config) -> int:
-    """Writes the self-test's known answers for every shipped precision."""
-    folder = settings.engine.folder
-    store, portrait = ModelStore.open(folder), loading.portrait(folder)
-    tables: dict[str, Any] = {}
-    for precision in sorted({model.precision for model in store.models}):
-        wanted = dict.fromkeys((Role.DETECTOR, Role.EMBEDDER, Role.LIVENESS), precision)
-        engine = loading.build(loading.choose(store, wanted, 1), 1)
-        tables[precision] = selftest.Answers.of(engine, portrait).table()
-    path = folder / loading.SELFTEST
-    path.write_text(tomlkit.dumps(tables), "utf-8")
-    print(f"recorded in {path.name}: {', '.join(tables)}")
-    return 0
 
 
 def _failed(fault: Fault, *sources: Path) -> int:

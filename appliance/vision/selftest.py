@@ -5,11 +5,11 @@ is held against what it said when it was built.
 """
 
 import tomllib
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -47,26 +47,6 @@ class Answers:
     points: Points
     embedding: Embedding
     logit: float
-
-    @classmethod
-    def of(cls, engine: FaceEngine, portrait: Picture) -> "Answers":
-        """Asks the engine. Raises Fault."""
-        face = _first(engine.detect(portrait, _ONE, precise=True))
-        return cls(
-            _corners(face),
-            face.points,
-            engine.embed(_first(engine.align(portrait, _ONE))),
-            engine.liveness([portrait] * 4).network,
-        )
-
-    def table(self) -> dict[str, Any]:
-        """For the file of recorded answers."""
-        return {
-            "corners": np.round(self.corners.astype(float), 2).tolist(),
-            "points": np.round(self.points.astype(float), 2).tolist(),
-            "embedding": b64encode(self.embedding.astype("<f4").tobytes()).decode(),
-            "logit": round(self.logit, 3),
-        }
 
 
 def read(path: Path) -> dict[str, Answers]:
@@ -108,7 +88,7 @@ def complaints(
 
 
 def _box(engine: FaceEngine, portrait: Picture, known: Answers, _precision: str) -> str:
-    return _distance(_corners(_first(engine.detect(portrait, _ONE, precise=True))), known.corners, known)
+    return _distance(corners(_first(engine.detect(portrait, _ONE, precise=True))), known.corners, known)
 
 
 def _points(engine: FaceEngine, portrait: Picture, known: Answers, _precision: str) -> str:
@@ -148,7 +128,8 @@ def _distance(found: Points, known: Points, answers: Answers) -> str:
     )
 
 
-def _corners(face: Face) -> Points:
+def corners(face: Face) -> Points:
+    """The upper left and the lower right corner (2 x 2) of a face's squared box."""
     box = face.detection.box.squared()
     return np.array([[box.x, box.y], [box.x + box.side, box.y + box.side]], np.float32)
 

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import appliance_models
 import labelled
+import numpy as np
 import pytest
 
 from appliance.calibration.statistics import Statistics
 from appliance.cli.main import main
+from appliance.vision import selftest
 
 
 @pytest.fixture
@@ -41,3 +43,14 @@ def test_attacks_are_recorded_by_species(models: Path, config: Path, tmp_path: P
 def test_a_folder_without_sequences_is_named(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["statistics", "liveness", "--config", str(config), str(tmp_path)]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == f"{tmp_path / 'sequences.csv'}: No such file or directory"
+
+
+def test_the_answers_of_the_selftest_are_recorded_anew(models: Path) -> None:
+    path = models / "selftest.toml"
+    shipped = selftest.read(path)
+    path.unlink()
+    assert main(["statistics", "selftest", str(models)]) == 0
+    recorded = selftest.read(path)
+    assert recorded.keys() == shipped.keys()
+    assert np.allclose(recorded["float16"].points, shipped["float16"].points, atol=2)
+    assert recorded["float16"].embedding @ shipped["float16"].embedding > selftest.COSINE["float16"]

@@ -48,9 +48,11 @@ def statistics(add: Add) -> None:
     """`appliance statistics`."""
     text = "Write the bundled statistics of new models, for `appliance calibrate`."
     command = add("statistics", _running("lab.statistics"), text)
-    command.add_argument("kind", choices=("similarity", "liveness"), help="of the embedders, or of the liveness models")
+    kinds = "of the embedders, of the liveness models, or the answers for `appliance selftest`"
+    command.add_argument("kind", choices=("similarity", "liveness", "selftest"), help=kinds)
     folders = (
-        "similarity: photos as `appliance calibrate similarity` takes them; liveness: sequences.csv and its folders"
+        "similarity: photos as `appliance calibrate similarity` takes them; liveness: sequences.csv and its folders; "
+        "selftest: the models"
     )
     command.value("folders", "FOLDER", folders, Path, nargs="+")
 

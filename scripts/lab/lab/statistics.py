@@ -3,9 +3,11 @@
 import argparse
 import csv
 import sys
+from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tomlkit
@@ -15,10 +17,11 @@ from appliance.calibration.points import CalibrationError
 from appliance.calibration.statistics import Attacks, Impostors, Pairs, compared, genuine_bounds, impostor_bounds
 from appliance.cli.photos import PhotoEngine, listed
 from appliance.config import Config
+from appliance.face.types import DetectLimits
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.archive import FRAMES
 from appliance.imaging.codec import EncodedPicture
-from appliance.vision import loading
+from appliance.vision import loading, selftest
 from appliance.vision.engine import FaceEngine
 from appliance.vision.liveness import LEAST_ODDS
 from appliance.vision.manifest import ModelError, ModelFile, ModelStore, Role
@@ -40,7 +43,7 @@ MAX_PIXELS = 40_000_000
 def main(options: argparse.Namespace, settings: Config) -> int:
     """`appliance statistics`; the exit status."""
     try:
-        record = impostors if options.kind == "similarity" else attacks
+        record = {"similarity": impostors, "liveness": attacks, "selftest": answers}[options.kind]
         print(f"recorded: {record(settings, options.folders)}", file=sys.stderr)
     except (OSError, CalibrationError, ModelError, Fault) as error:
         print(one_line(error), file=sys.stderr)
@@ -71,6 +74,27 @@ def attacks(settings: Config, folders: Sequence[Path]) -> Path:
     tables = [_attacks(store, file, folders) for file in store.models if file.role is Role.LIVENESS]
     path = models / statistics.ATTACKS
     path.write_text(written("liveness", tables), "utf-8")
+    return path
+
+
+def answers(_settings: Config, folders: Sequence[Path]) -> Path:
+    """The self-test's answers about the bundled portrait, of each precision. Raises ModelError, Fault, OSError."""
+    folder = folders[0]
+    store, portrait = ModelStore.open(folder), loading.portrait(folder)
+    tables: dict[str, Any] = {}
+    for precision in sorted({model.precision for model in store.models}):
+        wanted = dict.fromkeys((Role.DETECTOR, Role.EMBEDDER, Role.LIVENESS), precision)
+        engine = loading.build(loading.choose(store, wanted, 1), 1)
+        (face,) = engine.detect(portrait, DetectLimits(count=1), precise=True)
+        (aligned,) = engine.align(portrait, DetectLimits(count=1))
+        tables[precision] = {
+            "corners": np.round(selftest.corners(face).astype(float), 2).tolist(),
+            "points": np.round(face.points.astype(float), 2).tolist(),
+            "embedding": b64encode(engine.embed(aligned).astype("<f4").tobytes()).decode(),
+            "logit": round(engine.liveness([portrait] * 4).network, 3),
+        }
+    path = folder / loading.SELFTEST
+    path.write_text(tomlkit.dumps(tables), "utf-8")
     return path
 
 
