@@ -35,7 +35,7 @@ class Line:
             tty.setraw(port)
         self.reader, self.panel = (Path(os.ttyname(port)) for _, port in self._ends)
         self._random, self.flips, self.swallows, self.cut = random.Random(seed), 0.0, 0.0, False
-        self.bytes = self.swallow_next = 0
+        self.polls = self.swallow_next = 0
         self._stop = os.eventfd(0)
         self._thread = threading.Thread(target=self._run, name="line")
 
@@ -63,7 +63,7 @@ class Line:
                 return
             for file in readable:
                 data = self._spoilt(os.read(file, 4096), reply=file == reader)
-                self.bytes += len(data)
+                self.polls += file == panel
                 if data:
                     os.write(panel if file == reader else reader, data)
 
