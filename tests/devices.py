@@ -43,12 +43,12 @@ from appliance.calibration.points import CalibrationStore
 from appliance.camera.condition import Inspector
 from appliance.camera.loop import CameraLoop
 from appliance.camera.source import FrameSource, Ring
-from appliance.config import GallerySection
 from appliance.events import Broadcast
 from appliance.faults import Fault, Problem, ResultCode
 from appliance.keys import KeyStore
 from appliance.observation.mounting import Mounting
 from appliance.observation.observer import Observer
+from appliance.sections import GallerySection
 from appliance.vision import loading
 from appliance.vision.engine import EnginePool, FaceEngine
 from appliance.vision.loading import Choice, Models

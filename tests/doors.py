@@ -25,13 +25,13 @@ from appliance.access.token import Decision, Direction, SignedDecision, Signer, 
 from appliance.camera.condition import Inspector
 from appliance.camera.loop import CameraLoop
 from appliance.camera.source import CameraFrame, FrameSource, Ring
-from appliance.config import GallerySection
 from appliance.face.types import DetectLimits, Pixels
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import GalleryError, Person, Source, new_reference
 from appliance.gallery.search import Point, tail_of
 from appliance.gallery.vault import SiteKey
 from appliance.observation.mounting import Mounting
+from appliance.sections import GallerySection
 from appliance.vision.engine import FaceEngine
 from appliance.vision.manifest import ModelFile
 

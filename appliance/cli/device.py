@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance import config, keys, state
-from appliance.config import Config, Section
+from appliance.config import Config
 from appliance.keys import Scope
+from appliance.sections import Section
 
 if TYPE_CHECKING:
     from appliance.lan import Appliance

@@ -6,8 +6,8 @@ import pytest
 from devices import shipped_engine
 
 from appliance.access.enrol import CaptureError, RequestedPose, capture_from_camera
-from appliance.config import GallerySection
 from appliance.imaging.codec import EncodedPicture
+from appliance.sections import GallerySection
 
 LEAST = GallerySection().min_quality
 

@@ -22,11 +22,11 @@ from appliance.access.log import RECORD_FILE, Record
 from appliance.access.policy import ClockState
 from appliance.api.intake import PersonFields
 from appliance.api.people import new_person
-from appliance.config import GallerySection
 from appliance.events import Event, GalleryChanged
 from appliance.gallery.gallery import FILE, Gallery
 from appliance.gallery.people import Source
 from appliance.gallery.vault import SiteKey, read_site_key
+from appliance.sections import GallerySection
 from appliance.vision.loading import Choice
 
 OFF = "[gallery]\nenabled = false\n"

@@ -21,8 +21,8 @@ from appliance.camera import picamera
 from appliance.camera.drivers import camera_source
 from appliance.camera.picamera import BUFFERS, PiCamera
 from appliance.camera.source import CameraError, CameraFrame, NoCameraError, Orientation
-from appliance.config import CameraSection
 from appliance.face.types import Pixels
+from appliance.sections import CameraSection
 
 DOUBLES = Path(__file__).parents[1] / "doubles"
 NAMES = ("camera_module", "libcamera", "picamera2")

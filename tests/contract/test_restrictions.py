@@ -9,7 +9,7 @@ from client import Client
 from devices import Device, pool
 from document import POST_PATHS, assert_refusal
 
-from appliance.config import RestrictablePath
+from appliance.sections import RestrictablePath
 
 LAST_DAY = date(2030, 12, 31)
 

@@ -9,7 +9,7 @@ from lab.bench.against import ROOT, BuildFailedError, built, measure, ratio
 from lab.bench.bench import QUICK, Bench
 from lab.device import Build
 
-from appliance.config import EngineSection
+from appliance.sections import EngineSection
 
 FLOAT = EngineSection(detector="float16", embedder="float16", liveness="float16", engines=1)
 

@@ -7,7 +7,7 @@ from lab.bench.load import clients
 from lab.device import OwnDevice
 from lab.report import Finding
 
-from appliance.config import EngineSection
+from appliance.sections import EngineSection
 
 ENGINE = EngineSection(detector="float16", embedder="float16", liveness="float16")
 

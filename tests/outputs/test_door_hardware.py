@@ -10,12 +10,12 @@ from gpiozero.pins.mock import MockFactory, MockPin
 from told import running, signed
 
 from appliance.access.log import DOOR, Record
-from appliance.config import InputsSection, RelaySection
 from appliance.events import Broadcast, DoorEvent, DoorEventKind, DoorState
 from appliance.outputs.hardware import DoorHardware
 from appliance.outputs.inputs import Debounce
 from appliance.outputs.journal import DoorJournal
 from appliance.outputs.queue import Outputs
+from appliance.sections import InputsSection, RelaySection
 
 RELAY, CONTACT, EXIT, FIRE, TAMPER = 17, 5, 6, 13, 19
 ALL = {

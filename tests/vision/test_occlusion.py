@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from appliance.config import GallerySection
 from appliance.face.types import DetectLimits
+from appliance.sections import GallerySection
 from appliance.vision import quality
 from appliance.vision.quality import OcclusionCheck
 

@@ -9,7 +9,7 @@ from typing import Any
 import appliance_models
 
 from appliance.camera.replay import DEMONSTRATION
-from appliance.config import EngineSection
+from appliance.sections import EngineSection
 from lab.bench.material import CANVAS, FILM, FPS, Material, Subject
 from lab.device import THIS, Build, Device, OwnDevice, own_device
 

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from appliance.config import EngineSection
 from appliance.face.types import DetectLimits, Frame, Pixels
 from appliance.faults import Fault
+from appliance.sections import EngineSection
 from appliance.stages import recording
 from appliance.vision import loading
 from appliance.vision.engine import FaceEngine
