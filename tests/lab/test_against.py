@@ -22,8 +22,12 @@ def test_it_measures_every_path_of_both(tmp_path: Path) -> None:
     assert [finding.measure.partition(",")[0] for finding in findings] == [
         "idle memory",
         "POST /faces",
+        "POST /faces",
+        "POST /alignedfaces",
         "POST /alignedfaces",
         "POST /identify",
+        "POST /identify",
+        "POST /liveness/multiframe",
         "POST /liveness/multiframe",
         "idle camera at 30/s",
         "GET /faces",

@@ -82,20 +82,23 @@ def _posted(bench: Bench, builds: Sequence[Build], samples: Samples) -> None:
     """Idle memory of both without a camera; then posted pictures, one to each in turn."""
     questions = bench.material.questions()
     with ExitStack() as stack:
-        clients = []
+        clients, devices = [], []
         for side, build in enumerate(builds):
             device = stack.enter_context(bench.device(build=build))
             samples["idle memory, MB"][side].append(resident_megabytes(device.process_id))
             _pin(device)
+            devices.append(device)
             clients.append(stack.enter_context(Device(device.url)))
             _enrol(clients[-1], bench.material.picture)
         for kind in ("faces", "alignedfaces", "identify", "liveness"):
             path, body, content_type = questions[kind]
             for number in range(bench.extent.requests // 3):
-                for side, client in enumerate(clients):
+                for side, (client, device) in enumerate(zip(clients, devices, strict=True)):
+                    begun = _processor_ms(device)
                     taken = client.timed("POST", path, body, content_type)
                     if number:  # the first one builds what later ones find ready
                         samples[f"POST {path}, ms"][side].append(taken)
+                        samples[f"POST {path}, processor ms"][side].append(_processor_ms(device) - begun)
 
 
 def _live(bench: Bench, build: Build, side: int, samples: Samples) -> None:
@@ -132,6 +135,12 @@ def _pin(device: OwnDevice) -> None:
     """Holds all threads of a device to one core, the same for each; by now it has as many engines as there are cores."""
     for task in Path(f"/proc/{device.process_id}/task").iterdir():
         os.sched_setaffinity(int(task.name), {max(os.sched_getaffinity(0))})
+
+
+def _processor_ms(device: OwnDevice) -> float:
+    """Milliseconds that the threads of a device have run (proc_pid_schedstat(5)), which other work delays least."""
+    tasks = Path(f"/proc/{device.process_id}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
 
 
 def _output(*command: str, given: bytes | None = None) -> bytes:
