@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from appliance.face.types import Frame, Pixels
 from appliance.faults import Fault, ResultCode
+from appliance.stages import stage
 
 KEPT, SPACING = 5, 0.3
 """Earlier frames in the ring, and their least distance in seconds: one more than the liveness check needs (the contract). A
@@ -61,7 +62,8 @@ class LazyPixels:
         """Raises CameraError when the frame is damaged."""
         with self._lock:
             if self._made is None:
-                self._made = self._make()
+                with stage("decode"):
+                    self._made = self._make()
                 self._made.flags.writeable = False
             return self._made
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from appliance.face.alignment import FIVE_OF_106, DegenerateLandmarksError, apply, similarity_transform
 from appliance.face.types import Box, Detection, DetectLimits, Face
+from appliance.stages import stage
 from appliance.vision.detector import OVERLAP, Picture, magnification
 from appliance.vision.engine import SAME
 from appliance.vision.landmarks import Fit
@@ -80,8 +81,10 @@ class Follower:
         seen = self._seen
         if shot.sequence == seen.sequence:
             return seen.faces
-        scene = _blocks(shot)
-        faces = None if _asks(seen, shot, scene) else _followed(engine, shot, seen.faces)
+        with stage("detect"):
+            scene = _blocks(shot)
+            searches = _asks(seen, shot, scene)
+        faces = None if searches else _followed(engine, shot, seen.faces)
         if faces is not None:
             self._seen = _Seen(faces, shot.sequence, shot.captured, seen.searched, seen.scene)
             return faces
