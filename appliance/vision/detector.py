@@ -83,8 +83,8 @@ class Detector:
     """Finds faces with the smallest network in which the smallest wanted face is still large enough."""
 
     def __init__(self, networks: Sequence[Runs]) -> None:
-        """One network an input size (square), in any order."""
-        self._networks = sorted(networks, key=lambda network: network.file.width)
+        """One network an input size, in any order."""
+        self._networks = sorted(networks, key=lambda network: network.file.area)
 
     @property
     def smallest(self) -> Runs:
@@ -93,37 +93,53 @@ class Detector:
 
     def detect(self, picture: Picture, limits: DetectLimits) -> list[Detection]:
         """The faces within `limits`, largest first; in picture pixels."""
-        longer = max(picture.width, picture.height)
-        candidates = np.concatenate([self._candidates(picture, n) for n in self._suited(longer, limits.min_size)])
+        candidates = np.concatenate([self._candidates(picture, n) for n in self._suited(picture, limits.min_size)])
         keep = suppress(candidates[:, :4], candidates[:, 14], OVERLAP)
         faces = [_detection(row) for row in candidates[keep]]
         wanted = [face for face in faces if limits.min_size <= face.box.side <= limits.max_size]
         return sorted(wanted, key=lambda face: face.box.side, reverse=True)
 
-    def _suited(self, longer: int, min_size: float) -> Sequence[Runs]:
+    def _suited(self, picture: Picture, min_size: float) -> Sequence[Runs]:
         """The smallest network that will do. The largest is joined by the one before it, because alone it loses faces that
         fill the picture: average precision .8758 alone, .8873 together (easy setting, development pictures).
         """
-        fine = (n for n in self._networks if min_size * n.file.width / longer >= SMALLEST_FACE)
-        chosen = next(fine, self._networks[-1])
-        return self._networks[-2:] if chosen is self._networks[-1] else [chosen]
+        networks = self._fitting(picture)
+        fine = (n for n in networks if min_size * _scale(picture, n) >= SMALLEST_FACE)
+        chosen = next(fine, networks[-1])
+        return networks[-2:] if chosen is networks[-1] else [chosen]
+
+    def _fitting(self, picture: Picture) -> list[Runs]:
+        """The networks whose longer side the picture's fills, of each length the smallest; shortest first. Without one: all."""
+        longer = max(picture.width, picture.height)
+        smallest: dict[int, Runs] = {}
+        for network in self._networks:
+            side = max(network.file.width, network.file.height)
+            if _scale(picture, network) == side / longer:
+                smallest.setdefault(side, network)
+        return [smallest[side] for side in sorted(smallest)] or self._networks
 
     def _candidates(self, picture: Picture, network: Runs) -> Floats:
         """N x 15: box (x, y, width, height), five landmarks (x, y), score; in picture pixels."""
-        size = network.file.width
-        scale = size / max(picture.width, picture.height)
-        canvas = letterbox(picture.frame(min(1.0, scale)), size, scale)
-        rows = [_decoded(level, size) for level in levels(network.run(canvas))]
+        file, scale = network.file, _scale(picture, network)
+        canvas = letterbox(picture.frame(min(1.0, scale)), file.width, file.height, scale)
+        rows = [_decoded(level, file.width) for level in levels(network.run(canvas))]
         candidates = np.concatenate(rows)
         candidates[:, :14] /= scale
         return candidates
 
 
-def letterbox(frame: Frame, size: int, scale: float) -> Pixels:
-    """The frame resized to `scale` input pixels a picture pixel, in the top-left corner of a black `size` x `size` square."""
-    canvas = np.zeros((size, size, 3), np.uint8)
+def _scale(picture: Picture, network: Runs) -> float:
+    """Input pixels of a network a picture pixel, when all of the picture is seen."""
+    return min(network.file.width / picture.width, network.file.height / picture.height)
+
+
+def letterbox(frame: Frame, columns: int, rows: int, scale: float) -> Pixels:
+    """The frame resized to `scale` input pixels a picture pixel, in the top-left corner of `rows` x `columns` black ones."""
+    canvas = np.zeros((rows, columns, 3), np.uint8)
     factor = scale / frame.scale
-    width, height = (min(size, max(1, round(side * factor))) for side in (frame.width, frame.height))
+    width, height = (
+        min(most, max(1, round(side * factor))) for most, side in ((columns, frame.width), (rows, frame.height))
+    )
     pixels = _halved(frame.pixels, width, height)
     interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
     cv2.resize(pixels, (width, height), dst=canvas[:height, :width], interpolation=interpolation)
@@ -157,15 +173,17 @@ def scores(level: dict[int, list[Floats]]) -> Floats:
     return found
 
 
-def _decoded(level: dict[int, list[Floats]], size: int) -> Floats:
-    """Candidates (N x 15, input pixels) of one stride: box centre (p + cell) * stride, size exp(p) * stride."""
+def _decoded(level: dict[int, list[Floats]], width: int) -> Floats:
+    """Candidates (N x 15, input pixels) of one stride of an input `width` pixels wide: box centre (p + cell) * stride, size
+    exp(p) * stride.
+    """
     score = scores(level)
     rows, columns = np.nonzero(score > SCORE)
-    stride = size // score.shape[0]
+    stride = width // score.shape[1]
     cells = np.stack([columns, rows], axis=1).astype(np.float32)
     box = level[4][0][rows, columns]
     centers = (box[:, :2] + cells) * stride
-    sizes = np.exp(np.clip(box[:, 2:], None, np.log(2 * size / stride))) * stride
+    sizes = np.exp(np.clip(box[:, 2:], None, np.log(2 * width / stride))) * stride
     landmarks = (level[10][0][rows, columns].reshape(-1, 5, 2) + cells[:, np.newaxis]) * stride
     return np.concatenate(
         [centers - sizes / 2, sizes, landmarks.reshape(-1, 10), score[rows, columns, np.newaxis]], axis=1

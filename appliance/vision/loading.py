@@ -62,17 +62,18 @@ The others, and the detector's larger inputs, are shared, which makes an engine 
 class Chosen:
     """The files that serve one role on this device, smallest input first, and what choosing them was based on.
 
-    `own` is the first file's content when each engine has a network of it to itself, `shared` are the networks of the rest.
+    `own` has the contents of the first files, when each engine has networks of them to itself; `shared` are the networks of
+    the rest.
     """
 
     files: tuple[ModelFile, ...]
-    own: bytes | None
+    own: tuple[bytes, ...]
     shared: tuple[LazyNetwork, ...]
     milliseconds: Mapping[str, float]
 
     def networks(self, threads: int) -> list[Runs]:
         """The networks of one engine, which take no memory until they are used."""
-        own = [] if self.own is None else [LazyNetwork(self.files[0], self.own, threads)]
+        own = [LazyNetwork(file, content, threads) for file, content in zip(self.files, self.own, strict=False)]
         return [*own, *self.shared]
 
 
@@ -244,7 +245,7 @@ def build(
 def give_up_idle(choice: Choice, idle_seconds: float, *, larger: bool = True) -> None:
     """Frees the shared networks that have not been used for so long; with `larger` those of larger inputs alone."""
     for chosen in choice.values():
-        if isinstance(chosen, Chosen) and (chosen.own is not None or not larger):
+        if isinstance(chosen, Chosen) and (chosen.own or not larger):
             for network in chosen.shared:
                 network.give_up(idle_seconds)
 
@@ -258,9 +259,9 @@ def _chosen(store: ModelStore, role: Role, precision: str, threads: int) -> Chos
     candidates = [file for file in candidates if file.precision == precision]
     milliseconds = {name: round(value * 1e3, 2) for name, value in seconds.items()}
     log.info("%s: %s of %s ms", role, precision, milliseconds)
-    files = tuple(sorted(candidates, key=lambda file: file.width))
-    own = contents[files[0].file] if role in OWN else None
-    shared = tuple(LazyNetwork(file, contents[file.file], threads) for file in files[own is not None :])
+    files = tuple(sorted(candidates, key=lambda file: file.area))
+    own = tuple(contents[file.file] for file in files if role in OWN and file.width == files[0].width)
+    shared = tuple(LazyNetwork(file, contents[file.file], threads) for file in files[len(own) :])
     return Chosen(files, own, shared, milliseconds)
 
 

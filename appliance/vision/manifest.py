@@ -75,6 +75,11 @@ class ModelFile(_Facts):
     gate: Gate
     operating_point: OperatingPoint | None = None
 
+    @property
+    def area(self) -> int:
+        """Pixels of the input."""
+        return self.height * self.width
+
 
 _MANIFEST = TypeAdapter(dict[Literal["model"], list[ModelFile]])
 
@@ -130,7 +135,7 @@ def fastest(models: Iterable[ModelFile], measure: Callable[[ModelFile, float], f
     `measure` takes a file and the seconds from which its time does not matter any more.
     """
     smallest: dict[str, ModelFile] = {}
-    for model in sorted(models, key=lambda model: model.width, reverse=True):
+    for model in sorted(models, key=lambda model: model.area, reverse=True):
         smallest[model.precision] = model
     seconds: dict[str, float] = {}
     for precision in sorted(smallest):

@@ -1,4 +1,4 @@
-"""Which way up is a face? One more run of the small detector for two faces.
+"""Which way up is a face? One run of a detector that is half as large as the smallest square one.
 
 The detector's landmarks and the mesh are drawn upright even on a face that is not, but the detector's score is highest when
 the face stands upright. The face's own patch is turned eight ways, and the way with the best score gives the lean to 45
@@ -17,11 +17,8 @@ from appliance.vision.detector import Picture, cut, levels, scores
 from appliance.vision.landmarks import REGION, Fit
 from appliance.vision.runtime import Floats, Runs
 
-SHARE = 2
-"""Faces that share a run of the network."""
-
 TILES = 4
-"""Tiles in each direction of the network's input: eight ways of two faces."""
+"""Tiles side by side in the network's input; two rows of them are the eight ways."""
 
 CONTEXT = 2.0
 """Side of a tile's part of the picture over the face box's side."""
@@ -62,34 +59,35 @@ class Standing:
     fit: Fit
     upright: bool = True
 
+    @property
+    def disagreement(self) -> float:
+        """Mean distance of the five landmarks by detector and mesh, in distances between the mesh's pupils."""
+        five = self.fit.points[list(FIVE_OF_106)]
+        apart = np.linalg.norm(five - self.detection.landmarks, axis=1).mean()
+        return float(apart / max(np.linalg.norm(five[1] - five[0]), 1e-6))
+
 
 class OrientationCheck:
     """Finds out which way faces are turned."""
 
     def __init__(self, network: Runs) -> None:
-        """`network` is the detector's smallest one (320 x 320)."""
+        """`network` is the detector's smallest one (320 x 160)."""
         self._network = network
 
-    def ways(self, picture: Picture, detections: Sequence[Detection]) -> list[int]:
-        """How each of at most SHARE faces leans, clockwise, in steps of 45 degrees: -135..180."""
-        side = self._network.file.width
-        tile = side // TILES
-        canvas = np.zeros((side, side, 3), np.uint8)
-        for index, detection in enumerate(detections):
-            canvas[2 * tile * index : 2 * tile * (index + 1)] = _mosaic(picture, detection.box, tile)
-        best = _best(self._network.run(canvas))
-        leans = [45 * int(best[2 * index : 2 * index + 2].T.argmax()) for index in range(len(detections))]
-        return [lean - 360 if lean > 180 else lean for lean in leans]
+    def way(self, picture: Picture, detection: Detection) -> int:
+        """How a face leans, clockwise, in steps of 45 degrees: -135..180."""
+        file = self._network.file
+        tile = file.width // TILES
+        canvas = np.zeros((file.height, file.width, 3), np.uint8)
+        canvas[: 2 * tile] = _mosaic(picture, detection.box, tile)
+        lean = 45 * int(_best(self._network.run(canvas)).T.argmax())
+        return lean - 360 if lean > 180 else lean
 
 
 def certain(standing: Standing) -> bool:
     """Whether a face is upright so surely that its orientation need not be looked for."""
-    detection, fit = standing.detection, standing.fit
-    five = fit.points[list(FIVE_OF_106)]
-    apart = np.linalg.norm(five - detection.landmarks, axis=1).mean()
-    eyes = np.linalg.norm(five[1] - five[0])
-    sure = detection.score >= CERTAIN_SCORE and fit.presence >= CERTAIN_PRESENCE
-    return bool(sure and apart < CERTAIN_DISAGREEMENT * eyes)
+    sure = standing.detection.score >= CERTAIN_SCORE and standing.fit.presence >= CERTAIN_PRESENCE
+    return sure and standing.disagreement < CERTAIN_DISAGREEMENT
 
 
 def stood(landmarks: Locates, picture: Picture, standing: Standing, way: int) -> Standing:
@@ -129,15 +127,15 @@ def _mosaic(picture: Picture, box: Box, tile: int) -> Pixels:
 
 
 def _best(outputs: Sequence[Floats]) -> Floats:
-    """The best score in each of the TILES x TILES tiles."""
-    best = np.zeros((TILES, TILES), np.float32)
+    """The best score in each of the 2 x TILES tiles."""
+    best = np.zeros((2, TILES), np.float32)
     for level in levels(outputs):
         found = scores(level)
-        cells = found.shape[0] / TILES
+        cells = found.shape[1] / TILES
         begins = [int(np.ceil((k + MARGIN) * cells)) for k in range(TILES)]
         ends = [int(np.floor((k + 1 - MARGIN) * cells)) for k in range(TILES)]
         spans = [slice(begin, max(end, begin + 1)) for begin, end in zip(begins, ends, strict=True)]
-        level_best = [[found[rows, columns].max(initial=0) for columns in spans] for rows in spans]
+        level_best = [[found[rows, columns].max(initial=0) for columns in spans] for rows in spans[:2]]
         best = np.maximum(best, np.array(level_best, np.float32))
     return best
 

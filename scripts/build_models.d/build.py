@@ -54,10 +54,10 @@ class Builder:
             return source
         tf.keras.backend.clear_session()  # numbers layers anew: what was built before leaves no trace in the file
         detects = recipe.role == "detector"
-        network = build_yunet(SymbolArrays(source), output.side) if detects else read_network(source)
+        network = build_yunet(SymbolArrays(source), output.width, output.height) if detects else read_network(source)
         if output.precision == "float16":
             return to_float16(network)
-        samples = self._calibration.samples(recipe, output.side, self._models)
+        samples = self._calibration.samples(recipe, output, self._models)
         return to_int8(network, samples, takes_pixels=detects)
 
 

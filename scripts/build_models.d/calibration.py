@@ -9,7 +9,7 @@ from conversion import Tensor
 from faces import central_face, read_pictures
 from manifest import Models
 from mosaics import mosaics
-from recipe import Recipe
+from recipe import Output, Recipe
 
 from appliance.face.types import Pixels
 from appliance.imaging.codec import EncodedPicture
@@ -30,14 +30,15 @@ class Calibration:
         """Raises BuildError when there is no picture."""
         self._pictures = read_pictures(folder)
 
-    def samples(self, recipe: Recipe, side: int, models: Models) -> Iterator[Tensor]:
+    def samples(self, recipe: Recipe, output: Output, models: Models) -> Iterator[Tensor]:
         """The tensors for one role's network, the same in every build; the networks in `models` find and align the faces."""
         if recipe.role == "detector":
-            pixels = mosaics([picture.frame(1.0).pixels for picture in self._pictures], side, recipe.samples, SEED)
+            pictures = [picture.frame(1.0).pixels for picture in self._pictures]
+            pixels = mosaics(pictures, output.width, output.height, recipe.samples, SEED)
         elif recipe.role == "embedder":
             pixels = _mirrored_too(_aligned(self._pictures, models.engine()), recipe.samples)
         else:
-            pixels = _mirrored_too(_closer(self._pictures, side), recipe.samples)
+            pixels = _mirrored_too(_closer(self._pictures, output.width), recipe.samples)
         return (tensor(recipe, picture) for picture in pixels)
 
 

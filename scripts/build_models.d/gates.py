@@ -43,17 +43,17 @@ class Figure:
 def measure(models: Models, recipe: Recipe, folder: Path) -> None:
     """Measures every file of a role on the labelled pictures in `folder` and enters the result in `models`."""
     measurement = MEASUREMENTS[recipe.role](models, folder)
-    reference: dict[int, float] = {}
+    reference: dict[tuple[int, int], float] = {}
     for output in recipe.outputs():
         figure = measurement(output.file)
         value = round(figure.value, 4)
-        least = reference.setdefault(output.side, value) - recipe.margin
+        float16 = reference.setdefault((output.width, output.height), value)
         gate = Gate(
             measure=recipe.measure,
             value=value,
-            reference=reference[output.side],
+            reference=float16,
             margin=recipe.margin,
-            passed=value >= least,
+            passed=value >= float16 - recipe.margin,
         )
         file = models.files[output.file]
         models.files[output.file] = file.model_copy(update={"gate": gate, "operating_point": figure.operating_point})

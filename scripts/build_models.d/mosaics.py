@@ -20,20 +20,20 @@ MOST_FACES = 40
 """In one mosaic: a group photograph."""
 
 
-def mosaics(pictures: Sequence[Pixels], side: int, count: int, seed: int) -> Iterator[Pixels]:
-    """`count` canvases of `side` x `side` x 3 in the pictures' colour order; the same ones for the same seed.
+def mosaics(pictures: Sequence[Pixels], width: int, height: int, count: int, seed: int) -> Iterator[Pixels]:
+    """`count` canvases of `height` x `width` x 3 in the pictures' colour order; the same ones for the same seed.
 
     Face sizes are log-uniform from SMALLEST_FACE to LARGEST_FACE, the larger faces lie below. What stays free is black, as
     in a letterbox. The first canvas has a black and a white pixel, so that together they span 0..255.
     """
     random = np.random.default_rng(seed)
     for index in range(count):
-        canvas = np.zeros((side, side, 3), np.uint8)
+        canvas = np.zeros((height, width, 3), np.uint8)
         number = round(np.exp(random.uniform(0, np.log(MOST_FACES))))
-        faces = np.exp(random.uniform(np.log(SMALLEST_FACE), np.log(LARGEST_FACE * side), number))
+        faces = np.exp(random.uniform(np.log(SMALLEST_FACE), np.log(LARGEST_FACE * height), number))
         for face in sorted(faces, reverse=True):
             picture = pictures[random.integers(len(pictures))]
-            center = random.uniform(face / 2, side - face / 2, 2)
+            center = random.uniform(face / 2, (width - face / 2, height - face / 2))
             _lay(canvas, picture, round(face * PICTURE_PER_FACE), center)
         if index == 0:
             canvas[0, 0], canvas[0, 1] = 0, 255

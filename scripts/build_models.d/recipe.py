@@ -24,10 +24,11 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One .tflite file to build; `side` is its input's height and width in pixels."""
+    """One .tflite file to build, with its input's width and height in pixels."""
 
     file: str
-    side: int
+    width: int
+    height: int
     precision: str
 
 
@@ -40,7 +41,7 @@ class Recipe:
     package: Package
     file: str
     licence: str
-    sides: list[int]
+    sizes: list[str]
     precisions: list[str]
     colour: str
     mean: float
@@ -58,13 +59,12 @@ class Recipe:
 
     def outputs(self) -> list[Output]:
         """The files to build, those of the reference precision first."""
-        return [
-            Output(self._file(side, precision), side, precision) for precision in self.precisions for side in self.sides
-        ]
+        return [self._output(size, precision) for precision in self.precisions for size in self.sizes]
 
-    def _file(self, side: int, precision: str) -> str:
-        size = f"{side}_" if len(self.sides) > 1 else ""
-        return f"{self.role}_{size}{precision}.tflite"
+    def _output(self, size: str, precision: str) -> Output:
+        width, height = (int(side) for side in size.split("x"))
+        part = f"{width if width == height else size}_" if len(self.sizes) > 1 else ""
+        return Output(f"{self.role}_{part}{precision}.tflite", width, height, precision)
 
 
 def read_recipes(path: Path = RECIPE) -> list[Recipe]:

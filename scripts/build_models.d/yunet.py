@@ -51,13 +51,13 @@ class SymbolArrays:
         return np.frombuffer(self._library, "<f4", count, offset).reshape(shape)
 
 
-def build_yunet(weights: SymbolArrays, side: int) -> tf.keras.Model:
-    """YuNet for a square picture whose `side` (pixels) is a multiple of 32.
+def build_yunet(weights: SymbolArrays, width: int, height: int) -> tf.keras.Model:
+    """YuNet for a picture whose sides (pixels) are multiples of 32.
 
-    Input: 1 x side x side x 3, BGR, 0..255. Outputs: `cls_8`, `obj_8`, `bbox_8`, `kps_8`, then the same for strides 16 and
-    32, each 1 x side/stride x side/stride x channels.
+    Input: 1 x height x width x 3, BGR, 0..255. Outputs: `cls_8`, `obj_8`, `bbox_8`, `kps_8`, then the same for strides 16 and
+    32, each 1 x height/stride x width/stride x channels.
     """
-    picture = tf.keras.Input((side, side, 3), batch_size=1, name="picture")
+    picture = tf.keras.Input((height, width, 3), batch_size=1, name="picture")
     blocks = _Blocks(weights)
     outputs = {}
     for level, (stride, features) in enumerate(zip(STRIDES, _feature_maps(blocks, picture), strict=True)):

@@ -54,8 +54,8 @@ class Crowd:
         self._fitted = self._fitted or self._landmarks.locate(picture, detection)
         return self._fitted
 
-    def ways(self, picture: Picture, detections: Sequence[Detection]) -> list[int]:
-        return [0] * len(detections)
+    def way(self, picture: Picture, detection: Detection) -> int:
+        return 0
 
     def align(self, picture: Picture, faces: Sequence[Face]) -> list[AlignedFace]:
         return [AlignedFace(face.detection.box, np.zeros((112, 112, 3), np.uint8)) for face in faces]

@@ -83,7 +83,7 @@ def test_magnification_is_the_scale_whatever_the_turn(scale, roll):
 
 @pytest.mark.parametrize(("height", "width"), [(100, 320), (320, 100), (320, 320), (1, 320), (320, 1)])
 def test_a_letterbox_is_the_picture_in_the_corner_and_black_elsewhere(height, width):
-    canvas = letterbox(Frame(np.full((height, width, 3), 200, np.uint8)), 320, 1.0)
+    canvas = letterbox(Frame(np.full((height, width, 3), 200, np.uint8)), 320, 320, 1.0)
     assert canvas.shape == (320, 320, 3)
     assert (canvas[:height, :width] == 200).all()
     assert canvas.sum() == 200 * 3 * height * width
@@ -92,5 +92,5 @@ def test_a_letterbox_is_the_picture_in_the_corner_and_black_elsewhere(height, wi
 def test_a_letterbox_of_a_coarse_frame_is_that_of_the_fine_one(photos):
     fine = photos["hopper"]
     coarse = cv2.resize(fine, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    boxes = [letterbox(Frame(pixels, scale), 160, 160 / 600) for pixels, scale in ((fine, 1.0), (coarse, 0.5))]
+    boxes = [letterbox(Frame(pixels, scale), 160, 160, 160 / 600) for pixels, scale in ((fine, 1.0), (coarse, 0.5))]
     assert difference(*boxes) < 1.5

@@ -129,7 +129,7 @@ def test_a_missing_value_is_named(folder, key):
 def test_a_precision_chooses_its_files(precision):
     store = ModelStore.open(appliance_models.FOLDER)
     assert {model.precision for model in store.candidates(Role.EMBEDDER, precision)} == {precision}
-    assert len(store.candidates(Role.DETECTOR, precision)) == 3
+    assert len(store.candidates(Role.DETECTOR, precision)) == 6
 
 
 def test_a_precision_that_is_not_shipped_is_refused_with_those_that_are():
@@ -139,7 +139,7 @@ def test_a_precision_that_is_not_shipped_is_refused_with_those_that_are():
 
 
 def test_a_role_without_models_is_refused(folder):
-    edit(folder, lambda document: [document["model"].pop(0) for _ in range(6)])
+    edit(folder, lambda document: [document["model"].pop(0) for _ in range(12)])
     with pytest.raises(ModelError, match=r"no detector model in precision auto \(there is: none\)"):
         ModelStore.open(folder).candidates(Role.DETECTOR, "auto")
 
