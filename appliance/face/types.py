@@ -113,8 +113,11 @@ Embedding = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class DetectLimits:
-    """The requested faces: smallest and largest side of the face box in picture pixels, and their largest number."""
+    """The requested faces: smallest and largest side of the face box in picture pixels, and their largest number. With `lying`,
+    when there is no other face, also those that lie on their side.
+    """
 
     min_size: float = 48
     max_size: float = float("inf")
     count: int = 10
+    lying: bool = True

@@ -89,7 +89,7 @@ class Follower:
             self._seen = _Seen(faces, shot.sequence, shot.captured, seen.searched, seen.scene)
             return faces
         recent = seen.faces if shot.captured - seen.captured <= MEMORY_SECONDS else []
-        faces = engine.detect(shot, DetectLimits(), [face.detection.box for face in recent if face.upright])
+        faces = engine.detect(shot, DetectLimits(lying=False), [face.detection.box for face in recent if face.upright])
         self._seen = _Seen(faces, shot.sequence, shot.captured, shot.captured, scene)
         return faces
 

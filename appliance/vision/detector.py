@@ -79,6 +79,12 @@ OVERLAP = 0.3
 """Intersection over union above which two candidates are one face (as the network's authors evaluate it)."""
 
 
+LYING = 0.7
+"""Score from which a face counts that is found in the turned picture alone: 28 of 29 lying faces of LFW have it, and none of
+seven false ones in 236 patches of WIDER FACE without faces (at most .66).
+"""
+
+
 class Detector:
     """Finds faces with the smallest network in which the smallest wanted face is still large enough."""
 
@@ -92,7 +98,16 @@ class Detector:
         return self._networks[0]
 
     def detect(self, picture: Picture, limits: DetectLimits) -> list[Detection]:
-        """The faces within `limits`, largest first; in picture pixels."""
+        """The faces within `limits`, largest first; in picture pixels. A picture without any may be searched again, turned by
+        90 degrees: the networks miss a quarter of the faces that lie on their side, but upside down they find them.
+        """
+        found = self._found(picture, limits)
+        if found or not limits.lying:
+            return found
+        turned = self._found(_Turned(picture), limits)
+        return [_back(each, picture.width) for each in turned if each.score >= LYING]
+
+    def _found(self, picture: Picture, limits: DetectLimits) -> list[Detection]:
         candidates = np.concatenate([self._candidates(picture, n) for n in self._suited(picture, limits.min_size)])
         keep = suppress(candidates[:, :4], candidates[:, 14], OVERLAP)
         faces = [_detection(row) for row in candidates[keep]]
@@ -126,6 +141,28 @@ class Detector:
         candidates = np.concatenate(rows)
         candidates[:, :14] /= scale
         return candidates
+
+
+class _Turned:
+    """A picture turned counter-clockwise by 90 degrees."""
+
+    def __init__(self, picture: Picture) -> None:
+        self._picture = picture
+        self.width, self.height = picture.height, picture.width
+
+    def frame(self, detail: float) -> Frame:
+        frame = self._picture.frame(detail)
+        return Frame(np.ascontiguousarray(np.rot90(frame.pixels)), frame.scale)
+
+
+def _back(found: Detection, width: float) -> Detection:
+    """A detection of a turned picture in the one that is `width` pixels wide. The landmarks stay upright, as those are that the
+    network gives a turned face that it finds directly.
+    """
+    turned = found.box
+    box = Box(width - turned.y - turned.height, turned.x, turned.height, turned.width)
+    moved = np.subtract(box.center, turned.center).astype(np.float32)
+    return Detection(box, found.landmarks + moved, found.score)
 
 
 def _scale(picture: Picture, network: Runs) -> float:

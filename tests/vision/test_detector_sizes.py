@@ -41,7 +41,9 @@ def searched(networks):
 
     def search(picture, min_size):
         ran = []
-        detections = Detector([Noting(network, ran) for network in networks]).detect(picture, DetectLimits(min_size))
+        detections = Detector([Noting(network, ran) for network in networks]).detect(
+            picture, DetectLimits(min_size, lying=False)
+        )
         return detections, ran
 
     return search
