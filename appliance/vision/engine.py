@@ -210,9 +210,9 @@ class FaceEngine:
                 faces.append(Face(found.detection, found.fit.points, found.fit.pose, found.upright))
         return _distinct(sorted(faces, key=lambda face: face.detection.box.side, reverse=True))
 
-    def fit(self, picture: Picture, detection: Detection) -> Fit:
-        """The points of a face that is about where `detection` says. Raises Fault INF-11, 16."""
-        return self._fit(self._alignment, picture, detection)
+    def fit(self, picture: Picture, detection: Detection, *, precise: bool = False) -> Fit:
+        """The points of a face that is about where `detection` says; `precise` as in `detect`. Raises Fault INF-11, 16."""
+        return self._fit(self._landmarks if precise else self._alignment, picture, detection)
 
     def _fit(self, landmarks: Locates, picture: Picture, detection: Detection) -> Fit:
         with stage("landmarks"), failing_as(ResultCode.DETECT):

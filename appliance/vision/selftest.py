@@ -92,7 +92,8 @@ def _box(engine: FaceEngine, portrait: Picture, known: Answers, _precision: str)
 
 
 def _points(engine: FaceEngine, portrait: Picture, known: Answers, _precision: str) -> str:
-    return _distance(_first(engine.detect(portrait, _ONE, precise=True)).points, known.points, known)
+    detection = _first(engine.detect(portrait, _ONE, precise=True)).detection
+    return _distance(engine.fit(portrait, detection, precise=True).points, known.points, known)
 
 
 def _alignment(engine: FaceEngine, portrait: Picture, known: Answers, _precision: str) -> str:

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import appliance_models
 import pytest
-import tomlkit
 
 from appliance.face.types import DetectLimits
 from appliance.faults import Fault
@@ -108,17 +107,6 @@ def test_a_role_that_is_known_not_to_work_is_passed_over(chosen, picture, record
     choice = {**chosen("float16"), Role.EMBEDDER: loading.unusable(ModelError("gone"))[Role.EMBEDDER]}
     present = {role: "float16" for role in Role if role != Role.EMBEDDER}
     assert selftest.complaints(loading.build(choice, 1), picture, recorded, present) == {}
-
-
-def test_answers_survive_the_file(chosen, picture, tmp_path):
-    answers = selftest.Answers.of(loading.build(chosen("float16"), 1), picture)
-    path = tmp_path / "selftest.toml"
-    path.write_text(tomlkit.dumps({"float16": answers.table()}), "utf-8")
-    again = selftest.read(path)["float16"]
-    assert again.corners == pytest.approx(answers.corners, abs=0.01)
-    assert again.points == pytest.approx(answers.points, abs=0.01)
-    assert (again.embedding == answers.embedding).all()
-    assert again.logit == pytest.approx(answers.logit, abs=0.001)
 
 
 def test_every_shipped_precision_is_recorded(recorded):
