@@ -75,7 +75,7 @@ class Intake:
 def detect_limits(query: Mapping[str, str]) -> DetectLimits:
     """`minsize`, `maxsize`, `detectcount`; other items of the query are ignored. Raises Fault INF-02."""
     fields = {"minsize": "min_size", "maxsize": "max_size", "detectcount": "count"}
-    given = {field: _whole_number(name, query[name]) for name, field in fields.items() if name in query}
+    given: dict[str, Any] = {field: _whole_number(name, query[name]) for name, field in fields.items() if name in query}
     limits = DetectLimits(**given)
     if limits.min_size > limits.max_size:
         raise Fault(ResultCode.INVALID_QUERY, f"minsize {limits.min_size} > maxsize {limits.max_size}")
