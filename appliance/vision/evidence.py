@@ -128,9 +128,12 @@ def _track(before: Grey, after: Grey, mask: Grey, most: int) -> tuple[Points, Po
     """Corners inside `mask` and where pyramidal Lucas-Kanade finds them again, forth and back within a pixel; None when
     fewer than eight survive.
     """
-    start = cv2.goodFeaturesToTrack(before, most, 0.01, 3, mask=mask)
+    x, y, width, height = cv2.boundingRect(mask)
+    there = slice(y, y + height), slice(x, x + width)
+    start = cv2.goodFeaturesToTrack(before[there], most, 0.01, 3, mask=mask[there]) if width else None
     if start is None or len(start) < 8:
         return None
+    start += np.array([x, y], np.float32)
     end, forth, _ = cv2.calcOpticalFlowPyrLK(before, after, start, None, winSize=(21, 21), maxLevel=3)
     again, back, _ = cv2.calcOpticalFlowPyrLK(after, before, end, None, winSize=(21, 21), maxLevel=3)
     drift = np.linalg.norm((start - again).reshape(-1, 2), axis=1)
