@@ -47,7 +47,7 @@ def outcomes(data, engine, doorstep_at, label, step):
     for number, row in enumerate([each for each in rows(data) if each["label"] == label][::step]):
         shown = frames(data, row["sequence"])
         height, width = shown[0].shape[:2]
-        with doorstep_at(number, FourFrames(shown, living=False), (width, height)) as door:
+        with doorstep_at(number, FourFrames(shown, living=label == "real"), (width, height)) as door:
             door.know(row["subject"], enrolment(data, row, engine))
             found[door.decide().reason] += 1
     return found
