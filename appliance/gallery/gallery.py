@@ -30,7 +30,7 @@ from appliance.gallery.people import (
     new_reference,
     validate,
 )
-from appliance.gallery.records import StoredTemplate, unit_vector
+from appliance.gallery.records import unit_vector
 from appliance.gallery.search import Candidate
 from appliance.gallery.store import Store, Transaction
 from appliance.gallery.vault import BrokenSealError, SiteKey
@@ -157,8 +157,8 @@ class Gallery(Store):
             _check_room(transaction, 1)
             _check_embedder(contents.embedder, model)
             vector = contents.rotation.apply(unit_vector(embedding))
-            stored = StoredTemplate(model, quality, source, datetime.now(UTC), vector)
-            return transaction.add_template(identity, stored, picture if self._keep_pictures else None)
+            template = Template(0, model, quality, source, datetime.now(UTC), pictured=False)
+            return transaction.add_template(identity, template, vector, picture if self._keep_pictures else None)
 
     def forget(self, identity: str, number: int) -> Known:
         """Erases a template like `erase`, and returns the person. Raises NoSuchPersonError, NoSuchTemplateError."""
@@ -203,16 +203,15 @@ class Gallery(Store):
                 transaction.reread = True
             for known in tuple(transaction.contents.people.values()):
                 identity, reference = known.person.id, known.person.reference
-                others = [template.number for template in known.templates if template.model != model]
-                for number in others:
-                    if number in embeddings:
-                        vector = transaction.contents.rotation.apply(embeddings[number])
-                        stored = replace(transaction.template(number, reference), model=model, vector=vector)
-                        kept = transaction.picture(number, reference)
-                        transaction.erase_template(identity, number)
-                        transaction.add_template(identity, stored, kept)
+                others = [template for template in known.templates if template.model != model]
+                for template in others:
+                    if template.number in embeddings:
+                        vector = transaction.contents.rotation.apply(embeddings[template.number])
+                        kept = transaction.picture(template.number, reference)
+                        transaction.erase_template(identity, template.number)
+                        transaction.add_template(identity, replace(template, model=model), vector, kept)
                         renewed += 1
-                if not embeddings.keys() >= set(others):
+                if any(template.number not in embeddings for template in others):
                     left.append(identity)
         self.empty_log()
         return RenewalResult(renewed, tuple(sorted(left)))
@@ -296,7 +295,7 @@ class Gallery(Store):
         """Returns a template in clear, None if it was erased meanwhile or cannot be read; without a picture that cannot."""
         try:
             with self.reading() as (repository, rotation):
-                stored = repository.template(template.number, reference)
+                vector = repository.vector(template.number, reference)
         except GalleryDamagedError:
             return None
         try:
@@ -304,7 +303,7 @@ class Gallery(Store):
                 picture = repository.picture(template.number, reference)
         except BrokenSealError:
             picture = None
-        return TemplateExport(template, rotation.revert(stored.vector), picture)
+        return TemplateExport(template, rotation.revert(vector), picture)
 
 
 def rebuild(path: Path, key: SiteKey, people: Iterable[PersonExport], record: CounterStore | None = None) -> int:
@@ -347,9 +346,8 @@ def _import(transaction: Transaction, export: PersonExport, passage: LastPassage
     if passage is not None:
         transaction.write_passage(person.reference, passage)
     for each in export.templates:
-        template, vector = each.template, transaction.contents.rotation.apply(unit_vector(each.embedding))
-        stored = StoredTemplate(template.model, template.quality, template.source, template.created, vector)
-        transaction.add_template(person.id, stored, each.picture)
+        vector = transaction.contents.rotation.apply(unit_vector(each.embedding))
+        transaction.add_template(person.id, each.template, vector, each.picture)
 
 
 def _check_room(transaction: Transaction, more: int = 0) -> None:

@@ -3,7 +3,7 @@
 import base64
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -47,39 +47,25 @@ class MalformedError(Exception):
     """An archive line does not describe a person."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTemplate:
-    """A template as a row holds it: its description, and its rotated vector (see Rotation)."""
-
-    model: str
-    quality: float
-    source: Source
-    created: datetime
-    vector: Rotated
-
-    def described(self, number: int, *, pictured: bool) -> Template:
-        """Returns the description without the vector."""
-        return Template(number, self.model, self.quality, self.source, self.created, pictured)
-
-
 def pack_person(person: Person) -> bytes:
     """Returns a person as padded JSON."""
     content = PERSON.dump_json(person)
     return content.ljust(-(-len(content) // _BLOCK) * _BLOCK)
 
 
-def pack_template(stored: StoredTemplate) -> bytes:
-    """Returns a template as bytes."""
-    created = (stored.created - _EPOCH) // timedelta(microseconds=1)
-    head = _HEAD.pack(bytes.fromhex(stored.model), stored.quality, _SOURCES.index(stored.source), created)
-    return head + stored.vector.astype("<f4").tobytes()
+def pack_template(template: Template, vector: Rotated) -> bytes:
+    """Returns a template, without its number, and its rotated vector (see Rotation) as bytes."""
+    created = (template.created - _EPOCH) // timedelta(microseconds=1)
+    head = _HEAD.pack(bytes.fromhex(template.model), template.quality, _SOURCES.index(template.source), created)
+    return head + vector.astype("<f4").tobytes()
 
 
-def unpack_template(content: bytes) -> StoredTemplate:
+def unpack_template(content: bytes, number: int, *, pictured: bool) -> tuple[Template, Rotated]:
     """Returns the template of a row; its vector is a view of `content`."""
-    model, quality, source, created = _HEAD.unpack_from(content)
+    model, quality, source, microseconds = _HEAD.unpack_from(content)
+    created = _EPOCH + timedelta(microseconds=microseconds)
     vector = np.frombuffer(content, "<f4", DIMENSIONS, _HEAD.size)
-    return StoredTemplate(model.hex(), quality, _SOURCES[source], _EPOCH + timedelta(microseconds=created), vector)
+    return Template(number, model.hex(), quality, _SOURCES[source], created, pictured), vector
 
 
 def _decoded(text: str) -> bytes:

@@ -25,7 +25,6 @@ from appliance.gallery.people import (
     RollbackError,
     Template,
 )
-from appliance.gallery.records import StoredTemplate
 from appliance.gallery.search import MOST, Columns, Index
 from appliance.gallery.vault import BrokenSealError, Rotated, Rotation, Seal, SiteKey, new_seed
 
@@ -115,12 +114,13 @@ class Repository:
         except BrokenSealError:
             return ChangeCounter()
 
-    def template(self, number: int, reference: str) -> StoredTemplate:
-        """Returns a template. Raises GalleryDamagedError if it is missing or cannot be opened."""
+    def vector(self, number: int, reference: str) -> Rotated:
+        """Returns the vector of a template. Raises GalleryDamagedError if it is missing or cannot be opened."""
         found = self._database.row("SELECT sealed FROM templates WHERE number = ?", number)
         if found is None:
             raise storage.lost(f"template {number}")
-        return records.unpack_template(self._seal.open(found[0], "templates", number, reference))
+        content = self._seal.open(found[0], "templates", number, reference)
+        return records.unpack_template(content, number, pictured=False)[1]
 
     def picture(self, number: int, reference: str) -> bytes | None:
         """Returns the picture of a template, None if it was not kept. Raises BrokenSealError, too."""
@@ -138,12 +138,12 @@ class Repository:
         waiting: dict[str, list[tuple[str, Rotated]]] = {}
         parts: dict[str, list[Columns]] = {}
         for number, reference, content in self._rows("templates", "person", references.__getitem__):
-            stored = records.unpack_template(content)
-            templates[reference].append(stored.described(number, pictured=number in pictured))
-            rows = waiting.setdefault(stored.model, [])
-            rows.append((reference, stored.vector))
+            template, vector = records.unpack_template(content, number, pictured=number in pictured)
+            templates[reference].append(template)
+            rows = waiting.setdefault(template.model, [])
+            rows.append((reference, vector))
             if len(rows) == MOST:
-                parts.setdefault(stored.model, []).append(Columns.of(rows))
+                parts.setdefault(template.model, []).append(Columns.of(rows))
                 rows.clear()
         everyone = [
             Known(person, tuple(sorted(templates[person.reference], key=_number))) for person in people.values()
@@ -245,19 +245,19 @@ class Transaction(Repository):
             memory.clear()
         self.reread = True
 
-    def add_template(self, identity: str, stored: StoredTemplate, picture: bytes | None) -> Template:
-        """Adds a template under a number that was never used before."""
+    def add_template(self, identity: str, template: Template, vector: Rotated, picture: bytes | None) -> Template:
+        """Adds a template under a number that was never used before, and returns it with that."""
         known = self.contents.known(identity)
         reference, number = known.person.reference, self._next("templates")
-        sealed = self._seal.close(records.pack_template(stored), "templates", number, reference)
+        template = replace(template, number=number, pictured=picture is not None)
+        sealed = self._seal.close(records.pack_template(template, vector), "templates", number, reference)
         self._database.run("INSERT INTO templates VALUES (?, ?, ?)", number, self._row_of(known), sealed)
         if picture is not None:
             sealed = self._seal.close(picture, "pictures", number, reference)
             self._database.run("INSERT INTO pictures VALUES (?, ?)", number, sealed)
-        template = stored.described(number, pictured=picture is not None)
         self._put(Known(known.person, (*known.templates, template)))
         if not self.reread:
-            self._index = self._index.adding(reference, stored.vector)
+            self._index = self._index.adding(reference, vector)
         return template
 
     def erase_template(self, identity: str, number: int) -> Known:
@@ -272,8 +272,7 @@ class Transaction(Repository):
             self._index = self._index.without(reference)
             for template in kept:
                 if template.model == self._embedder:
-                    vector = self.template(template.number, reference).vector
-                    self._index = self._index.adding(reference, vector)
+                    self._index = self._index.adding(reference, self.vector(template.number, reference))
         return self._put(Known(known.person, kept))
 
     def write_passage(self, reference: str, passage: LastPassage | None) -> None:
@@ -298,9 +297,8 @@ class Transaction(Repository):
         for known in self.contents.people.values():
             for template in known.templates:
                 number, reference = template.number, known.person.reference
-                stored = self.template(number, reference)
-                stored = replace(stored, vector=before.exchange(stored.vector, after))
-                sealed = self._seal.close(records.pack_template(stored), "templates", number, reference)
+                content = records.pack_template(template, before.exchange(self.vector(number, reference), after))
+                sealed = self._seal.close(content, "templates", number, reference)
                 self._database.run("UPDATE templates SET sealed = ? WHERE number = ?", sealed, number)
         self.reread = True
 
