@@ -4,8 +4,9 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import hypot, inf
 from queue import Empty, SimpleQueue
 
@@ -28,6 +29,14 @@ COME = 0.1
 """A face has come when its centre has moved by this share of its side since it was first seen, or its side has changed by as
 much. A poster never does; the box of a still with sensor noise moves by some hundredths.
 """
+
+FOLLOWED = 0.3
+"""By this share of its side a face may move or grow from one frame of the decision to the next, as the analyses nearest to them
+show it. The decision itself allows growth by half (`tracking.followed`), which is 0.33.
+"""
+
+KEPT_SECONDS = 2.0
+"""For so long the boxes of a face are kept: the four frames of a decision span up to 1.33 s at 15 frames a second."""
 
 LONGEST_PAUSE_SECONDS = 60.0
 """The pause of a face that is denied again and again doubles each time up to this, or is `pause_s` where that is longer."""
@@ -57,11 +66,11 @@ class Zone:
 
 @dataclass(slots=True)
 class _Path:
-    """A followed face: its first box and those of the last STEADY_SECONDS, each with the time of its frame."""
+    """A followed face: its first box and those of the last KEPT_SECONDS, each with the time of its frame."""
 
     since: float
     first: Box
-    recent: deque[tuple[float, Box]] = field(default_factory=deque)
+    boxes: deque[tuple[float, Box]] = field(default_factory=deque)
     come: bool = False
     granted: bool = False
     denials: int = 0
@@ -69,14 +78,19 @@ class _Path:
 
     def go_on(self, captured: float, box: Box) -> None:
         self.come = self.come or _shift(self.first, box) > COME
-        self.recent.append((captured, box))
-        while len(self.recent) > 1 and self.recent[1][0] <= captured - STEADY_SECONDS:
-            self.recent.popleft()
+        self.boxes.append((captured, box))
+        while self.boxes[0][0] < captured - KEPT_SECONDS:
+            self.boxes.popleft()
 
     def steady(self, captured: float) -> bool:
-        newest = self.recent[-1][1]
-        still = all(_shift(box, newest) <= STEADY for _, box in self.recent)
-        return still and self.recent[0][0] <= captured - STEADY_SECONDS
+        newest, begin = self.boxes[-1][1], captured - STEADY_SECONDS
+        recent = [box for time, box in self.boxes if time > begin]
+        return self.since <= begin and all(_shift(box, newest) <= STEADY for box in recent)
+
+    def followed(self, times: Sequence[float]) -> bool:
+        """Whether a decision about frames of these times will find the face in all of them."""
+        near = [min((abs(time - moment), time, box) for time, box in self.boxes)[2] for moment in times]
+        return self.since <= times[0] and all(_shift(*pair) <= FOLLOWED for pair in pairwise(near))
 
 
 def _shift(one: Box, other: Box) -> float:
@@ -98,15 +112,15 @@ class Approach:
         self._alone_since = inf
         self._next = -inf
 
-    def seen(self, event: FacesSeen, captured: float, oldest: float) -> int | None:
+    def seen(self, event: FacesSeen, captured: float, times: Sequence[float]) -> int | None:
         """Takes the faces of a frame, and when it was captured; returns the number of the face that starts a decision now.
-        `oldest` is the time of the oldest frame that this decision would be about (-inf: there are too few frames): the face
-        is in that already, and no other one is near from then on.
+        `times` are those of the four frames that this decision would be about (empty: there are too few frames): the face is
+        in all of them, and no other one is near from the first on.
         """
         for each in event.faces:
             box = each.face.detection.box
             self._paths.setdefault(each.number, _Path(captured, box)).go_on(captured, box)
-        self._paths = {n: path for n, path in self._paths.items() if path.recent[-1][0] >= captured - LOST_SECONDS}
+        self._paths = {n: path for n, path in self._paths.items() if path.boxes[-1][0] >= captured - LOST_SECONDS}
         near = [each for each in event.faces if self._zone.near(each.face.detection.box)]
         if len(near) > 1:
             self._alone_since = inf
@@ -120,7 +134,8 @@ class Approach:
             face.upright and self._zone.holds(face.detection.box, event.width, event.height) and path.steady(captured)
         )
         may = path.come and not path.granted and captured >= path.wait_until
-        return number if stands and may and max(path.since, self._alone_since) <= oldest else None
+        alone = bool(times) and self._alone_since <= times[0]
+        return number if stands and may and alone and path.followed(times) else None
 
     def decided(self, number: int, now: float, *, granted: bool) -> None:
         """Takes the decision about a face, which was made at `now`."""
@@ -177,7 +192,7 @@ class DoorTrigger:
     def _look(self, event: FacesSeen) -> None:
         captured = time.monotonic() - event.age_s
         frames = self._ring.spaced(SIGHTINGS, SIGHTING_SECONDS)
-        number = self._approach.seen(event, captured, frames[0].captured if frames else -inf)
+        number = self._approach.seen(event, captured, [frame.captured for frame in frames])
         if number is not None:
             signed = self._decision(captured)
             self._approach.decided(number, time.monotonic(), granted=signed is not None and signed.decision.granted)

@@ -5,7 +5,6 @@ import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import pairwise
-from math import inf
 
 import numpy as np
 import pytest
@@ -52,7 +51,11 @@ class Scene:
         begin = self.now
         while self.now < begin + seconds - 1e-6:
             self.now += PERIOD
-            number = self.approach.seen(seen(*(make(self.now - begin) for make in makers)), self.now, self.now - SPAN)
+            number = self.approach.seen(
+                seen(*(make(self.now - begin) for make in makers)),
+                self.now,
+                [self.now - SPAN * part / 3 for part in (3, 2, 1, 0)],
+            )
             if number is not None:
                 self.started.append((number, round(self.now - begin, 1)))
                 self.approach.decided(number, self.now, granted=self.granted)
@@ -71,7 +74,7 @@ def stands(number, x=640.0, side=150.0):
 def test_a_person_who_comes_near_and_stands_there_starts_one_decision():
     scene = Scene()
     scene.show(30, walks_up(1))
-    assert scene.started == [(1, 1.4)]  # they stand there from 1.0 s on
+    assert scene.started == [(1, 1.8)]  # they stand there from 1.0 s on
 
 
 def test_after_a_grant_it_takes_another_face():
@@ -134,11 +137,19 @@ def test_a_second_one_who_is_near_is_waited_for_until_no_frame_has_them():
     assert moment >= SPAN
 
 
+def test_who_comes_running_is_waited_for_until_the_frames_follow_them():
+    """Four times as large within half a second: a decision would not find one face in its frames."""
+    scene = Scene()
+    scene.show(5, lambda t: face(1, side=min(240.0, 60 + 360 * t)))
+    ((_, moment),) = scene.started
+    assert moment >= 0.5 + SPAN - 0.4
+
+
 def test_without_frames_it_waits():
     approach = Approach(Zone(96), 5)
     make = walks_up(1)
     for step in range(40):
-        assert approach.seen(seen(make(step * PERIOD)), step * PERIOD, -inf) is None
+        assert approach.seen(seen(make(step * PERIOD)), step * PERIOD, ()) is None
 
 
 class Decisions:
