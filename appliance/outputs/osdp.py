@@ -22,12 +22,12 @@ from appliance.faults import Problem
 from appliance.gallery.people import Person
 from appliance.outputs.cards import Card, Loss, card_of, record_loss
 from appliance.outputs.osdp_key import KeyUnavailableError, PanelKey
-from appliance.outputs.osdp_link import CHALLENGE, POLL, RESTART, Frame, Framer, SerialLine, Status
+from appliance.outputs.osdp_link import CHALLENGE, POLL, RESTART, Framer, PanelCommand, SerialLine, Status
 from appliance.outputs.queue import DeliveryCounts, Message
 from appliance.state import audit_log as audit
 
 if TYPE_CHECKING:
-    from appliance.outputs.osdp_session import Session
+    from appliance.outputs.osdp_session import ReaderSession
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ TEXTS = {
 class Exchange:
     """The last command and its reply, with the card in it."""
 
-    command: Frame
+    command: PanelCommand
     reply: bytes
     card: Card | None
 
@@ -199,13 +199,13 @@ class Reader:
             self._settle(Loss.UNCONFIRMED)
         return None
 
-    def _session(self) -> "Session":
+    def _session(self) -> "ReaderSession":
         """A new session, for which the panel begins anew. Raises KeyUnavailableError, ImportError."""
-        from appliance.outputs.osdp_session import Session  # here, because libosdp may be missing
+        from appliance.outputs.osdp_session import ReaderSession  # here, because libosdp may be missing
 
         key = self._key.read()
         self._paired = key is not None
-        return Session(
+        return ReaderSession(
             self._address,
             key or secrets.token_bytes(KEY_BYTES),  # libosdp without a key would accept the default one
             self._serial,
@@ -216,7 +216,7 @@ class Reader:
             status=lambda: self._status,
         )
 
-    def _serve(self, line: SerialLine, session: "Session") -> None:
+    def _serve(self, line: SerialLine, session: "ReaderSession") -> None:
         """Works on the line until the stop, or until pairing takes another session. Raises OSError when the port is gone."""
         framer = Framer(self._address)
         while not self._stopping:
@@ -231,7 +231,7 @@ class Reader:
             if self._pairing_changed():
                 return
 
-    def _answer(self, line: SerialLine, session: "Session", frame: Frame) -> None:
+    def _answer(self, line: SerialLine, session: "ReaderSession", frame: PanelCommand) -> None:
         before, self._heard = self._exchange, time.monotonic()
         if frame.code == CHALLENGE:
             self._challenged = self._heard
@@ -255,7 +255,7 @@ class Reader:
         if reply:
             line.write(reply)
 
-    def _takes_cards(self, session: "Session", frame: Frame) -> bool:
+    def _takes_cards(self, session: "ReaderSession", frame: PanelCommand) -> bool:
         safe = frame.secure and session.secured if self._secure else True
         return frame.code == POLL and safe and self._pairing_until is None and not self._waiting[0].late()
 

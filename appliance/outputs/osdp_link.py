@@ -37,7 +37,7 @@ _CRC_START = 0x1D0F
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class PanelCommand:
     """A command of the panel to this reader, with a correct checksum. `secure`: it claims to be within a secure channel."""
 
     raw: bytes
@@ -45,7 +45,7 @@ class Frame:
     secure: bool
     code: int
 
-    def follows(self, before: "Frame") -> bool:
+    def follows(self, before: "PanelCommand") -> bool:
         """Whether the panel has gone on, which it does only after a reply that it accepted."""
         return self.sequence == before.sequence % 3 + 1
 
@@ -66,7 +66,7 @@ class Framer:
         self._addresses = (address, _EVERYONE)
         self._bytes = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
+    def feed(self, data: bytes) -> Iterator[PanelCommand]:
         """The frames that these bytes complete."""
         self._bytes += data
         while (start := self._bytes.find(_START)) >= 0:
@@ -88,7 +88,7 @@ class Framer:
                 yield frame
         self._bytes.clear()
 
-    def pause(self) -> Iterator[Frame]:
+    def pause(self) -> Iterator[PanelCommand]:
         """To be called when the line was silent: what seemed to begin a frame did not. The frames that were behind it."""
         while self._bytes:
             del self._bytes[0]
@@ -101,14 +101,14 @@ def _checked(raw: bytes) -> bool:
     return sum(raw) % 256 == 0
 
 
-def _parsed(raw: bytes) -> Frame | None:
+def _parsed(raw: bytes) -> PanelCommand | None:
     """None for a frame without a command."""
     control, content = raw[4], raw[_HEADER : -2 if raw[4] & _CRC else -1]
     block = content[: content[0]] if control & _SECURED and content else b""
     if (control & _SECURED and len(block) < 2) or len(content) <= len(block):
         return None
     secure = bool(block) and block[1] in _SECURE_COMMANDS
-    return Frame(raw, control & _SEQUENCE, secure, content[len(block)])
+    return PanelCommand(raw, control & _SEQUENCE, secure, content[len(block)])
 
 
 class SerialLine:

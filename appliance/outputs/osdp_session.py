@@ -13,7 +13,7 @@ import osdp_sys
 
 from appliance.events import PanelLight, PanelSound, PanelText
 from appliance.gallery.credential import Credential
-from appliance.outputs.osdp_link import Frame, Status
+from appliance.outputs.osdp_link import PanelCommand, Status
 
 _CAPABILITIES = {
     osdp_sys.CAP_CONTACT_STATUS_MONITORING: (1, len(Status().inputs)),
@@ -35,7 +35,7 @@ _TICK = 0.1
 """Seconds of OSDP's time unit."""
 
 
-class Session:
+class ReaderSession:
     """One conversation with a panel. Not thread-safe."""
 
     def __init__(
@@ -74,7 +74,9 @@ class Session:
         """Whether the secure channel is open."""
         return bool(self._device.is_sc_active())
 
-    def answer(self, frame: Frame, card: Credential | None = None, *, wiegand: bool = True) -> tuple[bytes, bool]:
+    def answer(
+        self, frame: PanelCommand, card: Credential | None = None, *, wiegand: bool = True
+    ) -> tuple[bytes, bool]:
         """The reply to a frame (empty: none), and whether it has the card. Sending it is left to the caller."""
         self._incoming += frame.raw
         self._reply, self._sent = b"", False

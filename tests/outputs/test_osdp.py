@@ -26,7 +26,7 @@ from appliance.outputs.cards import NOT_DELIVERED
 from appliance.outputs.osdp import Reader
 from appliance.outputs.osdp_key import KEY_FILE, REQUEST_FILE, PanelKey, request_pairing
 from appliance.outputs.osdp_link import Framer, Status
-from appliance.outputs.osdp_session import Session
+from appliance.outputs.osdp_session import ReaderSession
 
 CREDENTIAL = Credential.parse("26:17:4711")
 PERSON = Person("x", "X", (), None, None, "0123456789abcdef", datetime(2026, 1, 1, tzinfo=UTC), CREDENTIAL)
@@ -229,8 +229,8 @@ def test_a_damaged_key_is_said_when_pairing_opens_and_can_be_replaced(desk):
         assert comes(reader, "pairing")
 
 
-def clear_session(publish: Callable[[object], None]) -> Session:
-    return Session(
+def clear_session(publish: Callable[[object], None]) -> ReaderSession:
+    return ReaderSession(
         1, b"k" * 16, 7, secure=False, pairing=False, keep_key=lambda _: True, publish=publish, status=Status
     )
 
