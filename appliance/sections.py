@@ -435,7 +435,7 @@ class InputsSection(Section):
 class OsdpSection(Section):
     """An access panel to which this device is a reader (OSDP on RS-485); needs libosdp, the extra `osdp`."""
 
-    port: Annotated[Path, Field(strict=False)] | None = None
+    port: File | None = None
     """Serial port, preferably as /dev/serial/by-id/…; unset: no OSDP."""
     baud: Literal[9600, 19200, 38400, 57600, 115200, 230400] = 9600
     """Speed of the line, as the panel has it."""

@@ -5,12 +5,17 @@ keeps the value that the record is known to have, so that a crash between the tw
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, Self
 
 from appliance.gallery.people import GalleryRolledBackError, RecordRolledBackError, RollbackError
+from appliance.gallery.vault import BrokenSealError, Seal
 
 ACCEPT = "if that was intended, `appliance people accept`"
+
+_PLACE = ("record of decisions", "counter")
+"""For which the record's counter is sealed."""
 
 _FORMAT = struct.Struct("<qq")
 
@@ -67,3 +72,75 @@ class ChangeCounter:
     def accepted(self, kept: int | None) -> Self:
         """Returns a counter after which neither is behind."""
         return type(self)(max(self.changes, kept or 0) + 1, 0)
+
+
+class CountedChange(Protocol):
+    """A transaction of the gallery; `accepted` if it ends a rollback."""
+
+    accepted: bool
+
+    def counter(self) -> ChangeCounter: ...
+
+    def write_counter(self, counter: ChangeCounter) -> None: ...
+
+
+class CounterGuard:
+    """Compares the gallery's counter with the one that the record of decisions keeps, and counts on. Not thread-safe."""
+
+    def __init__(self, seal: Seal, record: CounterStore | None, *, keeps: bool) -> None:
+        """Unless it `keeps` what is counted, the record stays as it is."""
+        self._seal, self._record, self._keeps = seal, record, keeps
+        self.rollback: RollbackError | None = None
+        """Which of the two is an older copy."""
+        self.due = False
+        """Whether they are to be compared: the gallery has changed, or the record could not be read."""
+
+    def kept(self) -> tuple[bytes | None, int | None]:
+        """Returns the counter that the record keeps, sealed and opened: None without one, or with a broken seal. Raises
+        CounterUnreadableError.
+        """
+        sealed = self._record.counter() if self._record else None
+        try:
+            return sealed, int(self._seal.open(sealed, *_PLACE)) if sealed else None
+        except BrokenSealError:
+            return sealed, None
+
+    def compare(self, read: Callable[[], ChangeCounter]) -> None:
+        """Finds out which is behind; `read` returns the gallery's counter. Another process counts in the gallery first, so the
+        record is read before the gallery and once more after it. What was known stays so while the record cannot be read.
+        """
+        if self._record is None:
+            return
+        try:
+            _, before = self.kept()
+            self.rollback = read().rollback(before, self.kept()[1])
+        except CounterUnreadableError:
+            self.due = True
+        else:
+            self.due = False
+
+    def count(self, change: CountedChange) -> tuple[bytes, bytes | None] | None:
+        """Counts a change of people or templates and returns what the record is to keep, and what it keeps now; None while the
+        record cannot be read. While something is behind, the counter stands still, so that it stays behind until it is
+        accepted.
+        """
+        before = change.counter()
+        following = before.accepted if change.accepted else before.next
+        try:
+            sealed, kept = self.kept()
+        except CounterUnreadableError:
+            self.due = True
+            if change.accepted or not self.rollback:
+                change.write_counter(following(None))
+            return None
+        self.rollback = before.rollback(kept, kept) if self._record and not change.accepted else None
+        if self.rollback:
+            return None
+        counter = following(kept)
+        change.write_counter(counter)
+        return self._seal.close(str(counter.changes).encode(), *_PLACE), sealed
+
+    def keep(self, counted: tuple[bytes, bytes | None] | None) -> None:
+        """Gives the record what `count` returned, once the change is on the disk."""
+        if counted is not None and self._record is not None and self._keeps:
+            self._record.keep_counter(*counted)

@@ -10,7 +10,7 @@ from typing import Any
 
 from appliance.gallery import database as storage
 from appliance.gallery import records
-from appliance.gallery.counter import ChangeCounter, CounterStore, CounterUnreadableError
+from appliance.gallery.counter import ChangeCounter, CounterGuard, CounterStore, CounterUnreadableError
 from appliance.gallery.database import Database, DeletedError
 from appliance.gallery.people import (
     GalleryDamagedError,
@@ -34,9 +34,6 @@ EMPTYING_PATIENCE_MS = 1000
 _CHECK = b"the key of this gallery"
 
 _ONE_OF = {"people": "a person", "templates": "a template", "passages": "a passage"}
-
-_RECORDED = ("record of decisions", "counter")
-"""The place for which the record's counter is sealed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,17 +325,15 @@ class Store:
         """A missing database that the record knows is an error unless a `fresh` one is wanted, which leaves the record as it
         is until it is opened again.
         """
-        self._path, self._seal, self._record, self._fresh = path, Seal(key), record, fresh
+        self._path, self._seal = path, Seal(key)
+        self._guard = CounterGuard(self._seal, record, keeps=not fresh)
         self._lock = threading.RLock()
-        self._rollback: RollbackError | None = None
         self._trouble: GalleryUnavailableError | None = None
         self._damage: GalleryDamagedError | None = None
         self._emptied, self._stale, self._disconnected, self.version = True, False, False, 0
-        self._uncompared = False
-        """Whether the counters are to be compared: the gallery has changed, or the record could not be read."""
         if not fresh and not path.exists():
             with suppress(CounterUnreadableError):
-                if self._kept()[1]:
+                if self._guard.kept()[1]:
                     raise storage.deleted(path)
         self._open()
 
@@ -352,7 +347,7 @@ class Store:
 
     def rollback(self) -> RollbackError | None:
         """Returns whether the gallery or the record of decisions is an older copy."""
-        return self._rollback
+        return self._guard.rollback
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
@@ -368,14 +363,15 @@ class Store:
                     transaction = Transaction(self._database, self._seal, self._snapshot)
                     yield transaction
                     snapshot = transaction.result()
-                    counted = self._count(transaction, snapshot)
+                    counted = None
+                    if transaction.accepted or snapshot.people != self._snapshot.people:
+                        counted = self._guard.count(transaction)
             except GalleryUnavailableError as error:
                 self._note(error)
                 raise
             self._trouble = None
             self._take(snapshot)
-            if counted is not None and self._record is not None and not self._fresh:
-                self._record.keep_counter(*counted)
+            self._guard.keep(counted)
             try:
                 self._database.settle()
             except GalleryUnavailableError as error:  # the change is safe in the log all the same
@@ -415,8 +411,8 @@ class Store:
                     self._disconnected = False
                 with self._database.view():
                     self._follow()
-                if self._uncompared or self._rollback:
-                    self._rollback = self._compared(self._database)
+                if self._guard.due or self._guard.rollback:
+                    self._guard.compare(Repository(self._database, self._seal).counter)
                 if not self._damage:
                     self._try_to_write()
             except GalleryUnavailableError as error:
@@ -441,11 +437,11 @@ class Store:
             database.examine()
             with database.view():
                 snapshot = repository.snapshot()
-            rollback = self._compared(database)
+            self._guard.compare(repository.counter)
         except GalleryError:
             database.close()
             raise
-        self._database, self._snapshot, self._rollback = database, snapshot, rollback
+        self._database, self._snapshot = database, snapshot
         self.version += 1
         self._damage = self._found_damage()
         self._trouble = database.unwritable
@@ -468,57 +464,7 @@ class Store:
         if self._database.changed() or self._stale:
             self._take(Repository(self._database, self._seal).snapshot())
             self._damage = self._found_damage()
-            self._stale, self._uncompared = False, True
-
-    def _count(self, transaction: Transaction, snapshot: GallerySnapshot) -> tuple[bytes, bytes | None] | None:
-        """Counts a change of people or templates and returns what the record is to keep, and what it keeps now; None for other
-        changes, and while the record cannot be read. While something is behind, the counter stands still, so that it
-        stays behind until it is accepted.
-        """
-        if snapshot.people == self._snapshot.people and not transaction.accepted:
-            return None
-        before = transaction.counter()
-        count = before.accepted if transaction.accepted else before.next
-        try:
-            sealed, kept = self._kept()
-        except CounterUnreadableError:
-            self._uncompared = True
-            if transaction.accepted or not self._rollback:
-                transaction.write_counter(count(None))
-            return None
-        self._rollback = before.rollback(kept, kept) if self._record and not transaction.accepted else None
-        if self._rollback:
-            return None
-        counter = count(kept)
-        transaction.write_counter(counter)
-        return self._seal.close(str(counter.changes).encode(), *_RECORDED), sealed
-
-    def _compared(self, database: Database) -> RollbackError | None:
-        """Returns whether the gallery or the record is behind. Another process counts in the gallery first, so the record is
-        read before the gallery and once more after it. What was known stays so while the record cannot be read.
-        """
-        if self._record is None:
-            return None
-        try:
-            _, before = self._kept()
-            with database.view():
-                counter = Repository(database, self._seal).counter()
-            found = counter.rollback(before, self._kept()[1])
-        except CounterUnreadableError:
-            self._uncompared = True
-            return self._rollback
-        self._uncompared = False
-        return found
-
-    def _kept(self) -> tuple[bytes | None, int | None]:
-        """Returns the counter that the record keeps, sealed and opened: None without one, or with a broken seal. Raises
-        CounterUnreadableError.
-        """
-        sealed = self._record.counter() if self._record else None
-        try:
-            return sealed, int(self._seal.open(sealed, *_RECORDED)) if sealed else None
-        except BrokenSealError:
-            return sealed, None
+            self._stale, self._guard.due = False, True
 
     def _note(self, error: GalleryUnavailableError) -> None:
         """Memory stays valid for a damaged file; after any other error it may differ from the disk."""
