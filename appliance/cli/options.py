@@ -17,7 +17,7 @@ from appliance.keys import Scope
 Run = str | Callable[[argparse.Namespace, Any], int]
 """What a command runs with its options and the configuration: a function, or "module:function" below appliance.cli."""
 
-Add = Callable[[str, Run, str], "Parser"]
+Add = Callable[[str, Run, str], "CommandParser"]
 """Adds a command by its name, what it runs and a summary."""
 
 COMMANDS = "appliance.commands"
@@ -44,11 +44,11 @@ NEVER, NONE = "never", "none"
 """No day, or no passage; no credential."""
 
 
-def parser() -> "Parser":
+def parser() -> "CommandParser":
     """The parser of all commands; the parsed options have `command` and `run`."""
     added = entry_points(group=COMMANDS)
     missing = None if added.names.issuperset(LAB) else LAB_MISSING
-    top = Parser("appliance", description="Face recognition on this device.", epilog=missing)
+    top = CommandParser("appliance", description="Face recognition on this device.", epilog=missing)
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add = _adder(commands)
@@ -76,7 +76,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     return top.parse_args(arguments)
 
 
-class Parser(argparse.ArgumentParser):
+class CommandParser(argparse.ArgumentParser):
     """A parser whose options take a line each."""
 
     def flag(self, name: str, text: str) -> None:
@@ -88,9 +88,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def _adder(commands: Any) -> Add:
-    def add(name: str, run: Run, summary: str) -> Parser:
+    def add(name: str, run: Run, summary: str) -> CommandParser:
         added = commands.add_parser(name, help=summary, description=summary)
-        assert isinstance(added, Parser)
+        assert isinstance(added, CommandParser)
         text = f"TOML file (default: ${CONFIG_VARIABLE}, otherwise the built-in settings)"
         added.value("--config", "FILE", text, Path, default=os.environ.get(CONFIG_VARIABLE))
         added.set_defaults(run=run)
@@ -253,7 +253,7 @@ def _add_door(commands: Any, add: Add) -> None:
     _add_verify_decision(add("verify-decision", "verify_decision:run", summary))
 
 
-def _add_explain(explain: Parser) -> None:
+def _add_explain(explain: CommandParser) -> None:
     who = explain.add_mutually_exclusive_group()
     who.add_argument("--person", metavar="ID", help="an enrolled person, with their last passage")
     text = "a person of these groups (default: of none)"
@@ -279,7 +279,7 @@ def _add_explain(explain: Parser) -> None:
     explain.flag("--json", "print JSON")
 
 
-def _add_verify_decision(verify: Parser) -> None:
+def _add_verify_decision(verify: CommandParser) -> None:
     verify.value("token", "TOKEN", "`token` of POST /access/decide; - reads standard input")
     text = "the device's public key: the answer of GET /access/key, its PEM, or its public_key"
     verify.value("--key", "FILE_OR_TEXT", text, required=True)
