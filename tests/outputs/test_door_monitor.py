@@ -260,5 +260,5 @@ class AnyDoor(RuleBasedStateMachine):
             assert len(grants) == len(set(grants))  # each is said once
 
 
-TestAnyDoor = AnyDoor.TestCase
+TestAnyDoor = pytest.mark.timeout(900)(AnyDoor.TestCase)  # 10,000 take two minutes
 TestAnyDoor.settings = settings(max_examples=10_000 if settings.default.max_examples > 100 else 40)  # at night, else
