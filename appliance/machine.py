@@ -203,7 +203,8 @@ class Machine:
 
     def _tick(self) -> None:
         self._keys.refresh()
-        self._models.tick()
+        if self._models.tick():
+            supervision.give_back()
         self._manager.status(self._health.words())
         if self._manager.watches:
             self._watchdog.tick()

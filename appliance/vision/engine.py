@@ -386,6 +386,7 @@ class EnginePool:
         self._changed = threading.Condition()
         self._idle: list[FaceEngine] | None = None
         self._lent: dict[FaceEngine, float] = {}
+        self._returned: dict[FaceEngine, float] = {}
         self._line: list[object] = []
 
     def fill(self, engines: Sequence[FaceEngine]) -> None:
@@ -393,6 +394,18 @@ class EnginePool:
         with self._changed:
             self._idle = list(engines)
             self._changed.notify_all()
+
+    def replace_idle(self, seconds: float, make: Callable[[], FaceEngine]) -> bool:
+        """Replaces engines that have not been lent for so long by new ones, except the one that was returned last; whether
+        there were any.
+        """
+        with self._changed:
+            idle, since = self._idle or [], self._clock() - seconds
+            old = [engine for engine in idle[:-1] if self._returned.get(engine, inf) <= since]
+            for engine in old:
+                del self._returned[engine]
+                idle[idle.index(engine)] = make()
+            return bool(old)
 
     @contextmanager
     def lease(self, memory: int = 0) -> Iterator[FaceEngine]:
@@ -468,4 +481,5 @@ class EnginePool:
             del self._lent[engine]
             self._free += memory
             self._idle.append(engine)
+            self._returned[engine] = self._clock()
             self._changed.notify_all()

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -38,6 +39,11 @@ CORES, MEMORY = os.cpu_count() or 1, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC
 SMALL_BOARD = 3 << 29
 """1.5 GiB. Of a board of 1 GB Linux has .9, of which the service may use three quarters (MemoryMax= of the unit). One engine
 at work takes 200 MB of that, and the largest picture 320 MB.
+"""
+
+SURPLUS_SECONDS = 600.0
+"""An engine that has not been needed for this long beside another one is replaced by one without networks, 66 MB less. The one
+that was used last keeps them: a door opens as fast in the morning as at noon.
 """
 
 EMBEDDER_PRECISION = "float16"
@@ -286,6 +292,7 @@ class Models:
         self.calibration = calibration
         self._choice: Choice = choice or {}
         self._engines = EngineCount(1, "configured")
+        self._pool: EnginePool | None = None
 
     def load(self, pool: EnginePool, engines: EngineCount) -> None:
         """Chooses the models and fills the pool with engines of them. The networks of the self-test are freed: one that no
@@ -295,7 +302,7 @@ class Models:
         choice, _ = first_engine(self.folder, self._precisions, self._threads, thresholds)
         give_up_idle(choice, 0, larger=False)
         pool.fill([build(choice, self._threads, thresholds=thresholds) for _ in range(engines.count)])
-        self._engines = engines
+        self._engines, self._pool = engines, pool
         self._choice = choice  # last: from here on the device reports that it is ready
         runtime, threads = f"{RUNTIME} {RUNTIME_VERSION}", self._threads
         log.info("ready: %d engine(s) by %s, %d thread(s), %s", engines.count, engines.reason, threads, runtime)
@@ -335,12 +342,16 @@ class Models:
             if isinstance(chosen, Fault)
         ]
 
-    def tick(self) -> None:
-        """Reads the operating points again if they have changed, and frees large networks that have been idle."""
+    def tick(self) -> bool:
+        """Reads the operating points again if they have changed, and frees large networks and surplus engines that have been
+        idle; whether there were such engines.
+        """
         self.calibration.refresh()
         for kind, file in deciding(self._choice).items():
             self.calibration.warn_of_stale(kind, file.sha256)
         give_up_idle(self._choice, IDLE_SECONDS)
+        build_one = partial(build, self._choice, self._threads, thresholds=self.calibration.thresholds)
+        return self._pool is not None and self._pool.replace_idle(SURPLUS_SECONDS, build_one)
 
     def _chosen(self) -> Choice:
         if not self._choice:
