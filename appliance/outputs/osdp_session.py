@@ -5,6 +5,7 @@ poll did not take is removed again. (Left alone, libosdp keeps events without li
 """
 
 import ctypes
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -31,6 +32,9 @@ _REFRESHES = 4
 
 _COLOURS = ("off", "red", "green", "amber", "blue", "magenta", "cyan", "white")
 
+_REFERENCES = 2
+"""To an answer that libosdp has released: that of the session, and that of the function which counts."""
+
 _TICK = 0.1
 """Seconds of OSDP's time unit."""
 
@@ -56,6 +60,7 @@ class ReaderSession:
         osdp_sys.set_loglevel(osdp_sys.LOG_EMERG)
         self._keep_key, self._publish, self._status = keep_key, publish, status
         self._incoming, self._reply, self._sent = bytearray(), b"", False
+        self._answer: tuple[int, object] | None = None
         flags = (osdp_sys.FLAG_ENFORCE_SECURE if secure else 0) | (osdp_sys.FLAG_INSTALL_MODE if pairing else 0)
         information = {
             "name": "reader", "address": address, "flags": flags, "scbk": key, "channel": self,
@@ -114,9 +119,15 @@ class ReaderSession:
         self._sent = status == osdp_sys.COMPLETION_OK
 
     def _obey(self, command: Mapping[str, Any]) -> tuple[int, object]:
-        """The library keeps the returned tuple and takes a reference from its second part, so each call returns a new tuple."""
+        """Called by libosdp, whose Python side releases the second part of the answer in the place of the whole: 64 bytes a
+        command would never be free again. Where it does, this makes up for it at the next command.
+        """
+        if self._answer and sys.getrefcount(self._answer) > _REFERENCES:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._answer[1]))
+            ctypes.pythonapi.Py_DecRef(ctypes.py_object(self._answer))
         done, reply = self._done(command)
-        return tuple([0 if done else -1, reply])  # type: ignore[return-value]  # noqa: C409 - a constant would be shared
+        self._answer = (0 if done else -1, reply)
+        return self._answer
 
     def _done(self, command: Mapping[str, Any]) -> tuple[bool, object]:
         match command["command"]:
@@ -154,7 +165,7 @@ _TEMPORARY_TEXT = (3, 4)
 def _report(states: tuple[bool, ...]) -> dict[str, object]:
     """The answer to a status request. libosdp 3.2.9 reads `type` alone from such an answer in Python and refuses the panel's
     request for the lack of a report; the fields of a key command lie in the same memory, and are read. The answers live as long
-    as the program, because libosdp takes a reference to each that it was not given.
+    as the program: see `_obey`.
     """
     report = bytes(states)
     return {"command": osdp_sys.CMD_KEYSET, "type": 0, "data": bytes(2) + len(report).to_bytes(4, "little") + report}

@@ -1,6 +1,8 @@
 """The OSDP reader with a real panel on a line of two pseudo-terminals."""
 
+import gc
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -332,6 +334,28 @@ def test_on_a_bad_line_no_card_comes_twice_or_late_and_each_lost_one_is_recorded
     certain = {each["decision"] for each in lost if each["reason"] != "unconfirmed"}
     assert certain <= missing
     assert len(received) > len(granted) / 3
+
+
+def test_commands_of_the_panel_cost_no_memory():
+    session = clear_session(lambda _: None)
+    for command in Framer(1).feed(frame(sequence=0)):
+        session.answer(command)
+    states, light = (0x64, b""), (0x69, bytes([0, 0, 2, 5, 5, 2, 0, 30, 0, 0, 0, 0, 0, 0]))
+
+    def ask(count: int) -> int:
+        """Returns how many more blocks of memory are in use afterwards than before."""
+        gc.collect()
+        before = sys.getallocatedblocks()
+        for number in range(count):
+            code, data = (states, light)[number % 2]
+            (command,) = Framer(1).feed(frame(sequence=number % 3 + 1, code=code, data=data))
+            reply, _ = session.answer(command)
+            assert reply[5] in (0x48, 0x40)
+        gc.collect()
+        return sys.getallocatedblocks() - before
+
+    ask(99)
+    assert ask(3000) < 300  # libosdp alone: 3000
 
 
 class PanelPort(libosdp.Channel):
