@@ -206,6 +206,12 @@ are outside, those whose eyes lie in the shadow of a cap or the brows.
 """
 
 
+PALER, TINGED = 1.1, 0.035
+"""Brightness of the lower half of a face over that of the upper one, and the difference of their chromaticities, which white
+masks exceed: with them 54 instead of 33 of 60 painted ones are found, and .6 % of uncovered LFW faces more.
+"""
+
+
 class OcclusionCheck:
     """Looks at one face in RGB pixels, given its 106 points in those pixels."""
 
@@ -213,13 +219,26 @@ class OcclusionCheck:
         """Whether a mask, dark glasses or an object hide a part of a face, given its aligned picture."""
         upright = similarity_transform(face.points[list(FIVE_OF_106)], TEMPLATE)
         points = apply(upright, face.points)
-        return self.shaded(aligned) or self.masked(aligned.pixels, points) or self.occluded(aligned.pixels, points)
+        return (
+            self.shaded(aligned)
+            or self.pale(aligned.pixels, points)
+            or self.masked(aligned.pixels, points)
+            or self.occluded(aligned.pixels, points)
+        )
 
     def shaded(self, aligned: AlignedFace) -> bool:
         """Whether the eyes are much darker than the face below them, or much lighter."""
         grey = cv2.cvtColor(aligned.pixels, cv2.COLOR_RGB2GRAY)
         light = max(float(np.percentile(grey[region], 80)) for region in EYES)
         return not SHADED <= (light + 1) / (float(np.median(grey[CHEEKS])) + 1) <= BARED
+
+    def pale(self, pixels: Pixels, points: Points) -> bool:
+        """Whether the lower half of the face is lighter than the upper one, and of a somewhat different colour."""
+        upper, lower = (_patches(pixels, points, patches) for patches in (UPPER, LOWER))
+        if min(len(upper), len(lower)) < 2:
+            return False
+        lighter = float(np.median(lower[:, 2])) > PALER * float(np.median(upper[:, 2]))
+        return lighter and bool(np.median(_differences(lower[:, :2], upper[:, :2])) > TINGED)
 
     def masked(self, pixels: Pixels, points: Points) -> bool:
         """Whether the lower half of the face has another colour than the upper one; what the picture's border cuts off is not
@@ -240,13 +259,18 @@ def _differences(patches: npt.NDArray[np.float64], reference: npt.NDArray[np.flo
 
 def _chromaticities(pixels: Pixels, points: Points, patches: tuple[tuple[int, ...], ...]) -> npt.NDArray[np.float64]:
     """Red and green shares (N x 2) of the patches' mean colours; patches outside the picture are left out."""
+    return _patches(pixels, points, patches)[:, :2]
+
+
+def _patches(pixels: Pixels, points: Points, patches: tuple[tuple[int, ...], ...]) -> npt.NDArray[np.float64]:
+    """The same and the sum of red, green and blue (N x 3)."""
     half = max(1, int(np.linalg.norm(points[2] - points[30]) * PATCH))
-    shares = []
+    colours = []
     for indices in patches:
         x, y = points[list(indices)].mean(axis=0).astype(int)
         patch = pixels[max(0, y - half) : max(0, y + half + 1), max(0, x - half) : max(0, x + half + 1)]
         if patch.size:
             red, green, blue = patch.reshape(-1, 3).mean(axis=0)
             total = red + green + blue + 1  # black has no chromaticity
-            shares.append((red / total, green / total))
-    return np.array(shares).reshape(-1, 2)
+            colours.append((red / total, green / total, total))
+    return np.array(colours).reshape(-1, 3)

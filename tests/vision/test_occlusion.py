@@ -12,7 +12,7 @@ from appliance.vision.quality import OcclusionCheck
 NAMES = ["portrait", "hopper"]
 CHECK = OcclusionCheck()
 
-BLUE, GREEN, BLACK = (60, 110, 200), (40, 150, 90), (12, 12, 12)
+BLUE, GREEN, BLACK, WHITE = (60, 110, 200), (40, 150, 90), (12, 12, 12), (244, 244, 244)
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -122,8 +122,10 @@ def test_an_uncovered_face_is_wholly_visible(face, engine, pictured):
     assert quality.judge(*aligned_again(engine, pictured, face[0])).visibility == 1
 
 
-@pytest.mark.parametrize("cover", [with_mask, with_glasses])
-@pytest.mark.parametrize("colour", [BLUE, BLACK], ids=["blue", "black"])
+@pytest.mark.parametrize(
+    ("cover", "colour"),
+    [(with_mask, BLUE), (with_mask, BLACK), (with_mask, WHITE), (with_glasses, BLUE), (with_glasses, BLACK)],
+)
 def test_a_covered_face_is_worth_less(face, engine, pictured, cover, colour):
     found = quality.judge(*aligned_again(engine, pictured, cover(*face, colour)))
     assert found.weakest == "visibility"
