@@ -10,6 +10,9 @@ from gpiozero.pins.mock import MockFactory, MockPin
 from told import running, signed
 
 from appliance.access.log import DOOR, Record
+from appliance.access.token import Direction, Trigger
+from appliance.access.trigger import DoorTrigger
+from appliance.camera.source import Ring
 from appliance.events import Broadcast, DoorEvent, DoorEventKind, DoorState
 from appliance.outputs.hardware import DoorHardware
 from appliance.outputs.inputs import Debounce
@@ -204,6 +207,29 @@ def test_a_grant_after_which_nobody_opens_is_named_by_its_decision(pins):
         output.notify(decision)
         assert until(lambda: told.kinds == ["not_opened"])
     assert told[-1].by == decision.decision.id
+
+
+def test_a_button_starts_a_decision_and_its_grant_opens(pins):
+    """The wires, the bus and the trigger together; the decision is a stand-in of the real one."""
+    bus, asked = Broadcast(), []
+
+    def decide(nonce, direction, trigger, since):
+        asked.append((direction, trigger))
+        bus.publish(granted := signed())
+        return granted
+
+    trigger = DoorTrigger("button", 96, (0, 0, 1, 1), 1.0, "in", decide, bus, Ring())
+    told = Told()
+    bus.subscribe(DoorState, told)
+    output = hardware(bus.publish, {**ALL, "button": {"pin": TAMPER + 1, "normally": "open"}})
+    Outputs([output]).listen(bus)
+    with running(output), running(trigger):
+        assert started(told)
+        button = Device.pin_factory.pin(TAMPER + 1)
+        button.wire(high=False)
+        button.wire(high=True)
+        assert until(lambda: pins[RELAY].state)
+    assert asked == [(Direction.IN, Trigger.BUTTON)]
 
 
 def test_until_opened_shortens_the_pulse(pins):

@@ -78,6 +78,11 @@ TABLE = {
         [(0, "fire"), (6, "fire_ended")],
         {5: True, 6: True, 7.9: True, 8: False},
     ),
+    "the button that starts a decision opens nothing itself": (
+        [(0, "ring"), (0.1, "rung"), (1, "open")],
+        [(0, "button"), (1, "opened"), (1, "forced")],
+        {0: False},
+    ),
     "tamper": ([(0, "tamper"), (9, "tamper over")], [(0, "tamper"), (9, "tamper_ended")], {0: False}),
 }
 INPUTS = {
@@ -85,6 +90,8 @@ INPUTS = {
     "shut": (Signal.CONTACT, False),
     "press": (Signal.EXIT, True),
     "let go": (Signal.EXIT, False),
+    "ring": (Signal.BUTTON, True),
+    "rung": (Signal.BUTTON, False),
     "fire": (Signal.FIRE, True),
     "fire over": (Signal.FIRE, False),
     "tamper": (Signal.TAMPER, True),

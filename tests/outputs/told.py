@@ -35,7 +35,7 @@ def signed(*, granted: bool = True, age: float = 0.0, lasts: float = 2.0) -> Sig
 @contextmanager
 def running(output: Any) -> Iterator[Any]:
     """The output at work on its thread, as the machine runs it."""
-    thread = threading.Thread(target=output.run, name=output.name)
+    thread = threading.Thread(target=output.run, name=type(output).__name__)
     thread.start()
     try:
         yield output
