@@ -37,6 +37,7 @@ class Scope(StrEnum):
     DECIDE = "decide"
     ADMIN = "admin"
     METRICS = "metrics"
+    KIOSK = "kiosk"
 
 
 FORMAT = 2

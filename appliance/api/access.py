@@ -77,7 +77,7 @@ class Attempts:
 
 ANYONE: frozenset[Scope] = frozenset()
 ANY_KEY = frozenset(Scope)
-RECOGNISE, LIVE, DECIDE, ADMIN, METRICS = (frozenset({scope}) for scope in Scope)
+RECOGNISE, LIVE, DECIDE, ADMIN, METRICS, KIOSK = (frozenset({scope}) for scope in Scope)
 """What a route needs: no key, or a key with one of these scopes."""
 
 Method = TypeVar("Method", bound=Callable[..., Answer | StreamedAnswer])
@@ -254,7 +254,7 @@ class SignIn:
 
     access: Access
 
-    @route("POST", "/key", LIVE)
+    @route("POST", "/key", LIVE | KIOSK)
     def begin(self) -> Answer:
         """Starts a session of the key in a header."""
         environ = bottle.request.environ

@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 WEB = Path(__file__).parent / "web"
 
-PAGES = {"index.html": "/", "door.html": "/door"}
-"""The paths of the live page and of the page for people and the door."""
+PAGES = {"index.html": "/", "door.html": "/door", "kiosk.html": "/kiosk"}
+"""The paths of the live page, of the page for people and the door, and of the display at the door."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -59,13 +59,13 @@ _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Page:
-    """The files of both pages."""
+    """The files of the pages."""
 
     def __init__(self) -> None:
         self._files = {each.name: each.read_bytes() for each in sorted(WEB.iterdir())}
 
     def routes(self) -> tuple[Route, ...]:
-        """`GET /`, `GET /door`, and each script and style by its file name."""
+        """`GET /`, `GET /door`, `GET /kiosk`, and each script and style by its file name."""
         return tuple(
             Route("GET", PAGES.get(name, f"/{name}"), ANYONE, partial(self._file, name)) for name in self._files
         )

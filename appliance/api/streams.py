@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import bottle
 
 from appliance.access.token import SignedDecision, stamp
 from appliance.api import answers
-from appliance.api.access import ADMITTED, LIVE, route
+from appliance.api.access import ADMITTED, KIOSK, LIVE, route
 from appliance.api.answers import NO_STORE, Answer, StreamedAnswer
 from appliance.api.faces import Camera
 from appliance.api.monitoring import Health
@@ -46,7 +47,12 @@ NAP_SECONDS = 0.02
 HEARTBEAT_SECONDS = 10.0
 """A comment is sent when there has been nothing else for this long, so that a client that has left is noticed."""
 
-BOUNDARY = "frame"
+BOUNDARY, EVENTS = "frame", "text/event-stream"
+
+NEEDED = {"camera", "models"}
+"""The parts without which the display at the door says that it is out of service."""
+
+Report = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +152,7 @@ class Streams:
             "event_listeners": ("Open event streams.", self._listeners.taken),
         }
 
-    @route("GET", "/camera/frame.jpg", LIVE)
+    @route("GET", "/camera/frame.jpg", LIVE | KIOSK)
     def frame(self) -> Answer:
         """The newest frame."""
         self._camera.usable()
@@ -156,7 +162,7 @@ class Streams:
         headers = {"Content-Type": "image/jpeg", **NO_STORE, "X-Frame-Sequence": str(snapshot.sequence)}
         return Answer(snapshot.content, headers=headers)
 
-    @route("GET", "/camera/stream.mjpg", LIVE)
+    @route("GET", "/camera/stream.mjpg", LIVE | KIOSK)
     def stream(self) -> StreamedAnswer:
         """Frames as they come, for as long as the client reads them."""
         self._camera.usable()
@@ -166,7 +172,14 @@ class Streams:
     @route("GET", "/events", LIVE)
     def events(self) -> StreamedAnswer:
         """Server-Sent Events."""
-        return self._stream(self._listeners, "text/event-stream", self._events)
+        return self._stream(self._listeners, EVENTS, partial(self._events, _health, _event))
+
+    @route("GET", "/kiosk/events", LIVE | KIOSK)
+    def kiosk(self) -> StreamedAnswer:
+        """What the display at the door shows: where faces are, decisions, and what the panel sends. The only names are those of
+        people who are granted.
+        """
+        return self._stream(self._listeners, EVENTS, partial(self._events, _kiosk_health, _kiosk_event))
 
     def _stream(self, places: Places, kind: str, content: Callable[[StreamClient], Iterator[bytes]]) -> StreamedAnswer:
         environ = bottle.request.environ
@@ -196,7 +209,9 @@ class Streams:
             head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(snapshot.content)}\r\n\r\n"
             yield head.encode() + snapshot.content + b"\r\n"
 
-    def _events(self, client: StreamClient) -> Iterator[bytes]:
+    def _events(
+        self, health: Callable[[Report], str], message: Callable[[Event], str], client: StreamClient
+    ) -> Iterator[bytes]:
         sent, state = time.monotonic(), ""
         with self._broadcast.subscribed() as subscription:
             while not (self._ring.closed or client.gone()):
@@ -208,12 +223,40 @@ class Streams:
                 report = self._health.report()
                 if (seen := json.dumps([report["status"], report["reasons"]])) != state:
                     state = seen
-                    messages.append(_message("health", report))
+                    messages.append(health(report))
                 if event is not None:
-                    messages.append(_event(event))
-                if messages or time.monotonic() - sent > HEARTBEAT_SECONDS:
+                    messages.append(message(event))
+                if any(messages) or time.monotonic() - sent > HEARTBEAT_SECONDS:
                     sent = time.monotonic()
-                    yield "".join(messages or [":\n\n"]).encode()
+                    yield ("".join(messages) or ":\n\n").encode()
+
+
+def _health(report: Report) -> str:
+    return _message("health", report)
+
+
+def _kiosk_health(report: Report) -> str:
+    return _message("health", {"usable": not any(each["part"] in NEEDED for each in report["reasons"])})
+
+
+def _kiosk_event(event: Event) -> str:
+    match event:
+        case FacesSeen():
+            faces = [
+                {
+                    "box": answers.box(seen.face.detection.box.squared()),
+                    "pose": answers.pose(seen.face.pose),
+                    "quality": answers.quality(seen.quality),
+                }
+                for seen in event.faces
+            ]
+            return _message("faces", {"width": event.width, "height": event.height, "faces": faces})
+        case SignedDecision():
+            name = event.name if event.decision.granted else None
+            return _message("decision", {**event.document("result", "reason", "text"), "name": name})
+        case PanelLight() | PanelSound() | PanelText():
+            return _event(event)
+    return ""
 
 
 def _event(event: Event) -> str:

@@ -55,12 +55,14 @@ SCOPES = {
             "/camera/frame.jpg",
             "/camera/stream.mjpg",
             "/events",
+            "/kiosk/events",
             "/identify",
             "/access/decisions",
         )
     },
     Scope.DECIDE: {("POST", "/access/decide"), ("POST", "/access/open")},
     Scope.METRICS: {("GET", "/metrics")},
+    Scope.KIOSK: {("GET", path) for path in ("/camera/frame.jpg", "/camera/stream.mjpg", "/kiosk/events")},
     Scope.ADMIN: {
         ("GET", "/metrics"),
         ("GET", "/people"),

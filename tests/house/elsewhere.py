@@ -7,6 +7,7 @@ SETS_UP = "makes an environment from the package registry; followed by hand in a
 DOWNLOADS = "downloads wheels from the package registry; scripts/system_test and scripts/arm_test begin with it"
 OWN = "needs something of the reader's: a key, a passphrase, a broker, labelled pictures"
 PANEL = "needs an access panel; tests/cli/test_osdp_pair.py runs it without one"
+DISPLAY = "needs a display; tests/system/test_kiosk_page.py shows the page without one"
 SYSTEM = "a command of the operating system, about a real device"
 
 ELSEWHERE = {
@@ -43,6 +44,7 @@ ELSEWHERE = {
     "var/lib/face-appliance'": SYSTEM_TEST,
     "git pull": OWN,
     "sudo appliance osdp pair --minutes 5": PANEL,
+    "chromium --kiosk --noerrdialogs --disable-session-crashed-bubble http://127.0.0.1:9297/kiosk": DISPLAY,
     "ls /opt/face-appliance": INSTALLED,
     "sudo ln -sfn VERSION /opt/face-appliance/current": INSTALLED,
 }

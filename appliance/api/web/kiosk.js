@@ -1,0 +1,126 @@
+/* The display at the door: what to do, in one sentence, and whether the door opens. */
+
+import { $, make } from "./elements.js";
+import { PROMPTS, guide } from "./guidance.js";
+import { keyed, setUpKey } from "./key.js";
+import { Resting, outcomeOf, panelColour } from "./kiosk_facts.js";
+import * as stage from "./stage.js";
+
+const SHOWN_MS = 3000; // how long an outcome is shown
+const STALE_MS = 2000, RETRY_MS = 3000;
+const SHIFT_MS = 60000, SHIFT_PX = 6; // so that no image burns into the panel
+const SIGNS = { granted: "M4 12l6 6L20 6", denied: "M5 5l14 14M19 5L5 19" };
+const TONES = { granted: [660, 880], denied: [220], panel: [1000] }; // hertz
+
+const resting = new Resting();
+let events = null, ending = 0, heardAt = 0, waiting = PROMPTS.nobody, lightTimer = 0, textTimer = 0, audio = null;
+
+const state = () => document.body.dataset.state;
+
+function show(name, sentence) {
+  document.body.dataset.state = name;
+  if ($("sentence").textContent !== sentence) $("sentence").textContent = sentence; // announced when it changes
+}
+
+/* What is shown while there is no outcome. */
+function prompt(prompts) {
+  waiting = prompts;
+  if (ending) return;
+  if (resting.rests(prompts !== PROMPTS.nobody, performance.now())) {
+    stage.pause();
+    show("resting", PROMPTS.nobody);
+  } else {
+    if (!stage.plays()) stage.play();
+    show(prompts === null ? "ready" : "waiting", prompts ?? "Look at the camera");
+  }
+}
+
+function onFaces(seen) {
+  heardAt = performance.now();
+  const found = guide(seen, "front");
+  prompt(found === null ? null : PROMPTS[found]);
+}
+
+function onDecision(decision) {
+  const { granted, title, detail } = outcomeOf(decision);
+  clearTimeout(ending);
+  ending = setTimeout(() => { ending = 0; $("outcome").hidden = true; $("sentence").hidden = false; prompt(waiting); }, SHOWN_MS);
+  resting.wake(performance.now());
+  $("sign").setAttribute("d", SIGNS[granted ? "granted" : "denied"]);
+  $("outcome").querySelector("strong").textContent = title;
+  $("outcome").querySelector("span").textContent = detail;
+  $("sentence").hidden = true;
+  $("outcome").hidden = false;
+  document.body.dataset.state = granted ? "granted" : "denied";
+  play(granted ? "granted" : "denied");
+}
+
+function onPanel(event) {
+  if (event.kind === "sound") return play("panel");
+  if (event.kind === "text") {
+    clearTimeout(textTimer);
+    $("panel").textContent = event.text;
+    if (event.seconds) textTimer = setTimeout(() => { $("panel").textContent = ""; }, event.seconds * 1000);
+    return;
+  }
+  clearInterval(lightTimer);
+  const begun = performance.now();
+  const draw = () => { $("light").style.background = panelColour(event, (performance.now() - begun) / 1000); };
+  draw();
+  lightTimer = setInterval(draw, 100);
+}
+
+function onHealth({ usable }) {
+  if (usable) return stage.plays() || prompt(waiting);
+  blind("This door is out of service.", "Please use another way in.");
+}
+
+function blind(text, advice) {
+  stage.blind({ text, advice });
+  show("blind", text);
+}
+
+function listen() {
+  events?.close();
+  events = new EventSource("/kiosk/events");
+  events.onopen = () => { heardAt = performance.now(); };
+  events.onerror = () => {
+    events.close();
+    blind("No connection to the device.", "This page keeps trying.");
+    fetch("/healthz", { cache: "no-store" }).then(({ status }) => status === 401, () => false)
+      .then((unknown) => (unknown ? signIn() : setTimeout(listen, RETRY_MS)));
+  };
+  for (const [name, handle] of Object.entries({ faces: onFaces, decision: onDecision, panel: onPanel, health: onHealth })) {
+    events.addEventListener(name, ({ data }) => handle(JSON.parse(data)));
+  }
+}
+
+function signIn() {
+  events?.close();
+  blind("This display is not signed in.", "");
+  if (!$("locked").open) $("locked").showModal();
+}
+
+function play(name) {
+  if (!audio) return;
+  TONES[name].forEach((frequency, index) => {
+    const tone = new OscillatorNode(audio, { frequency }), volume = new GainNode(audio, { gain: 0.2 });
+    tone.connect(volume).connect(audio.destination);
+    tone.start(audio.currentTime + index * 0.15);
+    tone.stop(audio.currentTime + index * 0.15 + 0.12);
+  });
+}
+
+$("sound").onclick = () => {
+  audio = audio ? null : new AudioContext(); // browsers allow sound only after a touch
+  $("sound").setAttribute("aria-pressed", audio !== null);
+  play("granted");
+};
+setInterval(() => {
+  for (const axis of ["x", "y"]) document.body.style.setProperty(`--shift-${axis}`, `${Math.round((Math.random() - 0.5) * 2 * SHIFT_PX)}px`);
+}, SHIFT_MS);
+setInterval(() => { if (["waiting", "ready"].includes(state()) && performance.now() - heardAt > STALE_MS) prompt(PROMPTS.nobody); }, STALE_MS / 4);
+setUpKey({ locked() {}, opened: listen, forgotten: signIn });
+$("locked").querySelector("p").replaceChildren("Make one on the device with ", make("code", {}, "appliance keys add door-display --scope kiosk"), ".");
+if (keyed()) $("forget").hidden = false;
+listen();

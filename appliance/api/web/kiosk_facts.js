@@ -1,0 +1,30 @@
+/* What the display at the door shows, as pure functions of events and time. */
+
+const REST_MS = 60000; // without a person for so long, the picture is switched off
+
+/* Whether the display rests. */
+export class Resting {
+  #last = null;
+
+  /* Whether it rests `now` (milliseconds), given whether there is a person. */
+  rests(person, now) {
+    if (person || this.#last === null) this.#last = now;
+    return now - this.#last > REST_MS;
+  }
+
+  wake(now) { this.#last = now; }
+}
+
+/* The words for a decision: the name of the person who is granted, otherwise the reason and nobody's name. */
+export function outcomeOf({ result, text, name }) {
+  return result === "granted" ? { granted: true, title: "GRANTED", detail: name ?? "" } : { granted: false, title: "DENIED", detail: text };
+}
+
+const COLOURS = { off: "transparent", amber: "orange" }; // of OSDP, which are no CSS colours
+
+/* The colour of the panel's light after so many seconds, for CSS: two colours take turns. */
+export function panelColour({ colours: [first, second], periods: [on, off], seconds }, after) {
+  if (seconds !== null && after >= seconds) return COLOURS.off;
+  const colour = on + off > 0 && after % (on + off) >= on ? second : first;
+  return COLOURS[colour] ?? colour;
+}
