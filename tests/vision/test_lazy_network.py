@@ -12,8 +12,8 @@ from appliance.vision.runtime import LazyNetwork, Network
 
 @pytest.fixture(scope="module")
 def file(store):
-    """A small detector: how large the network is does not matter here."""
-    return min(store.candidates(Role.DETECTOR, "float16"), key=lambda file: file.width)
+    """The small square detector: how large the network is does not matter here."""
+    return min(store.candidates(Role.DETECTOR, "float16"), key=lambda file: (file.width, -file.height))
 
 
 @pytest.fixture(scope="module")
