@@ -153,8 +153,8 @@ STATES: dict[type[GalleryError], tuple[str, str]] = {
     ReadOnlyError: ("gallery_read_only", "The gallery cannot be written: people can be neither enrolled nor erased."),
     OtherEmbedderError: (
         "other_embedder",
-        "The gallery was made with another embedder: no person is recognised until engine.embedder is set back, or all "
-        "people are enrolled anew.",
+        "The gallery was made with another embedder: no person is recognised until `appliance people renew` has "
+        "embedded the kept pictures again, or all people are enrolled anew.",
     ),
     GalleryRolledBackError: (
         "gallery_rolled_back",

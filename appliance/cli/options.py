@@ -208,7 +208,7 @@ def _add_templates(add: Add) -> None:
     forget = add("forget", "people:forget", "Erase one template of a person.")
     forget.value("id", "ID")
     forget.value("number", "NUMBER", "as `show` prints it", int)
-    add("renew", "people:renew", "Embed the kept pictures again after a change of the embedder (engine.embedder).")
+    add("renew", "people:renew", "Embed the kept pictures again after a change of the embedder.")
     text = "Accept the gallery and the record of decisions after older copies were put in their place."
     add("accept", "people:accept", text)
     add(
