@@ -42,7 +42,7 @@ def test_liveness_of_the_same_pictures_agrees(engines, photos, pictured):
 @pytest.mark.parametrize("role", list(Role))
 def test_a_network_says_the_same_of_the_same_pixels_and_another_of_others(chosen, photos, role, precision):
     network = chosen(precision)[role].networks(1)[0]
-    first, second = (photos[name][: network.file.width, : network.file.width] for name in NAMES)
+    first, second = (photos[name][: network.file.height, : network.file.width] for name in NAMES)
     outputs = [output.copy() for output in network.run(np.ascontiguousarray(first))]
     others = network.run(np.ascontiguousarray(second))
     again = network.run(np.ascontiguousarray(first))
