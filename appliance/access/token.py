@@ -493,7 +493,7 @@ def _decision(payload: Mapping[str, Any]) -> Decision:
             frames=tuple(_time(each) for each in _as(list, payload["frames"])),
             issued=_time(payload["iat_ms"]),
             expires=_time(payload["exp_ms"]),
-            trigger=Trigger(payload.get("trigger", Trigger.ASKED)),  # devices that only answered did not name it
+            trigger=Trigger(payload["trigger"]),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise AlteredError(f"not a decision of version {VERSION}: {error}") from error

@@ -106,18 +106,18 @@ class Detector:
         """The faces within `limits`, largest first; in picture pixels. A picture without any may be searched again, turned by
         90 degrees: the networks miss a quarter of the faces that lie on their side, but upside down they find them.
         """
-        found = self._found(picture, limits)
-        if found or not limits.lying:
-            return found
-        turned = self._found(_Turned(picture), limits)
-        return [_back(each, picture.width) for each in turned if each.score >= LYING]
-
-    def _found(self, picture: Picture, limits: DetectLimits) -> list[Detection]:
-        candidates = np.concatenate([self._candidates(picture, n) for n in self._suited(picture, limits.min_size)])
-        keep = suppress(candidates[:, :4], candidates[:, 14], OVERLAP)
-        faces = [_detection(row) for row in candidates[keep]]
-        wanted = [face for face in faces if limits.min_size <= face.box.side <= limits.max_size]
+        found = self._found(picture, limits.min_size)
+        if not found and limits.lying:
+            turned = self._found(_Turned(picture), limits.min_size)
+            found = [_back(each, picture.width) for each in turned if each.score >= LYING]
+        wanted = [face for face in found if limits.min_size <= face.box.side <= limits.max_size]
         return sorted(wanted, key=lambda face: face.box.side, reverse=True)
+
+    def _found(self, picture: Picture, min_size: float) -> list[Detection]:
+        """The faces of any size, by the networks for faces from `min_size` on."""
+        candidates = np.concatenate([self._candidates(picture, n) for n in self._suited(picture, min_size)])
+        keep = suppress(candidates[:, :4], candidates[:, 14], OVERLAP)
+        return [_detection(row) for row in candidates[keep]]
 
     def _suited(self, picture: Picture, min_size: float) -> Sequence[Runs]:
         """The smallest network that will do. The largest is joined by the one before it, because alone it loses faces that

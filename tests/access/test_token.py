@@ -51,6 +51,7 @@ def test_it_says_what_the_contract_says():
         "result": "granted",
         "reason": "granted",
         "person": "staff-17",
+        "trigger": "asked",
         "frames": [1795694399350, 1795694399650, 1795694399950, 1795694400250],
         "iat_ms": 1795694400250,
         "exp_ms": 1795694402250,

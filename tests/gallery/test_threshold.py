@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lab.statistics import tabulated
 
 from appliance.calibration.points import CalibrationError
-from appliance.calibration.statistics import Pairs, Statistics, tabulated
+from appliance.calibration.statistics import Pairs, Statistics
 from appliance.gallery.search import Point, Tail, tail_of, threshold
 from appliance.vision.manifest import ModelStore, Role
 
