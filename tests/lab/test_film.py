@@ -6,12 +6,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import psutil
+import pytest
 from lab.bench.bench import replay
 from lab.bench.material import FILM, PICTURES, film
 from lab.device import Device, own_device, resident_megabytes
 from lab.pictures import blank
 
 
+@pytest.mark.nightly
 def test_the_film_s_pictures_differ_as_a_sensor_s_do(tmp_path: Path) -> None:
     film(tmp_path, blank(64, 36))
     played = cv2.VideoCapture(str(tmp_path / FILM), cv2.CAP_FFMPEG)
@@ -22,6 +24,7 @@ def test_the_film_s_pictures_differ_as_a_sensor_s_do(tmp_path: Path) -> None:
     assert all(0 < np.abs(a - b).mean() < 6 for a, b in zip(frames, frames[1:] + frames[:1], strict=True))
 
 
+@pytest.mark.nightly
 def test_a_device_replays_the_film(tmp_path: Path) -> None:
     film(tmp_path, blank(1280, 720))
     engine = dict.fromkeys(("detector", "embedder", "liveness"), "float16")

@@ -192,6 +192,7 @@ def test_a_device_that_reports_no_operating_point_is_reported(own: OwnDevice, tm
 
 
 @pytest.mark.data
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_of_strangers_no_more_than_one_in_a_hundred_is_taken_for_one_of_five_hundred(
     client: Client, data: Path

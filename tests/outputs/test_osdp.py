@@ -63,11 +63,12 @@ def open_files() -> int:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
+    gc.collect()  # or files of tests before this one are closed meanwhile
     threads, files = threading.active_count(), open_files()
     with Line() as line:
         yield Desk(tmp_path, line)
     assert threading.active_count() == threads
-    assert open_files() == files
+    assert open_files() <= files
 
 
 def state(reader: Reader) -> str | None:

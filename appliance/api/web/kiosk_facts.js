@@ -15,7 +15,7 @@ export class Resting {
   wake(now) { this.#last = now; }
 }
 
-/* The words for a decision: the name of the person who is granted, otherwise the reason and nobody's name. */
+/* The words for a decision: the name of the person who is granted, otherwise the reason and no name. */
 export function outcomeOf({ result, text, name }) {
   return result === "granted" ? { granted: true, title: "GRANTED", detail: name ?? "" } : { granted: false, title: "DENIED", detail: text };
 }
