@@ -13,7 +13,7 @@ const SIGNS = { granted: "M4 12l6 6L20 6", denied: "M5 5l14 14M19 5L5 19" };
 const TONES = { granted: [660, 880], denied: [220], panel: [1000] }; // hertz
 
 const resting = new Resting();
-let events = null, ending = 0, heardAt = 0, waiting = PROMPTS.nobody, lightTimer = 0, textTimer = 0, audio = null;
+let events = null, usable = false, ending = 0, heardAt = 0, waiting = PROMPTS.nobody, lightTimer = 0, textTimer = 0, audio = null;
 
 const state = () => document.body.dataset.state;
 
@@ -37,6 +37,7 @@ function prompt(prompts) {
 
 function onFaces(seen) {
   heardAt = performance.now();
+  if (!usable) return; // the reason stays on the screen
   const found = guide(seen, "front");
   prompt(found === null ? null : PROMPTS[found]);
 }
@@ -70,7 +71,8 @@ function onPanel(event) {
   lightTimer = setInterval(draw, 100);
 }
 
-function onHealth({ usable }) {
+function onHealth(health) {
+  usable = health.usable;
   if (usable) return stage.plays() || prompt(waiting);
   blind("This door is out of service.", "Please use another way in.");
 }
