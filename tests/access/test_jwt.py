@@ -56,8 +56,6 @@ for await (const line of readline.createInterface({ input: process.stdin })) {
 
 @pytest.fixture(scope="module")
 def jose() -> Iterator[Judge]:
-    if not (PROJECT / "node_modules" / "jose").is_dir():
-        subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=PROJECT, check=True, timeout=100)
     command = ["node", "--input-type=module", "--eval", JOSE]
     with subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as node:
         assert node.stdin
