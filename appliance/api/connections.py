@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -33,15 +33,19 @@ def network(address: str) -> int:
 
 @dataclass(slots=True)
 class Peer:
-    """The client of a connection; it is `known` once it has sent a request that needs no key or has a valid one."""
+    """The client of a connection; it is `known` once it has sent a request that needs no key or has a valid one. What is asked
+    of each open connection whenever one more arrives is read from the address once.
+    """
 
     address: str
     known: bool
+    network: int = field(init=False)
+    local: bool = field(init=False)
+    """Whether it is on the device itself."""
 
-    @property
-    def local(self) -> bool:
-        """Whether it is on the device itself."""
-        return ip_address(self.address.partition("%")[0]).is_loopback
+    def __post_init__(self) -> None:
+        self.network = network(self.address)
+        self.local = ip_address(self.address.partition("%")[0]).is_loopback
 
 
 class Connections:
@@ -63,8 +67,8 @@ class Connections:
     def admit(self, connection: "Channel") -> None:
         """Makes room for a new connection: closes the oldest one whose request is not being answered, or the new one itself."""
         if not connection.peer.known:
-            mine = network(connection.peer.address)
-            keyless = [each for each in self._open() if not each.peer.known and network(each.peer.address) == mine]
+            mine = connection.peer.network
+            keyless = [each for each in self._open() if not each.peer.known and each.peer.network == mine]
             if len(keyless) > self._most_keyless:
                 self._drop_oldest(keyless, "too many connections without a key", connection)
         most = self._most if connection.peer.local else self._most - self._kept
