@@ -50,22 +50,19 @@ def mirror(crop: Pixels) -> Pixels:
 
 
 def _shrunk(pixels: Pixels, matrix: Affine, size: int, shrink: float) -> tuple[Pixels, Affine]:
-    """The part of `pixels` under the crop, averaged down so that the warp shrinks by at most 1.5, and its transform."""
-    height, width = pixels.shape[:2]
+    """The part of `pixels` under the crop, averaged down by halves so that the warp shrinks by less than BLUR_FREE_SHRINK, and
+    its transform.
+    """
+    step = 2 ** int(np.log2(min(shrink, *pixels.shape[:2])))
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64)
     inside = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
-    left, top = np.clip(np.floor(inside.min(axis=0)).astype(int), 0, [width - 1, height - 1])
-    right, bottom = np.clip(np.ceil(inside.max(axis=0)).astype(int), [left + 1, top + 1], [width, height])
-    region = pixels[top:bottom, left:right]
-    factor = 1.5 / shrink
-    small = cv2.resize(
-        region,
-        (max(1, round(region.shape[1] * factor)), max(1, round(region.shape[0] * factor))),
-        interpolation=cv2.INTER_AREA,
-    )
-    linear = matrix[:, :2] / [small.shape[1] / region.shape[1], small.shape[0] / region.shape[0]]
+    most = np.array(pixels.shape[1::-1]) // step  # in steps, like the next two
+    first = np.clip(np.floor(inside.min(axis=0) / step), 0, most - 1).astype(int)
+    end = np.clip(np.ceil(inside.max(axis=0) / step), first + 1, most).astype(int)
+    (left, top), (right, bottom) = first * step, end * step
+    small = _halved(pixels[top:bottom, left:right], *(end - first))
     shift = matrix[:, 2] + matrix[:, :2] @ np.array([left, top])
-    return np.asarray(small, np.uint8), np.column_stack([linear, shift])
+    return small, np.column_stack([matrix[:, :2] * step, shift])
 
 
 SMALLEST_FACE = 12

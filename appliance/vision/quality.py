@@ -7,7 +7,7 @@ on other people's is in models/CARDS.md.
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import cv2
 import numpy as np
@@ -148,7 +148,7 @@ class _Grey:
     @property
     def light(self) -> Light:
         return Light(
-            brightness=_left(BRIGHTNESS, float(np.percentile(self.pixels, 95))),
+            brightness=_left(BRIGHTNESS, _percentile(self.pixels, 95)),
             exposure=_left(OVEREXPOSED, float((self.pixels > WHITE).mean())),
             evenness=_left(EVENNESS, self.evenness),
         )
@@ -172,13 +172,25 @@ class _Grey:
                 for sign in (1, -1)
             )
             steps = 1 + down * abs(across)  # a diagonal step is longer, by the square root of two
-            least = min(least, float(((ahead + behind - middle) / steps).var()))
-        variance = float(np.mean([half.var() for half in self.halves]))
+            least = min(least, _variance(ahead + behind - middle) / steps**2)
+        variance = sum(map(_variance, self.halves)) / 2
         return float(np.log10((least + NOISE) / (variance + CONTRAST)))
 
 
 def _left(table: Table, value: float) -> float:
     return float(np.interp(value, *table))
+
+
+def _variance(values: npt.NDArray[np.float32]) -> float:
+    return float(cv2.meanStdDev(values)[1].item() ** 2)
+
+
+def _percentile(values: npt.NDArray[Any], percent: int) -> float:
+    """As np.percentile, in a third of the time."""
+    place = (values.size - 1) * percent / 100
+    below = int(place)
+    around = np.partition(values, (below, min(below + 1, values.size - 1)), axis=None)[below : below + 2]
+    return float(np.interp(place - below, (0, 1)[: around.size], around))
 
 
 UPPER = ((37, 38, 43), (52, 80, 2), (61, 81, 30), (45,))
@@ -218,59 +230,89 @@ class OcclusionCheck:
     def covered(self, face: Face, aligned: AlignedFace) -> bool:
         """Whether a mask, dark glasses or an object hide a part of a face, given its aligned picture."""
         upright = similarity_transform(face.points[list(FIVE_OF_106)], TEMPLATE)
-        points = apply(upright, face.points)
-        return (
-            self.shaded(aligned)
-            or self.pale(aligned.pixels, points)
-            or self.masked(aligned.pixels, points)
-            or self.occluded(aligned.pixels, points)
-        )
+        colours = _Colours.of(aligned.pixels, apply(upright, face.points))
+        return self.shaded(aligned) or colours.pale or colours.masked or colours.occluded
 
     def shaded(self, aligned: AlignedFace) -> bool:
         """Whether the eyes are much darker than the face below them, or much lighter."""
         grey = cv2.cvtColor(aligned.pixels, cv2.COLOR_RGB2GRAY)
-        light = max(float(np.percentile(grey[region], 80)) for region in EYES)
-        return not SHADED <= (light + 1) / (float(np.median(grey[CHEEKS])) + 1) <= BARED
-
-    def pale(self, pixels: Pixels, points: Points) -> bool:
-        """Whether the lower half of the face is lighter than the upper one, and of a somewhat different colour."""
-        upper, lower = (_patches(pixels, points, patches) for patches in (UPPER, LOWER))
-        if min(len(upper), len(lower)) < 2:
-            return False
-        lighter = float(np.median(lower[:, 2])) > PALER * float(np.median(upper[:, 2]))
-        return lighter and bool(np.median(_differences(lower[:, :2], upper[:, :2])) > TINGED)
+        light = max(_percentile(grey[region], 80) for region in EYES)
+        return not SHADED <= (light + 1) / (_percentile(grey[CHEEKS], 50) + 1) <= BARED
 
     def masked(self, pixels: Pixels, points: Points) -> bool:
         """Whether the lower half of the face has another colour than the upper one; what the picture's border cuts off is not
         held against it.
         """
-        upper, lower = (_chromaticities(pixels, points, patches) for patches in (UPPER, LOWER))
-        return bool(min(len(upper), len(lower)) > 1 and np.median(_differences(lower, upper)) > MASKED)
+        return _Colours.of(pixels, points).masked
 
     def occluded(self, pixels: Pixels, points: Points) -> bool:
         """Whether at least two patches of the face have another colour than the rest."""
-        patches = _chromaticities(pixels, points, UPPER + LOWER)
-        return bool(len(patches) > 2 and np.sort(_differences(patches, patches))[-2] > OCCLUDED)
+        return _Colours.of(pixels, points).occluded
+
+
+@dataclass(frozen=True, slots=True)
+class _Colours:
+    """Red and green shares of the patches' mean colours, and the sum of red, green and blue (N x 3); patches outside the
+    picture are left out.
+    """
+
+    upper: npt.NDArray[np.float64]
+    lower: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, pixels: Pixels, points: Points) -> Self:
+        half = max(1, int(np.linalg.norm(points[2] - points[30]) * PATCH))
+        return cls(*(_patches(pixels, _CENTRES[patches] @ points, half) for patches in (UPPER, LOWER)))
+
+    @property
+    def pale(self) -> bool:
+        """Whether the lower half of the face is lighter than the upper one, and of a somewhat different colour."""
+        if not self._both:
+            return False
+        lighter = bool(_median(self.lower[:, 2]) > PALER * _median(self.upper[:, 2]))
+        return lighter and self._tinge > TINGED
+
+    @property
+    def masked(self) -> bool:
+        return self._both and self._tinge > MASKED
+
+    @property
+    def occluded(self) -> bool:
+        patches = np.concatenate([self.upper, self.lower])
+        return len(patches) > 2 and bool(np.sort(_differences(patches, patches))[-2] > OCCLUDED)
+
+    @property
+    def _both(self) -> bool:
+        return min(len(self.upper), len(self.lower)) > 1
+
+    @property
+    def _tinge(self) -> float:
+        return float(_median(_differences(self.lower, self.upper)))
+
+
+_CENTRES = {
+    patches: np.array([np.isin(np.arange(106), each) / len(each) for each in patches]) for patches in (UPPER, LOWER)
+}
+"""Matrices (N x 106) that give the centres of the patches."""
 
 
 def _differences(patches: npt.NDArray[np.float64], reference: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.asarray(np.abs(patches - np.median(reference, axis=0)).sum(axis=1))
+    """Of the chromaticities."""
+    return np.asarray(np.abs(patches[:, :2] - _median(reference[:, :2])).sum(axis=1))
 
 
-def _chromaticities(pixels: Pixels, points: Points, patches: tuple[tuple[int, ...], ...]) -> npt.NDArray[np.float64]:
-    """Red and green shares (N x 2) of the patches' mean colours; patches outside the picture are left out."""
-    return _patches(pixels, points, patches)[:, :2]
+def _median(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """As np.median(values, axis=0), in a third of the time."""
+    ordered, middle = np.sort(values, axis=0), len(values) // 2
+    return np.asarray((ordered[middle] + ordered[(len(values) - 1) // 2]) / 2)
 
 
-def _patches(pixels: Pixels, points: Points, patches: tuple[tuple[int, ...], ...]) -> npt.NDArray[np.float64]:
-    """The same and the sum of red, green and blue (N x 3)."""
-    half = max(1, int(np.linalg.norm(points[2] - points[30]) * PATCH))
+def _patches(pixels: Pixels, centres: Points, half: int) -> npt.NDArray[np.float64]:
     colours = []
-    for indices in patches:
-        x, y = points[list(indices)].mean(axis=0).astype(int)
+    for x, y in centres.astype(int).tolist():
         patch = pixels[max(0, y - half) : max(0, y + half + 1), max(0, x - half) : max(0, x + half + 1)]
         if patch.size:
-            red, green, blue = patch.reshape(-1, 3).mean(axis=0)
+            red, green, blue, _ = cv2.mean(patch)
             total = red + green + blue + 1  # black has no chromaticity
             colours.append((red / total, green / total, total))
     return np.array(colours).reshape(-1, 3)
