@@ -23,11 +23,8 @@ from appliance.vision.manifest import ModelError, Role
 POINT_TOLERANCE = 0.03
 """Points and box corners may differ by this share of the face's side; another model's by far more."""
 
-COSINE = {"float16": 0.99, "int8": 0.93}
-"""Least cosine with the recorded embedding. Runtimes round int8 differently: the record of tflite-runtime 2.14 and
-ai-edge-litert 2.3 have a cosine of .964; another model's is far below. (A wrong
-colour order is not seen: cosine .984 in float16.)
-"""
+COSINE = 0.99
+"""Least cosine with the recorded embedding; another model's is far below. (A wrong colour order gives .984.)"""
 
 LOGIT_TOLERANCE = 1.0
 """Log odds by which the liveness network may differ; their range is -8..8."""
@@ -77,9 +74,7 @@ def complaints(
         precision = precisions.get(role, "float16")
         known = recorded.get(precision)
         try:
-            complaint = (
-                question(engine, portrait, known, precision) if known else "no recorded answer for its precision"
-            )
+            complaint = question(engine, portrait, known) if known else "no recorded answer for its precision"
         except Fault as fault:
             complaint = "" if fault.code in (ResultCode.INITIALIZE, ResultCode.INITIALIZE_EXTENSION) else str(fault)
         if complaint:
@@ -87,32 +82,31 @@ def complaints(
     return {}
 
 
-def _box(engine: FaceEngine, portrait: Picture, known: Answers, _precision: str) -> str:
+def _box(engine: FaceEngine, portrait: Picture, known: Answers) -> str:
     return _distance(corners(_first(engine.detect(portrait, _ONE, precise=True))), known.corners, known)
 
 
-def _points(engine: FaceEngine, portrait: Picture, known: Answers, _precision: str) -> str:
+def _points(engine: FaceEngine, portrait: Picture, known: Answers) -> str:
     detection = _first(engine.detect(portrait, _ONE, precise=True)).detection
     return _distance(engine.fit(portrait, detection, precise=True).points, known.points, known)
 
 
-def _alignment(engine: FaceEngine, portrait: Picture, known: Answers, _precision: str) -> str:
+def _alignment(engine: FaceEngine, portrait: Picture, known: Answers) -> str:
     five = list(FIVE_OF_106)
     return _distance(_first(engine.detect(portrait, _ONE)).points[five], known.points[five], known)
 
 
-def _embedding(engine: FaceEngine, portrait: Picture, known: Answers, precision: str) -> str:
+def _embedding(engine: FaceEngine, portrait: Picture, known: Answers) -> str:
     cosine = float(engine.embed(_first(engine.align(portrait, _ONE))) @ known.embedding)
-    least = COSINE[precision]
-    return "" if cosine >= least else f"cosine {cosine:.3f} with the recorded embedding, at least {least} is wanted"
+    return "" if cosine >= COSINE else f"cosine {cosine:.3f} with the recorded embedding, at least {COSINE} is wanted"
 
 
-def _logit(engine: FaceEngine, portrait: Picture, known: Answers, _precision: str) -> str:
+def _logit(engine: FaceEngine, portrait: Picture, known: Answers) -> str:
     logit = engine.liveness([portrait] * 4).network
     return "" if abs(logit - known.logit) <= LOGIT_TOLERANCE else f"log odds {logit:.2f}, recorded {known.logit:.2f}"
 
 
-_QUESTIONS: dict[Role, Callable[[FaceEngine, Picture, Answers, str], str]] = {
+_QUESTIONS: dict[Role, Callable[[FaceEngine, Picture, Answers], str]] = {
     Role.DETECTOR: _box,
     Role.LANDMARKS: _points,
     Role.ALIGNMENT: _alignment,

@@ -31,7 +31,7 @@ class Builder:
     """Turns recipes into model files."""
 
     def __init__(self, packages: PackageCache, calibration: Calibration, models: Models) -> None:
-        """`models` takes the files in, and has the networks that find the faces to calibrate with."""
+        """`models` takes the files in."""
         self._packages = packages
         self._calibration = calibration
         self._models = models
@@ -57,7 +57,7 @@ class Builder:
         network = build_yunet(SymbolArrays(source), output.width, output.height) if detects else read_network(source)
         if output.precision == "float16":
             return to_float16(network)
-        samples = self._calibration.samples(recipe, output, self._models)
+        samples = self._calibration.samples(recipe, output)
         return to_int8(network, samples, takes_pixels=detects)
 
 

@@ -6,14 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from conversion import Tensor
-from faces import central_face, read_pictures
-from manifest import Models
+from faces import read_pictures
 from mosaics import mosaics
 from recipe import Output, Recipe
 
 from appliance.face.types import Pixels
 from appliance.imaging.codec import EncodedPicture
-from appliance.vision.engine import FaceEngine
 
 SEED = 1
 """Any fixed number: two builds must see the same samples."""
@@ -30,13 +28,11 @@ class Calibration:
         """Raises BuildError when there is no picture."""
         self._pictures = read_pictures(folder)
 
-    def samples(self, recipe: Recipe, output: Output, models: Models) -> Iterator[Tensor]:
-        """The tensors for one role's network, the same in every build; the networks in `models` find and align the faces."""
+    def samples(self, recipe: Recipe, output: Output) -> Iterator[Tensor]:
+        """The tensors for one role's network, the same in every build."""
         if recipe.role == "detector":
             pictures = [picture.frame(1.0).pixels for picture in self._pictures]
             pixels = mosaics(pictures, output.width, output.height, recipe.samples, SEED)
-        elif recipe.role == "embedder":
-            pixels = _mirrored_too(_aligned(self._pictures, models.engine()), recipe.samples)
         else:
             pixels = _mirrored_too(_closer(self._pictures, output.width), recipe.samples)
         return (tensor(recipe, picture) for picture in pixels)
@@ -46,13 +42,6 @@ def tensor(recipe: Recipe, pixels: Pixels) -> Tensor:
     """RGB pixels (height x width x 3) as the network's input."""
     ordered = pixels[:, :, ::-1] if recipe.colour == "BGR" else pixels
     return ((ordered[np.newaxis].astype(np.float32) - recipe.mean) / recipe.scale).astype(np.float32)
-
-
-def _aligned(pictures: Sequence[EncodedPicture], engine: FaceEngine) -> Iterator[Pixels]:
-    for picture in pictures:
-        face = central_face(engine, picture)
-        if face is not None:
-            yield face.pixels
 
 
 def _closer(pictures: Sequence[EncodedPicture], side: int) -> Iterator[Pixels]:

@@ -71,10 +71,10 @@ class Models:
         return Network(self.files[file], self.contents[file], THREADS)
 
     def engine(self, liveness_precision: str = "float16") -> FaceEngine:
-        """The device's engine of these files, float16 but perhaps for liveness; a part whose files are not built, or not
+        """The device's engine of these files, float16 except perhaps for liveness; a part whose files are not built, or not
         measured yet, answers with a Fault.
         """
-        precisions = {Role.DETECTOR: "float16", Role.EMBEDDER: "float16", Role.LIVENESS: liveness_precision}
+        precisions = {Role.DETECTOR: "float16", Role.LIVENESS: liveness_precision}
         with TemporaryDirectory() as folder:
             self.write(Path(folder))
             return loading.build(loading.choose(ModelStore.open(Path(folder)), precisions, THREADS), THREADS)

@@ -15,7 +15,7 @@ from appliance.vision.engine import FaceEngine
 from appliance.vision.loading import Choice
 from appliance.vision.manifest import ModelStore, Role
 
-SWITCHABLE = (Role.DETECTOR, Role.EMBEDDER, Role.LIVENESS)
+SWITCHABLE = (Role.DETECTOR, Role.LIVENESS)
 
 
 @pytest.fixture(scope="session")

@@ -77,8 +77,8 @@ def test_all_is_well_with_the_models_as_they_are(folder, portrait):
 
 
 def test_a_damaged_file_of_a_precision_that_is_not_asked_for_costs_nothing(folder, portrait):
-    damage(folder, "embedder_int8.tflite")
-    assert isinstance(started(folder, portrait)[Role.EMBEDDER], Chosen)
+    damage(folder, "liveness_int8.tflite")
+    assert isinstance(started(folder, portrait)[Role.LIVENESS], Chosen)
 
 
 def test_a_precision_that_is_not_shipped_costs_its_role(store):

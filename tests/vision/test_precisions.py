@@ -26,12 +26,6 @@ def test_box_points_and_score_agree(engines, photos, pictured, name):
     assert eight.detection.score == pytest.approx(full.detection.score, abs=0.1)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_embeddings_of_the_same_crop_agree(engines, photos, pictured, name):
-    (crop,) = engines["float16"].align(pictured(photos[name]), ONE)
-    assert engines["float16"].embed(crop) @ engines["int8"].embed(crop) > 0.95
-
-
 def test_liveness_of_the_same_pictures_agrees(engines, photos, pictured):
     pictures = [pictured(photos["hopper"], quality) for quality in (95, 85, 75, 65)]
     full, eight = (engines[precision].liveness(pictures).network for precision in ("float16", "int8"))

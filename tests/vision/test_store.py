@@ -128,7 +128,7 @@ def test_a_missing_value_is_named(folder, key):
 @pytest.mark.parametrize("precision", ["int8", "float16"])
 def test_a_precision_chooses_its_files(precision):
     store = ModelStore.open(appliance_models.FOLDER)
-    assert {model.precision for model in store.candidates(Role.EMBEDDER, precision)} == {precision}
+    assert {model.precision for model in store.candidates(Role.LIVENESS, precision)} == {precision}
     assert len(store.candidates(Role.DETECTOR, precision)) == 6
 
 
@@ -152,8 +152,8 @@ def test_auto_takes_what_passed_its_accuracy_gate_and_the_rest_is_there_for_who_
 
     edit(folder, decide)
     store = ModelStore.open(folder)
-    assert {model.precision for model in store.candidates(Role.EMBEDDER, "auto")} == passing
-    assert {model.precision for model in store.candidates(Role.EMBEDDER, "int8")} == {"int8"}
+    assert {model.precision for model in store.candidates(Role.LIVENESS, "auto")} == passing
+    assert {model.precision for model in store.candidates(Role.LIVENESS, "int8")} == {"int8"}
 
 
 def test_the_fastest_precision_is_told_by_its_smallest_input():

@@ -83,7 +83,7 @@ def answers(_settings: Config, folders: Sequence[Path]) -> Path:
     store, portrait = ModelStore.open(folder), loading.portrait(folder)
     tables: dict[str, Any] = {}
     for precision in sorted({model.precision for model in store.models}):
-        wanted = dict.fromkeys((Role.DETECTOR, Role.EMBEDDER, Role.LIVENESS), precision)
+        wanted = dict.fromkeys((Role.DETECTOR, Role.LIVENESS), precision)
         engine = loading.build(loading.choose(store, wanted, 1), 1)
         (face,) = engine.detect(portrait, DetectLimits(count=1), precise=True)
         (aligned,) = engine.align(portrait, DetectLimits(count=1))
@@ -112,7 +112,7 @@ def _attacks(store: ModelStore, file: ModelFile, folders: Sequence[Path]) -> Att
 
 def liveness_engine(store: ModelStore, file: ModelFile) -> FaceEngine:
     """An engine with this liveness file, and float16 for the rest. Raises ModelError."""
-    precisions = {Role.DETECTOR: "float16", Role.EMBEDDER: "float16", Role.LIVENESS: file.precision}
+    precisions = {Role.DETECTOR: "float16", Role.LIVENESS: file.precision}
     return loading.build(loading.choose(store, precisions, 1), 1)
 
 
