@@ -56,6 +56,8 @@ class ResultCode(Enum):
     ZIP_COUNT = "INF-24", "FaceSDK - Multiframe liveness: Invalid image files count", HTTPStatus.BAD_REQUEST
     RESTRICTED = "INF-25", "API is restricted", HTTPStatus.NOT_ACCEPTABLE
     EXPIRED = "INF-26", "API Server has expired", HTTPStatus.NOT_ACCEPTABLE
+    REFUSED = "APP-01", "Refused: see reason and text.", HTTPStatus.BAD_REQUEST
+    """Not of the contract: a Refusal for which none of its messages is true."""
 
 
 class ReportedError(Exception):
@@ -93,8 +95,9 @@ class Refusal(Fault):
         status: int | None = None,
         retry_after: int | None = None,
         facts: Mapping[str, Any] | None = None,
+        detail: str = "",
     ) -> None:
-        super().__init__(code, reason, status=status, retry_after=retry_after)
+        super().__init__(code, detail or reason, status=status, retry_after=retry_after)
         self.reason, self.text, self.facts = reason, text, facts or {}
 
 

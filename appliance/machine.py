@@ -151,8 +151,8 @@ class Machine:
             SignIn(access),
         )
         origins = Origins((*config.access.hosts, self._lan_host), config.access.origins)
-        app = FaceApi(parts, origins, access, self._restrictions(), metrics)
-        self._http = self._server(app, access, metrics)
+        app = FaceApi(parts, origins, access, self._restrictions(), metrics, intake)
+        self._http = self._server(app, access, metrics, intake)
         self._lan = self._advertisement()
         self._pulse = Pulse(self._http.addresses[0], self._http.port, lambda: self._http.full)
         self._watchdog = Watchdog(self._manager, [self._pulse.trouble, self._engines.trouble, self._blind_camera])
@@ -291,7 +291,7 @@ class Machine:
         off = {part for part, on in enabled.items() if not on}
         return Restrictions(self._config.access.restricted, off, self._config.access.expires)
 
-    def _server(self, app: FaceApi, access: Access, metrics: Metrics) -> HttpServer:
+    def _server(self, app: FaceApi, access: Access, metrics: Metrics, intake: Intake) -> HttpServer:
         """Raises OSError, ConfigError."""
         server, live = self._config.server, self._config.live
         try:
@@ -300,7 +300,7 @@ class Machine:
                 server.host,
                 server.port,
                 workers=self._engine_count.count + server.queue + live.viewers + live.listeners,
-                max_body=self._config.server.max_body,
+                intake=intake,
                 connections=server.connections,
                 keyless=server.connections_without_key,
                 refused=metrics.refused,

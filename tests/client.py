@@ -5,7 +5,7 @@ import json
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message
 from functools import cached_property
 from typing import Any, Self
@@ -30,6 +30,8 @@ class Answer:
     status: int
     headers: Message
     content: bytes
+    path: str = ""
+    """What was asked for, without the query; empty when the test wrote the request itself."""
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -73,7 +75,7 @@ class Wire:
     ) -> Answer:
         """Sends one request and reads its answer."""
         self.send(request(method, path, body, headers))
-        return self.answer()
+        return replace(self.answer(), path=path.partition("?")[0])
 
     def rest(self) -> bytes:
         """Everything until the server closes the connection."""

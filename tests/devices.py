@@ -173,7 +173,8 @@ class Device:
         metrics.listen(broadcast)
         sessions = Sessions((keys or folder / "keys.json").with_name("sessions.json"), store)
         access = Access(store, sessions, attempts or Attempts(), everyone=False, loopback=loopback)
-        subjects = Subjects(engines, Intake(max_body, max_pixels), Live(usable, self.ring))
+        intake = Intake(max_body, max_pixels)
+        subjects = Subjects(engines, intake, Live(usable, self.ring))
         parts = (
             Faces(subjects, models, "multi"),
             People(self.gallery, record, Enrolment(), subjects, known.min_quality, alive),
@@ -184,13 +185,13 @@ class Device:
             SignIn(access),
         )
         restrictions = Restrictions(restricted, (), expires, today)
-        api = FaceApi(parts, Origins(hosts, origins), access, restrictions, metrics)
+        api = FaceApi(parts, Origins(hosts, origins), access, restrictions, metrics, intake)
         http = HttpServer(
             api,
             HOST,
             port,
             workers=workers + viewers + listeners,
-            max_body=max_body,
+            intake=intake,
             connections=connections,
             keyless=keyless,
             refused=metrics.refused,

@@ -35,10 +35,16 @@ MESSAGES = {
     "INF-26": "API Server has expired",
 }
 
+OURS = {"APP-01": "Refused: see reason and text."}
+"""The codes that are not the contract's."""
+
 PICTURE_PATHS = ("/faces", "/alignedfaces", "/facefeatures")
 FORM_PATHS = ("/similarity/v2", "/similarity", "/liveness/multiframe", "/compare")
 POST_PATHS = (*PICTURE_PATHS, *FORM_PATHS)
 """Those of the document, and ours that take the same bodies."""
+
+DOCUMENTED = {"", "/faces", "/alignedfaces", "/similarity", "/similarity/v2", "/liveness/multiframe", "/version"}
+"""The paths of the document, and the empty one of a request that the test wrote itself."""
 
 RAW_BYTES = 112 * 112 * 3
 
@@ -48,7 +54,7 @@ _TIMING = re.compile(rf"{_STAGE}(?:, {_STAGE})*")
 
 def message(code: str) -> dict[str, str]:
     """The `return_msg` of a code."""
-    return {"return_code": code, "return_msg": MESSAGES[code]}
+    return {"return_code": code, "return_msg": (MESSAGES | OURS)[code]}
 
 
 def assert_signed(answer: Answer) -> None:
@@ -65,9 +71,9 @@ def assert_signed(answer: Answer) -> None:
     assert isinstance(answer.document, dict)
 
 
-def assert_success(answer: Answer, *keys: str) -> dict[str, Any]:
+def assert_success(answer: Answer, *keys: str, status: int = 200) -> dict[str, Any]:
     """A 200 with these keys, `return_msg` and nothing else; returns the document."""
-    assert (answer.status, answer.code) == (200, "INF-00")
+    assert (answer.status, answer.code) == (status, "INF-00")
     assert_signed(answer)
     assert set(answer.document) == {*keys, "return_msg"}
     assert answer.document["return_msg"] == message("INF-00")
@@ -75,10 +81,20 @@ def assert_success(answer: Answer, *keys: str) -> dict[str, Any]:
 
 
 def assert_refusal(answer: Answer, status: int, code: str) -> None:
-    """A failure: its status, its code, the message to the letter and nothing else."""
+    """A failure: its status, its code, the message to the letter and nothing else; of a path of our own also why (4xx)."""
     assert (answer.status, answer.code) == (status, code)
     assert_signed(answer)
-    assert answer.document == {"return_msg": message(code)}
+    assert answer.document == {**_reason(answer), "return_msg": message(code)}
+
+
+def _reason(answer: Answer) -> dict[str, Any]:
+    """What must stand before the `return_msg`: nothing on a path of the document or one that is not there, and in 5xx."""
+    if answer.path in DOCUMENTED or answer.status == 404 or answer.status >= 500 or answer.status == 431:
+        return {}
+    reason, text = answer.document["reason"], answer.document["text"]
+    assert re.fullmatch(r"[a-z0-9_]+", reason)
+    assert 8 < len(text) < 200
+    return {"reason": reason, "text": text}
 
 
 def assert_known(answer: Answer) -> None:
@@ -88,7 +104,7 @@ def assert_known(answer: Answer) -> None:
     assert (answer.code == "INF-00") == (answer.status == 200)
     assert answer.document["return_msg"] == message(answer.code)
     if answer.status != 200:
-        assert set(answer.document) == {"return_msg"}
+        assert set(answer.document) == {*_reason(answer), "return_msg"}
 
 
 def assert_faces(answer: Answer) -> list[dict[str, Any]]:

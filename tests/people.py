@@ -52,6 +52,13 @@ def assert_one(answer: Answer) -> dict[str, Any]:
     return assert_person(assert_success(answer, "person")["person"])
 
 
+def assert_added(answer: Answer) -> dict[str, Any]:
+    """The answer to a person who was added; returns them."""
+    added = assert_person(assert_success(answer, "person", status=201)["person"])
+    assert answer.headers["Location"] == f"people/{added['id']}"
+    return added
+
+
 def assert_all(answer: Answer) -> list[dict[str, Any]]:
     """An answer about everybody; returns them."""
     found = assert_success(answer, "count", "templates", "people")
@@ -63,7 +70,7 @@ def assert_all(answer: Answer) -> list[dict[str, Any]]:
 
 def assert_enrolled(answer: Answer) -> dict[str, Any]:
     """The answer to an enrolment that succeeded."""
-    found = assert_success(answer, "template", "quality", "warnings")
+    found = assert_success(answer, "template", "quality", "warnings", status=201)
     assert_template(found["template"])
     assert set(found["quality"]) == QUALITY
     for warning in found["warnings"]:
@@ -85,7 +92,7 @@ def assert_refused(answer: Answer, status: int, code: str, reason: str, **facts:
 
 def add(client: Client, identity: str, name: str = "Somebody", **words: object) -> dict[str, Any]:
     """Makes somebody known."""
-    return assert_one(client.ask("POST", "/people", body({"id": identity, "name": name, **words})))
+    return assert_added(client.ask("POST", "/people", body({"id": identity, "name": name, **words})))
 
 
 def body(words: object) -> bytes:

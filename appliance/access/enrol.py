@@ -25,7 +25,7 @@ class NotThisPersonError(Refusal):
 
     def __init__(self) -> None:
         super().__init__(
-            ResultCode.INVALID_QUERY,
+            ResultCode.REFUSED,
             "not_the_same_person",
             "This picture does not match the others of this person: is it another person?",
             status=409,
@@ -37,7 +37,7 @@ class DuplicateError(Refusal):
 
     def __init__(self, person: Person) -> None:
         super().__init__(
-            ResultCode.INVALID_QUERY,
+            ResultCode.REFUSED,
             Likeness.DUPLICATE.value,
             "Another enrolled person looks the same: is it the same person?",
             status=409,
@@ -165,7 +165,8 @@ class CaptureError(Refusal):
     """No portrait can be captured from a picture: `prompt` says what to do, `text` as a sentence."""
 
     def __init__(self, prompt: Prompt, source: Source) -> None:
-        super().__init__(ResultCode.NO_FACE, prompt.value, (TEXTS if source is Source.CAMERA else PHOTO_TEXTS)[prompt])
+        code = ResultCode.NO_FACE if prompt is Prompt.NOBODY else ResultCode.REFUSED
+        super().__init__(code, prompt.value, (TEXTS if source is Source.CAMERA else PHOTO_TEXTS)[prompt])
         self.prompt = prompt
 
 

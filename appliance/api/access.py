@@ -3,6 +3,7 @@
 import math
 import threading
 import time
+from base64 import b64decode
 from collections import OrderedDict
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
@@ -139,6 +140,9 @@ def routes_of(part: object) -> list[Route]:
     return [made(handler=getattr(part, name)) for name in methods for made in getattr(methods[name], "routes", ())]
 
 
+BASIC_OR_BEARER = 'Basic realm="face-appliance", charset="UTF-8", Bearer'
+"""Basic is first, because ffmpeg reads no other place."""
+
 COOKIE = "face_appliance_session"
 """The cookie of the pages, with the token of a session."""
 
@@ -223,14 +227,30 @@ class Access:
 
 
 def token_of(environ: Environ) -> str | None:
-    """The key in a request, from the first of the headers that clients use."""
-    scheme, _, bearer = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    """The key in a request, from the first of the headers that clients use. With HTTP Basic it is the password."""
+    scheme, _, credentials = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     given = (
-        bearer.strip() if scheme.lower() == "bearer" else "",
+        {"bearer": credentials.strip(), "basic": _password(credentials)}.get(scheme.lower(), ""),
         environ.get("HTTP_X_API_KEY", ""),
         environ.get("HTTP_X_RAPIDAPI_KEY", ""),
     )
     return next(filter(None, given), None)
+
+
+def _password(credentials: str) -> str:
+    """The password of HTTP Basic (RFC 7617), whatever the user's name; empty when it cannot be read."""
+    try:
+        return b64decode(credentials.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
+
+
+def challenge(environ: Environ) -> str:
+    """How a client without a key can send one. The pages' own scripts are not offered Basic, for which a browser would open a
+    dialog of its own; an EventSource sends no header but Accept.
+    """
+    script = "HTTP_X_REQUESTED_WITH" in environ or environ.get("HTTP_ACCEPT") == "text/event-stream"
+    return "Bearer" if script else BASIC_OR_BEARER
 
 
 def session_of(environ: Environ) -> str:
@@ -270,5 +290,6 @@ class SignIn:
 
 
 def _with_cookie(value: str, seconds: int, *, secure: bool) -> Answer:
-    attributes = f"Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{'; Secure' if secure else ''}"
+    """Without a Path the cookie is for the folder of `key` as the browser sees it, also below a proxy (RFC 6265, 5.1.4)."""
+    attributes = f"Max-Age={seconds}; HttpOnly; SameSite=Strict{'; Secure' if secure else ''}"
     return answers.answer({}, headers={"Set-Cookie": f"{COOKIE}={value}; {attributes}"})

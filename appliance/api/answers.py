@@ -38,6 +38,9 @@ DIGITS = 5
 RETRY_SECONDS = 5
 """`Retry-After` of what the gallery cannot do at the moment."""
 
+CODINGS = "gzip, deflate"
+"""The codings in which a body may be compressed, as the header of a refusal lists them (RFC 9110, 15.5.16)."""
+
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -83,14 +86,18 @@ def message(code: ResultCode) -> dict[str, str]:
     return {"return_code": code.text, "return_msg": code.message}
 
 
-def failure(fault: Fault) -> Answer:
-    """The answer to a request that failed: `return_msg`, and with a Refusal its reason, text and facts."""
+def failure(fault: Fault, challenge: str = "Bearer") -> Answer:
+    """The answer to a request that failed: `return_msg`, and with a Refusal its reason, text and facts; with 401 the
+    `challenge` (RFC 9110, 11.6.1).
+    """
     body = {"reason": fault.reason, "text": fault.text, **fault.facts} if isinstance(fault, Refusal) else {}
     headers = {}
     if fault.retry_after is not None:
         headers["Retry-After"] = str(fault.retry_after)
     if fault.status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
+        headers["WWW-Authenticate"] = challenge
+    if fault.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+        headers["Accept-Encoding"] = CODINGS
     return answer(body, fault.code, fault.status, headers)
 
 
@@ -103,9 +110,9 @@ def refusal_of(error: GalleryError) -> Refusal:
         case NoSuchTemplateError():
             return Refusal(query, "no_such_template", "This person has no template with this number.", status=404)
         case PersonExistsError():
-            return Refusal(query, "person_exists", "A person with this id exists already.", status=409)
+            return Refusal(ResultCode.REFUSED, "person_exists", "A person with this id exists already.", status=409)
         case TooManyError():
-            return Refusal(query, "too_many_templates", str(error), status=409)
+            return Refusal(ResultCode.REFUSED, "too_many_templates", str(error), status=409)
         case InvalidPersonError():
             return Refusal(ResultCode.INVALID_BODY, "invalid_body", str(error))
     log.warning("gallery: %s", error)
@@ -185,12 +192,13 @@ def identified_face(portrait: Portrait, found: Identification) -> dict[str, Any]
     }
 
 
-def people(found: Sequence[Known], model: str | None) -> dict[str, Any]:
-    """The body of `GET /people`."""
+def people(found: Sequence[Known], model: str | None, page: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of `GET /people`; `page` has what belongs to a page of the list."""
     return {
         "count": len(found),
         "templates": sum(len(known.templates) for known in found),
         "people": [person(known, model) for known in found],
+        **page,
     }
 
 

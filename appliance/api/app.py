@@ -17,9 +17,10 @@ import bottle
 
 from appliance import __version__, stages
 from appliance.api import answers
-from appliance.api.access import ANY_KEY, ANYONE, NAME, NO_NAME, Access, Part, Route, routes_of
+from appliance.api.access import ANY_KEY, ANYONE, NAME, NO_NAME, Access, Part, Route, challenge, routes_of
 from appliance.api.answers import Answer, StreamedAnswer
 from appliance.api.faces import API_VERSION
+from appliance.api.intake import Intake
 from appliance.api.monitoring import Metrics
 from appliance.api.origins import ALLOWED, Origins
 from appliance.faults import Fault, ResultCode
@@ -107,15 +108,17 @@ class FaceApi:
         access: Access,
         restrictions: Restrictions,
         metrics: Metrics,
+        intake: Intake,
     ) -> None:
         """The methods of `parts` that are marked as routes are the endpoints, beside the pages."""
         self._origins, self._access, self._restrictions, self._metrics = origins, access, restrictions, metrics
+        self._intake = intake
         self.routes = (*Page().routes(), *chain.from_iterable(map(routes_of, parts)))
         self._by_rule = {(route.method, route.rule): route for route in self.routes}
         self._quiet = {route.rule for route in self.routes if route.quiet}
         self._app = bottle.Bottle()
         self._app.config["catchall"] = False
-        self._app.default_error_handler = _http_error
+        self._app.default_error_handler = self._http_error
         self._app.add_hook("before_request", self._admit)
         for route in self.routes:
             self._app.route(route.rule, route.method, partial(self._guarded, route))
@@ -166,7 +169,7 @@ class FaceApi:
                 self._access.admit(environ, self._scopes(environ))
                 return
         except Fault as fault:
-            raise _refused(fault) from fault
+            raise self._refused(fault) from fault
         environ[CODE] = ResultCode.OK.text
         raise _response(answers.answer({}, headers=ALLOWED))
 
@@ -181,11 +184,27 @@ class FaceApi:
     def _guarded(self, route: Route, **places: str) -> bottle.HTTPResponse:
         try:
             self._restrictions.check(route)
-            return _response(route.handler(**places))
+            with self._intake.inflated(bottle.request.environ):
+                return _response(route.handler(**places))
         except Fault as fault:
-            return _refused(fault)
+            return self._refused(fault)
         except GalleryError as error:
-            return _refused(answers.refusal_of(error))
+            return self._refused(answers.refusal_of(error))
+
+    def _refused(self, fault: Fault) -> bottle.HTTPResponse:
+        environ = bottle.request.environ
+        if fault.status >= 500:
+            log.warning("%s", fault, exc_info=fault.__cause__)
+        else:
+            log.info("%s", fault)
+        environ[CODE] = fault.code.text
+        return _response(answers.failure(self._intake.explained(fault, environ["PATH_INFO"]), challenge(environ)))
+
+    def _http_error(self, error: bottle.HTTPError) -> bytes:
+        """The body for 404 and 405, which bottle raises itself: JSON like every other."""
+        bottle.response.content_type = "application/json"
+        fault = Fault(ResultCode.INVALID_QUERY, status=error.status_code)
+        return answers.failure(self._intake.explained(fault, bottle.request.environ["PATH_INFO"])).body
 
 
 def own_headers(request_id: str) -> list[tuple[str, str]]:
@@ -200,21 +219,6 @@ def shown(path: str) -> str:
 
 def _response(answer: Answer | StreamedAnswer) -> bottle.HTTPResponse:
     return bottle.HTTPResponse(answer.body, answer.status, dict(answer.headers))
-
-
-def _refused(fault: Fault) -> bottle.HTTPResponse:
-    if fault.status >= 500:
-        log.warning("%s", fault, exc_info=fault.__cause__)
-    else:
-        log.info("%s", fault)
-    bottle.request.environ[CODE] = fault.code.text
-    return _response(answers.failure(fault))
-
-
-def _http_error(error: bottle.HTTPError) -> bytes:
-    """The body for 404 and 405, which bottle raises itself: JSON like every other."""
-    bottle.response.content_type = "application/json"
-    return answers.failure(Fault(ResultCode.INVALID_QUERY, status=error.status_code)).body
 
 
 def _legible(path: str) -> str:

@@ -93,7 +93,7 @@ class Subjects:
         of the pool and the intake, and CameraError.
         """
         request = bottle.request
-        posted = self.intake.picture(self.intake.body(request.environ)) if request.method == "POST" else None
+        posted = self.intake.photo(request.environ) if request.method == "POST" else None
         with self.engines.lease(0 if posted is None else posted.decoded_bytes) as engine:
             yield engine, self.live.newest() if posted is None else posted
 

@@ -1,7 +1,10 @@
 """From a request to what the engine works on: query, body, multipart, zip and JSON. Raises INF-01 to INF-05."""
 
 import re
-from collections.abc import Iterable, Mapping
+import zlib
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, TypeVar, cast
@@ -21,6 +24,51 @@ RAW_ALIGNED_BYTES = ALIGNED_SIZE * ALIGNED_SIZE * 3
 
 MOST_PARTS = 16
 """Parts of a multipart body that are read: the contract has two at most, and real clients add a few text fields."""
+
+EMPTY_BODY = "appliance.body"
+"""In a request's environment: a function that returns an empty body of the server's, which is bounded."""
+
+CODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+"""`wbits` of zlib by the Content-Encoding (RFC 9110, 8.4.1)."""
+
+RAW_DEFLATE = -15
+"""`wbits` for what some clients send as "deflate": no zlib header about it."""
+
+CHUNK = 64 * 1024
+
+PICTURES = (b"\xff\xd8", b"\x89PNG")
+"""How a JPEG and a PNG begin, and a form does not."""
+
+DOCUMENTED = frozenset(
+    {"", "/faces", "/alignedfaces", "/similarity", "/similarity/v2", "/liveness/multiframe", "/version"}
+)
+"""The paths of the published document, which answer a failure with `return_msg` and nothing else; and that of a request
+whose path could not be read.
+"""
+
+REASONS = {
+    (ResultCode.INVALID_BODY, 400): ("invalid_body", "The body is incomplete, or not of the form that this path takes."),
+    (ResultCode.INVALID_BODY, 413): ("too_large", "The body is larger than {max_body} bytes."),
+    (ResultCode.INVALID_BODY, 415): ("unknown_encoding", "A body is sent as it is, or compressed with gzip or deflate."),
+    (ResultCode.INVALID_QUERY, 400): ("invalid_query", "A number in the query is not a whole number, or out of its range."),
+    (ResultCode.INVALID_QUERY, 405): ("wrong_method", "This path does not have this method: see the header Allow."),
+    (ResultCode.NO_IMAGE, 400): ("no_picture", "There is no picture: the body, or a part of the form, is missing or empty."),
+    (ResultCode.BROKEN_IMAGE, 400): (
+        "invalid_picture", "This is not a complete JPEG or PNG of at most {megapixels:g} megapixels."
+    ),
+    (ResultCode.NOT_ALIGNED, 400): ("not_aligned", "An aligned face has 112 x 112 pixels and three channels."),
+    (ResultCode.NO_FACE, 400): ("no_face", "There is no face of at least 48 pixels in a picture."),
+    (ResultCode.NOT_A_ZIP, 400): ("not_a_zip", "The part is not a zip that can be read."),
+    (ResultCode.ZIP_NAMES, 400): ("file_names", "The files of the zip are not named as this path requires."),
+    (ResultCode.ZIP_COUNT, 400): ("file_count", "The zip does not have as many files as this path requires."),
+    (ResultCode.RESTRICTED, 401): ("key_required", "This path requires a valid key."),
+    (ResultCode.RESTRICTED, 403): (
+        "forbidden", "The key has no scope for this path, or the page or the host name of the request is not allowed."
+    ),
+    (ResultCode.RESTRICTED, 406): ("switched_off", "This path is switched off in the settings of the device."),
+    (ResultCode.EXPIRED, 406): ("expired", "The expiry date in the settings of the device has passed."),
+}  # fmt: skip
+"""What an endpoint that is not documented says beside a code and a status: a word for programs and a line for people."""
 
 _WHOLE_NUMBER = re.compile(r"0*([1-9][0-9]*)")
 
@@ -42,6 +90,55 @@ class Intake:
         if not content:
             raise Fault(ResultCode.NO_IMAGE, "empty body")
         return content
+
+    @contextmanager
+    def inflated(self, environ: MutableMapping[str, Any]) -> Iterator[None]:
+        """Replaces a compressed body by what it was made from, for the time inside. Raises Fault INF-01: damaged (400), larger
+        than a body may be (413), another coding than gzip and deflate (415); INF-08 (503) when other bodies fill the memory.
+        """
+        coding = environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
+        if coding in {"identity", ""}:
+            yield
+            return
+        if coding not in CODINGS:
+            raise Fault(ResultCode.INVALID_BODY, f"Content-Encoding {coding[:40]!r}", status=415)
+        content = environ["wsgi.input"].read()
+        zlib_header = (
+            content[:1] and content[0] & 0x0F == 8 and int.from_bytes(content[:2], "big") % 31 == 0
+        )  # RFC 1950
+        bits = RAW_DEFLATE if coding == "deflate" and not zlib_header else CODINGS[coding]
+        body = environ[EMPTY_BODY]()
+        try:
+            for chunk in _inflated(content, bits) if content else ():
+                body.append(chunk)
+                if body.too_large:
+                    raise Fault(ResultCode.INVALID_BODY, "more than a body may have, inflated", status=413)
+                if body.overloaded:
+                    raise Fault(ResultCode.NOT_READY, "other bodies fill the memory", status=503, retry_after=1)
+            environ["wsgi.input"], environ["CONTENT_LENGTH"] = body.getfile(), str(len(body))
+            yield
+        finally:
+            body.close()
+
+    def explained(self, fault: Fault, path: str) -> Fault:
+        """The fault with what an endpoint that is not documented says beside its code: a Refusal, where there is something to
+        say.
+        """
+        reason, text = REASONS.get((fault.code, fault.status), ("", ""))
+        if not reason or path in DOCUMENTED or isinstance(fault, Refusal):
+            return fault
+        text = text.format(max_body=self.max_body, megapixels=self.max_pixels / 1e6)
+        return Refusal(
+            fault.code, reason, text, status=fault.status, retry_after=fault.retry_after, detail=fault.detail
+        )
+
+    def photo(self, environ: Mapping[str, Any]) -> EncodedPicture:
+        """The posted picture: the body, or the first file of a multipart form. Raises Fault INF-01, INF-03, INF-04."""
+        content, content_type = self.body(environ), environ.get("CONTENT_TYPE", "")
+        is_form = parse_options_header(content_type)[0] == "multipart/form-data"
+        return self.picture(
+            first_file(content, content_type) if is_form and not content.startswith(PICTURES) else content
+        )
 
     def form(self, environ: Mapping[str, Any], *names: str) -> list[bytes]:
         """The named parts of a multipart body. Raises Fault INF-01, INF-03."""
@@ -95,23 +192,38 @@ def parts(content: bytes, content_type: str, names: Iterable[str]) -> list[bytes
 
     Raises Fault INF-01 when the body does not parse, INF-03 when a part is missing or empty.
     """
-    kind, options = parse_options_header(content_type)
-    if kind != "multipart/form-data" or not options.get("boundary"):
-        raise Fault(ResultCode.INVALID_BODY, f"not multipart/form-data: {content_type[:80]!r}")
-    try:
-        found = _segments(content, options["boundary"])
-    except (MultipartError, ValueError) as error:
-        raise Fault(ResultCode.INVALID_BODY, str(error)) from error
+    found: dict[str, bytes] = {}
+    for head, part in _segments(content, content_type):
+        found[head.name] = found.get(head.name) or part  # of parts with the same name the first that is not empty
     missing = [name for name in names if not found.get(name)]
     if missing:
         raise Fault(ResultCode.NO_IMAGE, f"no part {', '.join(missing)}")
     return [found[name] for name in names]
 
 
-def _segments(content: bytes, boundary: str) -> dict[str, bytes]:
-    """The bytes of each part by name; of parts with the same name the first that is not empty."""
-    found: dict[str, bytes] = {}
-    name, chunks = "", list[bytes]()
+def first_file(content: bytes, content_type: str) -> bytes:
+    """The first part of a form that has a file name or is a picture, and is not empty. Raises Fault INF-01, INF-03."""
+    files = (
+        part for head, part in _segments(content, content_type) if part and (head.filename or part.startswith(PICTURES))
+    )
+    found = next(files, None)
+    if found is None:
+        raise Fault(ResultCode.NO_IMAGE, "no file in the form")
+    return found
+
+
+def _segments(content: bytes, content_type: str) -> list[tuple[MultipartSegment, bytes]]:
+    """The parts of a multipart/form-data body. Raises Fault INF-01."""
+    kind, options = parse_options_header(content_type)
+    if kind != "multipart/form-data" or not options.get("boundary"):
+        raise Fault(ResultCode.INVALID_BODY, f"not multipart/form-data: {content_type[:80]!r}")
+    try:
+        return list(_parsed(content, options["boundary"]))
+    except (MultipartError, ValueError) as error:
+        raise Fault(ResultCode.INVALID_BODY, str(error)) from error
+
+
+def _parsed(content: bytes, boundary: str) -> Iterator[tuple[MultipartSegment, bytes]]:
     with PushMultipartParser(
         boundary,
         content_length=len(content),
@@ -120,13 +232,28 @@ def _segments(content: bytes, boundary: str) -> dict[str, bytes]:
     ) as parser:
         for event in parser.parse(content):
             if isinstance(event, MultipartSegment):
-                name, chunks = event.name or "", []
+                head, chunks = event, list[bytes]()
             elif event:
                 chunks.append(bytes(event))
-            elif not found.get(name):
-                found[name] = b"".join(chunks)
+            else:
+                yield head, b"".join(chunks)
         list(parser.parse(b""))
-    return found
+
+
+def _inflated(content: bytes, bits: int) -> Iterator[bytes]:
+    """What a compressed body was made from, in pieces. Raises Fault INF-01 when it is damaged, cut off, or followed by more."""
+    inflater = zlib.decompressobj(bits)
+    try:
+        while not inflater.eof:
+            chunk = inflater.decompress(content, CHUNK)
+            content = inflater.unconsumed_tail
+            if not (chunk or content or inflater.eof):
+                raise Fault(ResultCode.INVALID_BODY, "the compressed body is cut off")
+            yield chunk
+    except zlib.error as error:
+        raise Fault(ResultCode.INVALID_BODY, str(error)) from error
+    if inflater.unused_data:
+        raise Fault(ResultCode.INVALID_BODY, "the compressed body has something behind its end")
 
 
 def _whole_number(name: str, text: str) -> int:
@@ -161,6 +288,12 @@ class PersonFields(BaseModel):
     credential: Annotated[Credential | None, PlainValidator(_credential)] = None
 
 
+class ChangedFields(PersonFields):
+    """Fields of a person to be changed; those that are not given stay as they are."""
+
+    name: str = ""
+
+
 class NewPerson(PersonFields):
     """A person to be added."""
 
@@ -175,7 +308,7 @@ def read_json(content: bytes, kind: type[Body]) -> Body:
     if len(content) > LONGEST:
         raise Refusal(ResultCode.INVALID_BODY, "invalid_body", f"body: more than {LONGEST} bytes")
     try:
-        return kind.model_validate_json(content)
+        return kind.model_validate_json(content.removeprefix(BOM_UTF8))  # RFC 8259, 8.1: a mark may be ignored
     except ValidationError as error:
         mistake = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(str(part) for part in mistake["loc"])[:LONGEST_ECHO]

@@ -13,8 +13,9 @@ PREFLIGHT_SECONDS = 600
 """How long a browser may remember the answer to a preflight request; Chromium caps it at two hours."""
 
 ALLOWED = {
-    "Access-Control-Allow-Methods": "GET, POST",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, X-API-Key, X-RapidAPI-Key, X-RapidAPI-Host, X-Request-Id",
+    "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Encoding, Content-Type, X-API-Key, X-RapidAPI-Key, "
+    "X-RapidAPI-Host, X-Request-Id, X-Requested-With",
     "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
 }
 """The answer to a preflight request (Fetch standard, CORS protocol). No credentials: a foreign page has a key of its own."""

@@ -1,6 +1,7 @@
 """The endpoints of the people known to this device: kept, enrolled and identified."""
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,12 +15,15 @@ from appliance.api import answers, intake
 from appliance.api.access import ADMIN, LIVE, NAME, RECOGNISE, Part, route
 from appliance.api.answers import NO_STORE, Answer
 from appliance.api.faces import PATIENCE_SECONDS, Subjects
-from appliance.api.intake import NewPerson, PersonFields
+from appliance.api.intake import ChangedFields, NewPerson, PersonFields
 from appliance.camera.source import CameraFrame
 from appliance.faults import Refusal, ResultCode
 from appliance.gallery.people import Known, NoSuchTemplateError, Person, Source, new_reference
 from appliance.state import audit_log as audit
 from appliance.vision.engine import Portrait
+
+MOST_LISTED = 1000
+"""People on a page of the list at most."""
 
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 
@@ -39,15 +43,26 @@ class People:
 
     @route("GET", "/people", ADMIN, Part.GALLERY)
     def all(self) -> Answer:
-        found = self.handle.gallery().people()
-        return answers.answer(answers.people(found, self.handle.model()), headers=NO_STORE)
+        """The people in the order of their ids: those whose id, name or groups contain `query`; with `limit` so many at most,
+        from the one behind the id `after` on.
+        """
+        query = bottle.request.query
+        words, after = query.getunicode("query", "").casefold(), query.getunicode("after", "")
+        found = [known for known in self.handle.gallery().people() if words in _words(known.person)]
+        page: dict[str, object] = {}
+        if "limit" in query:
+            limit, total = intake.number(query, "limit", MOST_LISTED, MOST_LISTED), len(found)
+            rest = [known for known in found if known.person.id > after]
+            found = rest[:limit]
+            page = {"total": total, "next": found[-1].person.id if len(rest) > limit else None}
+        return answers.answer(answers.people(found, self.handle.model(), page), headers=NO_STORE)
 
     @route("POST", "/people", ADMIN, Part.GALLERY)
     def add(self) -> Answer:
         fields = intake.read_json(_body(), NewPerson)
         known = self.handle.gallery().add(new_person(fields.id, fields))
         self._changed(known.person, "added")
-        return self._one(known)
+        return self._one(known, 201, {"Location": f"people/{fields.id}"})
 
     @route("GET", "/people/<identity>", ADMIN, Part.GALLERY)
     def show(self, identity: str) -> Answer:
@@ -55,12 +70,14 @@ class People:
 
     @route("PUT", "/people/<identity>", ADMIN, Part.GALLERY)
     def change(self, identity: str) -> Answer:
-        fields = intake.read_json(_body(), PersonFields)
-        gallery = self.handle.gallery()
-        gallery.person(identity)  # an unknown id is answered 404, even when it is malformed
-        known = gallery.change(new_person(identity, fields))
-        self._changed(known.person, "changed")
-        return self._one(known)
+        """Replaces everything but the id."""
+        return self._change(identity, intake.read_json(_body(), PersonFields), PersonFields.model_fields)
+
+    @route("PATCH", "/people/<identity>", ADMIN, Part.GALLERY)
+    def change_some(self, identity: str) -> Answer:
+        """Changes the fields in the body."""
+        fields = intake.read_json(_body(), ChangedFields)
+        return self._change(identity, fields, fields.model_fields_set)
 
     @route("DELETE", "/people/<identity>", ADMIN, Part.GALLERY)
     def erase(self, identity: str) -> Answer:
@@ -130,14 +147,20 @@ class People:
             "quality": answers.quality(portrait.quality),
             "warnings": [{"kind": likeness.value, "person": person.id} for person, likeness in enrolled.alike],
         }
-        return answers.answer(body, headers=NO_STORE)
+        return answers.answer(body, status=201, headers=NO_STORE)
+
+    def _change(self, identity: str, fields: PersonFields, names: Iterable[str]) -> Answer:
+        known = self.handle.gallery().change(identity, {name: getattr(fields, name) for name in names})
+        self._changed(known.person, "changed")
+        return self._one(known)
 
     def _changed(self, person: Person, what: str) -> None:
         audit.info("person %s: %s by key %s", person.reference, what, bottle.request.environ[NAME])
         self.handle.publish()
 
-    def _one(self, known: Known) -> Answer:
-        return answers.answer({"person": answers.person(known, self.handle.model())}, headers=NO_STORE)
+    def _one(self, known: Known, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+        body = {"person": answers.person(known, self.handle.model())}
+        return answers.answer(body, status=status, headers={**NO_STORE, **(headers or {})})
 
 
 def new_person(identity: str, fields: PersonFields) -> Person:
@@ -145,6 +168,11 @@ def new_person(identity: str, fields: PersonFields) -> Person:
     now = datetime.now(UTC)
     validity = (fields.valid_from, fields.valid_until)
     return Person(identity, fields.name, fields.groups, *validity, new_reference(), now, fields.credential)
+
+
+def _words(person: Person) -> str:
+    """What a person is found by, in one case."""
+    return "\n".join((person.id, person.name, *person.groups)).casefold()
 
 
 def _body() -> bytes:

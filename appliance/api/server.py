@@ -13,6 +13,7 @@ from waitress.channel import HTTPChannel
 from waitress.task import ThreadedTaskDispatcher
 
 from appliance.api.connections import Connections
+from appliance.api.intake import Intake
 from appliance.api.wire import DRAINED, Channel, FrontListener, Ledger, Listener
 
 STOP_SECONDS = 4.0
@@ -55,7 +56,7 @@ class HttpServer:
         port: int,
         *,
         workers: int,
-        max_body: int,
+        intake: Intake,
         connections: int,
         keyless: int,
         refused: Callable[[int, str], None],
@@ -73,7 +74,7 @@ class HttpServer:
             port=port,
             threads=workers + SPARE_THREADS,
             ident=None,
-            max_request_body_size=max_body * DRAINED,
+            max_request_body_size=intake.max_body * DRAINED,
             max_request_header_size=HEADER_BYTES,
             inbuf_overflow=_IN_MEMORY,
             outbuf_overflow=_IN_MEMORY,
@@ -94,8 +95,8 @@ class HttpServer:
         self._sockets: dict[int, Any] = {}
         self._connections = Connections(self._sockets, Channel, connections, keyless)
         adjustments.connections = self._connections
-        adjustments.ledger = Ledger(max_body * BODIES, self._connections.make_room)
-        adjustments.refused, adjustments.known = refused, known
+        adjustments.ledger = Ledger(intake.max_body * BODIES, self._connections.make_room)
+        adjustments.refused, adjustments.known, adjustments.explained = refused, known, intake.explained
         self._dispatcher = ThreadedTaskDispatcher()
         self._listeners: list[Listener] = []
         for family, kind, protocol, (address, *rest) in adjustments.listen:

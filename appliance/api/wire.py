@@ -10,6 +10,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
@@ -19,11 +20,12 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, WSGITask
-from waitress.utilities import Error, RequestEntityTooLarge
+from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
 from appliance.api import answers
 from appliance.api.app import own_headers, shown
 from appliance.api.connections import Peer
+from appliance.api.intake import EMPTY_BODY
 from appliance.faults import Fault, ResultCode
 
 LONGEST = 107
@@ -57,6 +59,13 @@ log = logging.getLogger(__name__)
 DRAINED = 8
 """A body up to this many times the limit is read and thrown away, so that its connection stays usable; beyond it the
 connection is closed after the answer."""
+
+PREFACE = b"PROXY "
+
+NOT_HTTP = (b"\x16", PREFACE, b"\r\n\r\n\0\r\nQUIT\n")
+"""How a TLS handshake (RFC 8446, 5.1) and the PROXY protocol (versions 1 and 2) begin: they would wait for an answer that does
+not come.
+"""
 
 FRAMING = {b"content-length", b"transfer-encoding"}
 """The headers that determine where a request ends."""
@@ -187,6 +196,9 @@ class Parser(HTTPRequestParser):
             self.error = RequestEntityTooLarge("announced with Expect")
 
     def received(self, data: bytes) -> int:
+        if self.body_rcv is None and (self.header_plus + data).startswith(NOT_HTTP):
+            self.error, self.completed = BadRequest("TLS, or a PROXY line, at a port for HTTP"), True
+            return len(data)
         consumed: int = super().received(data)
         if self.error is not None:
             self.completed = True
@@ -226,6 +238,7 @@ class Task(WSGITask):
         # not of self, which keeps environ: a circle would keep the body until Python looks for circles
         environ["appliance.unsent"] = self.channel.unsent
         environ["wsgi.url_scheme"] = self.channel.scheme
+        environ[EMPTY_BODY] = partial(Body, self.channel.adj.max_request_body_size // DRAINED, self.channel.adj.ledger)
         return environ
 
 
@@ -233,7 +246,8 @@ class RefusalTask(ErrorTask):
     """The answer to a request that never reaches the app: INF-01 with waitress's status, and our headers."""
 
     def execute(self) -> None:
-        fault = _fault(self.request.error.code)
+        path = self.request.path.removeprefix(self.channel.adj.url_prefix)
+        fault = self.channel.adj.explained(_fault(self.request.error.code), path)
         response = answers.failure(fault)
         self.channel.adj.refused(fault.status, fault.code.text)
         request_id = secrets.token_hex(8)
@@ -336,9 +350,9 @@ class FrontChannel(Channel):
             self.identify(client[0], self.adj)
             self.adj.connections.admit(self)
             return bool(super().received(rest))
-        if end or len(self._preface) >= LONGEST:
+        if end or len(self._preface) >= LONGEST or not PREFACE.startswith(self._preface[: len(PREFACE)]):
             log.info("a connection to the front port does not begin with a PROXY line")
-            self.will_close = True
+            return bool(super().received(PREFACE))  # which no request begins with: it is refused and closed
         return False
 
 

@@ -56,14 +56,14 @@ def add(options: argparse.Namespace, settings: Config) -> int:
     created = datetime.now(UTC).replace(microsecond=0)
     person = Person(options.id, "", (), None, None, new_reference(), created)
     with opened(settings, create=True) as gallery:
-        gallery.add(_edited(person, options))
+        gallery.add(replace(person, **_edits(options)))
     return _done(f"{options.id} is added; enrol their photos: appliance people enrol {options.id} PHOTO")
 
 
 def change(options: argparse.Namespace, settings: Config) -> int:
     """Changes the given attributes of a person."""
     with opened(settings) as gallery:
-        gallery.change(_edited(gallery.person(options.id).person, options))
+        gallery.change(options.id, _edits(options))
     return _done(f"{options.id} is changed")
 
 
@@ -190,8 +190,8 @@ def _validity(person: Person) -> str:
     return f"{begin}{f'until {person.valid_until}' if person.valid_until else ''}".rstrip()
 
 
-def _edited(person: Person, options: argparse.Namespace) -> Person:
-    return replace(person, **{name: getattr(options, name) for name in EDITABLE if hasattr(options, name)})
+def _edits(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in EDITABLE if hasattr(options, name)}
 
 
 def _confirmed(count: int) -> bool:

@@ -1,9 +1,10 @@
 """The gallery of enrolled people. Questions are answered from memory; a change is on the disk before its method returns."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 from appliance import state
 from appliance.face.types import Embedding
@@ -126,14 +127,14 @@ class Gallery(Store):
         with self.writing() as transaction:
             return _add(transaction, person)
 
-    def change(self, person: Person) -> Known:
-        """Replaces a person's description except id, reference and creation time. Raises InvalidPersonError,
-        NoSuchPersonError.
+    def change(self, identity: str, fields: Mapping[str, Any]) -> Known:
+        """Changes these fields of a person: `name`, `groups`, `valid_from`, `valid_until`, `credential`. Raises
+        InvalidPersonError, NoSuchPersonError.
         """
         with self.writing() as transaction:
+            person = replace(transaction.contents.known(identity).person, **fields)
             validate(person)
-            before = transaction.contents.known(person.id).person
-            return transaction.write_person(replace(person, reference=before.reference, created=before.created))
+            return transaction.write_person(person)
 
     def enrol(
         self,

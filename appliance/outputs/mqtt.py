@@ -39,6 +39,7 @@ TEXTS = {
     "no_password": "The MQTT password cannot be read: see the log.",
     "unreachable": "The MQTT broker cannot be reached: see the log.",
     "untrusted": "The MQTT broker's certificate is not trusted: see the log.",
+    "too_old": "The MQTT broker does not speak MQTT 5, which this device needs: it may speak 3.1.1 only.",
     "refused": "The MQTT broker refuses this device, its name or its password: see the log.",
 }
 
@@ -60,8 +61,16 @@ DISCONNECT_SECONDS = 0.3
 """Longest wait for the acknowledgement of the last message."""
 
 
+UNSUPPORTED_VERSION = 0x84
+"""The reason code of MQTT 5 (3.2.2.2); paho gives a broker of 3.1.1 the same, which answers 0x01 (3.1.1, 3.2.2.3)."""
+
+
 class RefusedError(Exception):
-    """The broker refuses the device; the text is its reason."""
+    """The broker refuses the device; the text is its reason, `state` a key of TEXTS."""
+
+    def __init__(self, answer: object, state: str = "refused") -> None:
+        super().__init__(str(answer))
+        self.state = state
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +184,7 @@ class BrokerSession:
 
     def _lost(self) -> Exception:
         if self._answer is not None and self._answer.is_failure:
-            return RefusedError(str(self._answer))
+            return RefusedError(self._answer, "too_old" if self._answer.value == UNSUPPORTED_VERSION else "refused")
         return ConnectionError("the connection was lost")
 
 
@@ -328,7 +337,7 @@ class Publisher:
         except OSError as error:
             self._failed("unreachable", error)
         except RefusedError as error:
-            self._failed("refused", error)
+            self._failed(error.state, error)
 
     def _serve(self, session: BrokerSession) -> None:
         """Until the connection is lost or the device stops. Raises ConnectionError."""

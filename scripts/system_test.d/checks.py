@@ -466,10 +466,10 @@ def check_people(device: Device) -> None:
     with check("enrolled over HTTP, and recognised", device.journal):
         add = ["-X", "POST", "--data-binary", '{"id": "eileen", "name": "Eileen Collins", "groups": ["staff"]}']
         status, body = curl("/people", *add, key=device.key)
-        true(status == 200, body)
+        true(status == 201, body)
         photo = ["-X", "POST", "--data-binary", f"@{PROJECT}/models/portrait.jpg"]
         status, body = curl("/people/eileen/templates", *photo, key=device.key)
-        true(status == 200, body)
+        true(status == 201, body)
         status, body = curl("/identify", *photo, key=device.key)
         (face,) = json.loads(body)["faces"]
         true(face["result"] == "identified" and face["person"]["id"] == "eileen", body)

@@ -4,7 +4,11 @@ import ast
 import inspect
 import logging
 import re
+import shutil
+import subprocess
+from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -69,6 +73,7 @@ SCOPES = {
         ("POST", "/people"),
         ("GET", "/people/<identity>"),
         ("PUT", "/people/<identity>"),
+        ("PATCH", "/people/<identity>"),
         ("DELETE", "/people/<identity>"),
         ("POST", "/people/<identity>/templates"),
         ("POST", "/people/<identity>/templates/camera"),
@@ -124,7 +129,7 @@ def asked(client: Client, route: tuple[str, str], headers: dict[str, str] | None
     kind, body = form({"x": b"y"}) if method == "POST" else ({}, None)
     with client.wire() as wire:
         wire.send(request(method, path, body, {**kind, **(headers or {})}))
-        return wire.answer()
+        return replace(wire.answer(), path=path.partition("?")[0])
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +178,7 @@ class TestAGuardedRoute:
         answer = guarded.asked(route)
 
         assert_refusal(answer, 401, "INF-25")
-        assert answer.headers["WWW-Authenticate"] == "Bearer"
+        assert answer.headers["WWW-Authenticate"] == access.BASIC_OR_BEARER
         assert "Retry-After" not in answer.headers
 
     @pytest.mark.parametrize("header", HEADERS)
@@ -331,10 +336,10 @@ def test_a_signed_in_browser_has_a_session_and_not_the_key(guarded: Guarded) -> 
     assert {each.lower() for each in attributes} >= {
         "httponly",
         "samesite=strict",
-        "path=/",
         f"max-age={LIFE_SECONDS}",
         "secure",
     }
+    assert not any(each.lower().startswith("path") for each in attributes)
     assert guarded.asked(("GET", "/version"), {"Cookie": cookie}).status == 200
     assert token not in guarded.file.with_name("sessions.json").read_text("ascii")
 
@@ -342,6 +347,36 @@ def test_a_signed_in_browser_has_a_session_and_not_the_key(guarded: Guarded) -> 
     assert f"{access.COOKIE}=;" in ended
     assert "Max-Age=-1" in ended
     assert_refusal(guarded.asked(("GET", "/version"), {"Cookie": cookie}), 401, "INF-25")
+
+
+@pytest.mark.parametrize("user", ["", "admin", "a:b", "Ünï"])
+def test_the_password_of_basic_is_the_key(guarded: Guarded, user: str) -> None:
+    credentials = b64encode(f"{user.replace(':', '')}:{guarded.every}".encode()).decode()
+
+    for scheme in ("Basic", "basic"):
+        assert guarded.asked(("GET", "/version"), {"Authorization": f"{scheme} {credentials}"}).status == 200
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+@pytest.mark.parametrize("way", ["--basic", "--anyauth"])
+def test_curl_sends_the_key_as_a_password(tmp_path: Path, way: str) -> None:
+    token = keys.add(tmp_path / keys.FILE, "player", [Scope.LIVE])
+    with Device(pool(), keys=tmp_path / keys.FILE, loopback=False) as device:
+        url = f"http://127.0.0.1:{device.client.port}/healthz"
+        told = [
+            subprocess.run(["curl", "-sS", way, "-u", f"any:{key}", url], capture_output=True, check=True).stdout
+            for key in (token, "wrong")
+        ]
+    assert b'"INF-00"' in told[0]
+    assert b'"INF-25"' in told[1]
+
+
+@pytest.mark.parametrize("headers", [{"X-Requested-With": "XMLHttpRequest"}, {"Accept": "text/event-stream"}], ids=str)
+def test_a_script_of_the_pages_is_not_offered_basic(guarded: Guarded, headers: dict[str, str]) -> None:
+    answer = guarded.asked(("GET", "/events"), headers)
+
+    assert_refusal(answer, 401, "INF-25")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_a_session_does_not_start_another_one(guarded: Guarded) -> None:

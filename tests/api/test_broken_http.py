@@ -1,5 +1,7 @@
 """Chunked bodies, pipelines, and what is no HTTP at all, on real sockets."""
 
+import ssl
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -26,6 +28,35 @@ def chunked(path: str = "/faces") -> bytes:
 def chunks(body: bytes, size: int = 10_000) -> bytes:
     pieces = [body[start : start + size] for start in range(0, len(body), size)]
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+def test_a_tls_client_is_answered_at_once(narrow: Client) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    begun = time.monotonic()
+    with narrow.wire() as wire, pytest.raises(ssl.SSLError):
+        context.wrap_socket(wire.socket)
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PROXY ",
+        b"PROXY TCP4 192.0.2.7 192.0.2.1 1 2\r\n",
+        b"PROXY UNKNOWN\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c" + bytes(12),
+    ],
+    ids=lambda sent: repr(sent[:12]),
+)
+def test_what_waits_for_another_protocol_is_refused_and_closed(narrow: Client, sent: bytes) -> None:
+    with narrow.wire(timeout=5) as wire:
+        wire.send(sent)
+
+        assert_refusal(wire.answer(), 400, "INF-01")
+        assert wire.rest() == b""
 
 
 @pytest.mark.parametrize("size", [7, 10_000, 2**20])

@@ -66,7 +66,7 @@ def test_on_a_full_disk_people_are_known_and_nobody_is_enrolled(
         ballast.write_bytes(bytes(room))
         for number in range(1000):
             answer = client.post("/people", body({"id": f"p{number}", "name": "x" * 100}))
-            if answer.status != 200:
+            if answer.status != 201:
                 break
 
         assert_refused(answer, 503, "INF-08", "gallery_full")

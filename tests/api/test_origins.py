@@ -1,5 +1,6 @@
 """Requests that a browser makes for somebody else: foreign names for this device, foreign pages, and those that may ask."""
 
+import re
 import socket
 from collections.abc import Iterator
 
@@ -72,7 +73,7 @@ def test_another_name_is_refused(named: Client, host: str, path: str) -> None:
 
 def test_two_names_are_refused(named: Client) -> None:
     with named.wire() as wire:
-        wire.send(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\n\r\n")
+        wire.send(b"GET /version HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\n\r\n")
         assert_refusal(wire.answer(), 403, "INF-25")
 
 
@@ -166,7 +167,12 @@ def test_a_preflight_is_answered_without_a_key() -> None:
         assert answer.status == 200
         assert_signed(answer)
         assert answer.headers["Access-Control-Allow-Origin"] == SHARED
-        assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+        assert {"GET", "POST", "PUT", "PATCH", "DELETE"} <= set(
+            answer.headers["Access-Control-Allow-Methods"].split(", ")
+        )
+        for method, rule in {(route.method, re.sub("<.*?>", "x", route.rule)) for route in device.table}:
+            asked = {**preflight, "Access-Control-Request-Method": method}
+            assert device.elsewhere.ask("OPTIONS", rule, None, asked).status == 200
         assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
         refused = device.elsewhere.post("/faces", b"x", {"Origin": SHARED})
         assert_refusal(refused, 401, "INF-25")

@@ -104,7 +104,7 @@ def test_who_is_erased_is_gone_and_leaves_a_receipt(client: Client) -> None:
 def test_an_id_is_taken_once(client: Client) -> None:
     add(client, "x", "First")
 
-    assert_refused(client.ask("POST", "/people", body({"id": "x", "name": "Second"})), 409, "INF-02", "person_exists")
+    assert_refused(client.ask("POST", "/people", body({"id": "x", "name": "Second"})), 409, "APP-01", "person_exists")
     assert assert_one(client.get("/people/x"))["name"] == "First"
 
 
@@ -189,6 +189,85 @@ def test_what_is_wrong_in_a_body_is_named(shared: Client, words: object, field: 
     assert assert_refused(answer, 400, "INF-01", "invalid_body").startswith(f"{field}: ")
 
 
+def test_a_part_of_a_person_is_changed_and_the_rest_stays(client: Client) -> None:
+    before = add(client, "x", "Before", groups=["a"], valid_from="2026-01-01")
+
+    after = assert_one(client.ask("PATCH", "/people/x", body({"name": "After", "valid_from": None})))
+
+    assert after == {**before, "name": "After", "valid_from": None}
+    assert assert_one(client.ask("PATCH", "/people/x", b"{}")) == after
+    assert_refused(client.ask("PATCH", "/people/x", body({"name": None})), 400, "INF-01", "invalid_body")
+    assert_refused(client.ask("PATCH", "/people/x", body({"groups": ["a b"]})), 400, "INF-01", "invalid_body")
+    assert_refused(client.ask("PATCH", "/people/nobody", body({"name": "x"})), 404, "INF-02", "no_such_person")
+    assert assert_one(client.get("/people/x")) == after
+
+
+def test_two_changes_of_different_fields_at_once_are_both_kept(client: Client) -> None:
+    add(client, "x")
+    fields = [{"name": "After"}, {"groups": ["a"]}, {"valid_from": "2026-01-01"}, {"valid_until": "2027-01-01"}]
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda each: client.ask("PATCH", "/people/x", body(each)), fields * 5))
+
+    after = assert_one(client.get("/people/x"))
+    assert all(after[name] == value for each in fields for name, value in each.items())
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of a device that knows p0 to p9, of whom the even ones are staff."""
+    with Device(pool(), gallery=tmp_path_factory.mktemp("crowd")) as running:
+        for number in range(10):
+            groups = [] if number % 2 else ["staff"]
+            add(running.client, f"p{number}", ["Ada Straße", "Eileen Collins"][number % 3 == 0], groups=groups)
+        yield running.client
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("query=eileen", "0369"),
+        ("query=STRASSE", "124578"),
+        ("query=staff", "02468"),
+        ("query=p7", "7"),
+        ("query=", "0123456789"),
+        ("query=nobody", ""),
+        ("query=%25", ""),
+    ],
+)
+def test_people_are_found_by_id_name_and_group(crowd: Client, query: str, found: str) -> None:
+    people = assert_all(crowd.get(f"/people?{query}"))
+
+    assert [person["id"] for person in people] == [f"p{number}" for number in found]
+
+
+def test_the_list_comes_in_pages(crowd: Client) -> None:
+    seen, after = [], ""
+    while after is not None:
+        page = assert_success(
+            crowd.get(f"/people?limit=3&after={after}"), "count", "templates", "people", "total", "next"
+        )
+        assert page["total"] == 10
+        assert page["count"] == len(page["people"]) <= 3
+        seen += [person["id"] for person in page["people"]]
+        after = page["next"]
+
+    assert seen == [f"p{number}" for number in range(10)]
+    page = crowd.get("/people?limit=2&query=staff&after=p4").document
+    assert ([person["id"] for person in page["people"]], page["total"], page["next"]) == (["p6", "p8"], 5, None)
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "1001", ""])
+def test_a_page_has_a_size(crowd: Client, limit: str) -> None:
+    assert_refused(crowd.get(f"/people?limit={limit}"), 400, "INF-02", "invalid_query")
+
+
+def test_a_mark_before_the_json_is_passed_over(client: Client) -> None:
+    added = client.ask("POST", "/people", b"\xef\xbb\xbf" + body({"id": "x", "name": NAMES["greek"]}))
+
+    assert added.document["person"]["name"] == NAMES["greek"]
+
+
 def test_a_change_names_nobody_in_its_body(shared: Client) -> None:
     answer = shared.ask("PUT", "/people/known", body({"id": "other", "name": "x"}))
 
@@ -221,9 +300,12 @@ def test_the_type_of_a_body_is_ignored(shared: Client) -> None:
         assert_one(shared.ask("PUT", "/people/known", body({"name": "Known"}), {"Content-Type": kind}))
 
 
-def test_a_body_over_the_limit_is_refused(tmp_path: Path) -> None:
+def test_a_body_over_the_limit_is_refused_with_the_limit(tmp_path: Path) -> None:
     with Device(pool(), gallery=tmp_path, max_body=1000) as device:
-        assert_refusal(device.client.post("/people", bytes(1001)), 413, "INF-01")
+        answer = device.client.post("/people", bytes(1001))
+
+    assert_refusal(answer, 413, "INF-01")
+    assert answer.document["text"] == "The body is larger than 1000 bytes."
 
 
 @settings(derandomize=True, database=None, deadline=None, max_examples=200)
@@ -276,7 +358,7 @@ def test_of_many_who_take_one_id_one_gets_it(client: Client) -> None:
         )
         statuses = sorted(answer.status for answer in asked)
 
-    assert statuses == [200] + [409] * 7
+    assert statuses == [201] + [409] * 7
 
 
 def test_neither_names_nor_ids_are_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -71,12 +71,15 @@ def front() -> Device:
         b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c" + bytes(12),
         b"P" * proxy.LONGEST,
         bytes(5000),
+        b"\x16\x03\x01",
+        b"GET",
     ],
     ids=lambda sent: repr(sent[:20]),
 )
-def test_a_connection_without_the_line_is_closed_without_an_answer(front: Device, sent: bytes) -> None:
-    with Client(front.front_port).wire() as wire:
+def test_a_connection_without_the_line_is_refused_and_closed(front: Device, sent: bytes) -> None:
+    with Client(front.front_port).wire(timeout=5) as wire:
         wire.send(sent)
+        assert_refusal(wire.answer(), 400, "INF-01")
         with suppress(ConnectionResetError):
             assert wire.rest() == b""
     assert front.client.get("/").status == 200
@@ -84,7 +87,7 @@ def test_a_connection_without_the_line_is_closed_without_an_answer(front: Device
 
 def test_the_line_may_come_in_pieces(front: Device) -> None:
     with Client(front.front_port).wire() as wire:
-        for byte in front.elsewhere.preface + request("GET", "/nothing-here"):
+        for byte in front.elsewhere.preface + request("GET", "/version"):
             wire.send(bytes([byte]))
         assert_refusal(wire.answer(), 401, "INF-25")
         assert_refusal(wire.ask("GET", "/nothing-here"), 401, "INF-25")

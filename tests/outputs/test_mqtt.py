@@ -249,6 +249,18 @@ def test_the_password_may_be_a_credential_of_systemd(guarded, tmp_path, monkeypa
         assert delivered(output, 1)
 
 
+def test_a_broker_of_mqtt_3_is_named_as_such():
+    with socket.create_server((HOST, 0)) as server, running(publisher(server.getsockname()[1])) as output:
+        connection, _ = server.accept()
+        with connection:
+            protocol = connection.recv(4096)[4:9]
+            connection.sendall(bytes([0x20, 2, 0, 1]))  # CONNACK, "unacceptable protocol version" (MQTT 3.1.1, 3.2.2.3)
+            assert until(output.problem)
+    assert protocol == b"MQTT\x05"
+    assert output.problem().state == "mqtt_too_old"
+    assert "3.1.1" in output.problem().text
+
+
 def test_who_may_connect_but_not_publish_is_a_problem(tmp_path):
     acl = tmp_path / "acl"
     acl.write_text("topic read #\n", "ascii")

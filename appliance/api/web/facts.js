@@ -1,7 +1,7 @@
 /* What the live page shows about the device. */
 
 import { $, described, make } from "./elements.js";
-import { ask } from "./key.js";
+import { address, ask } from "./key.js";
 
 const VERSION_MS = 30_000; // how often /version is read again: an operating point may change while the device runs
 const MODES = { MULTI: "four frames (MULTI)", SINGLE: "single frame (SINGLE)" };
@@ -31,7 +31,7 @@ export async function showFacts(report) {
     Versions: version ? `API ${version.api_version}, engine ${version.sdk_version}` : "–",
     Liveness: version ? MODES[version.liveness_mode] : "–",
     "Operating point": version ? operatingPoints(version.calibration) : "–",
-    Address: location.origin,
+    Address: address(),
   }));
 }
 

@@ -25,11 +25,18 @@ export function setUpKey(given) {
 /* Whether the page waits for a key. */
 export const isLocked = () => $("locked").open;
 
+/* The address of the device: that of the folder of the page. */
+export const address = () => new URL(".", location.href).href.slice(0, -1);
+
+/* Makes a request of a script, for which a browser without a key opens no dialog of its own; `path` begins with "/", and is below the page's folder. */
+export const request = (path, options = {}) =>
+  fetch(`.${path}`, { cache: "no-store", ...options, headers: { ...options.headers, "X-Requested-With": "XMLHttpRequest" } });
+
 /* Makes a request. The browser adds its own key, from a cookie, unless another is given. */
 export async function ask(path, options = {}, key = null) {
   const begun = performance.now(), entered = keysEntered;
   const headers = key ? { ...options.headers, Authorization: `Bearer ${key}` } : options.headers;
-  const response = await fetch(path, { cache: "no-store", ...options, headers });
+  const response = await request(path, { ...options, headers });
   const body = await response.json();
   if (response.status === 401 && !key && entered === keysEntered) lock(); // unless a key was entered in the meantime
   const stages = [...(response.headers.get("Server-Timing") ?? "").matchAll(/(\w+);dur=([\d.]+)/g)];
@@ -45,7 +52,7 @@ export async function askOwn(path, options = {}) {
 
 /* Keeps a key for this page if `path` accepts it; returns why it is refused, or "". */
 export async function giveOwn(key, path, scope) {
-  const response = await fetch(path, { cache: "no-store", headers: { Authorization: `Bearer ${key}` } }).catch(() => null);
+  const response = await request(path, { headers: { Authorization: `Bearer ${key}` } }).catch(() => null);
   if (!response || [401, 403].includes(response.status)) return refusalOf(response, scope);
   own = key;
   return "";
@@ -98,7 +105,7 @@ function lock() {
 }
 
 async function unlock(key) {
-  const response = await fetch("/key", { method: "POST", headers: { Authorization: `Bearer ${key}` } }).catch(() => null);
+  const response = await request("/key", { method: "POST", headers: { Authorization: `Bearer ${key}` } }).catch(() => null);
   if (!response?.ok) return refusalOf(response, "live");
   keysEntered++;
   localStorage.setItem("keyed", "yes");

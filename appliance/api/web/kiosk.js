@@ -2,7 +2,7 @@
 
 import { $, make } from "./elements.js";
 import { PROMPTS, guide } from "./guidance.js";
-import { keyed, setUpKey } from "./key.js";
+import { keyed, request, setUpKey } from "./key.js";
 import { Resting, outcomeOf, panelColour } from "./kiosk_facts.js";
 import * as stage from "./stage.js";
 
@@ -84,12 +84,12 @@ function blind(text, advice) {
 
 function listen() {
   events?.close();
-  events = new EventSource("/kiosk/events");
+  events = new EventSource("./kiosk/events");
   events.onopen = () => { heardAt = performance.now(); };
   events.onerror = () => {
     events.close();
     blind("No connection to the device.", "This page keeps trying.");
-    fetch("/healthz", { cache: "no-store" }).then(({ status }) => status === 401, () => false)
+    request("/healthz").then(({ status }) => status === 401, () => false)
       .then((unknown) => (unknown ? signIn() : setTimeout(listen, RETRY_MS)));
   };
   for (const [name, handle] of Object.entries({ faces: onFaces, decision: onDecision, panel: onPanel, health: onHealth })) {

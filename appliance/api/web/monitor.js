@@ -2,6 +2,7 @@
 
 import { $, announce, copy, described, make, percent } from "./elements.js";
 import { askDevice, gallery, onGallery, refusalText } from "./gallery.js";
+import { address } from "./key.js";
 import { shape } from "./shapes.js";
 import { mark, watches } from "./watch.js";
 
@@ -137,7 +138,7 @@ function showDecision({ decision, token }, nonce) {
     ...(frames.length && { Frames: make("ol", { className: "frames-times figures" }, ...times) }),
     Issued: clockOf(decision.issued), Valid: valid, Id: decision.id, Device: decision.device, Nonce: decision.nonce,
   };
-  const question = `curl -s ${location.origin}/access/key > door-key.json`;
+  const question = `curl -s ${address()}/access/key > door-key.json`;
   $("decision").replaceChildren(
     make("p", { className: "verdict", data: { result }, role: "alert" }, shape(result), make("strong", {}, RESULTS[result]), make("span", {}, text)),
     make("dl", { className: "facts" }, ...described(rows)),

@@ -1,6 +1,7 @@
 /* The live picture, drawn on a canvas, or the reason why there is none. */
 
 import { $, wait } from "./elements.js";
+import { request } from "./key.js";
 
 const STILL_MS = 1000, STILLS = 15; // still pictures, before the stream is requested again
 
@@ -43,7 +44,7 @@ export function shape(width, height) {
 async function show(signal) {
   let again = false;
   try {
-    const response = await fetch("/camera/stream.mjpg", { cache: "no-store", signal });
+    const response = await request("/camera/stream.mjpg", { signal });
     again = response.status === 503;
     $("stream-note").textContent = again ? "All live streams are in use: one picture per second." : "";
     for await (const jpeg of again ? stills(signal) : jpegsOf(response)) {
@@ -67,7 +68,7 @@ function draw(picture) {
 /* Yields still pictures. */
 async function* stills(signal) {
   for (let count = 0; count < STILLS; count++) {
-    const response = await fetch("/camera/frame.jpg", { cache: "no-store", signal });
+    const response = await request("/camera/frame.jpg", { signal });
     if (!response.ok) throw new Error(response.statusText);
     yield await response.blob();
     await wait(STILL_MS);

@@ -2,7 +2,7 @@
 
 import { explained } from "./advice.js";
 import { $, LIVE_FROM, announce, copy, counted, drawn, make, meter, onFiles, save, wait } from "./elements.js";
-import { ask, keyed } from "./key.js";
+import { address, ask, keyed, request } from "./key.js";
 import { drawFaces, keepScaled } from "./marks.js";
 import { zip } from "./zip.js";
 
@@ -32,7 +32,7 @@ async function trySimilarity(photos) {
   const names = ["image_a", "image_b"], form = new FormData(), crops = make("div", { className: "crops" });
   const extract = `grep -o '"image_data":"[^"]*' | cut -d'"' -f4 | base64 -d`;
   const lines = photos.map((photo, index) => `${curlRaw(path, photo)} |\n  ${extract} > ${names[index]}.rgb`);
-  lines.push(`${curl()} ${quoted(`${location.origin}/similarity/v2`)} -F image_a=@image_a.rgb -F image_b=@image_b.rgb`);
+  lines.push(`${curl()} ${quoted(`${address()}/similarity/v2`)} -F image_a=@image_a.rgb -F image_b=@image_b.rgb`);
   const result = { shown: [crops], curl: lines.join("\n") };
   for (const [index, photo] of photos.entries()) {
     const answer = await post(path, photo);
@@ -58,7 +58,7 @@ async function tryLiveness(files) {
   const shown = [make("div", { className: "frames" }, ...frames)];
   if (answer.ok) shown.push(gauge(confidence, LIVE_FROM, "Confidence"));
   if (files.length > 1) shown.push(make("button", { type: "button", onclick: () => save(zipped) }, `Save ${zipped.name}`));
-  const line = `${curl()} ${quoted(`${location.origin}/liveness/multiframe`)} -F ${quoted(`images=@${formFile(zipped.name)}`)}`;
+  const line = `${curl()} ${quoted(`${address()}/liveness/multiframe`)} -F ${quoted(`images=@${formFile(zipped.name)}`)}`;
   return { answer, shown, curl: line, words: `${confidence >= LIVE_FROM ? "Live" : "Not live"}: ${confidence.toFixed(3)} (threshold ${LIVE_FROM}).` };
 }
 
@@ -127,7 +127,7 @@ const byName = (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true
 async function cameraFrames(count) {
   const frames = [];
   for (let number = 1; number <= count; number++) {
-    const response = await fetch("/camera/frame.jpg", { cache: "no-store" });
+    const response = await request("/camera/frame.jpg");
     if (!response.ok) throw new Error(response.statusText);
     frames.push(new File([await response.blob()], count > 1 ? `${number}.jpg` : "frame.jpg", { type: "image/jpeg" }));
     if (number < count) await wait(FRAME_MS);
@@ -201,7 +201,7 @@ function shortened(value) {
 
 /* Where this browser needs a key, so does curl. */
 const curl = () => (keyed() ? 'curl -s -H "X-API-Key: $KEY" -X POST' : "curl -s -X POST");
-const curlRaw = (path, file) => `${curl()} ${quoted(location.origin + path)} --data-binary ${quoted(`@${file.name}`)}`;
+const curlRaw = (path, file) => `${curl()} ${quoted(address() + path)} --data-binary ${quoted(`@${file.name}`)}`;
 
 /* Returns a text quoted for a POSIX shell, if it needs quotes. */
 export const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

@@ -88,7 +88,7 @@ export function troubleItem({ state: name, text, advice }) {
 
 function listen() {
   hangUp();
-  const source = state.events = new EventSource("/events");
+  const source = state.events = new EventSource("./events");
   source.onopen = () => clear("waiting");
   source.onerror = () => {
     clear("lost");
