@@ -7,9 +7,9 @@ from typing import Any, Self
 
 from pydantic import ValidationError, model_validator
 
-from appliance import sections
+from appliance import sections, wires
 from appliance.faults import ReportedError
-from appliance.sections import InputSection, Section
+from appliance.sections import Section
 
 NOT_SHOWN = ("webhook.url", "webhook.secret_file", "mqtt.password_file")
 """Invalid values of these keys are not printed: they may be secrets in the wrong place."""
@@ -31,18 +31,18 @@ class Config(Section):
     lan: sections.LanSection = sections.LanSection()
     gallery: sections.GallerySection = sections.GallerySection()
     door: sections.DoorSection = sections.DoorSection()
-    relay: sections.RelaySection = sections.RelaySection()
-    inputs: sections.InputsSection = sections.InputsSection()
-    osdp: sections.OsdpSection = sections.OsdpSection()
-    wiegand: sections.WiegandSection = sections.WiegandSection()
-    webhook: sections.WebhookSection = sections.WebhookSection()
-    mqtt: sections.MqttSection = sections.MqttSection()
+    relay: wires.RelaySection = wires.RelaySection()
+    inputs: wires.InputsSection = wires.InputsSection()
+    osdp: wires.OsdpSection = wires.OsdpSection()
+    wiegand: wires.WiegandSection = wires.WiegandSection()
+    webhook: wires.WebhookSection = wires.WebhookSection()
+    mqtt: wires.MqttSection = wires.MqttSection()
     state: sections.StateSection = sections.StateSection()
     log: sections.LogSection = sections.LogSection()
 
     @model_validator(mode="after")
     def _wired(self) -> Self:
-        wired = {f"inputs.{key}": each.pin for key, each in self.inputs if isinstance(each, InputSection)}
+        wired = {f"inputs.{key}": each.pin for key, each in self.inputs if isinstance(each, wires.InputSection)}
         others = {"relay.pin": self.relay.pin, "wiegand.data0": self.wiegand.data0, "wiegand.data1": self.wiegand.data1}
         wired |= {key: pin for key, pin in others.items() if pin is not None}
         for pin in wired.values():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance import config, sections
+from appliance import config, sections, wires
 from appliance.access.policy import ClockState, Rules
 from appliance.access.schedule import Schedule
 from appliance.cli.device import commented
@@ -413,7 +413,7 @@ def test_what_is_printed_is_what_is_read(tmp_path_factory, tables):
 
 def test_every_section_and_key_is_printed_with_what_it_means():
     lines = commented(Config()).splitlines()
-    source = " ".join(Path(sections.__file__).read_text("utf-8").split())
+    source = " ".join("".join(Path(each.__file__).read_text("utf-8") for each in (sections, wires)).split())
     for name in SECTIONS:
         section = getattr(Config(), name)
         heading = lines.index(f"[{name}]")

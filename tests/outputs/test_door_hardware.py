@@ -18,7 +18,7 @@ from appliance.outputs.hardware import DoorHardware
 from appliance.outputs.inputs import Debounce
 from appliance.outputs.journal import DoorJournal
 from appliance.outputs.queue import Outputs
-from appliance.sections import InputsSection, RelaySection
+from appliance.wires import InputsSection, RelaySection
 
 RELAY, CONTACT, EXIT, FIRE, TAMPER = 17, 5, 6, 13, 19
 ALL = {

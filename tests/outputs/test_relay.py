@@ -14,7 +14,7 @@ from told import delivered, dropped, running, signed
 
 from appliance.outputs.hardware import DoorHardware
 from appliance.outputs.queue import DeliveryCounts
-from appliance.sections import InputsSection, RelaySection
+from appliance.wires import InputsSection, RelaySection
 
 PIN = 17
 
@@ -163,7 +163,7 @@ AT_WORK = """
 import os, sys, threading
 sys.path[:0] = sys.argv[1:]
 from gpiozero import Device
-from appliance.sections import InputsSection, RelaySection
+from appliance.wires import InputsSection, RelaySection
 from appliance.outputs.hardware import DoorHardware
 from appliance.supervision import Supervisor
 from told import signed
