@@ -87,8 +87,8 @@ def _detection(models: Models, folder: Path) -> Callable[[str], Figure]:
 
     def figure(file: str) -> Figure:
         detector = Detector([models.network(file)])
-        outcome = detection.Detections(tuple(pictures), tuple(found(detector, picture) for picture in pictures))
-        curves = [precision_recall(outcome.of(setting)) for setting in detection.LEAST_AP]
+        judged = detection.by_setting(pictures, [found(detector, picture) for picture in pictures])
+        curves = [precision_recall(judged[setting]) for setting in detection.LEAST_AP]
         return Figure(float(np.mean([average_precision(*curve) for curve in curves])))
 
     return figure

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from lab.bench import against
-from lab.bench.against import ROOT, BuildFailedError, built, measure, ratio
+from lab.bench.against import ROOT, built, measure, ratio
 from lab.bench.bench import QUICK, Bench
-from lab.device import Build
+from lab.device import Build, ProgramFailedError
 
 from appliance.sections import EngineSection
 
@@ -49,7 +49,7 @@ def test_a_ratio_by_hand() -> None:
 
 
 def test_a_commit_that_does_not_exist_is_named() -> None:
-    with pytest.raises(BuildFailedError, match=r"git: fatal"):
+    with pytest.raises(ProgramFailedError, match=r"git: fatal"):
         built("no-such-commit")
 
 
@@ -64,5 +64,5 @@ def test_a_commit_is_unpacked_once_and_built_by_its_own_script(tmp_path: Path, m
     (folder / "scripts" / "environment.status").write_text("0")
     assert built("HEAD") == Build(folder / ".venv" / "bin" / "python", folder)
     (folder / "scripts" / "environment.status").write_text("3")
-    with pytest.raises(BuildFailedError, match=r"environment: .*scripts/environment \.venv"):
+    with pytest.raises(ProgramFailedError, match=r"environment: .*scripts/environment \.venv"):
         built("HEAD")

@@ -2,7 +2,7 @@
 
 import pytest
 from lab.bench.load import Load
-from lab.bench.posted import described
+from lab.bench.parts import described
 from lab.device import Answer
 
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from lab.bench.load import LoadFailedError, Swarm, clients, swarming
+from lab.bench.load import Swarm, clients, swarming
 from lab.bench.material import MIX, Material, as_expected
-from lab.device import Answer, OwnDevice
+from lab.device import Answer, OwnDevice, ProgramFailedError
 from lab.pictures import blank
 
 
@@ -37,7 +37,7 @@ def test_a_device_that_is_not_there_is_an_error_a_request(material: Material, tm
 
 
 def test_clients_that_cannot_begin_are_reported(tmp_path: Path) -> None:
-    with pytest.raises(LoadFailedError, match="before they began"):
+    with pytest.raises(ProgramFailedError, match="before they began"):
         clients("http://127.0.0.1:1", tmp_path / "nothing", "faces", 1, 2)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import appliance_models
 import labelled
 import numpy as np
 import pytest
@@ -16,15 +17,15 @@ from lab.evaluate.identification import (
     Picture,
     Search,
     Setting,
-    Wished,
     draws,
     figures,
+    mistakes,
     most,
-    section,
 )
 from lab.report import Finding
 
 from appliance.gallery.search import Outcome, Point, Tail
+from appliance.sections import GallerySection
 
 SETTING = Setting(Tail(0.34, 1e-3, 0.04), Point(0.34, 1e-3), fpir=0.01, margin=0.05, templates=1)
 
@@ -140,10 +141,10 @@ def test_each_kind_of_mistake_is_counted_and_shown_once() -> None:
         "… taken for another": 25,
         "rank 1": 50,
     }
-    kinds = section([first, second, first]).mistakes
+    kinds = mistakes([first, second, first])
     shown = {
-        kind.partition(" ")[0]: [(each.text, [path.name for path, _ in each.pictures]) for each in mistakes]
-        for kind, mistakes in kinds.items()
+        kind.partition(" ")[0]: [(each.text, [path.name for path, _ in each.pictures]) for each in shown]
+        for kind, shown in kinds.items()
         if kind != "People identified as another, most alike first"
     }
     assert shown == {
@@ -170,7 +171,7 @@ def test_two_people_are_told_apart(client: Client, tmp_path: Path, portrait: byt
     for name, content in {"Jane_Roe": portrait, "Grace_Hopper": hopper}.items():
         for number in (1, 2):
             (tmp_path / f"{name}_{number:04d}.jpg").write_bytes(labelled.varied(content, number))
-    outcome = identification.measure(client, tmp_path, Wished())
+    outcome = identification.measure(client, tmp_path, GallerySection(), appliance_models.FOLDER)
     assert outcome.counts == {"people": 2, "other strangers": 0, "pictures": 4}
     findings = told(outcome.findings)
     assert outcome.findings[0].measure == "1 enrolled: from cosine"
@@ -181,14 +182,14 @@ def test_two_people_are_told_apart(client: Client, tmp_path: Path, portrait: byt
 def test_one_person_alone_cannot_be_told_apart(client: Client, tmp_path: Path, portrait: bytes) -> None:
     (tmp_path / "Jane_Roe_0001.jpg").write_bytes(portrait)
     with pytest.raises(LayoutError, match="fewer than two"):
-        identification.measure(client, tmp_path, Wished())
+        identification.measure(client, tmp_path, GallerySection(), appliance_models.FOLDER)
 
 
 def test_a_device_that_reports_no_operating_point_is_reported(own: OwnDevice, tmp_path: Path) -> None:
     with Client(own.url) as client:
         client.version = {"sdk_version": "0"}  # of a device that is too old
         with pytest.raises(UnexpectedAnswerError, match="operating point"):
-            identification.measure(client, tmp_path, Wished())
+            identification.measure(client, tmp_path, GallerySection(), appliance_models.FOLDER)
 
 
 @pytest.mark.data
@@ -200,7 +201,9 @@ def test_of_strangers_no_more_than_one_in_a_hundred_is_taken_for_one_of_five_hun
     """At the shipped setting. Of the people of `verification` fewer than 500 have two pictures, so that others, who cannot be
     looked for, are enrolled, too; the rest of them, and those of `calibration`, are strangers.
     """
-    outcome = identification.measure(client, data / "verification", Wished(strangers=data / "calibration"))
+    outcome = identification.measure(
+        client, data / "verification", GallerySection(), appliance_models.FOLDER, strangers=data / "calibration"
+    )
     assert sum("enrolled" in finding.measure for finding in outcome.findings) == 3
     for finding in outcome.findings:
         assert finding.passed, finding

@@ -1,7 +1,7 @@
 """The parts of the bench that ask a device, on little."""
 
 import pytest
-from lab.bench import gallery, posted
+from lab.bench import parts
 from lab.bench.bench import QUICK, Bench
 from lab.bench.load import clients
 from lab.device import OwnDevice
@@ -32,20 +32,20 @@ def test_clients_are_counted_together(bench: Bench, own: OwnDevice) -> None:
 
 
 def test_scaling_finds_every_face(bench: Bench) -> None:
-    found = by_measure([*posted.scaling(bench)])
+    found = by_measure([*parts.scaling(bench)])
     assert found["faces not found"].value == 0
     assert found["/faces, 6"].value > found["/faces, 1"].value
 
 
 def test_memory_is_level_enough(bench: Bench) -> None:
-    found = by_measure([*posted.memory(bench)])
+    found = by_measure([*parts.memory(bench)])
     assert found["errors"].value == 0
     assert 50 < found["idle"].value < 2000
     assert found["growth"].value == pytest.approx(found["after 20 mixed requests"].value - found["in use"].value)
 
 
 def test_a_gallery_is_searched(bench: Bench) -> None:
-    found = by_measure([*gallery.measure(bench)])
+    found = by_measure([*parts.gallery(bench)])
     small, large = QUICK.templates
     assert list(found) == [
         f"{small:,} templates: search",

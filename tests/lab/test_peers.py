@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lab.bench import peers
-from lab.bench.peers import FOLDER, OURS, Entry, PeerFailedError, Seen, ask, entries, row
+from lab.bench.peers import FOLDER, OURS, Entry, Seen, ask, compared, entries
 from lab.bench.protocol import Laps
+from lab.device import ProgramFailedError
 from lab.pictures import upright
+from lab.report import Finding
 
 HONEST = """
 import os, sys
@@ -75,18 +77,18 @@ def test_times_of_its_own_are_taken_as_they_are(tmp_path: Path, picture: Path) -
     ],
 )
 def test_a_peer_that_does_not_answer_is_reported(tmp_path: Path, picture: Path, program: str, complaint: str) -> None:
-    with pytest.raises(PeerFailedError, match=complaint):
+    with pytest.raises(ProgramFailedError, match=complaint):
         ask(written(tmp_path, "broken", program), [picture])
 
 
 def test_a_peer_that_hangs_is_ended(tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "TIME_LIMIT", 0.5)
-    with pytest.raises(PeerFailedError, match=r"slow: .*timed out"):
+    with pytest.raises(ProgramFailedError, match=r"slow: .*timed out"):
         ask(written(tmp_path, "slow", "import time\ntime.sleep(60)"), [picture])
 
 
 def test_a_program_that_is_not_there_is_reported(tmp_path: Path, picture: Path) -> None:
-    with pytest.raises(PeerFailedError, match=r"ghost: .*No such file"):
+    with pytest.raises(ProgramFailedError, match=r"ghost: .*No such file"):
         ask(Entry("ghost", ("./none",), tmp_path), [picture])
 
 
@@ -108,12 +110,12 @@ def test_peers_are_those_that_a_folder_names(tmp_path: Path) -> None:
 def test_a_file_that_names_none_is_said(tmp_path: Path, text: str) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "peer.toml").write_text(text, "utf-8")
-    with pytest.raises(PeerFailedError, match=r"peer\.toml: (?s:.*) run scripts/peers again"):
+    with pytest.raises(ProgramFailedError, match=r"peer\.toml: (?s:.*) run scripts/peers again"):
         entries(tmp_path)
 
 
 def test_without_peers_it_says_how_they_are_made(tmp_path: Path) -> None:
-    with pytest.raises(PeerFailedError, match="scripts/peers makes them"):
+    with pytest.raises(ProgramFailedError, match="scripts/peers makes them"):
         entries(tmp_path)
 
 
@@ -121,20 +123,28 @@ def seen(*every: float, faces: int = 1, embed: float = np.nan) -> Seen:
     return Seen("fixed", faces, np.array([[value, np.nan, embed, value] for value in every]))
 
 
+def figures(rounds: list[Seen], ours: list[Seen], least: float | None = None) -> dict[str, Finding]:
+    return {finding.measure: finding for finding in compared("set", rounds, ours, least)}
+
+
 def test_rounds_by_hand() -> None:
     ours = [seen(2.0, 4.0), seen(1.0, 3.0), seen(3.0, 3.0)]
     other = [seen(12.0, 12.0), seen(8.0, 8.0), seen(30.0, 30.0, faces=3)]
-    found = row("set", "other", other, ours)
     # pictures: medians of 2, 1, 3 and of 4, 3, 3, and their mean
-    assert row("set", "ours", ours, ours).milliseconds == {"detect": 2.5, "align": None, "embed": None, "all": 2.5}
+    own = figures(ours, ours)
+    assert [own[step].value for step in ("detect", "all", "all, over ours")] == [2.5, 2.5, 1.0]
+    assert all(np.isnan(own[step].value) for step in ("align", "embed"))
     # rounds: 24 over 6, 16 over 4, 60 over 6
-    assert (found.times_ours, found.faces, found.name) == (4.0, 3, "fixed")
+    found = figures(other, ours, 8.0)
+    assert (found["all, over ours"].value, found["faces found"].value) == (4.0, 3)
+    assert {each.question for each in found.values()} == {"fixed: set"}
+    assert [name for name, each in found.items() if not each.passed] == ["all, over ours"]
 
 
 def test_a_peer_without_an_embedder_is_compared_with_ours_without_one() -> None:
     ours, other = [seen(9.0, embed=4.0)], [seen(10.0)]
-    assert row("set", "other", other, ours).times_ours == 2.0
-    assert row("set", "ours", ours, ours).times_ours == 1.0
+    assert figures(other, ours)["all, over ours"].value == 2.0
+    assert figures(ours, ours)["all, over ours"].value == 1.0
 
 
 def test_laps_add_up_to_the_time_that_passed() -> None:

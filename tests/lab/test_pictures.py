@@ -40,9 +40,8 @@ def test_a_mirror_exchanges_left_and_right(corner: bytes) -> None:
 
 @pytest.mark.parametrize("degrees", [15.0, -15.0, 90.0])
 def test_positions_turn_with_their_picture(corner: bytes, degrees: float) -> None:
-    picture = turned(corner, degrees)
-    (expected,) = picture.place(np.array([[12.0, 8.0]]))
-    box = white(picture.content)
+    picture, (expected,) = turned(corner, degrees, np.array([[12.0, 8.0]]))
+    box = white(picture)
     assert box[:2] + box[2:] / 2 == pytest.approx(expected, abs=1.5)
 
 

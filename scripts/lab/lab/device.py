@@ -80,8 +80,10 @@ class UnexpectedAnswerError(Exception):
         self.code = code
 
 
-class DeviceFailedError(Exception):
-    """The device did not start or did not stop; carries the end of its log."""
+class ProgramFailedError(Exception):
+    """A program that is measured or measures (a device, a build, clients, a peer) did not do its work; carries the end of its
+    log.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +258,7 @@ def own_device(
     sections: Mapping[str, Mapping[str, Any]], calibration: Path | None = None, build: Build = THIS
 ) -> Iterator[OwnDevice]:
     """Starts `appliance serve` of a build with this configuration, without a camera unless it names one, and with a state of
-    its own, to which `calibration` is copied; stops it by SIGTERM. Raises DeviceFailedError.
+    its own, to which `calibration` is copied; stops it by SIGTERM. Raises ProgramFailedError.
     """
     port = free_port()
     with tempfile.TemporaryDirectory() as name, (Path(name) / "log").open("w+b") as log:
@@ -324,7 +326,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: IO[bytes]
     with Device(url) as device:
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise DeviceFailedError(f"ended with status {process.returncode}:\n{_tail(log)}")
+                raise ProgramFailedError(f"ended with status {process.returncode}:\n{_tail(log)}")
             try:
                 answers = (device.ask("GET", "/version"), device.ask_once("POST", "/faces", blank(64, 64)))
                 if all(answer.code not in ("", NOT_READY) for answer in answers):
@@ -332,7 +334,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: IO[bytes]
             except OSError:
                 pass  # it does not listen yet
             time.sleep(POLL)
-    raise DeviceFailedError(f"not ready after {START_LIMIT:.0f} s:\n{_tail(log)}")
+    raise ProgramFailedError(f"not ready after {START_LIMIT:.0f} s:\n{_tail(log)}")
 
 
 def _stop(process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
@@ -342,7 +344,7 @@ def _stop(process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
     except subprocess.TimeoutExpired as error:
         process.kill()
         process.wait()
-        raise DeviceFailedError(f"still alive {STOP_LIMIT:.0f} s after SIGTERM:\n{_tail(log)}") from error
+        raise ProgramFailedError(f"still alive {STOP_LIMIT:.0f} s after SIGTERM:\n{_tail(log)}") from error
 
 
 def _tail(log: IO[bytes]) -> str:

@@ -2,8 +2,9 @@
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from appliance.calibration.rates import Reals
 from lab.pictures import GREY, jpeg, upright
-from lab.report import Finding, Mistake, Section
+from lab.report import Evaluation, Finding
 
 SIDE, QUALITY = 168, 80
 """Pixels of a thumbnail (three in a row on a phone, and sharp enough to recognise a person), and its JPEG quality."""
@@ -27,31 +28,28 @@ FOUND, LABELLED = (255, 120, 0), (0, 220, 120)
 
 
 def write(
-    folder: Path, warning: str, facts: Mapping[str, object], findings: Sequence[Finding], sections: Sequence[Section]
+    folder: Path, facts: Mapping[str, Any], findings: Sequence[Finding], outcomes: Mapping[str, Evaluation]
 ) -> Path:
-    """Writes index.html into the folder, which is made if necessary, and returns its path. Raises OSError."""
+    """Writes index.html into the folder, which is made if necessary, and returns its path. `facts` are the device's. Raises
+    OSError.
+    """
     folder.mkdir(0o700, parents=True, exist_ok=True)
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     page = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    grouped = {question: list(group) for question, group in groupby(findings, lambda finding: finding.question)}
-    page.filters["addresses"] = addresses
-    by_question = {section.question: section for section in sections}
     content = page.get_template("page.html").render(
-        warning=warning,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
         facts=facts,
+        thumbnail=thumbnail,
         most=MOST_MISTAKES,
-        parts=[(name, grouped.get(name, []), by_question.get(name)) for name in {**grouped, **by_question}],
+        findings=findings,
+        questions=list(dict.fromkeys(finding.question for finding in findings)),
+        outcomes=outcomes,
         judged=any(finding.judged for finding in findings),
     )
     path = folder / "index.html"
     path.touch(0o600)  # it shows faces
     path.write_text(content, encoding="utf-8")
     return path
-
-
-def addresses(mistake: Mistake) -> list[str]:
-    """The thumbnails of a mistake as data: addresses."""
-    return [thumbnail(path, box, mistake.found, mistake.labelled) for path, box in mistake.pictures]
 
 
 def thumbnail(path: Path, box: Sequence[float] | Reals | None, found: Reals | None, labelled: Reals | None) -> str:

@@ -1,7 +1,6 @@
 """Pictures made from pictures."""
 
 import io
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -70,28 +69,15 @@ def recompressed(picture: bytes, quality: int) -> bytes:
     return jpeg(upright(picture), quality)
 
 
-@dataclass(frozen=True, slots=True)
-class TurnedPicture:
-    """A picture turned clockwise about its centre by `degrees`, on a canvas that holds all of it."""
-
-    content: bytes
-    degrees: float
-    size_before: tuple[int, int]
-    size_after: tuple[int, int]
-
-    def place(self, points: Reals) -> Reals:
-        """The positions, N x 2, of N x 2 positions of the upright picture."""
-        angle = np.radians(self.degrees)
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        before, after = np.array(self.size_before) / 2, np.array(self.size_after) / 2
-        return np.asarray((points - before) @ turn.T + after, dtype=np.float64)
-
-
-def turned(picture: bytes, degrees: float) -> TurnedPicture:
-    """The picture turned clockwise, the new corners black."""
+def turned(picture: bytes, degrees: float, points: Reals) -> tuple[bytes, Reals]:
+    """The picture turned clockwise about its centre, on a canvas that holds all of it, the new corners black; and the positions
+    in it, N x 2, of N x 2 `points` of the upright picture.
+    """
     image = upright(picture)
     after = image.rotate(-degrees, Resampling.BICUBIC, expand=True)
-    return TurnedPicture(jpeg(after), degrees, image.size, after.size)
+    sine, cosine = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    return jpeg(after), (points - np.array(image.size) / 2) @ turn.T + np.array(after.size) / 2
 
 
 def oriented(picture: bytes, orientation: int) -> bytes:

@@ -1,8 +1,9 @@
 """Figures with the bounds required of them: the table on the terminal and the JSON record."""
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
@@ -84,21 +85,15 @@ class Mistake:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
-    """A remark, and mistakes by their kind, worst first, of one question."""
-
-    question: str
-    remark: str
-    mistakes: Mapping[str, Sequence[Mistake]]
-
-
-@dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The answer to a question: what it rests on (pictures, faces, …, with their number), figures, and what to show."""
+    """The answer to a question: what it rests on (pictures, faces, …, with their number), figures, and for the report a remark
+    and mistakes by their kind, worst first.
+    """
 
     counts: Mapping[str, int]
     findings: Sequence[Finding]
-    sections: Sequence[Section] = ()
+    remark: str = ""
+    mistakes: Mapping[str, Sequence[Mistake]] = field(default_factory=dict)
 
 
 def percentage(
@@ -117,18 +112,20 @@ def unjudged(findings: Sequence[Finding]) -> list[Finding]:
     return [replace(finding, at_least=-math.inf, at_most=math.inf) for finding in findings]
 
 
+def write_json(path: Path | None, record: object) -> None:
+    """Writes a record into a file, if one is wanted. Raises OSError."""
+    if path is not None:
+        path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", "utf-8")
+
+
 def print_table(findings: Sequence[Finding]) -> None:
     """A table a question, one line a finding: measure, value with bounds; if any is judged, required bound and verdict."""
     judged, console = any(finding.judged for finding in findings), Console()
     columns = list(COLUMNS.items())[: 4 if judged else 2]
     for question, group in groupby(findings, lambda finding: finding.question):
-        table = Table(
-            Column(escape(question), width=33 if judged else 50),
-            *(Column(title, no_wrap=True, width=width) for title, width in columns),
-            box=SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-            show_edge=False,
-        )
+        measure = Column(escape(question), width=33 if judged else 50)
+        others = (Column(title, no_wrap=True, width=width) for title, width in columns)
+        table = Table(measure, *others, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
         for finding in group:
             verdict = "" if not finding.judged else "[green]pass" if finding.passed else "[bold red]FAIL"
             row = (finding.measure, finding.value_text, finding.interval_text, finding.wanted_text)

@@ -1,7 +1,6 @@
 """`appliance statistics`: writes the bundled statistics for models that were built anew."""
 
 import argparse
-import csv
 import sys
 from base64 import b64encode
 from collections import defaultdict
@@ -19,14 +18,13 @@ from appliance.cli.photos import PhotoEngine, listed
 from appliance.config import Config
 from appliance.face.types import DetectLimits
 from appliance.faults import Fault, ResultCode
-from appliance.imaging.archive import FRAMES
 from appliance.imaging.codec import EncodedPicture
 from appliance.vision import loading, selftest
 from appliance.vision.engine import FaceEngine
 from appliance.vision.liveness import LEAST_ODDS
 from appliance.vision.manifest import ModelError, ModelFile, ModelStore, Role
 from lab.evaluate.command import one_line
-from lab.evaluate.datasets import REAL
+from lab.evaluate.datasets import REAL, LayoutError, read_sequences
 
 STEP = 0.002
 """Between two cosines of the table; one step changes the false match rate by some 4 %."""
@@ -45,7 +43,7 @@ def main(options: argparse.Namespace, settings: Config) -> int:
     try:
         record = {"similarity": impostors, "liveness": attacks, "selftest": answers}[options.kind]
         print(f"recorded: {record(settings, options.folders)}", file=sys.stderr)
-    except (OSError, CalibrationError, ModelError, Fault) as error:
+    except (OSError, CalibrationError, LayoutError, ModelError, Fault) as error:
         print(one_line(error), file=sys.stderr)
         return 1
     return 0
@@ -68,7 +66,7 @@ def impostors(settings: Config, folders: Sequence[Path]) -> Path:
 
 
 def attacks(settings: Config, folders: Sequence[Path]) -> Path:
-    """From folders with sequences.csv (sequence, label, …) and 1.jpg … 4.jpg of each. Raises ModelError, Fault, OSError."""
+    """From folders as `appliance evaluate liveness` takes them. Raises LayoutError, ModelError, Fault, OSError."""
     models = settings.engine.folder
     store = ModelStore.open(models)
     tables = [_attacks(store, file, folders) for file in store.models if file.role is Role.LIVENESS]
@@ -101,11 +99,9 @@ def answers(_settings: Config, folders: Sequence[Path]) -> Path:
 def _attacks(store: ModelStore, file: ModelFile, folders: Sequence[Path]) -> Attacks:
     engine = liveness_engine(store, file)
     species: dict[str, list[float]] = defaultdict(list)
-    for folder in folders:
-        with (folder / "sequences.csv").open(newline="", encoding="utf-8") as lines:
-            for row in csv.DictReader(lines):
-                if row["label"] != REAL:
-                    species[row["label"]].append(round(odds(engine, folder / row["sequence"]), 2))
+    for sequence in (each for folder in folders for each in read_sequences(folder)):
+        if sequence.label != REAL:
+            species[sequence.label].append(round(odds(engine, sequence.frames), 2))
     known = {name: tuple(sorted(each)) for name, each in species.items()}
     return Attacks(model=file.sha256, file=file.file, species=known)
 
@@ -116,9 +112,8 @@ def liveness_engine(store: ModelStore, file: ModelFile) -> FaceEngine:
     return loading.build(loading.choose(store, precisions, 1), 1)
 
 
-def odds(engine: FaceEngine, sequence: Path) -> float:
-    """The log odds of four pictures; the least, which never pass, without a face in one of them. Raises Fault, OSError."""
-    frames = [(sequence / f"{number}.jpg").read_bytes() for number in range(1, FRAMES + 1)]
+def odds(engine: FaceEngine, frames: Sequence[bytes]) -> float:
+    """The log odds of four pictures; the least, which never pass, without a face in one of them. Raises Fault."""
     try:
         return engine.liveness([EncodedPicture(frame, MAX_PIXELS) for frame in frames]).odds
     except Fault as fault:

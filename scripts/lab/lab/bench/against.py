@@ -13,10 +13,10 @@ import numpy as np
 import psutil
 
 from lab.bench.bench import Bench
-from lab.bench.camera import decide, listener, wait_for
 from lab.bench.material import FPS, film
+from lab.bench.parts import decide, listener, wait_for
 from lab.bench.peers import FOLDER
-from lab.device import OK, THIS, Build, Device, OwnDevice, resident_megabytes
+from lab.device import OK, THIS, Build, Device, OwnDevice, ProgramFailedError, resident_megabytes
 from lab.report import Finding, tracked
 
 ROOT = FOLDER.parent
@@ -34,13 +34,9 @@ Samples = Mapping[str, tuple[list[float], list[float]]]
 """By path: what the other build took in each sample, and what this one did."""
 
 
-class BuildFailedError(Exception):
-    """The commit's program could not be built; carries the last line of the complaint."""
-
-
 def built(commit: str) -> Build:
     """Unpacks the files of a commit beside the peers, and makes its environment by its own scripts; what is there already is
-    kept. Raises BuildFailedError.
+    kept. Raises ProgramFailedError.
     """
     name = (
         _output("git", "-C", str(ROOT), "rev-parse", "--short=12", "--verify", f"{commit}^{{commit}}").decode().strip()
@@ -144,11 +140,11 @@ def _processor_ms(device: OwnDevice) -> float:
 
 
 def _output(*command: str, given: bytes | None = None) -> bytes:
-    """What a command prints; its complaints go to standard error when it succeeds. Raises BuildFailedError."""
+    """What a command prints; its complaints go to standard error when it succeeds. Raises ProgramFailedError."""
     try:
         return subprocess.run(command, input=given, capture_output=True, check=True).stdout
     except OSError as error:
-        raise BuildFailedError(f"{command[0]}: {error.strerror}") from error
+        raise ProgramFailedError(f"{command[0]}: {error.strerror}") from error
     except subprocess.CalledProcessError as error:
         last = (error.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-        raise BuildFailedError(f"{Path(command[0]).name}: {last}") from error
+        raise ProgramFailedError(f"{Path(command[0]).name}: {last}") from error

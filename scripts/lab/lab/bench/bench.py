@@ -68,7 +68,7 @@ class Bench:
     def prepared(cls, folder: Path, engine: EngineSection, extent: Extent, pictures: Path | None = None) -> "Bench":
         """Asks a device of its own where the faces are, and writes the material into `folder`.
 
-        Raises OSError, UnexpectedAnswerError, DeviceFailedError.
+        Raises OSError, UnexpectedAnswerError, ProgramFailedError.
         """
         contents = [path.read_bytes() for path in PORTRAITS]
         with own_device({"engine": written(engine)}) as running, Device(running.url) as client:
@@ -81,7 +81,7 @@ class Bench:
     def device(
         self, *, film: bool = False, real_time: bool = True, build: Build = THIS
     ) -> AbstractContextManager[OwnDevice]:
-        """A device of our own, without a camera, or one that replays the film in the folder. Raises DeviceFailedError."""
+        """A device of our own, without a camera, or one that replays the film in the folder. Raises ProgramFailedError."""
         camera = {"camera": replay(self.folder, real_time=real_time)} if film else {}
         return own_device({"engine": written(self.engine), **camera}, build=build)
 

@@ -1,67 +1,49 @@
 """`appliance bench`: speed, start and memory of a device of its own, on a machine that should have nothing else to do."""
 
 import argparse
-import json
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from appliance import __version__
 from appliance.config import Config
 from appliance.vision.manifest import ModelError
-from lab.bench import against, camera, gallery, peers, posted
-from lab.bench.against import BuildFailedError
+from lab.bench import against, parts, peers
 from lab.bench.bench import QUICK, Bench, Extent
 from lab.bench.board import board, warning
-from lab.bench.load import LoadFailedError
-from lab.bench.peers import PeerFailedError
-from lab.device import DeviceFailedError, UnexpectedAnswerError
-from lab.report import Finding, print_table, unjudged
+from lab.device import ProgramFailedError, UnexpectedAnswerError
+from lab.report import Finding, print_table, unjudged, write_json
 
 PARTS: Mapping[str, Callable[[Bench], Iterator[Finding]]] = {
-    "stages": posted.stages,
-    "endpoints": posted.endpoints,
-    "scaling": posted.scaling,
-    "start": posted.start,
-    "memory": posted.memory,
-    "camera": camera.measure,
-    "gallery": gallery.measure,
-}
+    part.__name__: part
+    for part in (
+        parts.stages, parts.endpoints, parts.scaling, parts.start, parts.memory, parts.camera, parts.gallery
+    )
+}  # fmt: skip
 
-
-FAILURES = (
-    BuildFailedError, DeviceFailedError, LoadFailedError, ModelError, PeerFailedError, UnexpectedAnswerError,
-)  # fmt: skip
+FAILURES = (ModelError, ProgramFailedError, UnexpectedAnswerError)
 """What ends the bench, reported in one line."""
 
 
 def main(options: argparse.Namespace, settings: Config) -> int:
     """The exit status: 0 when every bound is kept, 1 when one is missed or could not be measured."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the engines are the parallelism
-    here = board()
+    here, findings = board(), list[Finding]()
     if warned := warning(here["load_before"]):
         print(warned, file=sys.stderr)
     try:
-        record = _measured(options, settings, here)
-        if options.json is not None:
-            options.json.write_text(
-                json.dumps(
-                    {**record, "findings": [each.as_json() for each in record["findings"]]}, indent=1, allow_nan=False
-                )
-                + "\n",
-                "utf-8",
-            )
+        facts = _measured(options, settings, findings)
+        record = {"program": __version__, "board": here, **{key: facts[key] for key in ("runtime", "models")}}
+        write_json(options.json, {**record, "findings": [each.as_json() for each in findings]})
     except OSError as error:
         return _failed(f"{error.filename or 'system'}: {error.strerror or error}")
     except FAILURES as error:
         return _failed(str(error))
-    return 0 if all(finding.passed for finding in record["findings"]) else 1
+    return 0 if all(finding.passed for finding in findings) else 1
 
 
 def parts_of(options: argparse.Namespace) -> list[str]:
@@ -83,30 +65,19 @@ def judged(findings: Sequence[Finding], *, quick: bool) -> list[Finding]:
     return [each if not quick or each.measure == "errors" else unjudged([each])[0] for each in findings]
 
 
-def _measured(options: argparse.Namespace, settings: Config, here: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of the machine, the program and all that the options name; each part is printed when it is done."""
+def _measured(options: argparse.Namespace, settings: Config, findings: list[Finding]) -> Mapping[str, Any]:
+    """The device's facts; all that the options name is added to `findings`, and each part is printed when it is done."""
     entries = peers.entries(options.peers or peers.FOLDER) if options.compare else []
     other = against.built(options.against) if options.against else None
-    findings: list[Finding] = []
-    rows: list[peers.Row] = []
-
-    def show(part: Iterator[Finding]) -> None:
-        shown = judged(list(part), quick=options.quick)
-        print_table(shown)
-        findings.extend(shown)
-
     with tempfile.TemporaryDirectory() as name:
         bench = Bench.prepared(Path(name), settings.engine, extent_of(options), options.pictures)
-        for part in parts_of(options):
-            show(PARTS[part](bench))
-        if other is not None:
-            show(against.measure(bench, options.against, other))
-        if entries:
-            rows = peers.measure(bench, entries)
-            peers.print_rows(rows, Console())
-            show(peers.findings(rows))
-    machine = {"program": __version__, "board": here, **{key: bench.version[key] for key in ("runtime", "models")}}
-    return {**machine, "findings": findings, "peers": [asdict(row) for row in rows]}
+        measures = [PARTS[part](bench) for part in parts_of(options)]
+        measures += [against.measure(bench, options.against, other)] if other is not None else []
+        for measure in [*measures, peers.measure(bench, entries)] if entries else measures:
+            found = judged(list(measure), quick=options.quick)
+            print_table(found)
+            findings += found
+    return bench.version
 
 
 def _failed(complaint: str) -> int:

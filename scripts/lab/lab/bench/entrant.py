@@ -3,9 +3,9 @@
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from appliance.face.types import DetectLimits, Frame, Pixels
+from appliance.camera.source import CameraFrame
+from appliance.face.types import DetectLimits, Pixels
 from appliance.faults import Fault
 from appliance.sections import EngineSection
 from appliance.stages import recording
@@ -18,32 +18,13 @@ MOST_FACES = 50
 """Faces that each peer may find in a picture."""
 
 
-@dataclass(frozen=True, slots=True)
-class Still:
-    """A decoded picture."""
-
-    pixels: Pixels
-
-    @property
-    def width(self) -> int:
-        return int(self.pixels.shape[1])
-
-    @property
-    def height(self) -> int:
-        return int(self.pixels.shape[0])
-
-    def frame(self, detail: float) -> Frame:
-        """All of it, whatever the detail."""
-        return Frame(self.pixels)
-
-
 def look(engine: FaceEngine, pixels: Pixels) -> tuple[int, Mapping[str, float | None]]:
     """Finds the faces, cuts them out by their points and embeds them: how many, and the processor seconds of each step, taken
     in proportion to the time that passed in it.
     """
     begun, processor = time.perf_counter(), time.process_time()
     with recording() as recorder:
-        faces = engine.align(Still(pixels), DetectLimits(count=MOST_FACES))
+        faces = engine.align(CameraFrame(pixels, 0.0), DetectLimits(count=MOST_FACES))
         for face in faces:
             engine.embed(face)
     steps = {"detect": ("detect",), "align": ("landmarks", "align"), "embed": ("embed",)}

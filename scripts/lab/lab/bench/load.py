@@ -9,17 +9,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lab.device import HOST
+from lab.device import HOST, ProgramFailedError
 
 MIXED = "mixed"
 """The kind that stands for a round of all kinds."""
 
 TIME_LIMIT = 1800.0
 """Seconds after which clients that are not done are ended."""
-
-
-class LoadFailedError(Exception):
-    """The clients did not reach their end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +68,7 @@ class Load:
 
 
 def clients(url: str, folder: Path, kind: str, requests: int, count: int = 1) -> Load:
-    """`count` clients begin together when all are up, and post `requests` requests each. Raises LoadFailedError."""
+    """`count` clients begin together when all are up, and post `requests` requests each. Raises ProgramFailedError."""
     with swarming(Swarm(url, str(folder), {"posting": count}, kind, requests)) as load:
         pass
     return load
@@ -81,21 +77,21 @@ def clients(url: str, folder: Path, kind: str, requests: int, count: int = 1) ->
 @contextmanager
 def swarming(swarm: Swarm) -> Iterator[Load]:
     """Clients that are up; those without end go on until the block ends. Then the load has their results. Raises
-    LoadFailedError.
+    ProgramFailedError.
     """
     load, command = Load(), [sys.executable, "-m", "lab.bench.swarm", json.dumps(asdict(swarm))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             if not process.stdout.readline():
-                raise LoadFailedError(f"the clients ended with status {process.wait()} before they began")
+                raise ProgramFailedError(f"the clients ended with status {process.wait()} before they began")
             yield load
             output, _ = process.communicate(timeout=TIME_LIMIT)
         except subprocess.TimeoutExpired as error:
-            raise LoadFailedError(f"the clients were not done after {TIME_LIMIT:.0f} s") from error
+            raise ProgramFailedError(f"the clients were not done after {TIME_LIMIT:.0f} s") from error
         finally:
             process.kill()
     if process.returncode:
-        raise LoadFailedError(f"the clients ended with status {process.returncode}")
+        raise ProgramFailedError(f"the clients ended with status {process.returncode}")
     found = json.loads(output)
     load.seconds, load.seen, load.acts, load.errors = (found[name] for name in ("seconds", "seen", "acts", "errors"))

@@ -8,17 +8,16 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Column, Table
+from pydantic import TypeAdapter
 
 from appliance.calibration.rates import Reals
 from lab.bench.bench import Bench
 from lab.bench.material import CANVAS, FACE_HEIGHT, pictures_of
 from lab.bench.protocol import STEPS
+from lab.device import ProgramFailedError
 from lab.pictures import upright
 from lab.report import Finding, tracked
 
@@ -43,11 +42,7 @@ compared as the `face_recognition` package runs it by default: upsampled once, w
 
 PORTRAITS = "portraits, 1280x720"
 
-COMMANDS = TypeAdapter(dict[str, dict[str, list[str]]])
-
-
-class PeerFailedError(Exception):
-    """A peer did not start, or did not answer; carries the end of its log."""
+COMMANDS = TypeAdapter(dict[str, dict[Literal["command"], list[str]]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +58,6 @@ OURS = Entry("appliance", (sys.executable, "-m", "lab.bench.entrant"), Path.cwd(
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A peer on a set of pictures: milliseconds a picture by step (None where it has no such step), its time as a multiple of
-    ours (of ours without a step that it does not have), and the faces found in all pictures.
-    """
-
-    pictures: str
-    kind: str
-    name: str
-    milliseconds: dict[str, float | None]
-    times_ours: float
-    faces: int
-
-
-@dataclass(frozen=True, slots=True)
 class Seen:
     """The answers of a peer: its name, faces found in all pictures, and milliseconds of each picture by step (N x TIMED)."""
 
@@ -87,43 +68,37 @@ class Seen:
 
 def entries(folder: Path = FOLDER) -> list[Entry]:
     """The peers of a folder: of each folder in it those that its peer.toml names, `NAME.command = [PROGRAM, ARGUMENT, …]`,
-    where a path is relative to the folder. Raises PeerFailedError when there is none, or a file is not like that.
+    where a path is relative to the folder. Raises ProgramFailedError when there is none, or a file is not like that.
     """
     found = []
     for file in sorted(folder.glob("*/peer.toml")):
         try:
-            kinds = COMMANDS.validate_python(tomllib.loads(file.read_text("utf-8")))
-            commands = {kind: written["command"] for kind, written in kinds.items()}
-        except (OSError, ValueError, ValidationError, KeyError) as error:
-            raise PeerFailedError(f"{file}: {error}; delete the folder and run scripts/peers again") from error
-        for kind, (program, *arguments) in commands.items():
-            absolute = str(file.parent / program) if "/" in program else program
-            found.append(Entry(kind, (absolute, *arguments), file.parent))
+            for kind, written in COMMANDS.validate_python(tomllib.loads(file.read_text("utf-8"))).items():
+                program, *arguments = written["command"]
+                absolute = str(file.parent / program) if "/" in program else program
+                found.append(Entry(kind, (absolute, *arguments), file.parent))
+        except (OSError, ValueError, KeyError) as error:
+            raise ProgramFailedError(f"{file}: {error}; delete the folder and run scripts/peers again") from error
     if not found:
-        raise PeerFailedError(f"{folder} has no peers: scripts/peers makes them")
+        raise ProgramFailedError(f"{folder} has no peers: scripts/peers makes them")
     return found
 
 
 def ask(entry: Entry, pictures: Sequence[Path], times: int = TIMES) -> Seen:
     """Starts a peer on one core and lets it look at each picture, a file of raw RGB bytes named NAME.WIDTH.HEIGHT, once and
-    then `times` in a row: the first look at a size builds what later ones find ready. Raises PeerFailedError.
+    then `times` in a row: the first look at a size builds what later ones find ready. Raises ProgramFailedError.
     """
-    sizes = [dict(zip(("width", "height"), map(int, picture.name.split(".")[1:]), strict=True)) for picture in pictures]
-    files = [{"file": str(picture), **size} for picture, size in zip(pictures, sizes, strict=True)]
-    questions = [{**file, "times": count} for count in (1, times) for file in files]
+    questions = ""
+    for count in (1, times):
+        for picture in pictures:
+            _, width, height = picture.name.split(".")
+            question = {"file": str(picture), "width": int(width), "height": int(height), "times": count}
+            questions += json.dumps(question) + "\n"
     try:
         done = subprocess.run(
-            entry.command,
-            input="".join(json.dumps(question) + "\n" for question in questions),
-            capture_output=True,
-            check=False,
-            text=True,
-            errors="replace",
-            cwd=entry.folder,
-            env={**os.environ, **ONE_THREAD},
-            timeout=TIME_LIMIT,
-            preexec_fn=_on_one_core,
-        )
+            entry.command, input=questions, capture_output=True, check=False, text=True, errors="replace",
+            cwd=entry.folder, env={**os.environ, **ONE_THREAD}, timeout=TIME_LIMIT, preexec_fn=_on_one_core,
+        )  # fmt: skip
         name, *answers = map(json.loads, done.stdout.splitlines())
         looks = [
             [[np.nan if look[step] is None else look[step] for step in TIMED] for look in answer["milliseconds"]]
@@ -132,57 +107,38 @@ def ask(entry: Entry, pictures: Sequence[Path], times: int = TIMES) -> Seen:
         milliseconds = np.median(np.array(looks, np.float64).reshape(len(pictures), times, len(TIMED)), axis=1)
         return Seen(name["name"], sum(answer["faces"] for answer in answers[len(pictures) :]), milliseconds)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise PeerFailedError(f"{entry.kind}: {error}") from error
+        raise ProgramFailedError(f"{entry.kind}: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise PeerFailedError(f"{entry.kind}: ended with status {done.returncode}: {last}") from error
+        raise ProgramFailedError(f"{entry.kind}: ended with status {done.returncode}: {last}") from error
 
 
-def measure(bench: Bench, peers: Sequence[Entry]) -> list[Row]:
-    """All peers on the bundled portraits, and on the user's own pictures. Raises OSError, PeerFailedError."""
+def measure(bench: Bench, peers: Sequence[Entry]) -> Iterator[Finding]:
+    """All peers on the bundled portraits, and on the user's own pictures. Raises OSError, ProgramFailedError."""
     sets = {PORTRAITS: [subject.on(CANVAS, FACE_HEIGHT) for subject in bench.subjects]}
     if bench.pictures is not None:
         files = pictures_of(bench.pictures, bench.extent.pictures)
         sets[f"{len(files)} pictures"] = [file.read_bytes() for file in files]
-    rows = []
     for title, pictures in sets.items():
         raw = [_raw(bench.folder, number, picture) for number, picture in enumerate(pictures)]
         rounds = [[ask(entry, raw) for entry in (OURS, *peers)] for _ in tracked(range(bench.extent.rounds), title)]
         every = [list(seen) for seen in zip(*rounds, strict=True)]
-        rows += [row(title, entry.kind, seen, every[0]) for entry, seen in zip((OURS, *peers), every, strict=True)]
-    return rows
+        for entry, seen in zip((OURS, *peers), every, strict=True):
+            yield from compared(title, seen, every[0], LEAST_TIMES_OURS.get(entry.kind) if title == PORTRAITS else None)
 
 
-def row(title: str, kind: str, rounds: Sequence[Seen], ours: Sequence[Seen]) -> Row:
-    """The rounds of a peer, compared with ours round by round, in the steps that it has."""
+def compared(title: str, rounds: Sequence[Seen], ours: Sequence[Seen], least: float | None = None) -> Iterator[Finding]:
+    """Milliseconds a picture of a peer by step, NaN where it has no such step; their sum over ours in the steps that it has,
+    compared round by round; and the faces that it found in all pictures.
+    """
     taken, own = (np.array([seen.milliseconds for seen in each]) for each in (rounds, ours))
     steps = np.median(taken, axis=0).mean(axis=0)
     lacking = np.nansum(own[:, :, np.isnan(steps)], axis=(1, 2))
     times = float(np.median(taken[:, :, -1].sum(axis=1) / (own[:, :, -1].sum(axis=1) - lacking)))
-    milliseconds = {step: None if np.isnan(each) else float(each) for step, each in zip(TIMED, steps, strict=True)}
-    return Row(title, kind, rounds[-1].name, milliseconds, times, rounds[-1].faces)
-
-
-def findings(rows: Sequence[Row]) -> Iterator[Finding]:
-    """How much longer those with a bound take than this program."""
-    for each in rows:
-        if each.kind in LEAST_TIMES_OURS and each.pictures == PORTRAITS:
-            yield Finding("times ours, all steps", each.name, each.times_ours, at_least=LEAST_TIMES_OURS[each.kind])
-
-
-def print_rows(rows: Sequence[Row], console: Console) -> None:
-    """A table a set of pictures, a line a peer."""
-    for title in dict.fromkeys(each.pictures for each in rows):
-        numbers = (Column(name, justify="right", width=6) for name in (*TIMED, "x ours", "faces"))
-        table = Table(
-            Column(f"{title}: ms", width=34), *numbers, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False
-        )
-        for each in rows:
-            if each.pictures == title:
-                times = ["none" if value is None else f"{value:.1f}" for value in each.milliseconds.values()]
-                table.add_row(each.name, *times, f"{each.times_ours:.2f}", str(each.faces))
-        console.print(table)
-        console.print()
+    question = f"{rounds[-1].name}: {title}"
+    yield from (Finding(question, step, float(each), "ms") for step, each in zip(TIMED, steps, strict=True))
+    yield Finding(question, "all, over ours", times, "x", at_least=-np.inf if least is None else least)
+    yield Finding(question, "faces found", rounds[-1].faces)
 
 
 def _raw(folder: Path, number: int, picture: bytes) -> Path:

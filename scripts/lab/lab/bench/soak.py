@@ -1,7 +1,6 @@
 """`scripts/soak`: a device of our own under mixed load and bad clients. All on this machine."""
 
 import argparse
-import json
 import random
 import re
 import sys
@@ -24,7 +23,7 @@ from lab.bench.bench import PORTRAITS, replay
 from lab.bench.load import Load, Swarm, swarming
 from lab.bench.material import Material, film
 from lab.device import Device, OwnDevice, free_port, own_device, resident_megabytes
-from lab.report import Finding, print_table, tracked
+from lab.report import Finding, print_table, tracked, write_json
 
 MINUTES = 10.0
 
@@ -176,9 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.log is not None:
         options.log.write_bytes(log)
     print_table(findings)
-    if options.json is not None:
-        record = [finding.as_json() for finding in findings]
-        options.json.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(options.json, [finding.as_json() for finding in findings])
     return 0 if all(finding.passed for finding in findings) else 1
 
 

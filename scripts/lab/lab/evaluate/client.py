@@ -1,11 +1,12 @@
 """Many requests to a device: several at a time, with a progress bar, and none twice."""
 
-import fcntl
 import hashlib
 import json
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from errno import EBUSY
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,61 +26,59 @@ IDENTITY = ("sdk_version", "runtime", "models", "calibration")
 UNKEPT = ("/alignedfaces", "/similarity/v2")
 """Large answers, and the similarity of what they hold: the comparison that they are for is kept instead."""
 
+OPENING = """
+PRAGMA synchronous = OFF;
+PRAGMA locking_mode = EXCLUSIVE;
+BEGIN EXCLUSIVE;
+CREATE TABLE IF NOT EXISTS answers (question TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
+COMMIT;
+"""
+"""A killed program loses nothing that it has written; one file has one writer."""
+
 Question = TypeVar("Question")
 Answered = TypeVar("Answered")
 Centred = TypeVar("Centred", CutFace, FeatureFace)
 
 
 class Journal:
-    """Answers kept in a file, so that a measurement that was killed continues where it stopped.
-
-    JSON lines: question, SHA-256 of its parts, query, SHA-256 of what the device is, and its answer. Lines are only ever
-    added; a torn or foreign line is skipped.
+    """Answers kept in a file, so that a measurement that was killed continues where it stopped: a SQLite table by question,
+    SHA-256 of its parts, query, and SHA-256 of what the device is.
     """
 
     def __init__(self, path: Path | None, facts: Mapping[str, Any]) -> None:
         """Without `path` nothing is kept. `facts` are the device's own. Raises OSError, also when another process uses it."""
         self._engine = _digest(_canonical({name: facts.get(name) for name in IDENTITY}).encode())
-        self._answers: dict[str, Any] = {}
         self._lock = threading.Lock()
-        self._file = None if path is None else path.open("a+b")
         self.asked = self.remembered = 0
-        if self._file is None:
-            return
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._file.close()
-            raise BlockingIOError(error.errno, "another evaluation is writing to it", str(path)) from error
-        self._file.seek(0)
-        content = self._file.read()
-        self._answers = dict(filter(None, map(_entry, content.split(b"\n")[:-1])))
-        if content and not content.endswith(b"\n"):
-            self._file.write(b"\n")
+        self._kept = None if path is None else sqlite3.connect(path, 0, isolation_level=None, check_same_thread=False)
+        if self._kept is not None:
+            try:
+                self._kept.executescript(OPENING)
+            except sqlite3.Error as error:
+                self._kept.close()
+                reason = f"another evaluation is writing to it, or it is no file of answers ({error})"
+                raise OSError(EBUSY, reason, str(path)) from error
 
     def close(self) -> None:
         """Ends the use of the file."""
-        if self._file is not None:
-            self._file.close()
+        if self._kept is not None:
+            self._kept.close()
 
     def answer(self, question: str, parts: Sequence[bytes], query: Mapping[str, Any], ask: Callable[[], Any]) -> Any:
-        """The kept answer, else that of `ask`, plain JSON, which is kept from now on. Raises what `ask` raises, OSError when
-        it cannot be written.
-        """
-        digests = [_digest(part) for part in parts]
-        asked = {"question": question, "pictures": digests, "query": dict(query), "engine": self._engine}
-        key = _canonical(asked)
+        """The kept answer, else that of `ask`, plain JSON, which is kept now. Raises what `ask` raises, sqlite3.Error."""
+        if self._kept is None:
+            self.asked += 1
+            return ask()
+        key = _canonical([question, [*map(_digest, parts)], dict(query), self._engine])
         with self._lock:
-            if key in self._answers:
-                self.remembered += 1
-                return self._answers[key]
+            known = self._kept.execute("SELECT answer FROM answers WHERE question = ?", (key,)).fetchone()
+            self.remembered += known is not None
+        if known is not None:
+            return json.loads(known[0])
         answer = ask()
         with self._lock:
             self.asked += 1
-            if self._file is not None:
-                self._answers[key] = answer
-                self._file.write(_canonical({**asked, "answer": answer}).encode() + b"\n")
-                self._file.flush()
+            self._kept.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, _canonical(answer)))
         return answer
 
 
@@ -127,15 +126,6 @@ def central(faces: Sequence[Centred], picture: bytes) -> Centred | None:
         return None
     centre = np.array(size(picture)) / 2
     return min(faces, key=lambda face: float(np.linalg.norm(face.box[:2] + face.box[2:] / 2 - centre)))
-
-
-def _entry(line: bytes) -> tuple[str, Any] | None:
-    """Key and answer of a whole line."""
-    try:
-        entry = json.loads(line)
-        return _canonical({name: entry[name] for name in ("question", "pictures", "query", "engine")}), entry["answer"]
-    except (ValueError, KeyError, TypeError):
-        return None
 
 
 def _canonical(value: Any) -> str:

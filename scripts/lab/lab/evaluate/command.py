@@ -1,9 +1,9 @@
 """`appliance evaluate`: measures, prints the figures, writes the record and the report."""
 
 import argparse
-import json
 import math
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -19,17 +19,16 @@ from appliance.calibration.points import CalibrationError
 from appliance.config import Config
 from appliance.vision.loading import engine_count
 from appliance.vision.manifest import ModelError
-from lab.device import DeviceFailedError, UnexpectedAnswerError, own_device
+from lab.device import ProgramFailedError, UnexpectedAnswerError, own_device
 from lab.evaluate import detection, identification, landmarks, liveness, pose, robustness, verification
 from lab.evaluate.client import Client
 from lab.evaluate.datasets import LayoutError
-from lab.evaluate.identification import Wished
-from lab.report import Evaluation, Finding, print_table, unjudged
+from lab.report import Evaluation, Finding, print_table, unjudged, write_json
 
-ALL = "all"
-
-NAMES = ("verification", "detection", "landmarks", "pose", "liveness", "identification", "robustness")
+ALL, QUESTIONS = "all", (verification, detection, landmarks, pose, liveness, identification, robustness)
 """Every question, in the order of the report."""
+
+NAMES = tuple(each.QUESTION for each in QUESTIONS)
 
 NEVER_JUDGED = {pose.QUESTION}
 """Questions for which this project has no pictures, and so no bounds."""
@@ -38,10 +37,10 @@ RESTRICTED = "INF-25"
 
 UNSCORED = "the HTTP API gives no scores, which AP needs"
 
-FAILURES = (OSError, UnexpectedAnswerError, LayoutError, DeviceFailedError, CalibrationError, ModelError)
+FAILURES = (
+    OSError, UnexpectedAnswerError, LayoutError, ProgramFailedError, CalibrationError, ModelError, sqlite3.Error,
+)  # fmt: skip
 """What leaves a question open, reported in one line."""
-
-WARNING = "This page holds pictures of people's faces: keep it where the pictures may be kept, and do not pass it on."
 
 
 class UsageError(Exception):
@@ -56,26 +55,13 @@ class Results:
     findings: list[Finding] = field(default_factory=list)
     outcomes: dict[str, Evaluation] = field(default_factory=dict)
     answers: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every question has an answer."""
-        return all(finding.note != "none" for finding in self.findings)
+    complete: bool = True
 
     def leave_open(self, name: str, reason: str) -> None:
         """A question without an answer: one line on the error stream, and a figure that keeps no bound."""
         print(f"{name}: {reason}", file=sys.stderr)
+        self.complete = False
         self.findings.append(Finding(name, "not measured", math.nan, at_least=0, note="none"))
-
-    def record(self) -> dict[str, Any]:
-        """The figures as one JSON object, and what they rest on."""
-        return {
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "device": dict(self.facts),
-            "counts": {name: dict(outcome.counts) for name, outcome in self.outcomes.items()},
-            "answers": self.answers,
-            "findings": [finding.as_json() for finding in self.findings],
-        }
 
 
 def main(options: argparse.Namespace, settings: Config) -> int:
@@ -83,14 +69,15 @@ def main(options: argparse.Namespace, settings: Config) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the engines are the parallelism
     try:
         check(options)
-        results = _results(options, settings)
+        results = Results()
+        with ExitStack() as stack:
+            _measure(options, settings, results, stack)
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
     except FAILURES as error:
         print(f"{options.question}: {one_line(error)}", file=sys.stderr)
         return 1
-    complete = results.complete
     if not options.judge:
         results.findings = unjudged(results.findings)
     print_table(results.findings)
@@ -99,7 +86,7 @@ def main(options: argparse.Namespace, settings: Config) -> int:
     except OSError as error:
         print(one_line(error), file=sys.stderr)
         return 1
-    return 0 if complete and all(finding.passed for finding in results.findings) else 1
+    return 0 if results.complete and all(finding.passed for finding in results.findings) else 1
 
 
 def one_line(error: Exception) -> str:
@@ -136,38 +123,25 @@ def folders(options: argparse.Namespace) -> dict[str, Path]:
     return found
 
 
-def questions(options: argparse.Namespace, settings: Config) -> dict[str, Callable[[Client, Path], Evaluation]]:
-    """The function that measures each question; raises one of FAILURES."""
-    known = settings.gallery
-    wished = Wished(known.fpir, known.margin, options.templates, options.strangers, settings.engine.folder)
-    return {
-        verification.QUESTION: verification.measure,
-        detection.QUESTION: partial(detection.measure, settings=settings),
-        landmarks.QUESTION: landmarks.measure,
-        pose.QUESTION: pose.measure,
-        liveness.QUESTION: liveness.measure,
-        identification.QUESTION: partial(identification.measure, wished=wished),
-        robustness.QUESTION: robustness.measure,
-    }
-
-
-def _results(options: argparse.Namespace, settings: Config) -> Results:
-    results, measure = Results(), questions(options, settings)
+def _measure(options: argparse.Namespace, settings: Config, results: Results, stack: ExitStack) -> None:
+    """Asks every question that can be asked; raises one of FAILURES when the device does not answer."""
     present = dict(_present(options, results))
     if not present:
-        return results
-    with ExitStack() as stack:
-        client = stack.enter_context(_client(options, settings, stack))
-        results.facts = client.version
-        for name, folder in present.items():
-            try:
-                outcome = measure[name](client, folder)
-                results.findings += outcome.findings
-                results.outcomes[name] = outcome
-            except FAILURES as error:
-                results.leave_open(name, one_line(error))
-        results.answers = {"asked": client.journal.asked, "remembered": client.journal.remembered}
-    return results
+        return
+    measures: dict[str, Callable[[Client, Path], Evaluation]] = {each.QUESTION: each.measure for each in QUESTIONS}
+    measures[detection.QUESTION] = partial(detection.measure, settings=settings)
+    known, models = settings.gallery, settings.engine.folder
+    enrolled = {"templates": options.templates, "strangers": options.strangers}
+    measures[identification.QUESTION] = partial(identification.measure, known=known, models=models, **enrolled)
+    client = stack.enter_context(_client(options, settings, stack))
+    results.facts = client.version
+    for name, folder in present.items():
+        try:
+            results.outcomes[name] = outcome = measures[name](client, folder)
+            results.findings += outcome.findings
+        except FAILURES as error:
+            results.leave_open(name, one_line(error))
+    results.answers = {"asked": client.journal.asked, "remembered": client.journal.remembered}
 
 
 def _present(options: argparse.Namespace, results: Results) -> Iterator[tuple[str, Path]]:
@@ -199,19 +173,17 @@ def _client(options: argparse.Namespace, settings: Config, stack: ExitStack) -> 
 
 
 def _write(options: argparse.Namespace, results: Results) -> None:
-    record, facts = results.record(), results.facts
-    if options.json is not None:
-        options.json.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    """The figures as one JSON object with what they rest on, and the report."""
+    record = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": dict(results.facts),
+        "counts": {name: dict(outcome.counts) for name, outcome in results.outcomes.items()},
+        "answers": results.answers,
+        "findings": [finding.as_json() for finding in results.findings],
+    }
+    write_json(options.json, record)
     if options.report is not None and results.outcomes:
         from lab import page
 
-        counts = {name: ", ".join(f"{n} {what}" for what, n in each.items()) for name, each in record["counts"].items()}
-        models = {model["file"]: f"sha256 {model['sha256']}" for model in facts["models"]}
-        about = {
-            "date": record["date"],
-            "program": facts["sdk_version"],
-            "runtime": "{name} {version}".format(**facts["runtime"]),
-        }
-        sections = [section for outcome in results.outcomes.values() for section in outcome.sections]
-        path = page.write(options.report, WARNING, {**about, **counts, **models}, results.findings, sections)
+        path = page.write(options.report, results.facts, results.findings, results.outcomes)
         print(f"{path}: pictures of people's faces are in it; do not pass it on", file=sys.stderr)

@@ -4,8 +4,7 @@ AP needs what the HTTP answer does not have: each face's score, and the detector
 rectangle squared, which no labelled rectangle is). So it is asked of the device's detector in this process.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from lab.device import UnexpectedAnswerError
 from lab.evaluate.client import NO_PICTURE, Client
 from lab.evaluate.datasets import LabelledPicture, read_labelled_pictures
 from lab.evaluate.measures import FALSE, DetectedPicture, average_precision, match, precision_recall
-from lab.report import Evaluation, Finding, Mistake, Section
+from lab.report import Evaluation, Finding, Mistake
 
 QUESTION = "detection"
 
@@ -32,60 +31,6 @@ MINSIZE, DETECTCOUNT = 8, 1000
 
 PATIENCE = 3600.0
 """Seconds that a request may wait for an engine; there is one for each worker, so that it never waits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Detections:
-    """The labelled pictures, and the faces found in each: N x 5, the detector's x, y, width, height and score (0..1)."""
-
-    pictures: tuple[LabelledPicture, ...]
-    found: tuple[list[list[float]], ...]
-
-    @property
-    def settings(self) -> tuple[str, ...]:
-        """Which faces count: easy, medium and hard where the labels say so."""
-        return tuple(self.pictures[0].counted)
-
-    def of(self, setting: str) -> list[DetectedPicture]:
-        """Detections and labels in one setting."""
-        found = (np.array(faces, dtype=np.float64).reshape(-1, 5) for faces in self.found)
-        return [
-            DetectedPicture(faces[:, :4], faces[:, 4], picture.boxes, picture.counted[setting])
-            for picture, faces in zip(self.pictures, found, strict=True)
-        ]
-
-    def findings(self) -> list[Finding]:
-        """AP in each setting."""
-        return [self._precision(setting) for setting in self.settings]
-
-    def sections(self) -> list[Section]:
-        """In the last setting: the false detections with the highest scores, and the largest missed faces."""
-        wrong, missed = [], []
-        for picture, detected in zip(self.pictures, self.of(self.settings[-1]), strict=True):
-            matching = match(detected)
-            false = matching.order[matching.verdicts == FALSE]
-            wrong += [(detected.scores[place], detected.found[place], picture.path) for place in false]
-            lost = detected.labelled[detected.counted & ~matching.recalled]
-            missed += [(box[2] * box[3], box, picture.path) for box in lost]
-        for each in (wrong, missed):
-            each.sort(key=lambda mistake: -mistake[0])
-        false_ones = [Mistake(f"score {s:.3f}", [(path, box)], box) for s, box, path in wrong]
-        sizes = [Mistake("{2:.0f} by {3:.0f} px".format(*box), [(path, box)], None, box) for _, box, path in missed]
-        kinds = {
-            "False detections, highest score first (some are faces without a label)": false_ones,
-            "Missed faces, largest first": sizes,
-        }
-        remark = f"Mistakes by the rules of WIDER FACE, in the setting “{self.settings[-1]}”."
-        return [Section(QUESTION, remark, kinds)]
-
-    def _precision(self, setting: str) -> Finding:
-        faces = sum(int(picture.counted[setting].sum()) for picture in self.pictures)
-        title, wanted = f"AP {setting} ({faces} faces)", LEAST_AP.get(setting, float("-inf"))
-        try:
-            value = average_precision(*precision_recall(self.of(setting)))
-        except ValueError:
-            return Finding(QUESTION, title, float("nan"), at_least=wanted, note="no faces")
-        return Finding(QUESTION, title, value, at_least=wanted)
 
 
 def measure(client: Client, data: Path, settings: Config) -> Evaluation:
@@ -101,10 +46,60 @@ def measure(client: Client, data: Path, settings: Config) -> Evaluation:
         found: list[list[float]] = client.journal.answer("scores", [content], query, lambda: detect(content))
         return found
 
-    detections = Detections(tuple(pictures), tuple(client.each("detecting", find, pictures)))
-    labels, found = sum(len(picture.boxes) for picture in pictures), sum(map(len, detections.found))
-    counts = {"pictures": len(pictures), "labelled faces": labels, "detections": found}
-    return Evaluation(counts, detections.findings(), detections.sections())
+    found = client.each("detecting", find, pictures)
+    labels, judged = sum(len(picture.boxes) for picture in pictures), by_setting(pictures, found)
+    last = [*judged][-1]
+    return Evaluation(
+        {"pictures": len(pictures), "labelled faces": labels, "detections": sum(map(len, found))},
+        [precision(*each) for each in judged.items()],
+        f"Mistakes by the rules of WIDER FACE, in the setting “{last}”.",
+        mistakes([picture.path for picture in pictures], judged[last]),
+    )
+
+
+def by_setting(
+    pictures: Sequence[LabelledPicture], found: Sequence[Sequence[Sequence[float]]]
+) -> dict[str, list[DetectedPicture]]:
+    """Detections (x, y, width, height, score of each) and labels in each setting: easy, medium and hard where labels say so."""
+    faces = [np.array(each, dtype=np.float64).reshape(-1, 5) for each in found]
+    return {
+        setting: [
+            DetectedPicture(each[:, :4], each[:, 4], picture.boxes, picture.counted[setting])
+            for picture, each in zip(pictures, faces, strict=True)
+        ]
+        for setting in pictures[0].counted
+    }
+
+
+def precision(setting: str, pictures: Sequence[DetectedPicture]) -> Finding:
+    """AP in a setting."""
+    faces = sum(int(picture.counted.sum()) for picture in pictures)
+    title, wanted = f"AP {setting} ({faces} faces)", LEAST_AP.get(setting, float("-inf"))
+    try:
+        return Finding(QUESTION, title, average_precision(*precision_recall(pictures)), at_least=wanted)
+    except ValueError:
+        return Finding(QUESTION, title, float("nan"), at_least=wanted, note="no faces")
+
+
+def mistakes(paths: Sequence[Path], pictures: Sequence[DetectedPicture]) -> dict[str, list[Mistake]]:
+    """The false detections with the highest scores, and the largest missed faces."""
+    wrong, missed = [], []
+    for path, detected in zip(paths, pictures, strict=True):
+        matching = match(detected)
+        false = matching.order[matching.verdicts == FALSE]
+        wrong += [(detected.scores[place], detected.found[place], path) for place in false]
+        lost = detected.labelled[detected.counted & ~matching.recalled]
+        missed += [(box[2] * box[3], box, path) for box in lost]
+    for each in (wrong, missed):
+        each.sort(key=lambda mistake: -mistake[0])
+    return {
+        "False detections, highest score first (some are faces without a label)": [
+            Mistake(f"score {score:.3f}", [(path, box)], box) for score, box, path in wrong
+        ],
+        "Missed faces, largest first": [
+            Mistake("{2:.0f} by {3:.0f} px".format(*box), [(path, box)], None, box) for _, box, path in missed
+        ],
+    }
 
 
 def detector(client: Client, settings: Config) -> Callable[[bytes], list[list[float]]]:

@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from math import ceil, floor, inf
 from pathlib import Path
 
-import appliance_models
 import numpy as np
 
 from appliance.calibration.rates import Rate, Reals
 from appliance.gallery.search import Index, Outcome, Point, Tail, identify, tail_of, threshold
+from appliance.sections import GallerySection
 from lab.device import UnexpectedAnswerError, Vector
 from lab.evaluate.client import Client, central
 from lab.evaluate.datasets import LayoutError, read_people
-from lab.report import Evaluation, Finding, Mistake, Section, percentage
+from lab.report import Evaluation, Finding, Mistake, percentage
 
 QUESTION = "identification"
 
@@ -31,19 +31,6 @@ DRAWS = 20
 """Galleries of a size: their mean varies by less than a fourth of what one of them does."""
 
 SEED = 19795
-
-
-@dataclass(frozen=True, slots=True)
-class Wished:
-    """What is measured: FPIR (0..1) and margin of the configuration, pictures that each person is enrolled with, a folder of
-    people who are never enrolled, and that of the models with their statistics.
-    """
-
-    fpir: float = 0.01
-    margin: float = 0.05
-    templates: int = 1
-    strangers: Path | None = None
-    models: Path = appliance_models.FOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,42 +87,54 @@ class Draw:
     strangers: tuple[Search, ...]
 
 
-def measure(client: Client, data: Path, wished: Wished) -> Evaluation:
-    """Raises LayoutError, UnexpectedAnswerError, CalibrationError."""
-    setting = _setting(client, wished)
+def measure(
+    client: Client, data: Path, known: GallerySection, models: Path, templates: int = 1, strangers: Path | None = None
+) -> Evaluation:
+    """`known` has the required FPIR and the margin; `models` is the folder of the models with their statistics, `strangers` one
+    of people who are never enrolled; each person is enrolled with so many `templates`.
+
+    Raises LayoutError, UnexpectedAnswerError, CalibrationError.
+    """
+    point = client.version.get("calibration", {}).get("similarity")
+    if point is None:
+        raise UnexpectedAnswerError(
+            "the device reports no operating point of its embedder: it does not work, or is too old"
+        )
+    at = Point(point["threshold"], point["wanted"]["fmr"])
+    setting = Setting(tail_of(models, point["model"], at), at, known.fpir, known.margin, templates)
     named = read_people(data)
-    others = read_people(wished.strangers) if wished.strangers else {}
+    others = read_people(strangers) if strangers else {}
     unlike = {name: paths for name, paths in others.items() if name not in named}
     people = _acquired(client, "embedding people", named)
-    strangers = [each for pictures in _acquired(client, "embedding strangers", unlike).values() for each in pictures]
-    pictures = [*(each for every in people.values() for each in every), *strangers]
+    unknown = [each for pictures in _acquired(client, "embedding strangers", unlike).values() for each in pictures]
+    pictures = [*(each for every in people.values() for each in every), *unknown]
     enrollable = most(people, setting.templates)
     if enrollable < 2:
         raise LayoutError("fewer than two people can be enrolled, so there is nothing to tell apart")
     sizes = tuple(count for count in SIZES if count < enrollable) or (enrollable // 2,)
-    drawn = {count: list(draws(people, strangers, count, setting)) for count in sizes}
+    drawn = {count: list(draws(people, unknown, count, setting)) for count in sizes}
     findings = [finding for count, each in drawn.items() for finding in figures(count, each, setting)]
     lost = Rate(sum(each.vector is None for each in pictures), len(pictures))
     return Evaluation(
         {"people": len(people), "other strangers": len(unlike), "pictures": len(pictures)},
         [*findings, percentage(QUESTION, "failure to acquire", lost)],
-        [section(drawn[max(drawn)])],
+        "Mistakes in all of the largest galleries.",
+        mistakes(drawn[max(drawn)]),
     )
 
 
-def section(draws: Sequence[Draw]) -> Section:
+def mistakes(draws: Sequence[Draw]) -> dict[str, list[Mistake]]:
     """The mistakes in galleries, each once, with the enrolled picture of the nearest person, or of the right one when that was
     not recognised.
     """
     own = [(each, draw) for draw in draws for each in draw.own]
     strangers = [(each, draw) for draw in draws for each in draw.strangers if each.named]
     mistaken, lost = [each for each in own if each[0].mistaken], [each for each in own if not each[0].named]
-    kinds = {
+    return {
         "Strangers identified as an enrolled person, most alike first": _worst(strangers),
         "People identified as another, most alike first": _worst(mistaken),
         "People not recognised, least alike first": _worst(lost, lost=True),
     }
-    return Section(QUESTION, "Mistakes in all of the largest galleries.", kinds)
 
 
 def draws(
@@ -191,17 +190,6 @@ def _worst(searches: Sequence[tuple[Search, Draw]], *, lost: bool = False) -> li
         pictures = [(each.path, each.box) for each in (search.picture, *enrolled)]
         mistakes.append(Mistake(search.outcome if lost else f"cosine {search.cosine:.3f}", pictures))
     return mistakes
-
-
-def _setting(client: Client, wished: Wished) -> Setting:
-    known = client.version.get("calibration", {}).get("similarity")
-    if known is None:
-        raise UnexpectedAnswerError(
-            "the device reports no operating point of its embedder: it does not work, or is too old"
-        )
-    point = Point(known["threshold"], known["wanted"]["fmr"])
-    tail = tail_of(wished.models, known["model"], point)
-    return Setting(tail, point, wished.fpir, wished.margin, wished.templates)
 
 
 def _acquired(client: Client, title: str, people: Mapping[str, Sequence[Path]]) -> dict[str, list[Picture]]:

@@ -12,7 +12,7 @@ from lab.evaluate.client import Client
 from lab.evaluate.datasets import LabelledFace, read_labelled_faces
 from lab.evaluate.measures import area_under_error_curve, normalised_mean_error, overlaps
 from lab.pictures import mirrored, size, turned
-from lab.report import Evaluation, Finding, Mistake, Section, percentage
+from lab.report import Evaluation, Finding, Mistake, percentage
 
 QUESTION = "landmarks"
 
@@ -82,8 +82,8 @@ def measure(client: Client, data: Path) -> Evaluation:
     def shift(degrees: float, pair: tuple[LabelledFace, FoundFace]) -> float | None:
         """By how many degrees (-180..180) the roll follows the picture, turned clockwise."""
         face, found = pair
-        picture = turned(face.path.read_bytes(), degrees)
-        match = nearest(client.faces(picture.content, detectcount=DETECTCOUNT), picture.place(found.points))
+        picture, expected = turned(face.path.read_bytes(), degrees, found.points)
+        match = nearest(client.faces(picture, detectcount=DETECTCOUNT), expected)
         return None if match is None else float((match.pose[2] - found.pose[2] + 180) % 360 - 180)
 
     faces = read_labelled_faces(data)
@@ -103,8 +103,8 @@ def measure(client: Client, data: Path) -> Evaluation:
         findings.append(Finding(QUESTION, f"{title}: faces lost", len(each) - len(known)))
     mistakes = [_mistake(faces[place], found[place], errors[place]) for place in np.argsort(-errors, kind="stable")]
     remark = "The 20 points that mean the same spot in both schemes; lost faces count as errors of any size."
-    section = Section(QUESTION, remark, {"Largest errors (orange found, green labelled)": mistakes})
-    return Evaluation({"faces": len(faces)}, findings, [section])
+    kinds = {"Largest errors (orange found, green labelled)": mistakes}
+    return Evaluation({"faces": len(faces)}, findings, remark, kinds)
 
 
 def _error(face: LabelledFace, found: FoundFace | None) -> float:

@@ -10,7 +10,7 @@ from lab.evaluate.client import Client
 from lab.evaluate.datasets import FRAMES, REAL, FrameSequence, read_sequences
 from lab.evaluate.measures import area_under_curve, attack_classification_error, equal_error_rate
 from lab.pictures import recompressed
-from lab.report import Evaluation, Finding, Mistake, Section, percentage
+from lab.report import Evaluation, Finding, Mistake, percentage
 
 QUESTION = "liveness"
 
@@ -54,7 +54,8 @@ def measure(client: Client, data: Path) -> Evaluation:
                 for name, each in stills.items()
             ),
         ],
-        [section(sequences, [answer or 0.0 for answer in answers])],
+        "The worst species of attack counts (ISO/IEC 30107-3).",
+        mistakes(sequences, [answer or 0.0 for answer in answers]),
     )
 
 
@@ -79,7 +80,7 @@ def findings(labels: Sequence[str], answers: Sequence[float | None]) -> Iterator
     yield percentage(QUESTION, "APNRR: attacks, no answer", rate(unanswered[label != REAL]))
 
 
-def section(sequences: Sequence[FrameSequence], confidences: Sequence[float]) -> Section:
+def mistakes(sequences: Sequence[FrameSequence], confidences: Sequence[float]) -> dict[str, list[Mistake]]:
     """Attacks taken for live, and refused real people, at 0.5."""
     answered = sorted(zip(confidences, sequences, strict=True), key=lambda each: each[0])
     refused = [each for each in answered if each[1].label == REAL and each[0] < OPERATING_POINT]
@@ -88,8 +89,7 @@ def section(sequences: Sequence[FrameSequence], confidences: Sequence[float]) ->
         "Attacks taken for live, most confident first": passed,
         "Real people refused, least confident first": refused,
     }
-    mistakes = {
+    return {
         title: [Mistake(f"confidence {value:.3f}, {each.name}", [(each.paths[0], None)]) for value, each in found]
         for title, found in titles.items()
     }
-    return Section(QUESTION, "The worst species of attack counts (ISO/IEC 30107-3).", mistakes)

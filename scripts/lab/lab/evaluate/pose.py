@@ -9,7 +9,7 @@ from lab.device import FoundFace
 from lab.evaluate.client import Client
 from lab.evaluate.datasets import ANGLES, PosedPicture, read_posed_pictures
 from lab.evaluate.measures import mean_bounds
-from lab.report import Evaluation, Finding, Mistake, Section, percentage
+from lab.report import Evaluation, Finding, Mistake, percentage
 
 QUESTION = "pose"
 
@@ -44,8 +44,8 @@ def measure(client: Client, data: Path) -> Evaluation:
         face, picture = faces[place], pictures[place]
         seen, box = ("lost", None) if face is None else (f"found {_angles(face.pose)}", face.box)
         mistakes.append(Mistake(f"{seen}, known {_angles(picture.pose)}", [(picture.path, box)]))
-    section = Section(QUESTION, "In degrees: yaw, pitch, roll.", {"Largest errors of any angle": mistakes})
-    return Evaluation({"pictures": len(pictures)}, findings, [section])
+    kinds = {"Largest errors of any angle": mistakes}
+    return Evaluation({"pictures": len(pictures)}, findings, "In degrees: yaw, pitch, roll.", kinds)
 
 
 def _angles(angles: Reals) -> str:

@@ -12,7 +12,7 @@ from lab.device import CutFace
 from lab.evaluate.client import Client, central
 from lab.evaluate.datasets import Pair, PairList, read_pair_list
 from lab.evaluate.measures import area_under_curve, best_threshold, equal_error_rate, folded_accuracy, threshold_at
-from lab.report import Evaluation, Finding, Mistake, Section, percentage
+from lab.report import Evaluation, Finding, Mistake, percentage
 
 QUESTION = "verification"
 
@@ -66,7 +66,8 @@ def measure(client: Client, data: Path) -> Evaluation:
     return Evaluation(
         {"pairs": len(comparisons), "pictures": len(seen)},
         [*findings(listed, scores, rate(np.array(list(seen.values())) == 0))],
-        [section(listed, comparisons, scores, sorted(path for path, found in seen.items() if not found))],
+        "Pairs share people and pictures, so the bounds, which take them as independent, are somewhat too narrow.",
+        mistakes(listed, comparisons, scores, sorted(path for path, found in seen.items() if not found)),
     )
 
 
@@ -94,21 +95,21 @@ def findings(listed: PairList, scores: Reals, lost: Rate) -> Iterator[Finding]:
     yield percentage(QUESTION, "failure to acquire", lost)
 
 
-def section(listed: PairList, comparisons: Sequence[Comparison], scores: Reals, lost: Sequence[Path]) -> Section:
+def mistakes(
+    listed: PairList, comparisons: Sequence[Comparison], scores: Reals, lost: Sequence[Path]
+) -> dict[str, list[Mistake]]:
     """Wrong at 0.5, worst first: the least alike pairs of one person, and the most alike pairs of two."""
     accepted, same = scores >= OPERATING_POINT, listed.same
 
-    def mistakes(wrong: Flags, sign: int) -> list[Mistake]:
+    def worst(wrong: Flags, sign: int) -> list[Mistake]:
         places = sorted(np.flatnonzero(wrong), key=lambda place: sign * scores[place])
         return [_mistake(listed.pairs[place], comparisons[place]) for place in places]
 
-    remark = "Pairs share people and pictures, so the bounds, which take them as independent, are somewhat too narrow."
-    kinds = {
-        "False non-matches: one person, least alike first": mistakes(same & ~accepted, 1),
-        "False matches: two people, most alike first": mistakes(~same & accepted, -1),
+    return {
+        "False non-matches: one person, least alike first": worst(same & ~accepted, 1),
+        "False matches: two people, most alike first": worst(~same & accepted, -1),
         "No face found": [Mistake("", [(path, None)]) for path in lost],
     }
-    return Section(QUESTION, remark, kinds)
 
 
 def _mistake(pair: Pair, compared: Comparison) -> Mistake:

@@ -1,17 +1,26 @@
-"""Posted pictures: the stages of an answer, several clients, growth with size and faces; start and memory of the device."""
+"""The parts of the bench: posted pictures, start and memory of the device, the camera's path, a search in the gallery."""
 
-from collections.abc import Iterator
-from math import ceil
+import json
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from math import ceil, inf
 from statistics import median
 
 import numpy as np
+import psutil
 from scipy import stats
 
+from appliance.gallery.search import DIMENSIONS, Index
 from appliance.imaging.archive import FRAMES
 from lab.bench.bench import Bench
 from lab.bench.load import MIXED, Load, clients
-from lab.bench.material import mosaic
-from lab.device import OK, Device, resident_megabytes
+from lab.bench.material import FPS, film, mosaic
+from lab.device import OK, Device, Vector, resident_megabytes
 from lab.report import Finding, tracked
 
 KINDS = {
@@ -39,10 +48,28 @@ MOST_SECONDS_TO_READY = 3.0
 MOST_IDLE_MEGABYTES = 150.0
 """Networks are built for their first run, which this is before."""
 
-MOST_GROWTH_MEGABYTES = 40.0
-"""Twice what 1,500 requests took; a request that is kept until Python collects circles takes three times as much."""
+MOST_GROWTH_MEGABYTES, MOST_CAMERA_GROWTH = 40.0, 10.0
+"""The former is twice what 1,500 requests took; a request kept until Python collects circles takes three times as much."""
 
 CLIENTS = 2
+
+MOST_LOOP_CPU = 10.0
+"""Percent of a core that the idle loop may take."""
+
+MOST_DECISION_MILLISECONDS = 1200.0
+"""The longest that a person waits at a door."""
+
+LEAST_FPS = 20.0
+"""Frames a second that are read as fast as they come; with fewer, a part is broken."""
+
+LISTENER = "import sys, urllib.request as r\nfor line in r.urlopen(sys.argv[1] + '/events'): print(line, flush=True)"
+
+MOST_SEARCH_MILLISECONDS, MOST_OF_PRODUCT = 10.0, 1.0
+"""For a search of as many templates as a device is meant for; over the time that the product of all templates with the
+embedding takes, one template a row, without any ranking.
+"""
+
+SEED = 50_000
 
 
 def stages(bench: Bench) -> Iterator[Finding]:
@@ -145,3 +172,94 @@ def memory(bench: Bench) -> Iterator[Finding]:
     yield Finding("memory", f"after {CLIENTS * each} mixed requests", after, "MB")
     yield Finding("memory", "growth", after - in_use, "MB", at_most=MOST_GROWTH_MEGABYTES)
     yield Finding("memory", "errors", load.failed, at_most=0)
+
+
+def camera(bench: Bench) -> Iterator[Finding]:
+    """All figures of a device that replays a film: ages of frames at their answer and times of decisions about an unknown
+    person, as a door sees them; processor time of the idle loop; growth of memory with the frames.
+    """
+    film(bench.folder, bench.material.picture)
+    ages, decisions = [], []
+    with bench.device(film=True) as device, Device(device.url) as client:
+        wait_for(client, 2 * FPS)
+        percent = psutil.Process(device.process_id).cpu_percent(bench.extent.processor_seconds)
+        for number in tracked(range(bench.extent.requests), "frames and decisions"):
+            for _ in range(bench.extent.rounds):
+                answer = client.ask_once("GET", "/faces")
+                answer.expect(OK)
+                ages.append(float(answer.headers["x-frame-age"]))
+                time.sleep(0.01 + number % 7 / 1000)  # not in step with the camera
+            decisions.append(decide(client)[0])
+    for title, times, most in (
+        ("age of a frame at its answer", ages, np.inf),
+        ("a decision", decisions, MOST_DECISION_MILLISECONDS),
+    ):
+        yield Finding("camera", f"{title}, median", median(times), "ms", at_most=most)
+        yield Finding("camera", f"{title}, 99th percentile", float(np.percentile(times, 99)), "ms")
+    yield Finding("camera", f"idle loop at {FPS}/s, of one core", percent, "%", at_most=MOST_LOOP_CPU)
+    with bench.device(film=True, real_time=False) as device, Device(device.url) as client:
+        wait_for(client, bench.extent.warm_frames)
+        before = resident_megabytes(device.process_id)
+        wait_for(client, bench.extent.frames)
+        growth = resident_megabytes(device.process_id) - before
+    title = f"memory after {bench.extent.frames} frames, growth"
+    yield Finding("camera", title, growth, "MB", at_most=MOST_CAMERA_GROWTH)
+
+
+def decide(client: Device) -> tuple[float, float]:
+    """Milliseconds of a decision as a door sees it, and those of its stages: the work, without waiting for frames."""
+    begun = time.perf_counter()
+    answer = client.ask_once("POST", "/access/decide", json.dumps({"nonce": secrets.token_urlsafe(16)}).encode())
+    taken = 1e3 * (time.perf_counter() - begun)
+    answer.expect(OK)
+    return taken, sum(each for stage, each in answer.stages.items() if stage != "total")
+
+
+def wait_for(client: Device, frames: int) -> None:
+    """Returns when the camera has delivered so many frames. Raises TimeoutError."""
+    seen, end = 0, time.monotonic() + 10 + frames / LEAST_FPS
+    while seen < frames:
+        if time.monotonic() > end:
+            raise TimeoutError(f"{seen} frames of {frames} within {frames / LEAST_FPS:.0f} s")
+        time.sleep(0.5)
+        seen = client.ask_once("GET", "/healthz").result["camera"]["frames"]
+
+
+@contextmanager
+def listener(url: str) -> Iterator[None]:
+    """A client that listens to the events: a process, so that its own work is not counted here."""
+    process = subprocess.Popen([sys.executable, "-c", LISTENER, url], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        next(line for line in process.stdout if b"event: faces" in line)
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def gallery(bench: Bench) -> Iterator[Finding]:
+    """Medians of searches in galleries of synthetic templates, and over the product; both take turns."""
+    for size in tracked(bench.extent.templates, "gallery"):
+        rows, queries = _templates(size), _templates(bench.extent.requests)
+        index = Index.build((f"{number:016x}", row) for number, row in enumerate(rows))
+        times = [(_taken(partial(index.ranking, query)), _taken(partial(np.matmul, rows, query))) for query in queries]
+        most, most_ratio = (
+            (MOST_SEARCH_MILLISECONDS, MOST_OF_PRODUCT) if size == max(bench.extent.templates) else (inf, inf)
+        )
+        search, ratio = median(each for each, _ in times), median(search / product for search, product in times)
+        yield Finding("gallery", f"{size:,} templates: search", search, "ms", at_most=most)
+        yield Finding("gallery", f"{size:,}: over the product", ratio, at_most=most_ratio)
+
+
+def _templates(count: int) -> Vector:
+    drawn = np.random.default_rng(SEED + count).standard_normal((count, DIMENSIONS), np.float32)
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    return drawn
+
+
+def _taken(act: Callable[[], object]) -> float:
+    """The milliseconds of a call."""
+    begun = time.perf_counter()
+    act()
+    return 1e3 * (time.perf_counter() - begun)
