@@ -96,8 +96,8 @@ class GalleryChanged:
 
 class DoorEventKind(StrEnum):
     """What happens at a door: FORCED is an opening without permission, HELD one that lasts too long, NOT_OPENED a grant after
-    which the door stayed shut, EXIT the exit button, BUTTON that which asks for a decision, REMOTE_OPEN a request over HTTP.
-    Between UNLOCKED and LOCKED the door is open for everyone.
+    which the door stayed shut, EXIT the exit button, BUTTON that which asks for a decision, REMOTE_OPEN a request over HTTP,
+    DURESS a PIN that asks for help in silence. Between UNLOCKED and LOCKED the door is open for everyone.
     """
 
     OPENED = "opened"
@@ -108,6 +108,7 @@ class DoorEventKind(StrEnum):
     EXIT = "exit"
     BUTTON = "button"
     REMOTE_OPEN = "remote_open"
+    DURESS = "duress"
     UNLOCKED = "unlocked"
     LOCKED = "locked"
     TAMPER = "tamper"
@@ -118,8 +119,8 @@ class DoorEventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DoorEvent:
-    """Something has happened at the door, at `time` (UTC); `by` is the decision's id with NOT_OPENED, the key's name with
-    REMOTE_OPEN, otherwise None.
+    """Something has happened at the door, at `time` (UTC); `by` is the decision's id with NOT_OPENED and DURESS, the key's name
+    with REMOTE_OPEN, otherwise None.
     """
 
     kind: DoorEventKind

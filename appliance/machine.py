@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Literal
 
 from appliance import __version__, identity, keys, state, supervision
 from appliance.access.clock import Clock
-from appliance.access.decide import SIGNING_KEY_FILE, Decider, SigningKey
+from appliance.access.decide import Decider
 from appliance.access.enrol import Enrolment
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import RECORD_FILE, Record
 from appliance.access.observe import RecentFrames, SubjectObserver
+from appliance.access.pins import GUESSES_FILE, PinChecker
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.retention import Retention
+from appliance.access.signing_key import SIGNING_KEY_FILE, SigningKey
 from appliance.access.trigger import DoorTrigger
 from appliance.api.access import Access, Attempts, Part, SignIn
 from appliance.api.app import FaceApi, Restrictions
@@ -101,7 +103,7 @@ class Machine:
         signing_key = SigningKey(self._state / SIGNING_KEY_FILE, self._gallery)
         decider = self._decides = self._decider(signing_key, rules)
         self._trigger = DoorTrigger(
-            **config.door.trigger_settings, decide=decider.decide, bus=self._broadcast, ring=self._ring
+            **config.door.trigger_settings, decide=decider.conclude, bus=self._broadcast, ring=self._ring
         )
         self._observer = Observer(
             self._ring,
@@ -194,6 +196,7 @@ class Machine:
         self._ring.close()
         self._observer.stop()
         self._trigger.stop()
+        self._decides.stop()
         self._http.stop()
         self._outputs.stop(OUTPUTS_STOP_SECONDS)
         self._retention.stop()
@@ -271,6 +274,7 @@ class Machine:
             self._clock,
             self._record,
             Policy(rules),
+            PinChecker(self._state / GUESSES_FILE),
             self._broadcast.publish,
         )
 

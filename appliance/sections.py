@@ -313,6 +313,18 @@ class OpenPeriodSection(ScheduleSection):
     end: TimeOfDay
 
 
+class FactorSection(ScheduleSection):
+    """What is required of some groups at some times; without groups, of everyone."""
+
+    factors: Literal["face", "face+pin", "face|pin"]
+    groups: Annotated[tuple[GroupName, ...], Field(strict=False)] = ()
+
+
+def _factors(value: object) -> object:
+    """A single word holds for everyone at all times."""
+    return ({"factors": value},) if isinstance(value, str) else value
+
+
 class DoorSection(Section):
     """Who may pass, and when: POST /access/decide."""
 
@@ -327,6 +339,11 @@ class DoorSection(Section):
     open_periods: Annotated[tuple[OpenPeriodSection, ...], Field(strict=False)] = ()
     """When the relay stays on, such as {days = ["mon"], begin = "09:00", end = "17:00", groups = ["staff"]}: with groups, from
     the first grant of one of their people in that period on. This takes a clock as `clock` requires it.
+    """
+    factors: Annotated[tuple[FactorSection, ...], Field(strict=False), BeforeValidator(_factors)] = ()
+    """"face", "face+pin" (a PIN besides the face) or "face|pin" (people who are not recognised may type their id and a PIN); or
+    a list such as {factors = "face+pin", groups = ["staff"], begin = "19:00", end = "07:00"}, of which the first that is about
+    a person and holds at the time decides. Empty: the face is enough.
     """
     min_quality: float = Field(default=0.4, ge=0, le=1)
     """Least quality of the face in the frames of a decision, 0..1."""

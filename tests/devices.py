@@ -20,13 +20,15 @@ from forked import Forked
 from waitress.channel import HTTPChannel
 
 from appliance.access.clock import Clock
-from appliance.access.decide import SIGNING_KEY_FILE, Decider, SigningKey
+from appliance.access.decide import Decider
 from appliance.access.enrol import Enrolment
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import RECORD_FILE, Record
 from appliance.access.observe import RecentFrames, SubjectObserver
+from appliance.access.pins import GUESSES_FILE, PinChecker
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.retention import Retention
+from appliance.access.signing_key import SIGNING_KEY_FILE, SigningKey
 from appliance.access.token import SignedDecision
 from appliance.api.access import Access, Attempts, SignIn
 from appliance.api.app import FaceApi, Restrictions
@@ -146,6 +148,7 @@ class Device:
             clock,
             record,
             Policy(rules),
+            PinChecker(folder / GUESSES_FILE),
             broadcast.publish,
             fresh_s=60.0,  # other tests run, too
         )

@@ -20,11 +20,14 @@ from appliance.access.decide import Decider
 from appliance.access.identify import Identifier
 from appliance.access.log import RECORD_FILE, Record
 from appliance.access.observe import RecentFrames, SubjectObserver
+from appliance.access.pins import GUESSES_FILE, PinChecker
 from appliance.access.policy import ClockState, Policy, Rules
+from appliance.access.steps import PendingStep
 from appliance.access.token import Decision, Direction, SignedDecision, Signer, Verifier
 from appliance.camera.condition import Inspector
 from appliance.camera.loop import CameraLoop
 from appliance.camera.source import CameraFrame, FrameSource, Ring
+from appliance.events import Event
 from appliance.face.types import DetectLimits, Pixels
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import GalleryError, Person, Source, new_reference
@@ -77,6 +80,10 @@ class FourFrames:
         """From here on the fourth picture is there."""
         self._asked.set()
 
+    def show(self, picture: Pixels) -> None:
+        """From here on this one is there."""
+        self._now = picture
+
     def open(self) -> None:
         pass
 
@@ -112,6 +119,7 @@ class Doorstep:
         fresh_s: float = 60.0,
         repeat_s: float = 0.0,
         least_side: float = 48,
+        step_s: float = 60.0,
     ) -> None:
         self.folder, self.camera = folder, camera
         self.engines = pool(engine)
@@ -121,7 +129,7 @@ class Doorstep:
         self.recognition = recognition(self.gallery, embedder)
         self.record = record(folder / RECORD_FILE)
         self.signer = Signer.of(bytes(range(32)))
-        self.told: list[SignedDecision] = []
+        self.told: list[Event] = []
         self.trouble: GalleryError | None = None
         self.decider = Decider(
             DEVICE,
@@ -137,9 +145,11 @@ class Doorstep:
             Clock(),
             self.record,
             Policy(rules),
+            PinChecker(folder / GUESSES_FILE),
             self.told.append,
             fresh_s,
             repeat_s,
+            step_s,
         )
         patient = timedelta(minutes=1)  # other tests run, too
         self.verifier = Verifier(self.signer.public, DEVICE, answer=patient, tolerance=patient)
@@ -171,7 +181,7 @@ class Doorstep:
                 self.gallery.enrol(identity, engine.embed(aligned), MODEL, 0.9, Source.PHOTO)
         return person
 
-    def ask(self, direction: Direction = Direction.IN, nonce: str | None = None) -> SignedDecision:
+    def ask(self, direction: Direction = Direction.IN, nonce: str | None = None) -> SignedDecision | PendingStep:
         """What is decided on a question of the verifier's own."""
         nonce = nonce or self.verifier.challenge(direction)
         if isinstance(self.camera, FourFrames):

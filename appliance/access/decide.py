@@ -1,4 +1,6 @@
-"""The decision: one observation, one result of the policy, one entry in the record, one signature."""
+"""The decision: one observation, one result of the policy, one entry in the record, one signature; between them the steps in
+which a person gives more than the face.
+"""
 
 import logging
 import secrets
@@ -9,17 +11,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-from appliance import state
 from appliance.access.clock import Clock
-from appliance.access.identify import GalleryHandle, Recognition
+from appliance.access.factors import NOTHING_GIVEN, Factors, Given, PinCheck, StepKind
+from appliance.access.identify import Recognition
 from appliance.access.log import DECISION, DOOR, VOIDS, Entry, Fact, Record, RecordError
 from appliance.access.observe import SubjectObserver
+from appliance.access.pins import PinChecker
 from appliance.access.policy import Facts, Observation, Passage, Policy, PolicyResult, Rules
+from appliance.access.reason import Reason
+from appliance.access.steps import STEP_SECONDS, OpenStep, OpenSteps, PendingStep, StepAnswer
 from appliance.access.token import (
     LIFE,
-    SECRET_BYTES,
     Decision,
     Direction,
     SignedDecision,
@@ -29,7 +32,7 @@ from appliance.access.token import (
     write_token,
 )
 from appliance.events import DoorEvent, DoorEventKind, Event
-from appliance.faults import Fault, Problem, ResultCode
+from appliance.faults import Fault, Problem, Refusal, ResultCode
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import (
     GalleryDamagedError,
@@ -37,9 +40,10 @@ from appliance.gallery.people import (
     GalleryUnavailableError,
     NoKeyError,
     NoSuchPersonError,
+    Person,
 )
+from appliance.gallery.pin import LONGEST, SHORTEST
 from appliance.gallery.search import Outcome
-from appliance.gallery.vault import BrokenSealError, Seal, SiteKey
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +66,9 @@ MOST = 4096
 """Nonces remembered at most: 90 bytes each, one a second for an hour."""
 
 WAITING = 2
-"""Questions that may wait for their turn: a device has one camera, and rarely more than two doors."""
+"""Questions that may wait for their turn, and clients for a step beside the device itself: it has one camera, and rarely more
+than two doors.
+"""
 
 PATIENCE_SECONDS = 1.2
 """How long each waits at most: as long as an answer takes."""
@@ -71,6 +77,15 @@ REST_SECONDS = 0.3
 """From the begin of a turn to that of the next one: the frames of a decision are as far apart, so there is nothing new to see
 sooner, and a door that asks in a loop does not fill the record.
 """
+
+AFTER_SECONDS = 1.0
+"""From a PIN to the newest frame of the look at the face that follows: so all four are of a person who has finished typing."""
+
+LOOK_SECONDS = 4.0
+"""How long a person may take to look at the camera again."""
+
+TRIED_AGAIN = frozenset({"one_face", "followed", "upright", "quality", "identity"})
+"""The rules that the face of a person who still looks at the keys fails. Liveness and an exchanged person get no other try."""
 
 
 class AnsweredNonces:
@@ -161,12 +176,15 @@ class Decider:
         clock: Clock,
         record: Record,
         policy: Policy,
+        pins: PinChecker,
         publish: Callable[[Event], None],
         fresh_s: float = FRESH_SECONDS,
         repeat_s: float = REPEAT_SECONDS,
+        step_s: float = STEP_SECONDS,
     ) -> None:
         """`device` is the id that decisions name. `signer` raises GalleryError when nothing can be signed, `recognition` when
-        people cannot be recognised. `publish` is called with every decision and remote opening; it neither blocks nor raises.
+        people cannot be recognised. `publish` is called with every decision, step and remote opening; it neither blocks nor
+        raises.
         """
         self.device, self._signer, self._observer, self._recognition = device, signer, observer, recognition
         self._clock, self._record, self._policy, self._publish = clock, record, policy, publish
@@ -174,24 +192,75 @@ class Decider:
         self._turns, self._nonces, self._fresh = Turns(), AnsweredNonces(), fresh_s
         self._slow_until = float("-inf")
         self._entries = DecisionEntries(record, repeat_s)
+        self._pins, self._steps = pins, OpenSteps(step_s)
+        self._waiters = threading.BoundedSemaphore(1 + WAITING)
 
     def decide(
         self, nonce: str, direction: Direction, trigger: Trigger = Trigger.ASKED, since: float | None = None
-    ) -> SignedDecision:
-        """Whether the person at the camera may pass: granted or denied, recorded and signed. `nonce` is the door's, 16 to 86
-        characters of base64url, or this device's own. The newest frame is taken at `since` (seconds of `time.monotonic`) or
-        later, by default after the call. Raises Fault INF-08 (503) when others wait already, the Faults of an engine and its
-        pool, and GalleryError when nothing can be signed: then there is no decision, and the nonce can still be used.
+    ) -> SignedDecision | PendingStep:
+        """Whether the person at the camera may pass: granted or denied, recorded and signed; or the step that they have to take
+        first. `nonce` is the door's, 16 to 86 characters of base64url, or this device's own. The newest frame is taken at
+        `since` (seconds of `time.monotonic`) or later, by default after the call. Raises Fault INF-08 (503) when others wait
+        already or a step is pending, the Faults of an engine and its pool, and GalleryError when nothing can be signed: then
+        there is no decision, and the nonce can still be used.
         """
         asked = time.monotonic()
         with self._turns.one():
+            signer = self._signer()
+            if late := self._steps.unanswered():
+                self._end(late, self._denied(late, signer))
             self._policy = self._next_policy
-            signed = self._answer(nonce, direction, trigger, asked if since is None else since)
+            facts, gallery = self._facts(nonce, direction, asked if since is None else since, NOTHING_GIVEN)
+            outcome = self._outcome(nonce, trigger, facts, gallery, signer)
             self._nonces.add(nonce)
-            self._publish(signed)
-        decision, taken = signed.decision, (time.monotonic() - asked) * 1e3
-        log.info("decision %s: %s (%s) after %.0f ms", decision.id, decision.result, decision.reason, taken)
-        return signed
+            self._publish(outcome)
+        _log(outcome, time.monotonic() - asked)
+        return outcome
+
+    def proceed(self, handle: str, answer: StepAnswer) -> SignedDecision | PendingStep:
+        """What the answer to a step leads to: the decision, or a further step. Raises Refusal `no_such_step` (404), and as
+        `decide`: then the step is still pending.
+        """
+        asked = time.monotonic()
+        with self._turns.one():
+            pending = self._steps.take(handle)
+            signer = self._signer()
+            if answer.cancel or not self._steps.left(pending):
+                outcome: SignedDecision | PendingStep = self._denied(pending, signer)
+            else:
+                match pending.step.kind:
+                    case StepKind.PIN:
+                        given = self._take_pin(pending, answer)
+                outcome = self._continued(pending, given, signer)
+            self._end(pending, outcome)
+        _log(outcome, time.monotonic() - asked)
+        return outcome
+
+    def wait(self, handle: str) -> SignedDecision | PendingStep:
+        """What a step leads to that another client answers; the denial when it has expired. Raises as `proceed`."""
+        pending = self._steps.find(handle)
+        if not self._waiters.acquire(blocking=False):
+            raise Fault(ResultCode.NOT_READY, "others wait for this step already", status=503, retry_after=1)
+        try:
+            answered = pending.ended.wait(self._steps.left(pending))
+        finally:
+            self._waiters.release()
+        if not answered:
+            return self.proceed(handle, StepAnswer(cancel=True))
+        if pending.outcome is None:
+            raise Fault(ResultCode.NOT_READY, "the device stops", status=503)
+        return pending.outcome
+
+    def conclude(self, nonce: str, direction: Direction, trigger: Trigger, since: float) -> SignedDecision:
+        """As `decide`, but at its end: the display at the door answers the steps."""
+        outcome = self.decide(nonce, direction, trigger, since)
+        while isinstance(outcome, PendingStep):
+            outcome = self.wait(outcome.handle)
+        return outcome
+
+    def stop(self) -> None:
+        """Ends `wait`: nobody can answer a step any more."""
+        self._steps.close()
 
     def rules(self) -> Rules:
         """Those of the next decision."""
@@ -224,9 +293,74 @@ class Decider:
             Problem("door", "too_slow", "A decision took too long after its newest frame: the device is overloaded.")
         ]
 
-    def _answer(self, nonce: str, direction: Direction, trigger: Trigger, asked: float) -> SignedDecision:
-        signer = self._signer()
-        facts, gallery = self._facts(nonce, direction, asked)
+    def _end(self, pending: OpenStep, outcome: SignedDecision | PendingStep) -> None:
+        pending.end(outcome)
+        self._publish(outcome)
+
+    def _outcome(
+        self, nonce: str, trigger: Trigger, facts: Facts, gallery: Gallery | None, signer: Signer
+    ) -> SignedDecision | PendingStep:
+        """The decision, or the step without which there is none."""
+        facts = self._unless_stale(facts)
+        result = self._policy.judge(facts)
+        if result.asks is None:
+            return self._signed(nonce, trigger, facts, gallery, signer)
+        shown = {"id": result.reason is Reason.PIN_INSTEAD, "least": SHORTEST, "most": LONGEST}
+        return self._steps.open(result.asks, result.text, shown, nonce, trigger, facts)
+
+    def _denied(self, pending: OpenStep, signer: Signer, given: Given | None = None) -> SignedDecision:
+        """The decision about a step that was not answered, or not rightly; it has no frames, which are too old by now.
+        Everything else is as it was when the step began, so that it cannot be granted.
+        """
+        before, recordable = pending.facts, self._record.problem() is None
+        seen = replace(before.seen, captured=())
+        facts = replace(before, seen=seen, given=given or before.given, recordable=recordable)
+        return self._signed(pending.nonce, pending.trigger, facts, None, signer)
+
+    def _take_pin(self, pending: OpenStep, answer: StepAnswer) -> Given:
+        """What becomes of the PIN in an answer. Raises GalleryError, and Refusal `invalid_body` (400) without an id."""
+        gallery, facts, typed = self._recognition().gallery, pending.facts, answer.pin or ""
+        if facts.person is not None:
+            checked = self._pins.of_person(gallery, facts.person, typed)
+        elif not answer.id:
+            raise Refusal(ResultCode.INVALID_BODY, "invalid_body", "id: required, because the face is not recognised")
+        else:
+            known, reading = gallery.snapshot.people.get(answer.id), self._clock.read()
+            person = known.person if known else None
+            if person and self._policy.rules.required(person, reading.now, reading.state) is not Factors.FACE_OR_PIN:
+                person = None
+            checked = self._pins.of_id(gallery, person, answer.id, typed)
+        return replace(facts.given, pin=checked.pin, person=checked.person, duress=checked.duress)
+
+    def _continued(self, pending: OpenStep, given: Given, signer: Signer) -> SignedDecision | PendingStep:
+        """What follows from what was given: with the right PIN, another look at the same person, from frames that were all
+        taken after it. It is repeated for a while, because who types does not look at the camera.
+        """
+        if given.pin is not PinCheck.RIGHT:
+            return self._raised(self._denied(pending, signer, given), given)
+        before, begun = pending.facts, time.monotonic()
+        expected = given.person or before.person
+        while True:
+            since = max(begun + AFTER_SECONDS, time.monotonic())
+            facts, gallery = self._facts(pending.nonce, before.direction, since, given, expected)
+            rule = self._policy.judge(facts).decided
+            if rule is None or rule.rule not in TRIED_AGAIN or time.monotonic() - begun > LOOK_SECONDS:
+                return self._raised(self._outcome(pending.nonce, pending.trigger, facts, gallery, signer), given)
+
+    def _raised(self, outcome: SignedDecision | PendingStep, given: Given) -> SignedDecision | PendingStep:
+        """The outcome, unchanged; after a PIN for duress the silent alarm is raised, which nothing at the door shows."""
+        if given.duress and isinstance(outcome, SignedDecision):
+            try:
+                facts = {"event": DoorEventKind.DURESS.value, "decision": outcome.decision.id}
+                self._record.append(DOOR, facts)
+            except RecordError as error:
+                log.error("a door event cannot be recorded: %s", error)
+            self._publish(DoorEvent(DoorEventKind.DURESS, datetime.now(UTC), outcome.decision.id))
+        return outcome
+
+    def _signed(
+        self, nonce: str, trigger: Trigger, facts: Facts, gallery: Gallery | None, signer: Signer
+    ) -> SignedDecision:
         noted = self._note_passage(self._unless_stale(facts), gallery)
         facts = self._unless_stale(noted)
         if facts is not noted and self._policy.judge(noted).granted:  # noting it took too long
@@ -245,13 +379,23 @@ class Decider:
         token = write_token(decision, entry.anchor if entry else None, signer)
         return SignedDecision(decision, token, result.text, facts.person.name if facts.person else None)
 
-    def _facts(self, nonce: str, direction: Direction, asked: float) -> tuple[Facts, Gallery | None]:
-        """The facts, and the gallery unless people cannot be recognised. A repeated nonce is not observed."""
+    def _facts(
+        self, nonce: str, direction: Direction, since: float, given: Given, expected: Person | None = None
+    ) -> tuple[Facts, Gallery | None]:
+        """The facts, and the gallery unless people cannot be recognised. A repeated nonce is not observed. A person who is
+        recognised as another one than `expected`, who has taken the steps before, counts as an exchanged one.
+        """
         recognition, obstacle = self._recognisable()
-        repeated = nonce in self._nonces
-        seen = Observation() if recognition is None or repeated else self._observer.observe(asked, recognition)
-        gallery, person = recognition.gallery if recognition else None, seen.subject.person if seen.subject else None
+        repeated = expected is None and nonce in self._nonces
+        seen = Observation() if recognition is None or repeated else self._observer.observe(since, recognition)
+        gallery, subject = recognition.gallery if recognition else None, seen.subject
+        recognised = subject.person if subject else None
+        if subject and recognised and expected and recognised.reference != expected.reference:
+            seen = replace(seen, subject=replace(subject, one_person=False))
+        person = given.person or recognised
         last = gallery.last_passage(person.reference) if gallery and person else None
+        if given.pin is None and gallery and person and gallery.pin(person.reference) is None:
+            given = replace(given, pin=PinCheck.UNSET)
         reading = self._clock.read()
         facts = Facts(
             now=reading.now,
@@ -262,6 +406,7 @@ class Decider:
             recordable=self._record.problem() is None,
             seen=seen,
             last=Passage(Direction(last[0]), last[1]) if last else None,
+            given=given,
         )
         return facts, gallery
 
@@ -299,7 +444,8 @@ class Decider:
             gallery.note_passage(person.reference, facts.direction.value, facts.now)
         except NoSuchPersonError:  # erased since they were recognised
             unknown = replace(subject, outcome=Outcome.UNKNOWN, person=None)
-            return replace(facts, seen=replace(facts.seen, subject=unknown))
+            given = replace(facts.given, pin=PinCheck.WRONG, person=None) if facts.given.person else facts.given
+            return replace(facts, seen=replace(facts.seen, subject=unknown), given=given)
         except GalleryUnavailableError as error:
             return replace(facts, gallery=str(error))
         return facts
@@ -350,66 +496,9 @@ class Decider:
             return None
 
 
-SIGNING_KEY_FILE = "signing.key"
-
-SIGNING_KEY_PLACE = "device key"
-"""What its seal is bound to."""
-
-
-class DeviceKeyError(GalleryUnavailableError):
-    """The device cannot sign; the text is one line that gives the reason and the remedy."""
-
-
-def obtain_signing_key(path: Path, site_key: SiteKey) -> Signer:
-    """The signer of the key in a file, which is made when it is not there. Raises DeviceKeyError."""
-    seal = Seal(site_key)
-    try:
-        with state.held(path):
-            if not path.exists():
-                state.write_atomically(path, seal.close(secrets.token_bytes(SECRET_BYTES), SIGNING_KEY_PLACE), 0o600)
-                log.warning("%s was made: doors that know another key must learn this one (GET /access/key)", path.name)
-        return Signer.of(seal.open(path.read_bytes(), SIGNING_KEY_PLACE))
-    except OSError as error:
-        raise DeviceKeyError(f"{path}: the signing key cannot be read or made: {error.strerror}") from error
-    except BrokenSealError as error:
-        raise DeviceKeyError(
-            f"{path} is damaged, or sealed with another site key: put the right one back; or delete it, and every door "
-            "must learn the new key (GET /access/key)"
-        ) from error
-
-
-class SigningKey:
-    """The device's signing key, sealed with the gallery's key. Thread-safe."""
-
-    def __init__(self, path: Path, handle: GalleryHandle) -> None:
-        self._path, self._handle = path, handle
-        self._lock = threading.Lock()
-        self._signer: Signer | None = None
-        self._logged = False
-
-    def signer(self) -> Signer:
-        """Signs as this device; the key is made on first use. Raises GalleryError, also without the gallery's key: a signing
-        key is never made under another one.
-        """
-        self._handle.gallery()
-        with self._lock:
-            if self._signer is None:
-                self._signer = obtain_signing_key(self._path, self._handle.site_key())
-            return self._signer
-
-    def problems(self) -> list[Problem]:
-        """A damaged key, for `/healthz`. Without a gallery, or before the key is made, there is no problem."""
-        try:
-            self._handle.gallery()
-        except (GalleryError, Fault):
-            return []
-        try:
-            if self._path.exists():
-                self.signer()
-        except GalleryError as error:
-            if not self._logged:
-                log.error("no decision is made: %s", error)
-            self._logged = True
-            return [Problem("door", "signing_key_unusable", "Decisions cannot be signed: see the log.")]
-        self._logged = False
-        return []
+def _log(outcome: SignedDecision | PendingStep, seconds: float) -> None:
+    if isinstance(outcome, PendingStep):
+        log.info("a decision waits for its step: %s", outcome.kind)
+        return
+    decision = outcome.decision
+    log.info("decision %s: %s (%s) after %.0f ms", decision.id, decision.result, decision.reason, seconds * 1e3)

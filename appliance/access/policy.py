@@ -8,73 +8,13 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
+from appliance.access.factors import ALWAYS_THE_FACE, NOTHING_GIVEN, FactorRules, Factors, Given, PinCheck, StepKind
+from appliance.access.reason import Reason
 from appliance.access.schedule import Schedule, day_of
 from appliance.access.token import Direction
 from appliance.gallery.people import Person
 from appliance.gallery.search import Outcome
 from appliance.vision.liveness import ALIVE
-
-
-class Reason(StrEnum):
-    """The reason of a decision: words for programs, which do not change."""
-
-    GRANTED = "granted"
-    GALLERY_UNAVAILABLE = "gallery_unavailable"
-    NONCE_REPEATED = "nonce_repeated"
-    CAMERA_BLIND = "camera_blind"
-    RECORD_UNAVAILABLE = "record_unavailable"
-    NOBODY = "nobody"
-    MORE_THAN_ONE_PERSON = "more_than_one_person"
-    NOT_FOLLOWED = "not_followed"
-    NOT_UPRIGHT = "not_upright"
-    ANOTHER_PERSON = "another_person"
-    LIVENESS_OFF = "liveness_off"
-    NOT_LIVE = "not_live"
-    POOR_PICTURE = "poor_picture"
-    UNKNOWN = "unknown"
-    AMBIGUOUS = "ambiguous"
-    CLOCK_UNSET = "clock_unset"
-    CLOCK_NOT_SYNCHRONISED = "clock_not_synchronised"
-    NOT_YET_VALID = "not_yet_valid"
-    NO_LONGER_VALID = "no_longer_valid"
-    NO_SCHEDULE = "no_schedule"
-    OUTSIDE_SCHEDULE = "outside_schedule"
-    ALREADY_IN = "already_in"
-    ALREADY_OUT = "already_out"
-    TOO_SOON = "too_soon"
-
-    @property
-    def text(self) -> str:
-        """The reason as a sentence."""
-        return _TEXTS[self]
-
-
-_TEXTS = {
-    Reason.GRANTED: "access granted",
-    Reason.GALLERY_UNAVAILABLE: "people cannot be recognised at the moment",
-    Reason.NONCE_REPEATED: "this question has been asked before",
-    Reason.CAMERA_BLIND: "the camera does not show the present scene",
-    Reason.RECORD_UNAVAILABLE: "the decision cannot be recorded",
-    Reason.NOBODY: "there is no face at the camera",
-    Reason.MORE_THAN_ONE_PERSON: "one person at a time, please",
-    Reason.NOT_FOLLOWED: "stay at the camera for a moment",
-    Reason.NOT_UPRIGHT: "the face is not upright",
-    Reason.ANOTHER_PERSON: "the frames do not show one and the same person",
-    Reason.LIVENESS_OFF: "liveness is not checked on this device",
-    Reason.NOT_LIVE: "this does not look like a living person",
-    Reason.POOR_PICTURE: "the face cannot be seen well enough",
-    Reason.UNKNOWN: "not enrolled",
-    Reason.AMBIGUOUS: "it could be more than one person",
-    Reason.CLOCK_UNSET: "the clock is wrong, and the time matters",
-    Reason.CLOCK_NOT_SYNCHRONISED: "the clock has not been set by a time service, and the time matters",
-    Reason.NOT_YET_VALID: "not yet valid",
-    Reason.NO_LONGER_VALID: "no longer valid",
-    Reason.NO_SCHEDULE: "no schedule is about this person",
-    Reason.OUTSIDE_SCHEDULE: "not at this time",
-    Reason.ALREADY_IN: "in already, and must go out first",
-    Reason.ALREADY_OUT: "out already, and must come in first",
-    Reason.TOO_SOON: "too soon after the last time",
-}
 
 
 class Mark(StrEnum):
@@ -110,6 +50,10 @@ class RuleResult:
         return self.mark in (Mark.PASSED, Mark.RELAXED)
 
 
+ASKS: Final = {Reason.PIN_REQUIRED: StepKind.PIN, Reason.PIN_INSTEAD: StepKind.PIN}
+"""The reasons for which a person is asked for something more."""
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyResult:
     """Granted when every rule passed; otherwise the first that failed decided."""
@@ -134,6 +78,11 @@ class PolicyResult:
     def text(self) -> str:
         """The reason as a sentence."""
         return self.reason.text
+
+    @property
+    def asks(self) -> StepKind | None:
+        """The step that may still lead to a grant; None when the result is final."""
+        return ASKS.get(self.reason)
 
     @property
     def relaxed(self) -> tuple[RuleResult, ...]:
@@ -181,7 +130,7 @@ class Observation:
 class Facts:
     """Everything the policy decides on. `now` is local time with its offset; `gallery` says why people cannot be recognised;
     `recordable` whether the decision can be recorded; `repeated` whether its nonce was used before; `last` is the person's
-    last passage.
+    last passage; `given` what they have given in further steps.
     """
 
     now: datetime
@@ -192,25 +141,28 @@ class Facts:
     recordable: bool
     seen: Observation
     last: Passage | None
+    given: Given = NOTHING_GIVEN
 
     @property
     def person(self) -> Person | None:
-        """The identified person."""
-        return self.seen.subject.person if self.seen.subject else None
+        """The person whom an id and a PIN name, or who is identified by the face."""
+        return self.given.person or (self.seen.subject.person if self.seen.subject else None)
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """`schedules` are alternatives; without any, every time is allowed. `holidays` are days ("2026-12-25") on which only
     schedules with the day "holiday" hold. In `open_periods` the door is open for everyone; those with groups begin with the
-    first grant of one of these. `min_quality` is 0..1. `passback_s` and `passback_strict` are about anti-passback. `clock` is
-    what a rule that depends on the time requires, SYNCHRONISED or PLAUSIBLE. Each `without_…` grants although liveness is off,
-    the clock is not as required, or nothing can be recorded.
+    first grant of one of these. `factors` says what is required besides the face, or instead of it. `min_quality` is 0..1.
+    `passback_s` and `passback_strict` are about anti-passback. `clock` is what a rule that depends on the time requires,
+    SYNCHRONISED or PLAUSIBLE. Each `without_…` grants although liveness is off, the clock is not as required, or nothing can be
+    recorded.
     """
 
     schedules: tuple[Schedule, ...] = ()
     holidays: tuple[str, ...] = ()
     open_periods: tuple[Schedule, ...] = ()
+    factors: FactorRules = ALWAYS_THE_FACE
     min_quality: float = 0.4
     passback_s: float = 0
     passback_strict: bool = False
@@ -225,6 +177,7 @@ class Rules:
         schedules: Iterable[Mapping[str, Any]],
         holidays: Iterable[date],
         open_periods: Iterable[Mapping[str, Any]],
+        factors: Iterable[Mapping[str, Any]],
         clock: str,
         without_liveness: str,
         without_clock: str,
@@ -236,6 +189,7 @@ class Rules:
             schedules=tuple(Schedule.of(**each) for each in schedules),
             holidays=tuple(sorted(each.isoformat() for each in holidays)),
             open_periods=tuple(Schedule.of(**each) for each in open_periods),
+            factors=FactorRules.of(factors),
             clock=ClockState(clock),
             without_liveness=without_liveness == "grant",
             without_clock=without_clock == "grant",
@@ -256,6 +210,10 @@ class Rules:
             return None
         began = ((each, each.began(now, self.holidays)) for each in self.open_periods)
         return next(((each, day) for each, day in began if day is not None), None)
+
+    def required(self, person: Person, now: datetime, clock: ClockState) -> Factors:
+        """The factors that are required of a person at `now` (local time)."""
+        return self.factors.required(person, now, self.holidays, known=clock is not ClockState.UNSET)
 
     def digest(self) -> str:
         """SHA-256 in hexadecimal, by which the record says under which rules decisions were made."""
@@ -426,6 +384,42 @@ def _passback_time(rules: Rules, facts: Facts, _: Person) -> Finding:
     return _passed(text) if against is None else _timed(rules, facts, against, text)
 
 
+def _factors(rules: Rules, facts: Facts, person: Person) -> Finding:
+    instead, pin = facts.given.person is not None, facts.given.pin
+    required = rules.required(person, facts.now, facts.clock)
+    if instead and required is not Factors.FACE_OR_PIN:
+        return _failed(Reason.WRONG_PIN, f"{required}: an id and a PIN are not enough")
+    if required is Factors.FACE or (required is Factors.FACE_OR_PIN and not instead):
+        return _passed(f"{required}: the face is enough")
+    return _failed(Reason.PIN_REQUIRED, f"{required}: no PIN yet") if pin is None else _typed(pin, required)
+
+
+def _instead(rules: Rules, facts: Facts, unrecognised: Finding) -> Finding:
+    """The identity of a person who is not recognised by the face, but may be by an id and a PIN."""
+    if facts.given.person is not None:
+        return _passed("by id and PIN")
+    if facts.given.pin not in (None, PinCheck.RIGHT):
+        return _typed(facts.given.pin, Factors.FACE_OR_PIN)
+    if rules.factors.instead(facts.now, rules.holidays):
+        return _failed(Reason.PIN_INSTEAD, f"{unrecognised[2]}; {Factors.FACE_OR_PIN}: no id and PIN yet")
+    return unrecognised
+
+
+_PIN: Final = {
+    PinCheck.WRONG: (Reason.WRONG_PIN, "the PIN is wrong"),
+    PinCheck.SLOWED: (Reason.PIN_SLOWED, "after too many wrong PINs it was not compared"),
+    PinCheck.UNSET: (Reason.PIN_UNSET, "the person has no PIN"),
+    PinCheck.UNCOUNTED: (Reason.PIN_UNCOUNTED, "the guess cannot be counted on the disk, so it was not compared"),
+}
+
+
+def _typed(pin: PinCheck, required: Factors) -> Finding:
+    if pin is PinCheck.RIGHT:
+        return _passed(f"{required}: the PIN is right")
+    reason, text = _PIN[pin]
+    return _failed(reason, f"{required}: {text}")
+
+
 def _schedules_of(rules: Rules, person: Person) -> list[Schedule]:
     return [schedule for schedule in rules.schedules if schedule.names(person.groups)]
 
@@ -437,6 +431,7 @@ def _time_dependent(rules: Rules, facts: Facts, person: Person) -> list[str]:
         "valid_until": person.valid_until is not None,
         "schedule": bool(_schedules_of(rules, person)),
         "passback_time": depends_on_time(facts.last, facts.direction, rules.passback_s),
+        "factors": rules.factors.timed(person),
     }
     return [rule for rule, depends in depending.items() if depends]
 
@@ -477,6 +472,7 @@ _OF_THE_PERSON: Final[dict[str, Callable[[Rules, Facts, Person], Finding]]] = {
     "schedule": _schedule,
     "passback_direction": _passback_direction,
     "passback_time": _passback_time,
+    "factors": _factors,
 }
 
 RULES: Final = (*_OF_THE_DEVICE, *_OF_THE_SUBJECT, *_OF_THE_PERSON)
@@ -495,8 +491,10 @@ class Policy:
         """The results of all rules, also of those after the one that decides."""
         rules, subject, person = self.rules, facts.seen.subject, facts.person
         if subject is not None and subject.outcome is not Outcome.IDENTIFIED:
-            person = None
+            person = facts.given.person
         found = {name: rule(rules, facts) for name, rule in _OF_THE_DEVICE.items()}
         found |= {name: rule(rules, subject) if subject else _MOOT for name, rule in _OF_THE_SUBJECT.items()}
+        if found["identity"][0] is Mark.FAILED:
+            found["identity"] = _instead(rules, facts, found["identity"])
         found |= {name: rule(rules, facts, person) if person else _MOOT for name, rule in _OF_THE_PERSON.items()}
         return PolicyResult(tuple(RuleResult(name, *finding) for name, finding in found.items()))

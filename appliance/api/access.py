@@ -146,8 +146,10 @@ BASIC_OR_BEARER = 'Basic realm="face-appliance", charset="UTF-8", Bearer'
 COOKIE = "face_appliance_session"
 """The cookie of the pages, with the token of a session."""
 
-NAME, ADMITTED = "appliance.key", "appliance.admitted"
-"""In a request's environment: the name of its key, for the log, and a function that says whether the key is still valid."""
+NAME, SCOPES, ADMITTED = "appliance.key", "appliance.scopes", "appliance.admitted"
+"""In a request's environment: the name of its key, for the log; the key's scopes, all of them where none is needed; and a
+function that says whether the key is still valid.
+"""
 
 NO_NAME = "-"
 
@@ -173,14 +175,14 @@ class Access:
         self._lock = threading.Lock()
 
     def admit(self, environ: Environ, needed: frozenset[Scope]) -> None:
-        """Raises Fault INF-25: 401 without a valid key, 403 when the key has none of the scopes `needed`. Leaves NAME and
-        ADMITTED in the environment.
+        """Raises Fault INF-25: 401 without a valid key, 403 when the key has none of the scopes `needed`. Leaves NAME, SCOPES
+        and ADMITTED in the environment.
         """
-        environ[NAME], environ[ADMITTED] = NO_NAME, _always
+        environ[NAME], environ[SCOPES], environ[ADMITTED] = NO_NAME, ANY_KEY, _always
         if not needed or self._exempt(environ["REMOTE_ADDR"]):
             return
         key = self.key(environ)
-        environ[NAME], environ[ADMITTED] = key.name, partial(self._valid, environ)
+        environ[NAME], environ[SCOPES], environ[ADMITTED] = key.name, key.scopes, partial(self._valid, environ)
         if not key.scopes & needed:
             raise Fault(ResultCode.RESTRICTED, f"key {key.name} has another scope", status=403)
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from appliance.access.identify import Identification, state_of
-from appliance.access.policy import Reason
-from appliance.access.token import stamp
+from appliance.access.reason import Reason
+from appliance.access.token import SignedDecision, stamp
 from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, Embedding, Face, Pose
 from appliance.faults import Fault, Refusal, ResultCode
 from appliance.gallery.people import (
@@ -26,6 +26,7 @@ from appliance.gallery.people import (
     Template,
     TooManyError,
 )
+from appliance.gallery.pin import InvalidPinError
 from appliance.gallery.search import Outcome
 from appliance.vision.engine import Portrait
 from appliance.vision.quality import Quality
@@ -113,7 +114,7 @@ def refusal_of(error: GalleryError) -> Refusal:
             return Refusal(ResultCode.REFUSED, "person_exists", "A person with this id exists already.", status=409)
         case TooManyError():
             return Refusal(ResultCode.REFUSED, "too_many_templates", str(error), status=409)
-        case InvalidPersonError():
+        case InvalidPersonError() | InvalidPinError():
             return Refusal(ResultCode.INVALID_BODY, "invalid_body", str(error))
     log.warning("gallery: %s", error)
     return Refusal(ResultCode.NOT_READY, *state_of(error), status=503, retry_after=RETRY_SECONDS)
@@ -190,6 +191,12 @@ def identified_face(portrait: Portrait, found: Identification) -> dict[str, Any]
         "person": {"id": person.id, "name": person.name, "groups": list(person.groups)} if person else None,
         "similarity": found.similarity,
     }
+
+
+def shown_decision(signed: SignedDecision) -> dict[str, Any]:
+    """A decision on a display at the door: the only names are those of people who are granted."""
+    name = signed.name if signed.decision.granted else None
+    return {**signed.document("result", "reason", "text"), "name": name}
 
 
 def people(found: Sequence[Known], model: str | None, page: Mapping[str, Any]) -> dict[str, Any]:

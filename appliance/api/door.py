@@ -9,17 +9,20 @@ import bottle
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from appliance.access.decide import Decider, SigningKey
+from appliance.access.decide import Decider
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import DECISION, Entry, Record, RecordError, voided
-from appliance.access.policy import Reason
-from appliance.access.token import Direction, stamp
+from appliance.access.reason import Reason
+from appliance.access.signing_key import SigningKey
+from appliance.access.steps import PendingStep, StepAnswer
+from appliance.access.token import Direction, SignedDecision, stamp
 from appliance.api import answers, intake
-from appliance.api.access import ANY_KEY, DECIDE, LIVE, NAME, Part, route
+from appliance.api.access import ANY_KEY, DECIDE, KIOSK, LIVE, NAME, SCOPES, Part, route
 from appliance.api.answers import NO_STORE, Answer
 from appliance.events import Broadcast, DoorState
 from appliance.faults import Fault, Problem, Refusal, ResultCode
 from appliance.gallery.people import GalleryError
+from appliance.gallery.pin import DIGITS, LONGEST, SHORTEST
 
 SHOWN, MOST_SHOWN = 50, 1000
 """Decisions that are listed unless `count` says otherwise, and at most."""
@@ -41,6 +44,12 @@ def _nonce(text: str) -> str:
     return text
 
 
+def _pin(text: str) -> str:
+    if not DIGITS.fullmatch(text):
+        raise PydanticCustomError("pin", f"{SHORTEST} to {LONGEST} digits")
+    return text
+
+
 class Question(BaseModel):
     """The body of `POST /access/decide`: a random nonce of the door (96 to 512 bits, base64url unpadded) and a direction."""
 
@@ -48,6 +57,16 @@ class Question(BaseModel):
 
     nonce: Annotated[str, AfterValidator(_nonce)]
     direction: Annotated[Direction, Field(strict=False)] = Direction.IN
+
+
+class Step(BaseModel):
+    """The body of `POST /access/decide/HANDLE`: a PIN, with an id where it is asked for; `cancel`; or nothing, to wait."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    pin: Annotated[str, AfterValidator(_pin)] | None = Field(default=None, repr=False)
+    id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    cancel: bool = False
 
 
 ALARMS = {
@@ -103,8 +122,16 @@ class Door:
     @route("POST", "/access/decide", DECIDE, Part.DOOR, expires=True)
     def decide(self) -> Answer:
         question = intake.read_json(bottle.request.environ["wsgi.input"].read(), Question)
-        signed = self.decider.decide(question.nonce, question.direction)
-        return answers.answer({"decision": signed.document(*ANSWERED), "token": signed.token}, headers=NO_STORE)
+        return _outcome(self.decider.decide(question.nonce, question.direction))
+
+    @route("POST", "/access/decide/<handle>", DECIDE | KIOSK, Part.DOOR, expires=True)
+    def proceed(self, handle: str) -> Answer:
+        """Answers a step of a decision, or waits until it is answered elsewhere."""
+        content = bottle.request.environ["wsgi.input"].read()
+        step = intake.read_json(content or b"{}", Step)
+        if step.pin is None and not step.cancel:
+            return _outcome(self.decider.wait(handle))
+        return _outcome(self.decider.proceed(handle, StepAnswer(step.pin, step.id, step.cancel)))
 
     @route("POST", "/access/open", DECIDE, Part.DOOR)
     def open(self) -> Answer:
@@ -161,6 +188,17 @@ class Door:
         except (GalleryError, Fault):
             return None
         return {"id": known.person.id, "name": known.person.name} if known else None
+
+
+def _outcome(outcome: SignedDecision | PendingStep) -> Answer:
+    """A decision, or the step that it waits for. A display gets no token and no name of a person who is denied."""
+    if isinstance(outcome, PendingStep):
+        return answers.answer({"pending": outcome.document()}, headers=NO_STORE)
+    if bottle.request.environ[SCOPES] >= DECIDE:
+        body = {"decision": outcome.document(*ANSWERED), "token": outcome.token}
+    else:
+        body = {"decision": answers.shown_decision(outcome)}
+    return answers.answer(body, headers=NO_STORE)
 
 
 def _unavailable(what: str) -> Refusal:

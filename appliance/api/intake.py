@@ -300,6 +300,15 @@ class NewPerson(PersonFields):
     id: str
 
 
+class PinFields(BaseModel):
+    """A PIN to be set, and the one for duress; gallery/pin.py checks them."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    pin: str = Field(repr=False)
+    duress: str | None = Field(default=None, repr=False)
+
+
 Body = TypeVar("Body", bound=BaseModel)
 
 

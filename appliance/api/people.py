@@ -15,10 +15,11 @@ from appliance.api import answers, intake
 from appliance.api.access import ADMIN, LIVE, NAME, RECOGNISE, Part, route
 from appliance.api.answers import NO_STORE, Answer
 from appliance.api.faces import PATIENCE_SECONDS, Subjects
-from appliance.api.intake import ChangedFields, NewPerson, PersonFields
+from appliance.api.intake import ChangedFields, NewPerson, PersonFields, PinFields
 from appliance.camera.source import CameraFrame
 from appliance.faults import Refusal, ResultCode
 from appliance.gallery.people import Known, NoSuchTemplateError, Person, Source, new_reference
+from appliance.gallery.pin import StoredPin
 from appliance.state import audit_log as audit
 from appliance.vision.engine import Portrait
 
@@ -87,6 +88,24 @@ class People:
         self._changed(known.person, "erased")
         receipt = log.receipt(erasure, log.enter_receipt(self.record, erasure))
         return answers.answer({"receipt": receipt}, headers=NO_STORE)
+
+    @route("GET", "/people/<identity>/pin", ADMIN, Part.GALLERY)
+    def has_pin(self, identity: str) -> Answer:
+        gallery = self.handle.gallery()
+        return _pin(is_set=gallery.pin(gallery.person(identity).person.reference) is not None)
+
+    @route("PUT", "/people/<identity>/pin", ADMIN, Part.GALLERY)
+    def set_pin(self, identity: str) -> Answer:
+        fields = intake.read_json(_body(), PinFields)
+        known = self.handle.gallery().set_pin(identity, StoredPin.of(fields.pin, fields.duress))
+        self._changed(known.person, "PIN set")
+        return _pin(is_set=True)
+
+    @route("DELETE", "/people/<identity>/pin", ADMIN, Part.GALLERY)
+    def remove_pin(self, identity: str) -> Answer:
+        known = self.handle.gallery().set_pin(identity, None)
+        self._changed(known.person, "PIN removed")
+        return _pin(is_set=False)
 
     @route("DELETE", "/people/<identity>/templates/<number>", ADMIN, Part.GALLERY)
     def forget(self, identity: str, number: str) -> Answer:
@@ -173,6 +192,10 @@ def new_person(identity: str, fields: PersonFields) -> Person:
 def _words(person: Person) -> str:
     """What a person is found by, in one case."""
     return "\n".join((person.id, person.name, *person.groups)).casefold()
+
+
+def _pin(*, is_set: bool) -> Answer:
+    return answers.answer({"pin": {"set": is_set}}, headers=NO_STORE)
 
 
 def _body() -> bytes:

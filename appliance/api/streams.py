@@ -11,9 +11,10 @@ from typing import Any
 
 import bottle
 
+from appliance.access.steps import PendingStep
 from appliance.access.token import SignedDecision, stamp
 from appliance.api import answers
-from appliance.api.access import ADMITTED, KIOSK, LIVE, route
+from appliance.api.access import ADMIN, ADMITTED, KIOSK, LIVE, SCOPES, route
 from appliance.api.answers import NO_STORE, Answer, StreamedAnswer
 from appliance.api.faces import Camera
 from appliance.api.monitoring import Health
@@ -22,6 +23,7 @@ from appliance.events import (
     Appeared,
     Broadcast,
     DoorEvent,
+    DoorEventKind,
     DoorState,
     Event,
     FacesSeen,
@@ -172,7 +174,8 @@ class Streams:
     @route("GET", "/events", LIVE)
     def events(self) -> StreamedAnswer:
         """Server-Sent Events."""
-        return self._stream(self._listeners, EVENTS, partial(self._events, _health, _event))
+        message = partial(_listened_event, admin=bottle.request.environ[SCOPES] >= ADMIN)
+        return self._stream(self._listeners, EVENTS, partial(self._events, _health, message))
 
     @route("GET", "/kiosk/events", LIVE | KIOSK)
     def kiosk(self) -> StreamedAnswer:
@@ -252,11 +255,22 @@ def _kiosk_event(event: Event) -> str:
             ]
             return _message("faces", {"width": event.width, "height": event.height, "faces": faces})
         case SignedDecision():
-            name = event.name if event.decision.granted else None
-            return _message("decision", {**event.document("result", "reason", "text"), "name": name})
+            return _message("decision", answers.shown_decision(event))
+        case PendingStep():
+            return _message("pending", event.document())
         case PanelLight() | PanelSound() | PanelText():
             return _event(event)
     return ""
+
+
+def _listened_event(event: Event, *, admin: bool) -> str:
+    """Without the scope `admin` nothing of a silent alarm; and no handle, because listeners answer no steps."""
+    match event:
+        case PendingStep():
+            return _message("pending", {name: fact for name, fact in event.document().items() if name != "handle"})
+        case DoorEvent(kind=DoorEventKind.DURESS) if not admin:
+            return ""
+    return _event(event)
 
 
 def _event(event: Event) -> str:

@@ -9,11 +9,12 @@ from typing import Any
 
 from appliance import state
 from appliance.access.clock import Clock
+from appliance.access.factors import Given, PinCheck
 from appliance.access.log import RECORD_FILE, VOIDS, Entry, Record, RecordError, Verdict, voided
 from appliance.access.policy import ClockState, Facts, Observation, Passage, Policy, PolicyResult, Rules, Subject
 from appliance.access.token import Anchor, Direction
 from appliance.cli.gallery import opened
-from appliance.cli.options import OFF
+from appliance.cli.options import NONE, OFF
 from appliance.config import Config
 from appliance.gallery.gallery import FILE
 from appliance.gallery.people import GalleryError, NoSuchPersonError, Person
@@ -71,7 +72,15 @@ def _facts(options: argparse.Namespace, settings: Config, person: Person, last: 
             subject=None if options.not_followed else _subject(options, settings, person),
         ),
         last=_passage(options.last) if "last" in options else last,
+        given=_given(options, person),
     )
+
+
+def _given(options: argparse.Namespace, person: Person) -> Given:
+    identified = options.outcome == Outcome.IDENTIFIED
+    pin = options.pin or (PinCheck.RIGHT if identified else NONE)
+    by_id = person if pin == PinCheck.RIGHT and not identified else None
+    return Given(None if pin == NONE else PinCheck(pin), by_id)
 
 
 def _when(options: argparse.Namespace, settings: Config) -> tuple[datetime, ClockState]:

@@ -35,7 +35,8 @@ CONFIG_VARIABLE = "APPLIANCE_CONFIG"
 
 DIRECTIONS, CLOCKS = ("in", "out"), ("synchronised", "plausible", "unset")
 OUTCOMES = ("identified", "unknown", "ambiguous")
-"""The values of Direction, ClockState and Outcome, whose modules need numpy."""
+PINS = ("right", "wrong", "slowed", "unset", "uncounted", "none")
+"""The values of Direction, ClockState, Outcome and PinCheck, whose modules need numpy; and no PIN yet."""
 
 OFF = "off"
 """The liveness of a device that does not check it."""
@@ -193,6 +194,11 @@ def _add_persons(add: Add) -> None:
             text = f"{what} of access, such as 2026-12-31; {NEVER}: no limit"
             each.value(option, "DAY", text, _day_or_never, default=argparse.SUPPRESS)
         each.value("--credential", "26:FACILITY:CARD", panel, _credential, default=argparse.SUPPRESS)
+    pin = add("pin", "people:pin", "Set a person's PIN, and one to be entered under duress; or remove them.")
+    pin.value("id", "ID")
+    text = "file with the PIN on its first line, and the one for duress on its second (default: ask for them)"
+    pin.value("--pin-file", "FILE", text, Path)
+    pin.flag("--remove", "the person has no PIN any more")
     erase = add("erase", "people:erase", "Erase people with all their templates, and print the receipts.")
     erase.value("ids", "ID", nargs="*")
     erase.flag("--all", "erase all people")
@@ -270,6 +276,8 @@ def _add_explain(explain: CommandParser) -> None:
     explain.value("--quality", "0..1", "quality of the face's picture (default 1)", _share, default=1.0)
     explain.value("--faces", "N", "faces in the frames (default 1)", _count, default=1)
     explain.add_argument("--outcome", choices=OUTCOMES, default="identified", help="result of the gallery search")
+    text = f"what becomes of the PIN (default: {PINS[0]}); unless identified, of that of --person's id (default: {PINS[-1]})"
+    explain.add_argument("--pin", choices=PINS, help=text)
     explain.flag("--blind", "the camera does not see")
     explain.flag("--full", "the decision cannot be recorded")
     explain.flag("--repeated", "the nonce was used before")

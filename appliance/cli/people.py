@@ -1,6 +1,7 @@
 """`appliance people`: each subcommand except the archives. Each raises GalleryError, OSError or Fault."""
 
 import argparse
+import getpass
 import json
 import sys
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from appliance.faults import Fault
 from appliance.gallery.backup import Count
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import GalleryError, Known, Person, Source, new_reference
+from appliance.gallery.pin import InvalidPinError, StoredPin
 from appliance.imaging.codec import EncodedPicture
 from appliance.vision.manifest import ModelFile
 
@@ -47,7 +49,8 @@ def show(options: argparse.Namespace, settings: Config) -> int:
     """Prints a person and their templates; the exit status as of `list_people`."""
     with opened(settings) as gallery:
         known = gallery.person(options.id)
-        print(json.dumps({"person": _record(gallery, known)}) if options.json else _details(known))
+        has_pin = gallery.pin(known.person.reference) is not None
+        print(json.dumps({"person": _record(gallery, known)}) if options.json else _details(known, has_pin=has_pin))
         return _status(gallery.problem() or gallery.rollback())
 
 
@@ -65,6 +68,14 @@ def change(options: argparse.Namespace, settings: Config) -> int:
     with opened(settings) as gallery:
         gallery.change(options.id, _edits(options))
     return _done(f"{options.id} is changed")
+
+
+def pin(options: argparse.Namespace, settings: Config) -> int:
+    """Sets or removes a person's PIN, which is read from a file or the terminal, never from the command line."""
+    stored = None if options.remove else StoredPin.of(*_typed_pins(options.pin_file))
+    with opened(settings) as gallery:
+        gallery.set_pin(options.id, stored)
+    return _done(f"{options.id} has {'a PIN' if stored else 'no PIN'} now")
 
 
 def enrol(options: argparse.Namespace, settings: Config) -> int:
@@ -168,7 +179,7 @@ def _line(known: Known) -> str:
     return f"{person.id:<20} {person.name:<28} {templates:<13} {groups:<16} {_validity(person)}".rstrip()
 
 
-def _details(known: Known) -> str:
+def _details(known: Known, *, has_pin: bool) -> str:
     person = known.person
     lines = [
         f"{person.id}: {person.name}",
@@ -176,6 +187,8 @@ def _details(known: Known) -> str:
     ]
     if person.credential:
         lines.append(f"credential {person.credential}")
+    if has_pin:
+        lines.append("PIN set")
     for template in known.templates:
         picture = ", with its picture" if template.pictured else ""
         lines.append(
@@ -200,6 +213,19 @@ def _confirmed(count: int) -> bool:
         return False
     print(f"Erase {count} people with all their templates? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _typed_pins(file: Path | None) -> tuple[str, str | None]:
+    """The PIN and the one for duress: the lines of a file, or what is typed. Raises InvalidPinError, OSError."""
+    if file is not None:
+        lines = [*file.read_text("utf-8", "replace").splitlines(), "", ""]
+        return lines[0], lines[1] or None
+    if not sys.stdin.isatty():
+        raise InvalidPinError("standard input is no terminal to ask for the PIN: --pin-file FILE")
+    found = [getpass.getpass(question) for question in ("PIN: ", "Repeat the PIN: ", "PIN under duress (or nothing): ")]
+    if found[0] != found[1]:
+        raise InvalidPinError("the two PINs differ")
+    return found[0], found[2] or None
 
 
 def _content(photo: Path) -> bytes | OSError:

@@ -36,10 +36,17 @@ MIGRATIONS = (
         sealed BLOB NOT NULL
     );
     """,
+    """
+    CREATE TABLE pins (
+        number INTEGER PRIMARY KEY REFERENCES people (number) ON DELETE CASCADE,
+        sealed BLOB NOT NULL
+    );
+    """,
 )
 """Each raises the schema version (PRAGMA user_version) by one; an entry never changes once it is here.
 
-`people.tag` is an HMAC of the id. `pictures.number` is that of the template, `passages.number` that of the person.
+`people.tag` is an HMAC of the id. `pictures.number` is that of the template, `passages.number` and `pins.number` those of the
+person.
 """
 
 RESTORE = "restore a backup with `appliance people restore FILE`"

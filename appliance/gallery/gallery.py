@@ -31,6 +31,7 @@ from appliance.gallery.people import (
     new_reference,
     validate,
 )
+from appliance.gallery.pin import StoredPin
 from appliance.gallery.records import unit_vector
 from appliance.gallery.search import Candidate
 from appliance.gallery.store import Store, Transaction
@@ -184,6 +185,18 @@ class Gallery(Store):
         with self.writing() as transaction:
             transaction.write_passage(reference, before)
 
+    def pin(self, reference: str) -> StoredPin | None:
+        """Returns a person's PIN, None without one."""
+        return self.snapshot.pins.get(reference)
+
+    def set_pin(self, identity: str, pin: StoredPin | None) -> Known:
+        """Replaces a person's PIN, None erases it, and returns the person. Raises NoSuchPersonError."""
+        with self.writing() as transaction:
+            known = transaction.contents.known(identity)
+            transaction.write_pin(known.person.reference, pin)
+        self.empty_log()
+        return known
+
     def rotate(self) -> None:
         """Draws a new rotation, which makes every copy of the templates on the disk useless."""
         with self.writing() as transaction:
@@ -236,16 +249,18 @@ class Gallery(Store):
             yield PersonExport(known.person, tuple(each for each in exports if each is not None))
 
     def replace(self, people: Iterable[PersonExport]) -> int:
-        """Erases everyone and adds these people, all or none, and returns their number. References stay, and with them the
-        last passage of those who were there before; templates get new numbers. Ends `rollback`. Raises InvalidPersonError,
-        TooManyError, and PersonExistsError for an id that occurs twice.
+        """Erases everyone and adds these people, all or none, and returns their number. References stay, and with them the last
+        passage and the PIN of those who were there before; templates get new numbers. Ends `rollback`. Raises
+        InvalidPersonError, TooManyError, and PersonExistsError for an id that occurs twice.
         """
         with self.writing() as transaction:
-            passages = dict(transaction.contents.passages)
+            kept = transaction.contents
+            passages, pins = dict(kept.passages), dict(kept.pins)
             transaction.erase_everyone()
             transaction.accepted = True
             for each in people:
-                _import(transaction, each, passages.get(each.person.reference))
+                reference = each.person.reference
+                _import(transaction, each, passages.get(reference), pins.get(reference))
             _check_room(transaction)
             count = len(transaction.contents.people)
         self.empty_log()
@@ -263,7 +278,7 @@ class Gallery(Store):
             contents = transaction.contents
             embedder, before = contents.embedder, frozenset(contents.people)
             for each in people:
-                person, passage = each.person, None
+                person, passage, pin = each.person, None, None
                 exists = person.id in contents.people
                 if exists and (on_conflict is OnConflict.REFUSE or person.id not in before):
                     raise PersonExistsError(f"there is already a person with the id {person.id}: no one was imported")
@@ -280,12 +295,12 @@ class Gallery(Store):
                     embedder = embedder or template.template.model
                 if exists:
                     reference = contents.people[person.id].person.reference
-                    passage = contents.passages.get(reference)
+                    passage, pin = contents.passages.get(reference), contents.pins.get(reference)
                     transaction.erase_person(person.id)
                     person = replace(person, reference=reference)
                 elif person.reference in contents.references:
                     person = replace(person, reference=new_reference())
-                _import(transaction, PersonExport(person, each.templates), passage)
+                _import(transaction, PersonExport(person, each.templates), passage, pin)
                 (replaced if exists else added).append(person.id)
             _check_room(transaction)
         if replaced:
@@ -341,11 +356,13 @@ def _add(transaction: Transaction, person: Person) -> Known:
     return transaction.add_person(person)
 
 
-def _import(transaction: Transaction, export: PersonExport, passage: LastPassage | None) -> None:
-    """Adds a person from an archive. Only this gallery knows their last passage."""
+def _import(transaction: Transaction, export: PersonExport, passage: LastPassage | None, pin: StoredPin | None) -> None:
+    """Adds a person from an archive. Only this gallery knows their last passage and their PIN."""
     person = _add(transaction, export.person).person
     if passage is not None:
         transaction.write_passage(person.reference, passage)
+    if pin is not None:
+        transaction.write_pin(person.reference, pin)
     for each in export.templates:
         vector = transaction.contents.rotation.apply(unit_vector(each.embedding))
         transaction.add_template(person.id, each.template, vector, each.picture)

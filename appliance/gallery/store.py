@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from appliance.gallery import database as storage
 from appliance.gallery import records
@@ -25,6 +25,7 @@ from appliance.gallery.people import (
     RollbackError,
     Template,
 )
+from appliance.gallery.pin import StoredPin
 from appliance.gallery.search import MOST, Columns, Index
 from appliance.gallery.vault import BrokenSealError, Rotated, Rotation, Seal, SiteKey, new_seed
 
@@ -33,19 +34,25 @@ EMPTYING_PATIENCE_MS = 1000
 
 _CHECK = b"the key of this gallery"
 
-_ONE_OF = {"people": "a person", "templates": "a template", "passages": "a passage"}
+OF_A_PERSON = ("passages", "pins")
+"""Tables with at most one row of each person."""
+
+T = TypeVar("T")
+
+_ONE_OF = {"people": "a person", "templates": "a template", "passages": "a passage", "pins": "a PIN"}
 
 
 @dataclass(frozen=True, slots=True)
 class GallerySnapshot:
-    """People by id and by reference, last passages by reference, and an index of the templates that can be compared: those of
-    one embedder, rotated by `rotation`. A published snapshot never changes.
+    """People by id and by reference, last passages and PINs by reference, and an index of the templates that can be compared:
+    those of one embedder, rotated by `rotation`. A published snapshot never changes.
     """
 
     rotation: Rotation
     people: dict[str, Known]
     references: dict[str, Known]
     passages: dict[str, LastPassage]
+    pins: dict[str, StoredPin]
     index: Index
 
     @property
@@ -153,6 +160,10 @@ class Repository:
                 reference: records.PASSAGE.validate_json(content)
                 for _, reference, content in self._rows("passages", "number", references.__getitem__)
             },
+            {
+                reference: StoredPin.unpack(content)
+                for _, reference, content in self._rows("pins", "number", references.__getitem__)
+            },
             Index(),
         )
         model = snapshot.embedder or ""
@@ -161,12 +172,12 @@ class Repository:
 
     def _rows(self, table: str, owner_column: str, owner_of: Callable[[Any], str]) -> Iterator[tuple[int, str, bytes]]:
         """Yields the number, the owner and the content of each row of a table. A row is sealed for its number and its owner, a
-        passage, whose number is that of the person, for its owner alone.
+        passage or a PIN, whose number is that of the person, for its owner alone.
         """
         for number, column, sealed in self._database.rows(table, owner_column, "sealed"):
             try:
                 owner = owner_of(column)
-                place = (owner,) if table == "passages" else (number, owner)
+                place = (owner,) if table in OF_A_PERSON else (number, owner)
                 content = self._seal.open(sealed, table, *place)
             except (BrokenSealError, KeyError):
                 self._database.losses.append(f"the seal of {_ONE_OF[table]} is broken")
@@ -193,6 +204,7 @@ class Transaction(Repository):
             people=dict(before.people),
             references=dict(before.references),
             passages=dict(before.passages),
+            pins=dict(before.pins),
         )
         self._index, self._embedder = before.index, before.embedder
         self.reread = False
@@ -231,14 +243,16 @@ class Transaction(Repository):
         self._database.run("DELETE FROM people WHERE number = ?", self._row_of(known))
         del self.contents.people[identity], self.contents.references[reference]
         self.contents.passages.pop(reference, None)
+        self.contents.pins.pop(reference, None)
         if not self.reread:
             self._index = self._index.without(reference)
         return known
 
     def erase_everyone(self) -> None:
-        for table in ("passages", "pictures", "templates", "people"):
+        for table in (*OF_A_PERSON, "pictures", "templates", "people"):
             self._database.run(f"DELETE FROM {table}")  # noqa: S608 - constants
-        for memory in (self.contents.people, self.contents.references, self.contents.passages):
+        contents = self.contents
+        for memory in (contents.people, contents.references, contents.passages, contents.pins):
             memory.clear()
         self.reread = True
 
@@ -274,17 +288,28 @@ class Transaction(Repository):
 
     def write_passage(self, reference: str, passage: LastPassage | None) -> None:
         """Replaces the last passage of a person; None erases it. Raises NoSuchPersonError."""
+        content = None if passage is None else records.PASSAGE.dump_json(passage)
+        self._write_of("passages", self.contents.passages, reference, passage, content)
+
+    def write_pin(self, reference: str, pin: StoredPin | None) -> None:
+        """Replaces the PIN of a person; None erases it. Raises NoSuchPersonError."""
+        self._write_of("pins", self.contents.pins, reference, pin, None if pin is None else pin.pack())
+
+    def _write_of(
+        self, table: str, memory: dict[str, T], reference: str, value: T | None, content: bytes | None
+    ) -> None:
+        """Writes a row of a table of OF_A_PERSON, and its `value` to `memory`."""
         known = self.contents.references.get(reference)
         if known is None:
-            raise NoSuchPersonError("the person who passed has been erased")
+            raise NoSuchPersonError("the person has been erased")
         number = self._row_of(known)
-        if passage is None:
-            self._database.run("DELETE FROM passages WHERE number = ?", number)
-            self.contents.passages.pop(reference, None)
+        if value is None or content is None:
+            self._database.run(f"DELETE FROM {table} WHERE number = ?", number)  # noqa: S608 - constants
+            memory.pop(reference, None)
         else:
-            sealed = self._seal.close(records.PASSAGE.dump_json(passage), "passages", reference)
-            self._database.run("INSERT OR REPLACE INTO passages VALUES (?, ?)", number, sealed)
-            self.contents.passages[reference] = passage
+            sealed = self._seal.close(content, table, reference)
+            self._database.run(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", number, sealed)  # noqa: S608
+            memory[reference] = value
 
     def rotate(self) -> None:
         """Draws another rotation and applies it to every template."""

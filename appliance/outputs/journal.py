@@ -16,9 +16,12 @@ MOST_WAITING = 256
 REPEAT_SECONDS = 1.0
 """For how long the same event has no entry of its own, but is counted in the next one: a magnet in a hand does not fill it."""
 
+RECORDED = (DoorEventKind.REMOTE_OPEN, DoorEventKind.DURESS)
+"""Events that `Decider` has recorded."""
+
 
 class DoorJournal:
-    """An output that records door events. Decisions and openings over HTTP are in the record already."""
+    """An output that records door events. Those that come with a decision or a request are in the record already."""
 
     name = "record"
 
@@ -30,7 +33,7 @@ class DoorJournal:
         self._problem: Problem | None = None
 
     def notify(self, message: Message) -> None:
-        if isinstance(message, DoorEvent) and message.kind is not DoorEventKind.REMOTE_OPEN:
+        if isinstance(message, DoorEvent) and message.kind not in RECORDED:
             self._queue.put(message)
 
     def run(self) -> None:

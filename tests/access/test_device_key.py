@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from appliance.access import decide
-from appliance.access.decide import DeviceKeyError
+from appliance.access import signing_key
+from appliance.access.signing_key import DeviceKeyError
 from appliance.gallery.people import GalleryUnavailableError
 from appliance.gallery.vault import Seal, SiteKey
 
@@ -14,12 +14,12 @@ SITE = SiteKey(bytes(range(32)))
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "state" / decide.SIGNING_KEY_FILE
+    return tmp_path / "state" / signing_key.SIGNING_KEY_FILE
 
 
 def test_it_is_made_once(path):
-    signer = decide.obtain_signing_key(path, SITE)
-    again = decide.obtain_signing_key(path, SITE)
+    signer = signing_key.obtain_signing_key(path, SITE)
+    again = signing_key.obtain_signing_key(path, SITE)
     assert again.public.raw == signer.public.raw
     assert signer.public.signed(b"a", again.sign(b"a"))
     assert path.stat().st_mode & 0o777 == 0o600
@@ -27,42 +27,42 @@ def test_it_is_made_once(path):
 
 def test_several_at_once_make_one(path):
     with ThreadPoolExecutor(8) as makers:
-        signers = list(makers.map(lambda _: decide.obtain_signing_key(path, SITE), range(8)))
+        signers = list(makers.map(lambda _: signing_key.obtain_signing_key(path, SITE), range(8)))
     assert len({signer.public.raw for signer in signers}) == 1
 
 
 def test_every_device_has_its_own(path, tmp_path):
-    other = decide.obtain_signing_key(tmp_path / "other", SITE)
-    assert other.public.raw != decide.obtain_signing_key(path, SITE).public.raw
+    other = signing_key.obtain_signing_key(tmp_path / "other", SITE)
+    assert other.public.raw != signing_key.obtain_signing_key(path, SITE).public.raw
 
 
 def test_it_is_not_in_clear(path):
-    signer = decide.obtain_signing_key(path, SITE)
-    secret = Seal(SITE).open(path.read_bytes(), decide.SIGNING_KEY_PLACE)
-    assert decide.Signer.of(secret).public.raw == signer.public.raw
+    signer = signing_key.obtain_signing_key(path, SITE)
+    secret = Seal(SITE).open(path.read_bytes(), signing_key.SIGNING_KEY_PLACE)
+    assert signing_key.Signer.of(secret).public.raw == signer.public.raw
     assert secret not in path.read_bytes()
     assert signer.public.raw not in path.read_bytes()
     assert repr(secret) not in repr(signer)
 
 
 def test_another_site_key(path):
-    decide.obtain_signing_key(path, SITE)
+    signing_key.obtain_signing_key(path, SITE)
     with pytest.raises(DeviceKeyError, match="another site key") as caught:
-        decide.obtain_signing_key(path, SiteKey(bytes(32)))
+        signing_key.obtain_signing_key(path, SiteKey(bytes(32)))
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value, GalleryUnavailableError)
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"x" * 60])
 def test_a_damaged_file_is_never_replaced(path, content):
-    decide.obtain_signing_key(path, SITE)
+    signing_key.obtain_signing_key(path, SITE)
     path.write_bytes(content)
     with pytest.raises(DeviceKeyError, match="damaged"):
-        decide.obtain_signing_key(path, SITE)
+        signing_key.obtain_signing_key(path, SITE)
     assert path.read_bytes() == content
 
 
 def test_a_folder_that_cannot_be_had(tmp_path):
     (tmp_path / "state").write_bytes(b"")
     with pytest.raises(DeviceKeyError, match="signing key"):
-        decide.obtain_signing_key(tmp_path / "state" / decide.SIGNING_KEY_FILE, SITE)
+        signing_key.obtain_signing_key(tmp_path / "state" / signing_key.SIGNING_KEY_FILE, SITE)

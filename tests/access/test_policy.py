@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from situations import ADA, FLAWLESS, NOW, rules, situations, spoilt, well
 
-from appliance.access.policy import RULES, ClockState, Mark, Passage, Policy, PolicyResult, Reason, Rules
+from appliance.access.policy import RULES, ClockState, Mark, Passage, Policy, PolicyResult, Rules
+from appliance.access.reason import Reason
 from appliance.access.schedule import Schedule
 from appliance.access.token import Direction
 from appliance.gallery.search import Outcome
@@ -180,8 +181,9 @@ def test_who_is_in_no_schedule_is_kept_out_whatever_the_clock_says():
 
 def test_every_reason_has_a_text_of_its_own_and_every_rule_a_case_here():
     assert len({reason.text for reason in Reason}) == len(Reason)
-    assert {rule for rule, _, _ in ONE_FLAW} | {"followed", "passback_time"} == set(RULES)
-    assert {reason for _, reason, _ in ONE_FLAW} | {"granted", "not_followed", "too_soon"} == set(Reason)
+    assert {rule for rule, _, _ in ONE_FLAW} | {"followed", "passback_time", "factors"} == set(RULES)
+    pins = {reason for reason in Reason if "pin" in reason.split("_")}  # in test_steps.py
+    assert {reason for _, reason, _ in ONE_FLAW} | {"granted", "not_followed", "too_soon"} | pins == set(Reason)
 
 
 def flawed(facts):

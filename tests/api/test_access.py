@@ -64,9 +64,12 @@ SCOPES = {
             "/access/decisions",
         )
     },
-    Scope.DECIDE: {("POST", "/access/decide"), ("POST", "/access/open")},
+    Scope.DECIDE: {("POST", "/access/decide"), ("POST", "/access/decide/<handle>"), ("POST", "/access/open")},
     Scope.METRICS: {("GET", "/metrics")},
-    Scope.KIOSK: {("GET", path) for path in ("/camera/frame.jpg", "/camera/stream.mjpg", "/kiosk/events")},
+    Scope.KIOSK: {
+        ("POST", "/access/decide/<handle>"),
+        *(("GET", path) for path in ("/camera/frame.jpg", "/camera/stream.mjpg", "/kiosk/events")),
+    },
     Scope.ADMIN: {
         ("GET", "/metrics"),
         ("GET", "/people"),
@@ -75,6 +78,7 @@ SCOPES = {
         ("PUT", "/people/<identity>"),
         ("PATCH", "/people/<identity>"),
         ("DELETE", "/people/<identity>"),
+        *((method, "/people/<identity>/pin") for method in ("GET", "PUT", "DELETE")),
         ("POST", "/people/<identity>/templates"),
         ("POST", "/people/<identity>/templates/camera"),
         ("DELETE", "/people/<identity>/templates/<number>"),

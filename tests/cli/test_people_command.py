@@ -229,3 +229,24 @@ def test_a_gallery_that_somebody_else_has_open_is_changed_all_the_same(place):
         running.enrol("bob", face(5), "ab" * 32, 0.5, Source.CAMERA)
         assert "1 template" in place.says("list").splitlines()[1]
         assert json.loads(place.says("erase", "bob", "--yes"))["complete"]
+
+
+def test_a_pin_is_set_from_a_file_and_removed_and_never_shown(place):
+    place.says("add", "ada", "--name", "Ada")
+    file = place.folder / "pin"
+    file.write_text("47110815\n47110816\n", "ascii")
+    assert place.run("pin", "ada", "--pin-file", file).stderr == "ada has a PIN now\n"
+    assert place.says("show", "ada").splitlines()[-1] == "PIN set"
+    assert "4711" not in place.says("show", "ada", "--json")
+    assert place.run("pin", "ada", "--remove").stderr == "ada has no PIN now\n"
+    assert "PIN" not in place.says("show", "ada")
+    for content, complaint in (
+        ("1234", "pin: at least 3"),
+        ("4711\n1", "duress: 4 to 8 digits"),
+        ("", "pin: 4 to 8 digits"),
+    ):
+        file.write_text(content, "ascii")
+        done = place.run("pin", "ada", "--pin-file", file)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert complaint in done.stderr
+    assert "no terminal to ask for the PIN" in place.run("pin", "ada").stderr

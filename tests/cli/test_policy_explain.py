@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from appliance.access.log import RECORD_FILE, Record
-from appliance.access.policy import RULES, ClockState, Reason
+from appliance.access.policy import RULES, ClockState
+from appliance.access.reason import Reason
 from appliance.access.token import Direction
 from appliance.cli import door, options
 from appliance.config import load
@@ -233,3 +234,30 @@ def test_the_words_are_those_of_the_rules():
     assert tuple(Direction) == options.DIRECTIONS
     assert tuple(ClockState) == options.CLOCKS
     assert tuple(Outcome) == options.OUTCOMES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason", "text"),
+    [
+        (["--person", "1815"], "granted", "face+pin: the PIN is right"),
+        (["--person", "1815", "--pin", "none"], "pin_required", "face+pin: no PIN yet"),
+        (
+            ["--person", "1815", "--pin", "slowed"],
+            "pin_slowed",
+            "face+pin: after too many wrong PINs it was not compared",
+        ),
+        (["--groups", "staff"], "granted", "face+pin: the PIN is right"),
+        (["--groups", "guests"], "granted", "face|pin: the face is enough"),
+        (["--groups", "guests", "--outcome", "unknown", "--pin", "right"], "granted", "face|pin: the PIN is right"),
+        (["--groups", "staff", "--outcome", "unknown", "--pin", "right"], "wrong_pin", "face+pin: an id and a PIN"),
+        (["--outcome", "unknown"], "pin_instead", "nothing to judge"),
+    ],
+)
+def test_the_factors_of_a_person_are_explained(ada, explained, tmp_path, arguments, reason, text):
+    table = '[{factors = "face+pin", groups = ["staff"], days = ["thu"]}, {factors = "face|pin"}]'
+    path = tmp_path / "door.toml"
+    head, _, _ = ada.read_text("utf-8").partition("schedules")
+    path.write_text(f"{head}factors = {table}\n", "utf-8")
+    said = explained(path, *arguments, "--at", f"{THURSDAY}T12:00", "--last", "never")
+    assert said["reason"] == reason
+    assert said["steps"][-1]["text"].startswith(text)

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from appliance.access.policy import RULES, Reason
+from appliance.access.policy import RULES
+from appliance.access.reason import Reason
 
 
 @pytest.fixture(scope="module")
