@@ -99,12 +99,12 @@ def check_passphrase(passphrase: str) -> None:
         raise ArchiveError(f"a passphrase has at least {SHORTEST_PASSPHRASE} characters: several words, say")
 
 
-def sealed(content: Iterable[bytes], passphrase: str, cost: Cost = SHIPPED_COST) -> Iterator[bytes]:
-    """Yields the pieces of a file that only the passphrase opens. `content` may come in pieces of any size. Raises
-    ArchiveError.
+def sealed(content: Iterable[bytes], passphrase: str, cost: Cost | None = None) -> Iterator[bytes]:
+    """Yields the pieces of a file that only the passphrase opens, at the shipped cost where none is given. `content` may come
+    in pieces of any size. Raises ArchiveError.
     """
     check_passphrase(passphrase)
-    salt = secrets.token_bytes(16)
+    cost, salt = cost or SHIPPED_COST, secrets.token_bytes(16)
     keys = _Keys.derive(passphrase, cost, salt)
     yield MAGIC + _HEADER.pack(VERSION, cost.log_n, cost.r, cost.p, salt, keys.code)
     waiting, number = bytearray(), 0

@@ -11,18 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from people_of_nowhere import MODEL, face
-from places import PASSPHRASE
+from places import CHEAP, PASSPHRASE, Place
 
 from appliance.gallery import backup as archive
 from appliance.gallery import backup as envelope
 from appliance.gallery import vault
-from appliance.gallery.backup import Cost
 
 sys.path.append(str(Path(__file__).parents[1] / "gallery"))
 from disks import ram_disk
-
-CHEAP = Cost(1, 1, 1)
-"""So that a killed restoration is killed at work, and not while it waits for scrypt."""
 
 WITH = ("--passphrase-file", "passphrase")
 
@@ -204,15 +200,16 @@ def test_a_backup_of_a_damaged_gallery_has_the_rest_and_says_so(place):
         assert 0 < archive.counted(people).people <= 30
 
 
-@pytest.fixture
-def big(elsewhere):
-    """A backup of a thousand templates, and the device it is of."""
-    elsewhere.begin(*(f"new{number}" for number in range(200)), templates=5)
-    with elsewhere.gallery() as gallery, (elsewhere.folder / "big").open("wb") as file:
+@pytest.fixture(scope="module")
+def big(tmp_path_factory):
+    """A backup of a thousand templates."""
+    source = Place(tmp_path_factory.mktemp("big"))
+    source.begin(*(f"new{number}" for number in range(200)), templates=5)
+    with source.gallery() as gallery, (source.folder / "big").open("wb") as file:
         label = archive.Label(True, next(iter(gallery.people())).person.created, "0", MODEL)
         for piece in envelope.sealed(archive.packed(label, gallery.export()), PASSPHRASE, CHEAP):
             file.write(piece)
-    return elsewhere.folder / "big"
+    return source.folder / "big"
 
 
 @pytest.mark.timeout(300)
