@@ -66,7 +66,7 @@ def doorstep_at(tmp_path, choice, engine):
 @pytest.mark.data
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("label", "count"), [("print", 45), ("replay", 15)])
-def test_no_attack_on_somebody_who_is_enrolled_is_granted(data, engine, doorstep_at, label, count, thorough):
+def test_no_attack_on_an_enrolled_person_is_granted(data, engine, doorstep_at, label, count, thorough):
     step = 1 if thorough else SLICE
     found = outcomes(data, engine, doorstep_at, label, step)
     print(label, json.dumps(found))

@@ -47,7 +47,7 @@ class Board:
         self.file = int(self.wall * 1e9)
 
 
-def test_a_clock_that_nobody_has_set_is_plausible_from_the_release_on():
+def test_an_unset_clock_is_plausible_from_the_release_on():
     board = Board()
     assert board.clock().read().state is PLAUSIBLE
     board.wall = RELEASED.timestamp() - HOUR
@@ -268,7 +268,7 @@ def test_by_hand_it_never_becomes_earlier_than_it_was_and_stays_believed(steps):
         assert reading.stepped == step
 
 
-def test_a_step_is_told_in_the_log(caplog):
+def test_a_step_is_reported_in_the_log(caplog):
     board = Board()
     clock = board.clock()
     board.set(-HOUR)

@@ -50,7 +50,7 @@ def refused(door, reason, person=None):
     return decision
 
 
-def test_somebody_who_is_known_and_alive_passes(before, hopper_four):
+def test_a_known_living_person_passes(before, hopper_four):
     with before(hopper_four) as door:
         nonce, asked = door.verifier.challenge(), datetime.now(UTC)
         signed = door.ask(nonce=nonce)
@@ -105,7 +105,7 @@ def test_a_second_person_who_is_small_enough_does_not_count(doorstep, photos, le
     assert (decision.granted, decision.reason) == (granted, "granted" if granted else "more_than_one_person")
 
 
-def test_a_face_that_is_too_small_is_nobody(doorstep, photos, hopper_four):
+def test_a_face_that_is_too_small_is_ignored(doorstep, photos, hopper_four):
     with doorstep(FourFrames(hopper_four), least_side=400) as door:
         door.know("hopper", photos["hopper"])
         assert door.decide().reason == "nobody"
@@ -128,18 +128,18 @@ def test_a_stranger(doorstep, photos):
         refused(door, "unknown")
 
 
-def test_nobody_is_known(doorstep, hopper_four):
+def test_an_empty_gallery_grants_no_one(doorstep, hopper_four):
     with doorstep(FourFrames(hopper_four)) as door:
         refused(door, "unknown")
 
 
-def test_nobody_is_there(before):
+def test_without_a_face_the_decision_is_no_face(before):
     with before([empty(number) for number in range(4)]) as door:
         refused(door, "nobody")
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_somebody_who_is_not_in_all_the_frames(before, hopper_four, place):
+def test_a_person_who_is_not_in_all_frames(before, hopper_four, place):
     hopper_four[place] = empty(place)
     with before(hopper_four) as door:
         refused(door, "not_followed")
@@ -264,7 +264,7 @@ def test_the_same_person_twice_in_and_out(before, hopper_four):
         assert door.gallery.last_passage(door.gallery.person("hopper").person.reference)[0] == "in"
 
 
-def test_without_anti_passback_nobody_s_passages_are_kept(before, hopper_four):
+def test_without_anti_passback_no_passages_are_kept(before, hopper_four):
     with before(hopper_four) as door:
         assert door.decide().granted
         assert door.gallery.last_passage(door.gallery.person("hopper").person.reference) is None

@@ -45,13 +45,13 @@ def identifier(gallery, fpir=0.01):
     return Identifier(gallery, TAIL, POINT, fpir, MARGIN)
 
 
-def test_nobody_is_in_an_empty_gallery(gallery):
+def test_an_empty_gallery_has_no_match(gallery):
     found = identifier(gallery).identify(face(e0=1))
     assert (found.outcome, found.person, found.cosine, found.runner_up) == (Outcome.UNKNOWN, None, -1, None)
     assert found.similarity < 0.01
 
 
-def test_somebody_who_is_known_is_identified_by_the_best_of_their_templates(gallery):
+def test_a_known_person_is_identified_by_their_best_template(gallery):
     ada = enrol(gallery, "ada", face(e0=1), face(e1=1))
     enrol(gallery, "bea", face(e2=1))
     found = identifier(gallery).identify(face(e1=0.8, e2=0.3))
@@ -61,14 +61,14 @@ def test_somebody_who_is_known_is_identified_by_the_best_of_their_templates(gall
     assert found.similarity > 0.99
 
 
-def test_a_stranger_is_unknown_and_nobody_is_named(gallery):
+def test_a_stranger_is_unknown_and_unnamed(gallery):
     enrol(gallery, "ada", face(e0=1))
     found = identifier(gallery).identify(face(e0=0.33))
     assert (found.outcome, found.person) == (Outcome.UNKNOWN, None)
     assert found.similarity < 0.5
 
 
-def test_two_people_who_are_equally_near_are_ambiguous_and_nobody_is_named(gallery):
+def test_two_equally_similar_people_are_ambiguous_and_unnamed(gallery):
     enrol(gallery, "ada", face(e0=1))
     enrol(gallery, "bea", face(e1=1))
     found = identifier(gallery).identify(face(e0=0.62, e1=0.6))
@@ -76,7 +76,7 @@ def test_two_people_who_are_equally_near_are_ambiguous_and_nobody_is_named(galle
     assert identifier(gallery).identify(face(e0=0.62, e1=0.56)).outcome is Outcome.IDENTIFIED
 
 
-def test_the_threshold_rises_with_the_gallery_and_is_told_as_half(gallery):
+def test_the_threshold_rises_with_the_gallery_and_is_reported_as_half(gallery):
     enrol(gallery, "ada", face(e0=1))
     looking = identifier(gallery, fpir=0.001)
     before = looking.threshold
@@ -88,7 +88,7 @@ def test_the_threshold_rises_with_the_gallery_and_is_told_as_half(gallery):
     assert looking.identify(face(e0=looking.threshold)).similarity == pytest.approx(0.5, abs=1e-3)
 
 
-def test_who_looks_like_somebody_else_is_told_at_the_enrolment(gallery):
+def test_a_look_alike_is_reported_at_enrolment(gallery):
     ada, bea = enrol(gallery, "ada", face(e0=1)), enrol(gallery, "bea", face(e1=1))
     enrol(gallery, "cleo", face(e2=1))
     looking = identifier(gallery, fpir=0.001)
@@ -98,7 +98,7 @@ def test_who_looks_like_somebody_else_is_told_at_the_enrolment(gallery):
     assert looking.alike(face(e3=1)) == []
 
 
-def test_no_more_than_a_few_look_alikes_are_told_and_the_person_is_none_of_them(gallery):
+def test_only_a_few_look_alikes_are_reported_without_the_person(gallery):
     people = [enrol(gallery, f"p{number}", face(e0=0.99 - number / 100)) for number in range(MOST_ALIKE + 3)]
     told = [person for person, _ in identifier(gallery).alike(face(e0=1), but=people[0])]
     assert told == people[1 : MOST_ALIKE + 1]

@@ -75,7 +75,7 @@ def test_four_times_the_same(recognition):
     assert who(recognition, *[ADA] * 4) == ("identified", "ada")
 
 
-def test_nobody(recognition):
+def test_no_face(recognition):
     assert who(recognition, *[unit(0.1, 0.1, 1.0)] * 4) == ("unknown", None)
 
 
@@ -83,7 +83,7 @@ def test_two_who_are_too_alike(recognition):
     assert who(recognition, *[unit(1.0, 0.98, 0.5)] * 4) == ("ambiguous", None)
 
 
-def test_embeddings_that_are_not_one_person_s_are_nobody_s(recognition):
+def test_embeddings_of_different_people_identify_no_one(recognition):
     assert who(recognition, *[ADA] * 4, one_person=False) == ("unknown", None)
 
 

@@ -21,7 +21,7 @@ def test_who_has_never_passed_may_do_either(direction):
 
 
 @given(st.lists(st.sampled_from(Direction)))
-def test_whoever_keeps_to_it_goes_in_and_out_by_turns(tried):
+def test_a_person_who_obeys_it_enters_and_leaves_in_turn(tried):
     passed, last = [], None
     for direction in tried:
         if against_direction(last, direction) is None:

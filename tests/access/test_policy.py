@@ -75,12 +75,12 @@ def test_a_face_that_is_not_in_all_frames_leaves_the_rest_nothing_to_judge():
     assert {step.mark for step in result.steps[6:]} == {Mark.MOOT}
 
 
-def test_nothing_is_known_of_somebody_nobody_knows():
+def test_nothing_is_known_about_an_unknown_person():
     result = ruled(spoilt(outcome=Outcome.AMBIGUOUS, groups=(), valid_until=date(2020, 1, 1)))
     assert {step.mark for step in result.steps[11:]} == {Mark.MOOT}
 
 
-def test_the_first_that_fails_decides_and_the_others_are_told():
+def test_the_first_failing_rule_decides_and_the_others_are_listed():
     result = ruled(spoilt(liveness=0.1, quality=0.1, trouble="dark"))
     assert result.reason == "camera_blind"
     assert [step.rule for step in result.steps if step.mark is Mark.FAILED] == ["camera", "liveness", "quality"]
@@ -104,7 +104,7 @@ def test_schedules_are_alternatives():
     assert not ruled(spoilt(now=late)).granted
 
 
-def test_without_schedules_everybody_who_is_known_passes_at_any_time():
+def test_without_schedules_everyone_who_is_known_passes_at_any_time():
     for hour in range(24):
         assert ruled(spoilt(groups=(), now=NOW.replace(hour=hour)), Rules()).granted
 
@@ -146,7 +146,7 @@ def test_a_last_passage_the_other_way_does_not_ask_the_clock():
         ("without_clock", "clock", {"clock": ClockState.UNSET}),
     ],
 )
-def test_a_relaxation_lets_pass_and_is_told(relaxed, rule, flaw):
+def test_a_relaxation_grants_and_is_listed(relaxed, rule, flaw):
     result = ruled(spoilt(**flaw), replace(STRICT, **{relaxed: True}))
     assert result.granted
     (step,) = result.relaxed

@@ -49,7 +49,7 @@ def test_a_head_is_brought_there_step_by_step(asked, yaw, pitch, prompt):
 
 
 @given(ANGLES, ANGLES, st.sampled_from([each for each in RequestedPose if each is not RequestedPose.FRONT]))
-def test_whoever_follows_arrives(yaw, pitch, asked):
+def test_following_the_prompts_reaches_the_pose(yaw, pitch, asked):
     steps = {Prompt.TURN_LEFT: (2, 0), Prompt.TURN_RIGHT: (-2, 0), Prompt.LOOK_UP: (0, 2), Prompt.LOOK_DOWN: (0, -2)}
     for _ in range(200):
         prompt = nudge(asked, Pose(yaw, pitch, 0))
@@ -72,7 +72,7 @@ def test_left_and_right_are_each_other_s_mirror(yaw, pitch, asked):
 
 
 @pytest.mark.parametrize("asked", RequestedPose)
-def test_whoever_is_there_is_worth_being_enrolled(asked):
+def test_a_reached_pose_is_worth_enrolling(asked):
     window = WINDOWS[asked]
     far = max(map(abs, window.yaw)), max(map(abs, window.pitch))
     least = _left(YAW, far[0]) * _left(PITCH, far[1])

@@ -259,7 +259,7 @@ def test_when_only_entries_ahead_are_left_they_stay(path):
     assert verify(path).sound
 
 
-def test_a_door_that_nobody_uses_forgets_all_the_same(path):
+def test_an_unused_door_forgets_all_the_same(path):
     clock = Days()
     record = Record(path, clock)
     assert record.expire(90) == 0
@@ -344,7 +344,7 @@ Record(Path(sys.argv[1]), lambda: datetime(2026, 12, 26, tzinfo=UTC)).expire(1)
         assert verdict.entries in (1, 2000)
 
 
-def test_a_change_is_told_once(path):
+def test_a_change_is_reported_once(path):
     record = Record(path)
     assert record.note_change("policy", {"digest": "a"}).sequence == 1
     record.append("decision", FACTS)
@@ -399,7 +399,7 @@ def acknowledge(record, acknowledged):
     return add
 
 
-def test_a_full_disk_is_told_and_what_was_half_written_is_taken_back(tmp_path):
+def test_a_full_disk_is_reported_and_a_partial_write_is_undone(tmp_path):
     with ram_disk(tmp_path / "disk", LEAST_FREE // 4) as small:
         path, acknowledged = small / RECORD_FILE, []
         record = Record(path)
@@ -419,7 +419,7 @@ def test_a_full_disk_is_told_and_what_was_half_written_is_taken_back(tmp_path):
         assert verify(path).sound
 
 
-def test_a_read_only_disk_is_told(tmp_path):
+def test_a_read_only_disk_is_reported(tmp_path):
     with ram_disk(tmp_path / "disk", 4 * LEAST_FREE) as small:
         path = small / RECORD_FILE
         record = Record(path)
@@ -436,7 +436,7 @@ def test_a_read_only_disk_is_told(tmp_path):
         assert record.append("decision", FACTS).sequence == 2
 
 
-def test_a_disk_that_breaks_is_told(tmp_path):
+def test_a_disk_that_breaks_is_reported(tmp_path):
     with breaking_disk(tmp_path / "disk") as (small, break_it):
         record = Record(small / RECORD_FILE)
         first = record.append("decision", FACTS)
@@ -481,7 +481,7 @@ def test_a_page_that_goes_in_by_half_is_taken_back(path, bytes_there_are):
     assert Record(path).append("decision", FACTS).sequence == verdict.last + 1
 
 
-def test_a_folder_that_cannot_be_had_is_told(tmp_path):
+def test_a_folder_that_cannot_be_had_is_reported(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     record = Record(tmp_path / "file" / RECORD_FILE)
     assert record.problem() == f"{tmp_path / 'file'}: File exists"

@@ -137,7 +137,7 @@ def test_another_person_who_steps_up_after_the_pin_is_denied(at, photos):
         assert signed.decision.reason in ("another_person", "not_followed", "unknown")
 
 
-def test_a_step_that_nobody_answers_is_denied_and_holds_up_others_only_as_long_as_it_lasts(at):
+def test_a_step_that_no_one_answers_is_denied_and_holds_up_others_only_as_long_as_it_lasts(at):
     with at(WITH_PIN, step_s=0.5) as door:
         step = asked(door)
         with pytest.raises(Fault, match="not finished"):

@@ -70,7 +70,7 @@ def test_what_was_written_is_read():
     assert token.read_token(token_of(), SIGNER.public) == GRANTED
 
 
-def test_a_decision_about_nobody_that_is_not_recorded():
+def test_a_decision_without_a_person_that_is_not_recorded():
     denied = replace(GRANTED, granted=False, reason="nobody", person=None, frames=())
     written = token.write_token(denied, None, SIGNER)
     assert token.read_token(written, SIGNER.public) == denied
@@ -216,7 +216,7 @@ OTHER_CURVE = ec.generate_private_key(ec.SECP256R1()).public_key()
         OTHER_CURVE.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
     ],
 )
-def test_what_is_no_public_key_is_said_in_one_line(text: str):
+def test_what_is_no_public_key_is_reported_in_one_line(text: str):
     with pytest.raises(PublicKeyError) as caught:
         PublicKey.read(text)
     assert "\n" not in str(caught.value)

@@ -220,7 +220,7 @@ def test_a_copy_of_the_file_is_enough(path, tmp_path):
     assert verify(tmp_path / "copy").entries == ENTRIES
 
 
-def test_what_cannot_be_read_is_told(path):
+def test_what_cannot_be_read_is_reported(path):
     path.unlink()
     path.mkdir()
     with pytest.raises(RecordError, match="unable to open"):

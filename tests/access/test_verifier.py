@@ -92,7 +92,7 @@ def test_an_answer_of_the_right_device_closes_its_question_even_when_it_is_refus
         verifier.verify(token_of(nonce=nonce, direction=Direction.OUT))
 
 
-def test_an_answer_of_nobody_closes_nothing(verifier: Verifier):
+def test_an_empty_answer_closes_nothing(verifier: Verifier):
     nonce = verifier.challenge()
     token = token_of(nonce=nonce)
     with pytest.raises(AlteredError):

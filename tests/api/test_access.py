@@ -248,7 +248,7 @@ SOMEBODY = (
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
 @pytest.mark.parametrize("path", [*SOMEBODY, *(f"{path}/templates/1" for path in SOMEBODY)])
-def test_a_path_that_names_somebody_is_the_admin_s_however_it_is_spelt(
+def test_a_path_that_names_a_person_needs_the_admin_scope_however_it_is_spelt(
     guarded: Guarded, method: str, path: str
 ) -> None:
     allowed = {"GET": (404, 405, 503), "HEAD": (404, 405, 503), "PUT": (400, 405), "DELETE": (404, 405, 503)}[method]
@@ -527,7 +527,7 @@ def test_the_comparison_goes_over_every_digest_in_constant_time() -> None:
 
 
 @pytest.mark.logs_errors("no key is accepted")
-def test_a_damaged_file_of_keys_lets_nobody_in_but_this_device(tmp_path: Path) -> None:
+def test_a_damaged_file_of_keys_admits_this_device_only(tmp_path: Path) -> None:
     file = tmp_path / keys.FILE
     token = keys.add(file, "someone", list(Scope))
     file.write_bytes(file.read_bytes()[:-20])

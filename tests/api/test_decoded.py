@@ -48,7 +48,7 @@ def test_a_board_with_little_memory_takes_the_largest_picture(portrait: bytes, t
         assert_refusal(client.post("/faces", png(opened(portrait).resize((2001, 2000)))), 400, "INF-04")
 
 
-def test_one_that_waits_too_long_is_told_to_come_back(choice: Choice, portrait: bytes) -> None:
+def test_a_request_that_waits_too_long_is_answered_retry_after(choice: Choice, portrait: bytes) -> None:
     engines = pool(shipped_engine(choice), shipped_engine(choice), patience=0.2, memory=PNG_BYTES)
     with Device(engines) as device:
         with engines.lease(PNG_BYTES - JPEG_BYTES + 1):

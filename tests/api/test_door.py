@@ -176,7 +176,7 @@ def test_a_question_that_is_none(client: Client, content: bytes, field: str) -> 
     assert field in assert_refused(client.ask("POST", "/access/decide", content), 400, "INF-01", "invalid_body")
 
 
-def test_what_a_nonce_may_be_is_said(client: Client) -> None:
+def test_an_invalid_nonce_is_explained(client: Client) -> None:
     text = assert_refused(ask(client, nonce="short"), 400, "INF-01", "invalid_body")
     assert text == "nonce: 16 to 86 letters, digits, '-' and '_'"
 
@@ -200,7 +200,7 @@ def test_a_count_that_is_none(client: Client, count: str) -> None:
     assert_refusal(client.get(f"/access/decisions?count={count}"), 400, "INF-02")
 
 
-def test_decisions_are_told_as_they_are_made(client: Client) -> None:
+def test_decisions_are_published_as_they_are_made(client: Client) -> None:
     with client.wire() as wire:
         wire.send(request("GET", "/events"))
         said = ask(client, nonce="told-as-it-is-made").document["decision"]
@@ -230,7 +230,7 @@ def test_many_at_once_are_answered_or_turned_away(client: Client) -> None:
             assert answer.headers["Retry-After"] == "1"
 
 
-def test_a_person_who_is_erased_is_nobody_in_what_was_decided(
+def test_an_erased_person_is_not_named_in_earlier_decisions(
     choice: Choice, photo: Pixels, hopper: bytes, tmp_path: Path
 ) -> None:
     with Device(
@@ -287,7 +287,7 @@ def test_without_the_site_key_nothing_is_decided(choice: Choice, tmp_path: Path)
 
 
 @pytest.mark.logs_errors("no decision is made")
-def test_a_damaged_signing_key_is_told(choice: Choice, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_signing_key_is_reported(choice: Choice, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def told(device: Device) -> list[tuple[str, str]]:
         return [
             (problem.part, problem.state) for problem in [*device.retention.problems(), *device.signing_key.problems()]

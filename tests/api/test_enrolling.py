@@ -138,12 +138,12 @@ def test_a_person_has_several_templates_up_to_a_number(client: Client, portrait:
     assert enrol(client, "eileen", portrait)["template"]["number"] > numbers[-1]
 
 
-def test_nobody_is_enrolled_who_is_not_known(client: Client, portrait: bytes) -> None:
+def test_an_unknown_person_cannot_be_enrolled(client: Client, portrait: bytes) -> None:
     for path in ("/people/nobody/templates", "/people/nobody/templates/camera"):
         assert_refused(client.post(path, portrait), 404, "INF-02", "no_such_person")
 
 
-def test_a_picture_of_somebody_else_is_refused_unless_it_is_meant(
+def test_a_picture_of_another_person_is_refused_unless_it_is_allowed(
     client: Client, portrait: bytes, hopper: bytes
 ) -> None:
     enrol(client, "eileen", portrait)
@@ -155,7 +155,7 @@ def test_a_picture_of_somebody_else_is_refused_unless_it_is_meant(
     enrol(client, "eileen", hopper, "?allow_mismatch=1")
 
 
-def test_somebody_who_is_known_already_is_refused_unless_it_is_meant(client: Client, portrait: bytes) -> None:
+def test_a_duplicate_is_refused_unless_it_is_allowed(client: Client, portrait: bytes) -> None:
     enrol(client, "eileen", portrait)
     add(client, "twin")
 
@@ -175,13 +175,15 @@ def test_others_are_no_reason_for_a_warning(client: Client, portrait: bytes, hop
 
 
 @pytest.mark.parametrize("prompt", SPOILT)
-def test_what_is_wrong_with_a_photograph_is_said(waiting: Client, portrait: bytes, prompt: Prompt) -> None:
+def test_the_flaw_of_a_photograph_is_reported(waiting: Client, portrait: bytes, prompt: Prompt) -> None:
     answer = waiting.post("/people/x/templates", SPOILT[prompt](portrait))
 
     assert assert_refused(answer, 400, code_of(prompt), prompt.value) == PHOTO_TEXTS[prompt]
 
 
-def test_somebody_much_smaller_in_a_photograph_does_not_matter(client: Client, portrait: bytes, hopper: bytes) -> None:
+def test_a_much_smaller_second_person_in_a_photograph_does_not_matter(
+    client: Client, portrait: bytes, hopper: bytes
+) -> None:
     enrol(client, "eileen", jpeg(group([opened(portrait), opened(hopper)], [1024, 160])))
 
 
@@ -288,7 +290,7 @@ def test_the_camera_asks_for_one_person_close_enough(filmed: Filmed, portrait: b
 
 
 @pytest.mark.parametrize("pose", ["", "LEFT", "back", "front,left"])
-def test_a_pose_that_nobody_can_take_is_refused(filmed: Filmed, pose: str) -> None:
+def test_an_impossible_pose_is_refused(filmed: Filmed, pose: str) -> None:
     answer = filmed.device.client.ask("POST", f"/people/x/templates/camera?pose={pose}")
 
     assert "front" in assert_refused(answer, 400, "INF-02", "invalid_pose")
@@ -322,7 +324,7 @@ def test_a_head_that_moves_is_alive(choice: Choice, tmp_path: Path, hopper: byte
         assert template["source"] == "camera"
 
 
-def test_whoever_jumps_about_is_asked_to_hold_still(choice: Choice, tmp_path: Path, portrait: bytes) -> None:
+def test_a_moving_person_is_asked_to_hold_still(choice: Choice, tmp_path: Path, portrait: bytes) -> None:
     made = Filmed(choice, tmp_path, alive=True)
     places = [on_canvas(portrait, left=left) for left in (0.2, 0.8)]
     made.camera.picture, made.camera.period = lambda number: places[number // 10 % 2].copy(), 1 / 30
@@ -335,11 +337,11 @@ def test_whoever_jumps_about_is_asked_to_hold_still(choice: Choice, tmp_path: Pa
         assert {answer.document["reason"] for answer in answers} == {"hold_still"}
 
 
-def test_a_device_without_a_camera_enrols_nobody_with_it(client: Client) -> None:
+def test_a_device_without_a_camera_cannot_enrol_with_it(client: Client) -> None:
     assert_refusal(client.ask("POST", "/people/eileen/templates/camera"), 503, "INF-08")
 
 
-def test_nothing_of_anybody_is_in_the_log_or_in_clear_on_the_disk(
+def test_nothing_of_anyone_is_in_the_log_or_in_clear_on_the_disk(
     choice: Choice, tmp_path: Path, portrait: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -361,7 +363,7 @@ def test_nothing_of_anybody_is_in_the_log_or_in_clear_on_the_disk(
     assert "template 1 enrolled (photo) by key -" in caplog.text
 
 
-def test_a_damaged_gallery_is_told_and_still_knows_people(
+def test_a_damaged_gallery_is_reported_and_still_recognises_people(
     choice: Choice, tmp_path: Path, portrait: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice) as device:

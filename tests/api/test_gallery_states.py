@@ -52,7 +52,7 @@ def device(choice: Choice, tmp_path: Path) -> Iterator[Device]:
         yield running
 
 
-def test_on_a_full_disk_people_are_known_and_nobody_is_enrolled(
+def test_on_a_full_disk_people_are_recognised_and_enrolment_fails(
     choice: Choice, tmp_path: Path, portrait: bytes
 ) -> None:
     with (
@@ -81,7 +81,7 @@ def test_on_a_full_disk_people_are_known_and_nobody_is_enrolled(
         add(client, "later")
 
 
-def test_on_a_read_only_disk_people_are_known_and_nobody_is_erased(
+def test_on_a_read_only_disk_people_are_recognised_and_erasing_fails(
     choice: Choice, tmp_path: Path, portrait: bytes
 ) -> None:
     with ram_disk(tmp_path / "disk", "8M") as disk:
@@ -111,7 +111,7 @@ def made_by_another(folder: Path) -> None:
         gallery.enrol("x", vector, "ab" * 32, 0.9, Source.PHOTO)
 
 
-def test_templates_of_another_embedder_are_told_and_never_compared(
+def test_templates_of_another_embedder_are_reported_and_never_compared(
     choice: Choice, tmp_path: Path, portrait: bytes
 ) -> None:
     made_by_another(tmp_path)
@@ -166,7 +166,7 @@ def test_what_the_command_line_changes_is_taken_over(device: Device, tmp_path: P
         assert heard.next(1.5) is None
 
 
-def test_whoever_listens_is_told_of_a_change(device: Device) -> None:
+def test_listeners_are_notified_of_a_change(device: Device) -> None:
     with device.client.wire() as wire:
         wire.send(request("GET", "/events"))
         assert wire.answer().status == 200
@@ -184,7 +184,7 @@ def gallery_event(event: Event | None) -> tuple[int, int]:
     return event.people, event.templates
 
 
-def test_monitors_are_told_how_many_there_are(device: Device, portrait: bytes) -> None:
+def test_metrics_count_people_and_templates(device: Device, portrait: bytes) -> None:
     enrolled(device.client, "x", portrait)
     add(device.client, "y")
 
@@ -224,7 +224,7 @@ def test_people_are_erased_in_time_by_a_clock_that_is_sure(
     assert "4711" not in caplog.text
 
 
-def test_whoever_was_erased_has_a_receipt_though_the_next_one_stays(
+def test_an_erased_person_has_a_receipt_although_the_next_one_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime.now(UTC) + timedelta(days=400)

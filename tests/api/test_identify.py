@@ -83,7 +83,7 @@ def test_faces_are_those_of_the_picture_in_their_order(device: Client, portrait:
     assert len(assert_identified(device.post("/identify?detectcount=1", both))) == 1
 
 
-def test_nobody_in_the_picture_is_a_success(device: Client) -> None:
+def test_a_picture_without_a_face_is_a_success(device: Client) -> None:
     assert assert_identified(device.post("/identify", NOBODY)) == []
 
 
@@ -95,7 +95,7 @@ def test_the_query_and_the_body_are_read_as_everywhere(device: Client, portrait:
     assert_refusal(device.ask("PUT", "/identify", portrait), 405, "INF-02")
 
 
-def test_before_anybody_is_enrolled_everybody_is_unknown(choice: Choice, tmp_path: Path, portrait: bytes) -> None:
+def test_everyone_is_unknown_to_an_empty_gallery(choice: Choice, tmp_path: Path, portrait: bytes) -> None:
     with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice) as running:
         (face,) = assert_identified(running.client.post("/identify", portrait))
 
@@ -103,7 +103,7 @@ def test_before_anybody_is_enrolled_everybody_is_unknown(choice: Choice, tmp_pat
     assert face["similarity"] < 0.01
 
 
-def test_of_two_who_look_the_same_nobody_is_meant(choice: Choice, tmp_path: Path, portrait: bytes) -> None:
+def test_two_people_who_look_the_same_are_ambiguous(choice: Choice, tmp_path: Path, portrait: bytes) -> None:
     with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice) as running:
         for identity in ("one", "other"):
             add(running.client, identity)
@@ -117,7 +117,7 @@ def test_of_two_who_look_the_same_nobody_is_meant(choice: Choice, tmp_path: Path
         assert face["person"]["id"] == "one"
 
 
-def test_whoever_stands_before_the_camera_is_identified(choice: Choice, tmp_path: Path, portrait: bytes) -> None:
+def test_a_person_at_the_camera_is_identified(choice: Choice, tmp_path: Path, portrait: bytes) -> None:
     camera = Scripted(noisy(on_canvas(portrait)), 1 / 30)
     with Device(
         pool(shipped_engine(choice)), source=camera, size=(WIDTH, HEIGHT), gallery=tmp_path, choice=choice
@@ -136,5 +136,5 @@ def test_whoever_stands_before_the_camera_is_identified(choice: Choice, tmp_path
         assert_refusal(running.client.get("/identify?maxsize=0"), 400, "INF-02")
 
 
-def test_a_device_without_a_camera_identifies_nobody_with_it(device: Client) -> None:
+def test_a_device_without_a_camera_cannot_identify_with_it(device: Client) -> None:
     assert_refusal(device.get("/identify"), 503, "INF-08")

@@ -169,7 +169,7 @@ def test_liveness_of_a_face_that_is_now_here_now_there(filmed: Filmed, portrait:
 
 
 @pytest.mark.parametrize("path", ["/faces", "/alignedfaces", "/liveness/multiframe"])
-def test_who_waited_for_an_engine_hears_of_the_present(
+def test_a_listener_that_waited_for_an_engine_receives_the_newest_faces(
     choice: Choice, picture: Callable[[int], Pixels], path: str
 ) -> None:
     engines, camera = pool(shipped_engine(choice)), Scripted(picture, 1 / 30)

@@ -11,7 +11,7 @@ from appliance.vision.loading import Choice
 
 
 @pytest.mark.parametrize("content", [b'{"groups":[' + b"1," * 2**20 + b"1]}", b'{"' + b"x" * 2**20 + b'":1}'])
-def test_a_million_mistakes_are_not_told_apart(choice: Choice, tmp_path: Path, content: bytes) -> None:
+def test_a_million_mistakes_are_reported_as_one(choice: Choice, tmp_path: Path, content: bytes) -> None:
     with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice) as device:
         begun = time.monotonic()
 

@@ -77,7 +77,7 @@ def test_two_names_are_refused(named: Client) -> None:
         assert_refusal(wire.answer(), 403, "INF-25")
 
 
-def test_a_client_that_names_nobody_is_no_browser(named: Client) -> None:
+def test_a_client_without_an_origin_is_no_browser(named: Client) -> None:
     with named.wire() as wire:
         wire.send(b"GET / HTTP/1.0\r\n\r\n")
         assert wire.answer().status == 200
@@ -149,7 +149,7 @@ def test_a_shared_origin_may_ask_and_read(named: Client) -> None:
     assert named.get("/nothing-here", {"Origin": SHARED}).headers["Access-Control-Allow-Origin"] == SHARED
 
 
-def test_others_are_told_that_the_answer_depends_on_them(named: Client) -> None:
+def test_answers_to_other_origins_vary_by_origin(named: Client) -> None:
     answer = named.get("/")
     assert answer.headers["Vary"] == "Origin"
     assert "Access-Control-Allow-Origin" not in answer.headers

@@ -38,7 +38,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         yield running.client
 
 
-def test_at_first_nobody_is_known(client: Client) -> None:
+def test_the_gallery_is_empty_at_first(client: Client) -> None:
     assert assert_all(client.get("/people")) == []
 
 
@@ -117,7 +117,7 @@ def test_an_id_is_taken_once(client: Client) -> None:
         ("DELETE", "/people/nobody/templates/1", None),
     ],
 )
-def test_whoever_is_not_known_is_not_found(client: Client, method: str, path: str, content: bytes | None) -> None:
+def test_an_unknown_person_is_not_found(client: Client, method: str, path: str, content: bytes | None) -> None:
     assert_refused(client.ask(method, path, content), 404, "INF-02", "no_such_person")
 
 
@@ -268,7 +268,7 @@ def test_a_mark_before_the_json_is_passed_over(client: Client) -> None:
     assert added.document["person"]["name"] == NAMES["greek"]
 
 
-def test_a_change_names_nobody_in_its_body(shared: Client) -> None:
+def test_the_body_of_a_change_names_no_person(shared: Client) -> None:
     answer = shared.ask("PUT", "/people/known", body({"id": "other", "name": "x"}))
 
     assert assert_refused(answer, 400, "INF-01", "invalid_body").startswith("id: ")
@@ -343,7 +343,7 @@ def test_people_outlive_the_device(tmp_path: Path) -> None:
         assert assert_all(device.client.get("/people")) == [added]
 
 
-def test_many_at_once_lose_nobody(client: Client) -> None:
+def test_concurrent_changes_lose_no_one(client: Client) -> None:
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda number: add(client, f"p{number:03d}"), range(80)))
         list(threads.map(lambda number: client.ask("DELETE", f"/people/p{number:03d}"), range(0, 80, 2)))

@@ -77,7 +77,7 @@ def test_a_file_that_is_no_picture_is_named_as_such(keeper: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/people", "/identify", "/people/x/templates", "/compare"])
-def test_a_body_that_is_too_large_is_told_the_limit(keeper: Client, path: str) -> None:
+def test_a_body_that_is_too_large_is_reported_the_limit(keeper: Client, path: str) -> None:
     answer = keeper.post(path, bytes(MAX_BODY + 1))
 
     assert_refusal(answer, 413, "INF-01")
@@ -121,7 +121,7 @@ def test_another_coding_is_refused_with_those_that_are_known(keeper: Client, por
 
 
 @pytest.mark.parametrize("coding", ["", "identity", "Identity"])
-def test_a_body_that_is_said_to_be_as_it_is_is(device: Client, portrait: bytes, coding: str) -> None:
+def test_a_body_that_is_reported_to_be_as_it_is_is(device: Client, portrait: bytes, coding: str) -> None:
     assert len(assert_faces(device.post("/faces", portrait, {"Content-Encoding": coding}))) == 1
 
 

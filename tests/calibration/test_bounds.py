@@ -40,7 +40,7 @@ def test_the_rates_are_those_that_are_counted():
         assert all(each.lower <= each.value <= each.upper for each in found)
 
 
-def test_what_nobody_reaches_is_bound_by_the_rule_of_three():
+def test_an_unseen_event_is_bounded_by_the_rule_of_three():
     impostors, _ = compared(*vectors(12, 3, 0.5))
     (found,) = impostor_bounds(impostors, np.array([1.1]))
     assert (found.count, found.lower) == (0, 0)

@@ -39,7 +39,7 @@ def test_equal_cosines_are_refused_together():
     assert statistics.cosine(np.array([0.1, 0.5, 0.5, 0.5, 0.7]), 0.4) == pytest.approx(0.6)
 
 
-def test_identical_photos_of_different_people_cannot_be_told_apart():
+def test_identical_photos_of_different_people_cannot_be_distinguished():
     with pytest.raises(CalibrationError, match="two folders"):
         statistics.cosine(np.array([0.1, 1.0, 1.0]), 0.4)
 

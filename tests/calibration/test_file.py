@@ -62,7 +62,7 @@ def test_what_is_kept_is_read_again_each_kind_by_itself(path, similarity_entry, 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_it_has_nothing_of_anybody(path, similarity_entry):
+def test_it_has_nothing_of_anyone(path, similarity_entry):
     points.keep(path, Kind.SIMILARITY, (similarity_entry(),))
     (entry,) = json.loads(path.read_text("utf-8"))["similarity"]
     assert set(entry) == {"model", "threshold", "wanted", "measured", "counts", "basis", "date"}
@@ -112,7 +112,7 @@ def test_a_damaged_one_is_kept_from_changes_until_it_is_forgotten(path, similari
     assert points.read(path) == Calibration()
 
 
-def test_a_change_is_noticed_once_a_second_at_most_and_told(path, similarity_entry, caplog):
+def test_a_change_is_noticed_once_a_second_at_most_and_reported(path, similarity_entry, caplog):
     clock = Clock()
     store = CalibrationStore(path, clock)
     caplog.set_level(logging.INFO, "appliance.state")
@@ -156,7 +156,7 @@ def test_that_of_another_model_is_warned_of_once(path, similarity_entry, caplog)
     )
 
 
-def test_of_one_that_is_damaged_what_was_read_before_is_used_and_it_is_said(path, similarity_entry, caplog):
+def test_a_damaged_file_is_reported_and_the_earlier_content_stays_in_use(path, similarity_entry, caplog):
     clock = Clock()
     points.keep(path, Kind.SIMILARITY, (similarity_entry(),))
     store = CalibrationStore(path, clock)

@@ -39,7 +39,7 @@ def test_an_empty_round_is_none(path):
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b'{"model": "a"}', b'{"model": "%s", "sequences": {"A B": [1]}}']
 )
-def test_a_damaged_file_is_said_with_the_way_out(path, content):
+def test_a_damaged_file_is_reported_with_the_fix(path, content):
     path.parent.mkdir()
     path.write_bytes(content.replace(b"%s", MODEL.encode()))
     with pytest.raises(CalibrationError, match=r"is damaged \(.*\): .*--reset"):

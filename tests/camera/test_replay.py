@@ -223,7 +223,7 @@ def test_a_broken_picture_is_named(pictures: Path) -> None:
         source.read()
 
 
-def test_the_demonstration_is_said_to_be_one() -> None:
+def test_the_demonstration_is_reported_as_one() -> None:
     source = Replay([DEMONSTRATION], 320, 180, 30, UPRIGHT, demonstration=True)
     assert source.demonstration
     assert not fast(DEMONSTRATION).demonstration

@@ -42,7 +42,7 @@ def regular(tmp_path: Path) -> Path:
     return path
 
 
-def test_without_a_camera_that_is_said(tmp_path: Path) -> None:
+def test_a_missing_camera_is_reported(tmp_path: Path) -> None:
     with pytest.raises(NoCameraError) as caught:
         first_device(tmp_path)
     assert caught.value.detail == "no camera: neither a camera module nor a USB camera was found"

@@ -38,7 +38,7 @@ def files(place):
     return sorted(each.name for each in place.state.iterdir())
 
 
-def test_a_backup_brings_everybody_back_as_they_were(place):
+def test_a_backup_brings_everyone_back_as_they_were(place):
     place.begin("ada", "bob", templates=2)
     before = said(place)
     place.says("backup", "people.backup", *WITH)

@@ -98,7 +98,7 @@ def test_photos_of_one_s_own_give_it_too(run, configured, album):
     assert float(compared.stdout.split()[1]) == pytest.approx(0.5, abs=0.4)
 
 
-def test_too_few_photos_are_refused_and_it_is_said_how_many_there_must_be(run, configured, album):
+def test_too_few_photos_are_refused_with_the_number_that_is_needed(run, configured, album):
     done = run("calibrate", "similarity", album, "--config", configured)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = complaints(done)
@@ -117,14 +117,14 @@ def test_too_few_photos_are_refused_and_it_is_said_how_many_there_must_be(run, c
         (("liveness", "--device", "ftp://device"), "is not http://HOST:PORT"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(run, configured, arguments, said):
+def test_what_cannot_be_done_is_reported_in_one_line(run, configured, arguments, said):
     done = run("calibrate", *arguments, "--config", configured)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = complaints(done)
     assert said in line
 
 
-def test_a_device_that_does_not_run_is_said_in_one_line(run, configured):
+def test_a_device_that_does_not_run_is_reported_in_one_line(run, configured):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -134,7 +134,7 @@ def test_a_device_that_does_not_run_is_said_in_one_line(run, configured):
     assert line.startswith(f"no device answers at {url} (")
 
 
-def test_a_damaged_file_is_said_and_left_until_it_is_reset(run, configured):
+def test_a_damaged_file_is_reported_and_left_until_it_is_reset(run, configured):
     kept(configured).parent.mkdir()
     kept(configured).write_bytes(b"{")
     for arguments in (("similarity",), ("liveness",)):

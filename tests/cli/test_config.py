@@ -161,7 +161,7 @@ def test_the_command_line_is_checked_like_the_file():
     assert mistake.startswith("server.port: ")
 
 
-def test_all_mistakes_are_told_at_once_each_with_its_path(written):
+def test_all_mistakes_are_reported_at_once_each_with_its_path(written):
     told = mistakes(
         written(
             '[server]\nport = "9297"\nqueue = -1\nspeed = 3\n'

@@ -68,7 +68,7 @@ def test_a_record_that_is_whole_is_sound(run, device):
     assert told == {"entries": 3, "first": 1, "last": 3, "hash": entries[-1].hash, "problem": None, "sound": True}
 
 
-def test_what_was_altered_is_told_by_its_number(run, device):
+def test_an_altered_entry_is_named_by_its_number(run, device):
     config, _ = device
     path = config.parent / RECORD_FILE
     path.write_bytes(path.read_bytes().replace(b"not_live", b"not_seen"))
@@ -91,7 +91,7 @@ def test_a_cut_off_end_is_found_by_an_anchor(run, device):
     assert done.stdout == "sound up to 1; entries 2 to 3 are missing at the end, by the anchor\n"
 
 
-def test_an_anchor_that_has_expired_is_told(run, device):
+def test_an_anchor_that_has_expired_is_reported(run, device):
     config, entries = device
     Record(config.parent / RECORD_FILE, lambda: datetime(2026, 11, 27, tzinfo=UTC)).expire(2)
     done = run("decisions", "verify", "--config", config, "--anchor", f"1:{entries[0].hash}")
@@ -108,7 +108,7 @@ def test_where_nothing_is_recorded_nothing_is_made(run, tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [["verify", "--anchor", "3"], ["list", "--count", "0"], []])
-def test_wrong_usage_is_told(run, arguments):
+def test_wrong_usage_is_reported(run, arguments):
     done = run("decisions", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
 

@@ -95,7 +95,7 @@ def test_a_key_from_before_decide_was_a_scope_keeps_what_it_could_do_and_is_list
         (("revoke", "window"), "there is no key window"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(run, configured, arguments, said):
+def test_what_cannot_be_done_is_reported_in_one_line(run, configured, arguments, said):
     run("keys", "add", "door", "--config", configured)
     done = run("keys", *arguments, "--config", configured)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
@@ -103,7 +103,7 @@ def test_what_cannot_be_done_is_said_in_one_line(run, configured, arguments, sai
 
 
 @pytest.mark.parametrize("arguments", [("add", "window"), ("revoke", "door"), ("list",)])
-def test_a_damaged_file_is_said_and_left_as_it_is(run, configured, arguments):
+def test_a_damaged_file_is_reported_and_left_as_it_is(run, configured, arguments):
     run("keys", "add", "door", "--config", configured)
     damaged = kept(configured).read_bytes()[:-9]
     kept(configured).write_bytes(damaged)
@@ -113,7 +113,7 @@ def test_a_damaged_file_is_said_and_left_as_it_is(run, configured, arguments):
     assert kept(configured).read_bytes() == damaged
 
 
-def test_a_folder_that_cannot_be_had_is_said_in_one_line(run, tmp_path):
+def test_a_folder_that_cannot_be_had_is_reported_in_one_line(run, tmp_path):
     path = tmp_path / "appliance.toml"
     path.write_text(f'[state]\nfolder = "{path}"\n', "utf-8")
     for arguments in (("add", "door"), ("revoke", "door"), ("list",)):

@@ -20,7 +20,7 @@ def told(found):
     return list(calibrate.lines(found))
 
 
-def test_progress_is_told_in_words():
+def test_progress_is_described_in_words():
     assert progress_text(REAL, [], 0.0, NoJudgement.FACE) == "real: 0 sequences · no face"
     assert progress_text(REAL, [1.0, -1.0, 0.0], 0.0, 0.0) == "real: 3 sequences, 67 % live now"
     assert progress_text("print", [-1.0], 0.0, NoJudgement.PICTURE).endswith("0 % live now · no picture yet")
@@ -57,7 +57,7 @@ def test_attacks_of_this_camera_stand_beside_the_bundled_ones():
     assert point.entry.counts == {"real_sequences": 20, "print_sequences": 2}
 
 
-def test_what_keeping_attacks_out_costs_is_said():
+def test_the_cost_of_rejecting_attacks_is_reported():
     found = from_rounds(IN_USE, rounds(real=tuple(map(float, range(20))), replay=(4.5,)), SHIPPED, 0.05, 0.05)
     assert "keeping the APCER costs a BPCER of 25 % instead of 5 %" in found.notes
     assert any(line.endswith("5 of 20 (wanted: at most 5 % and NOT kept)") for line in told(found))

@@ -87,7 +87,7 @@ def test_it_is_asked_for_twice_and_never_shown(place):
     assert (status, "the two passphrases differ" in seen, (place.folder / "other").exists()) == (1, True, False)
 
 
-def test_whoever_erases_is_asked_first(place):
+def test_erasing_asks_for_confirmation(place):
     place.begin("ada")
     question = "Erase 1 people with all their templates? [y/N] "
     assert typed(place, [(question, "")], "erase", "ada")[0] == 1

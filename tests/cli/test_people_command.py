@@ -12,7 +12,7 @@ from appliance.access.log import RECORD_FILE, Record
 from appliance.gallery.people import Source
 
 
-def test_somebody_is_added_shown_changed_and_erased(place):
+def test_a_person_is_added_shown_changed_and_erased(place):
     assert "there is no gallery" in place.run("list").stderr
     place.says("add", "7-a", "--name", "Ada Lovelace", "--groups", "staff,night", "--valid-until", "2099-12-31")
     place.says("change", "7-a", "--credential", "26:17:4711")
@@ -80,7 +80,7 @@ def test_a_command_of_the_shell_goes_by_the_named_configuration(place):
         (["backup", "x"], "no terminal to ask for the passphrase"),
     ],
 )
-def test_what_cannot_be_is_said_in_a_line_and_changes_nothing(place, arguments, complaint):
+def test_an_impossible_change_is_reported_in_one_line_and_changes_nothing(place, arguments, complaint):
     place.begin("ada")
     done = place.run(*arguments)
     assert (done.returncode, done.stdout) == (1, "")
@@ -191,7 +191,7 @@ def test_people_without_kept_pictures_are_named_when_the_embedder_changes(place,
     assert place.says("show", "ada") == before
 
 
-def test_a_rotation_leaves_everybody_who_they_are(place):
+def test_a_rotation_keeps_all_identities(place):
     place.begin("ada", "bob")
     before = place.database.read_bytes()
     place.says("rotate")
@@ -202,7 +202,7 @@ def test_a_rotation_leaves_everybody_who_they_are(place):
     assert place.database.read_bytes() != before
 
 
-def test_everybody_is_erased_with_a_receipt_each_that_is_recorded(place):
+def test_everyone_is_erased_with_a_receipt_each_that_is_recorded(place):
     place.begin("ada", "bob", templates=2)
     with place.gallery() as gallery:
         references = {known.person.id: known.person.reference for known in gallery.people()}
@@ -220,7 +220,7 @@ def test_everybody_is_erased_with_a_receipt_each_that_is_recorded(place):
     assert not list(place.state.glob("*-wal"))
 
 
-def test_a_gallery_that_somebody_else_has_open_is_changed_all_the_same(place):
+def test_a_gallery_that_another_process_has_open_can_be_changed(place):
     place.begin("ada")
     with place.gallery() as running:
         place.says("add", "bob", "--name", "Bob")

@@ -163,7 +163,7 @@ def test_whatever_can_be_supposed_decides(explained, config, arguments, reason):
     assert [step["rule"] for step in told["steps"]] == list(RULES)
 
 
-def test_somebody_of_the_gallery_is_taken_as_they_are_and_nothing_is_changed(explained, ada):
+def test_a_person_of_the_gallery_is_explained_and_nothing_is_changed(explained, ada):
     before = files(ada.parent)
     assert explained(ada, "--person", "1815", "--at", f"{THURSDAY}T08:00:59")["reason"] == "too_soon"
     assert explained(ada, "--person", "1815", "--at", f"{THURSDAY}T08:01")["reason"] == "granted"
@@ -175,7 +175,7 @@ def test_somebody_of_the_gallery_is_taken_as_they_are_and_nothing_is_changed(exp
     }
 
 
-def test_nobody_of_that_name_is_said_in_a_line(run, ada, config):
+def test_an_unknown_person_is_reported_in_one_line(run, ada, config):
     done = run("policy", "explain", "--config", ada, "--person", "1852")
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
     assert "1852" in done.stderr

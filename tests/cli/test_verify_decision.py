@@ -81,7 +81,7 @@ def bit_flipped(token):
         (fresh, ("--ledger=/proc/none",), "/proc"),
     ],
 )
-def test_what_is_not_to_be_acted_on_is_said_in_one_line(verify, token, more, why):
+def test_an_invalid_decision_is_reported_in_one_line(verify, token, more, why):
     done = verify(token(), *more)
     assert done.returncode == 1
     assert done.stdout == ""

@@ -19,7 +19,7 @@ def test_the_answer_has_the_documented_keys_and_types(device: Client, portrait: 
     assert len(assert_aligned(device.post("/alignedfaces", portrait))) == 1
 
 
-def test_nobody_in_the_picture_is_a_success(device: Client) -> None:
+def test_a_picture_without_a_face_is_a_success(device: Client) -> None:
     assert assert_aligned(device.post("/alignedfaces", png(Image.new("RGB", (640, 480), "grey")))) == []
 
 

@@ -13,11 +13,11 @@ def test_the_answer_has_the_documented_keys_and_types(device: Client, portrait: 
     assert len(faces) == 1
 
 
-def test_nobody_in_the_picture_is_a_success(device: Client) -> None:
+def test_a_picture_without_a_face_is_a_success(device: Client) -> None:
     assert assert_faces(device.post("/faces", png(Image.new("RGB", (640, 480), "grey")))) == []
 
 
-def test_a_picture_of_one_pixel_is_a_picture_of_nobody(device: Client) -> None:
+def test_a_picture_of_one_pixel_has_no_face(device: Client) -> None:
     assert assert_faces(device.post("/faces", png(Image.new("RGB", (1, 1))))) == []
 
 

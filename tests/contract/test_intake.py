@@ -72,7 +72,7 @@ def test_text_is_no_picture(device: Client, path: str) -> None:
     assert_refusal(device.post(path, b"hello"), 400, "INF-04")
 
 
-def test_a_client_that_expects_to_continue_is_told_to(device: Client, portrait: bytes) -> None:
+def test_a_client_that_expects_100_continue_receives_it(device: Client, portrait: bytes) -> None:
     head = {"Content-Length": str(len(portrait)), "Expect": "100-continue"}
     with device.wire() as wire:
         wire.send(request("POST", "/faces", None, head))
@@ -93,7 +93,7 @@ def test_a_client_that_expects_but_does_not_wait_is_answered(device: Client, por
         assert len(assert_faces(wire.answer())) == 1
 
 
-def test_a_client_that_expects_to_send_too_much_is_told_not_to(narrow: Client) -> None:
+def test_a_client_that_expects_to_send_too_much_is_refused_at_once(narrow: Client) -> None:
     head = {"Content-Length": str(LIMIT + 1), "Expect": "100-continue"}
     with narrow.wire() as wire:
         wire.send(request("POST", "/faces", None, head))

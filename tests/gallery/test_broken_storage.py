@@ -40,7 +40,7 @@ def assert_known(gallery, known):
         assert best.cosine > 0.999
 
 
-def test_a_full_disk_is_told_and_everybody_stays_known(tmp_path, key):
+def test_a_full_disk_is_reported_and_everyone_stays_known(tmp_path, key):
     with ram_disk(tmp_path / "disk", "2M") as disk:
         ballast = disk / "ballast"
         ballast.write_bytes(bytes(1 << 20))
@@ -94,7 +94,7 @@ def test_no_gallery_is_made_on_a_full_disk(tmp_path, key):
 
 
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "killed"])
-def test_a_read_only_disk_is_told_and_everybody_stays_known(tmp_path, key, closed):
+def test_a_read_only_disk_is_reported_and_everyone_stays_known(tmp_path, key, closed):
     with ram_disk(tmp_path / "disk", "4M") as disk:
         with closing(Gallery(disk / "gallery.db", key)) as gallery:
             enrolled(gallery, "a", 1)

@@ -122,7 +122,7 @@ def test_bytes_anywhere_in_the_middle_are_noticed_or_did_not_matter(full, key, s
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 100, b"not a database at all" * 50])
-def test_a_header_that_is_overwritten_or_a_file_that_is_empty_is_told(full, key, content):
+def test_a_header_that_is_overwritten_or_a_file_that_is_empty_is_reported(full, key, content):
     if content:
         overwrite(full, 0, content)
     else:
@@ -133,7 +133,7 @@ def test_a_header_that_is_overwritten_or_a_file_that_is_empty_is_told(full, key,
     assert full.read_bytes() == before
 
 
-def test_a_file_that_was_cut_is_told(full, key):
+def test_a_file_that_was_cut_is_reported(full, key):
     os.truncate(full, full.stat().st_size // 2)
     try:
         gallery = Gallery(full, key)
@@ -146,7 +146,7 @@ def test_a_file_that_was_cut_is_told(full, key):
 
 @pytest.mark.parametrize("rubbish", [b"\0", b"\xff", b"W"])
 @pytest.mark.parametrize("start", [0, 40], ids=["header", "frames"])
-def test_rubbish_in_the_log_costs_nothing_that_was_told_to_be_there(tmp_path, path, key, rubbish, start):
+def test_rubbish_in_the_log_loses_nothing_that_was_confirmed(tmp_path, path, key, rubbish, start):
     gallery = Gallery(path, key)
     for number in range(40):
         enrolled(gallery, f"p{number:02}", number)
@@ -200,7 +200,7 @@ def test_nor_when_it_comes_with_the_picture_of_the_other(full, key):
         "DELETE FROM people WHERE number = 1",
     ],
 )
-def test_rows_that_were_altered_by_hand_are_told_and_left_out(full, key, statement):
+def test_rows_that_were_altered_by_hand_are_reported_and_left_out(full, key, statement):
     raw(full, statement)
     gallery = Gallery(full, key)
     assert_damaged(gallery)
@@ -208,14 +208,14 @@ def test_rows_that_were_altered_by_hand_are_told_and_left_out(full, key, stateme
     gallery.close()
 
 
-def test_facts_that_were_erased_are_told(full, key):
+def test_facts_that_were_erased_are_reported(full, key):
     raw(full, "DELETE FROM facts")
     with pytest.raises(GalleryDamagedError, match="appliance people restore FILE"):
         Gallery(full, key)
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_flipped_bit_is_told_or_did_not_matter(path, key, seed):
+def test_a_flipped_bit_is_reported_or_harmless(path, key, seed):
     """Nothing but the gallery's own errors is raised; every other bit is one of the header's."""
     with closing(Gallery(path, key, keep_pictures=True)) as gallery:
         for number in range(4):
@@ -236,7 +236,7 @@ def test_a_flipped_bit_is_told_or_did_not_matter(path, key, seed):
             continue
 
 
-def test_a_picture_that_is_damaged_is_told_and_left_out(full, key):
+def test_a_picture_that_is_damaged_is_reported_and_left_out(full, key):
     raw(full, "UPDATE pictures SET sealed = zeroblob(3000) WHERE number = 1")
     with closing(Gallery(full, key)) as gallery:
         assert gallery.problem() is None  # pictures are only read when they are asked for
@@ -245,7 +245,7 @@ def test_a_picture_that_is_damaged_is_told_and_left_out(full, key):
         assert_damaged(gallery)
 
 
-def test_rows_that_are_altered_at_work_are_told(full, key):
+def test_rows_that_are_altered_at_work_are_reported(full, key):
     gallery = Gallery(full, key)
     raw(full, "UPDATE templates SET person = 2 WHERE number = 1")
     gallery.refresh()
@@ -254,7 +254,7 @@ def test_rows_that_are_altered_at_work_are_told(full, key):
     gallery.close()
 
 
-def test_a_file_that_was_deleted_at_work_is_told_and_can_be_put_back(full, key):
+def test_a_file_that_was_deleted_at_work_is_reported_and_can_be_put_back(full, key):
     gallery = Gallery(full, key)
     elsewhere = full.with_name("elsewhere")
     full.rename(elsewhere)

@@ -62,7 +62,7 @@ def test_who_cannot_be_kept_is_refused(gallery):
     assert len(gallery.people()) == 1
 
 
-def test_what_is_said_of_a_person_changes_and_the_rest_stays(gallery, path, key):
+def test_a_person_s_details_change_and_the_rest_stays(gallery, path, key):
     reference = enrolled(gallery, "a", 1)
     created = gallery.person("a").person.created
     said = somebody("a", "Another", groups=("x", "y"), valid_from=date(2026, 1, 2), valid_until=date(2026, 3, 4))
@@ -110,7 +110,7 @@ def test_a_person_and_the_gallery_have_their_most(path, key):
     gallery.close()
 
 
-def test_nobody_is_enrolled_who_is_not_there_or_with_no_face(gallery):
+def test_enrolment_needs_a_person_and_a_face(gallery):
     enrolled(gallery, "a")
     with pytest.raises(NoSuchPersonError):
         gallery.enrol("b", face(1), MODEL, 0.5, Source.PHOTO)
@@ -151,7 +151,7 @@ def test_a_template_belongs_to_its_person(gallery):
     assert gallery.templates == 2
 
 
-def test_whoever_is_erased_is_gone(gallery):
+def test_an_erased_person_is_gone(gallery):
     reference = enrolled(gallery, "a", 1, 2)
     enrolled(gallery, "b", 3)
     gallery.note_passage(reference, "in", datetime.now(UTC))

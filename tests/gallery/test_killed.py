@@ -141,7 +141,7 @@ def test_whatever_was_acknowledged_before_kill_9_is_as_it_was(tmp_path, key):
     assert acts >= ACTS
 
 
-def test_somebody_who_was_erased_is_in_no_file(tmp_path, key):
+def test_an_erased_person_is_in_no_file(tmp_path, key):
     path = tmp_path / "gallery.db"
     with closing(Gallery(path, key, keep_pictures=True)) as gallery, closing(Gallery(path, key)) as reader:
         for number in range(1, 30):

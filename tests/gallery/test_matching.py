@@ -49,7 +49,7 @@ def test_people_are_ranked_by_their_best_template(owners, count):
     agrees(index, rows, vectors(1, seed=1)[0], count)
 
 
-def test_a_person_of_many_templates_hides_nobody():
+def test_a_person_with_many_templates_hides_no_one():
     rows = [("many", each) for each in vectors(200)] + [("one", vectors(1, seed=3)[0]), ("two", vectors(1, seed=4)[0])]
     query = np.mean([vector for reference, vector in rows if reference == "many"], axis=0)
     assert {each.reference for each in Index.build(rows).ranking(query / np.linalg.norm(query), 3)} == {
@@ -158,7 +158,7 @@ def test_a_cosine_that_is_not_finite_is_no_answer():
         index.ranking(np.full(512, 3e38, np.float32))
 
 
-def test_nobody_is_in_an_empty_gallery():
+def test_an_empty_gallery_has_no_match():
     assert Index().ranking(vectors(1)[0]) == []
     assert identify([], 0.3, 0.05) == (Outcome.UNKNOWN, None)
 
@@ -185,7 +185,7 @@ def test_one_person_alone_is_never_ambiguous():
 
 @pytest.mark.parametrize("place", range(4))
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_what_is_not_finite_identifies_nobody(place, number):
+def test_a_vector_that_is_not_finite_identifies_no_one(place, number):
     numbers = [0.9, 0.1, 0.4, 0.05]
     numbers[place] = number
     first, second, threshold, margin = numbers

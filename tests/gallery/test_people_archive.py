@@ -92,7 +92,7 @@ def test_what_goes_in_comes_out(wanted, size):
     assert all(equal(one, other) for one, other in zip(wanted, found, strict=True))
 
 
-def test_the_label_is_there_before_anybody_is_read():
+def test_the_label_is_there_before_anyone_is_read():
     label = dataclasses.replace(LABEL, whole=False, embedder=None)
     pieces = iter([packed(ADA, label=label)])
     found, people = backup.unpacked(pieces)

@@ -15,7 +15,7 @@ from appliance.gallery.people import NoSuchPersonError, OnConflict
 from appliance.gallery.pin import NO_PIN, InvalidPinError, PinMatch, StoredPin, check_new
 
 
-def test_a_pin_and_the_one_for_duress_are_told_from_all_others():
+def test_a_pin_and_the_one_for_duress_are_reported_from_all_others():
     stored = StoredPin.of("4711", "4712")
     assert [stored.match(typed) for typed in ("4711", "4712", "4713", "47110", "471", "")] == [
         PinMatch.ORDINARY,

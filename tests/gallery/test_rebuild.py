@@ -92,7 +92,7 @@ def test_what_another_attempt_has_left_is_no_hindrance(path, key, people):
     assert files(path) == ["gallery.db"]
 
 
-def test_where_nothing_can_be_written_is_told(path, key, people):
+def test_where_nothing_can_be_written_is_reported(path, key, people):
     path.parent.write_bytes(b"not a folder")
     with pytest.raises(GalleryError):
         rebuild(path, key, people)

@@ -266,7 +266,7 @@ def test_the_counter_of_another_site_means_nothing(path, copies, record, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["gallery.db", "gallery.db-wal", RECORD_FILE])
-def test_a_flipped_bit_of_a_name_is_told_or_did_not_matter(path, key, reopened, tmp_path, name):
+def test_a_flipped_bit_of_a_name_is_reported_or_harmless(path, key, reopened, tmp_path, name):
     with reopened() as gallery:
         for number, identity in enumerate(("ada", "bob")):
             enrolled(gallery, identity, number)

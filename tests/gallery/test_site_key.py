@@ -67,7 +67,7 @@ def test_what_is_not_a_key_is_refused_and_not_shown(tmp_path, content):
     assert content.decode() not in str(raised.value) or len(content) < 2
 
 
-def test_a_missing_key_and_one_that_is_a_folder_are_told(tmp_path):
+def test_a_missing_key_and_one_that_is_a_folder_are_reported(tmp_path):
     for path in (tmp_path / "nothing", tmp_path):
         with pytest.raises(NoKeyError, match="cannot be read"):
             vault.read_site_key(path)
@@ -110,7 +110,7 @@ def test_a_key_is_made_only_for_a_gallery_that_is_not_there_yet(tmp_path):
     assert not path.exists()
 
 
-def test_where_no_key_can_be_made_is_told(tmp_path):
+def test_where_no_key_can_be_made_is_reported(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(NoKeyError, match="no site key can be made there"):
         vault.make_site_key(tmp_path / "file" / "gallery.key")

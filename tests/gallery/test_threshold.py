@@ -96,7 +96,7 @@ def test_statistics_of_too_few_people_are_refused():
         Tail.fitted(few)
 
 
-def test_damaged_statistics_are_told(tmp_path):
+def test_damaged_statistics_are_reported(tmp_path):
     (tmp_path / "impostors.toml").write_text("[[model]]\n")
     with pytest.raises(CalibrationError, match=r"impostors\.toml"):
         tail_of(tmp_path, "a" * 64, Point(0.3, 1e-3))

@@ -51,7 +51,7 @@ def test_wheels_for_another_kind_of_machine_are_refused_at_once(root, tmp_path, 
     assert not (tmp_path / "wheels").exists()
 
 
-def test_a_peer_that_nobody_knows_is_said(root):
+def test_an_unknown_peer_is_reported(root):
     done = subprocess.run(
         ["sh", root / "scripts" / "peers", "nobody"], capture_output=True, text=True, timeout=60, check=False
     )

@@ -125,7 +125,7 @@ def test_the_same_number_twice_is_inf_23(name):
     assert refusal(zipped(files)) == "INF-23"
 
 
-def test_the_count_is_told_before_the_names():
+def test_a_wrong_count_is_reported_before_wrong_names():
     assert refusal(zipped({"holiday.png": b"x"})) == "INF-24"
 
 

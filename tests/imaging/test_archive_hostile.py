@@ -112,7 +112,7 @@ def test_a_directory_without_end_is_not_read():
     assert (code, peak < MIB) == ("INF-24", True)
 
 
-def test_a_long_name_is_told_from_a_sidecar_at_once():
+def test_a_long_name_is_distinguished_from_a_sidecar_at_once():
     assert refusal(zipped({"./" * 30_000 + "1.png": b"x"})) == "INF-24"
 
 

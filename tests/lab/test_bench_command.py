@@ -119,7 +119,7 @@ def test_the_record_has_the_peers(record: dict[str, Any]) -> None:
         (["--compare", "--peers", "nowhere"], "bench: nowhere has no peers: scripts/peers makes them\n"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(run: Run, arguments: list[str], complaint: str) -> None:
+def test_what_cannot_be_done_is_reported_in_one_line(run: Run, arguments: list[str], complaint: str) -> None:
     done = run(*arguments)
     told = "".join(line for line in done.stderr.splitlines(True) if "machine is busy" not in line)
     assert (done.returncode, done.stdout, told) == (1, "", complaint)
@@ -159,7 +159,7 @@ def test_errors_are_judged_in_a_quick_run_too() -> None:
     assert (ratio.judged, errors.passed) == (False, False)
 
 
-def test_a_busy_machine_is_said() -> None:
+def test_a_busy_machine_is_reported() -> None:
     assert board()["processor"]
     assert warning(BUSY) == ""
     assert warning(2.25) == "this machine is busy (load 2.25): the figures are doubtful"

@@ -179,7 +179,7 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
-def test_the_report_is_whole_and_asks_nobody(evaluated: Path, chromium: Any, width: int, scheme: str) -> None:
+def test_the_report_is_whole_and_loads_nothing_else(evaluated: Path, chromium: Any, width: int, scheme: str) -> None:
     complaints: list[str] = []
     addresses: list[str] = []
     context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)

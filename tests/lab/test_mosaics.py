@@ -60,6 +60,6 @@ def test_pictures_of_a_folder_are_taken_at_even_distances(tmp_path: Path) -> Non
     assert len(pictures_of(tmp_path, 10)) == 10
 
 
-def test_a_folder_without_pictures_is_said(tmp_path: Path) -> None:
+def test_a_folder_without_pictures_is_reported(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"no \.jpg"):
         pictures_of(tmp_path, 4)

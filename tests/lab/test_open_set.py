@@ -67,14 +67,14 @@ def test_people_are_known_by_the_names_of_their_pictures(layout: str, tmp_path: 
     assert found == {"Ada_Lovelace": ["Ada_Lovelace_0001.jpg", "Ada_Lovelace_0012.jpg"], "Bob": ["Bob_0001.jpg"]}
 
 
-def test_a_folder_without_people_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_people_is_reported(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match="named after people"):
         read_people(tmp_path)
     with pytest.raises(LayoutError, match="nowhere"):
         read_people(tmp_path / "nowhere")
 
 
-def test_everybody_is_either_enrolled_or_a_stranger_and_no_picture_is_both() -> None:
+def test_everyone_is_either_enrolled_or_a_stranger_and_no_picture_is_both() -> None:
     people = made_up({f"several{number}": 3 for number in range(6)} | {f"one{number}": 1 for number in range(8)})
     others = made_up({"other": 2}, seed=1)["other"]
     drawn = list(draws(people, others, 10, SETTING))
@@ -107,7 +107,7 @@ def test_people_are_found_and_strangers_are_not() -> None:
     assert all(findings[name].passed for name in ("FPIR", "FNIR", "rank 1"))
 
 
-def test_a_picture_without_a_face_finds_nobody_and_enrols_nobody() -> None:
+def test_a_picture_without_a_face_is_neither_found_nor_enrolled() -> None:
     people = made_up({"seen": 1, "other": 1})
     people["seen"].append(picture("seen", 2, None))
     people["never"] = [picture("never", 1, None)]
@@ -155,7 +155,7 @@ def test_each_kind_of_mistake_is_counted_and_shown_once() -> None:
     assert [path.name for path, _ in mistaken.pictures] == ["a_0002.jpg", "b_0001.jpg"]
 
 
-def test_nobody_to_count_is_said() -> None:
+def test_a_share_of_no_searches_is_noted() -> None:
     draw = next(draws(made_up({"a": 1, "b": 1}), [], 2, SETTING))
     findings = told(figures(1, [draw], SETTING))
     assert (findings["FPIR"].note, findings["FNIR"].note) == ("nobody", "nobody")
@@ -167,7 +167,7 @@ def client(own: OwnDevice) -> Iterator[Client]:
         yield asked
 
 
-def test_two_people_are_told_apart(client: Client, tmp_path: Path, portrait: bytes, hopper: bytes) -> None:
+def test_two_people_are_distinguished(client: Client, tmp_path: Path, portrait: bytes, hopper: bytes) -> None:
     for name, content in {"Jane_Roe": portrait, "Grace_Hopper": hopper}.items():
         for number in (1, 2):
             (tmp_path / f"{name}_{number:04d}.jpg").write_bytes(labelled.varied(content, number))
@@ -179,7 +179,7 @@ def test_two_people_are_told_apart(client: Client, tmp_path: Path, portrait: byt
     assert findings["failure to acquire"].value == 0
 
 
-def test_one_person_alone_cannot_be_told_apart(client: Client, tmp_path: Path, portrait: bytes) -> None:
+def test_one_person_alone_cannot_be_distinguished(client: Client, tmp_path: Path, portrait: bytes) -> None:
     (tmp_path / "Jane_Roe_0001.jpg").write_bytes(portrait)
     with pytest.raises(LayoutError, match="fewer than two"):
         identification.measure(client, tmp_path, GallerySection(), appliance_models.FOLDER)

@@ -107,7 +107,7 @@ def test_peers_are_those_that_a_folder_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[a]\n", "[a]\ncommand = 1\n", "a = 1\n", "[a]\ncommand = []\nfast = true\n", "["])
-def test_a_file_that_names_none_is_said(tmp_path: Path, text: str) -> None:
+def test_a_file_that_names_none_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "peer.toml").write_text(text, "utf-8")
     with pytest.raises(ProgramFailedError, match=r"peer\.toml: (?s:.*) run scripts/peers again"):

@@ -43,7 +43,7 @@ def test_a_copy_on_another_board_and_another_installation_have_others(machine):
     assert len(ids) == 3
 
 
-def test_neither_can_be_told_from_it(machine):
+def test_neither_can_be_derived_from_it(machine):
     own = identity.device_id(*machine())
     assert own not in MACHINE_ID
     assert own not in "10000000abcdef01"
@@ -93,7 +93,7 @@ def test_the_fingerprint_is_that_of_the_certificate_whatever_its_lines(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "no certificate", "\xe9"])
-def test_what_is_no_certificate_is_told(tmp_path, text):
+def test_what_is_no_certificate_is_reported(tmp_path, text):
     pem = tmp_path / "certificate.pem"
     pem.write_text(text, "utf-8")
     with pytest.raises(ValueError, match=r"PEM|ascii"):

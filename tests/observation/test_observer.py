@@ -95,7 +95,7 @@ def test_at_one_frame_a_second_a_face_is_still_one_face(stage: Stage, portrait: 
     assert of(events, LivenessJudged)
 
 
-def test_a_fault_is_told_once(choice: Choice, portrait: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fault_is_reported_once(choice: Choice, portrait: bytes, caplog: pytest.LogCaptureFixture) -> None:
     broken = loading.build({**choice, Role.DETECTOR: Fault(ResultCode.INITIALIZE, "damaged")}, 1)
     stage = Stage(lambda: broken)
     try:
@@ -108,7 +108,7 @@ def test_a_fault_is_told_once(choice: Choice, portrait: bytes, caplog: pytest.Lo
     ]
 
 
-def test_nothing_is_done_while_nobody_listens(stage: Stage, portrait: bytes) -> None:
+def test_nothing_is_done_while_no_one_listens(stage: Stage, portrait: bytes) -> None:
     stage.play(noisy(on_canvas(portrait)), 0.5)
     assert stage.made == 0
     with stage.broadcast.subscribed() as subscription:
@@ -163,7 +163,7 @@ def test_of_the_faces_a_slow_listener_gets_the_newest_alone() -> None:
     assert [getattr(event, "sequence", None) for event in events] == [None, 99, None, 100]
 
 
-def test_each_listener_hears_everything_and_only_while_it_listens() -> None:
+def test_each_listener_receives_everything_and_only_while_it_listens() -> None:
     broadcast = Broadcast()
     with broadcast.subscribed() as a:
         broadcast.publish(Appeared(1))

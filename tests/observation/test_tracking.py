@@ -98,7 +98,7 @@ def test_followed_is_the_largest_that_is_in_all_frames() -> None:
     assert [each.detection.box.x for each in found] == [500, 520, 540]
 
 
-def test_nobody_is_followed_through_a_frame_without_them() -> None:
+def test_a_face_is_not_followed_through_a_frame_without_it() -> None:
     assert followed([[face(0)], [], [face(0)], [face(0)]]) is None
     assert followed([[face(0)], [face(900)], [face(0)], [face(0)]]) is None
     assert followed([[], [], [], []]) is None

@@ -200,7 +200,7 @@ def test_an_input_whose_edges_are_not_heard_is_read_all_the_same(pins):
     assert told.kinds == ["fire"]
 
 
-def test_a_grant_after_which_nobody_opens_is_named_by_its_decision(pins):
+def test_a_grant_without_an_opening_names_its_decision(pins):
     told, decision = Told(), signed()
     with running(hardware(told, pulse_s=0.1)) as output:
         assert started(told)

@@ -89,7 +89,7 @@ def test_what_the_broker_keeps_has_no_decision_in_it(broker):
         assert not any(word in payload for payload in retained.values() for word in (PERSON.encode(), b"signature"))
 
 
-def test_a_session_that_was_away_is_not_told_later(broker):
+def test_a_session_that_was_away_receives_no_old_decisions(broker):
     with Listener(broker.port, session="hinge"):
         pass
     with Listener(broker.port) as witness, running(publisher(broker.port)) as output:
@@ -199,7 +199,7 @@ def test_the_door_is_kept_and_its_events_are_not(broker):
     assert len({each["unique_id"] for each in components.values()}) == 7
 
 
-def test_home_assistant_is_told_nothing_when_that_is_not_wanted(broker):
+def test_home_assistant_receives_nothing_when_it_is_off(broker):
     with running(publisher(broker.port, introduction=None)):
         assert until(lambda: kept(broker).get(f"{BASE}/status") == b"online")
         assert not any(topic.startswith("homeassistant") for topic in kept(broker))
@@ -296,7 +296,7 @@ def test_a_port_that_does_not_answer_is_left_at_the_stop():
         assert time.monotonic() - begun < 1
 
 
-def test_telling_it_keeps_nobody_waiting_whatever_the_network_does():
+def test_publishing_never_blocks_whatever_the_network_does():
     with socket.create_server((HOST, 0)) as silent, running(publisher(silent.getsockname()[1])) as output:
         begun = time.monotonic()
         for _ in range(1000):

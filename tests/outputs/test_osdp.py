@@ -182,7 +182,7 @@ def comes(reader: Reader, state_: str) -> bool:
     return until(lambda: state(reader) == state_, 10)
 
 
-def test_what_is_wrong_with_the_line_is_said(desk):
+def test_what_is_wrong_with_the_line_is_reported(desk):
     with running(desk.reader(silent_s=0.5)) as reader:
         assert comes(reader, "offline")
         for _ in range(20):
@@ -201,7 +201,7 @@ def test_what_is_wrong_with_the_line_is_said(desk):
 
 
 @pytest.mark.logs_errors("absent|the site key is missing")
-def test_a_port_or_a_key_that_is_missing_is_said_and_tried_again(desk):
+def test_a_port_or_a_key_that_is_missing_is_reported_and_tried_again(desk):
     with running(desk.reader(port=desk.folder / "absent")) as reader:
         assert comes(reader, "no_port")
         reader.notify(signed())
@@ -223,7 +223,7 @@ def test_a_port_or_a_key_that_is_missing_is_said_and_tried_again(desk):
 
 
 @pytest.mark.logs_errors("osdp.key is damaged")
-def test_a_damaged_key_is_said_when_pairing_opens_and_can_be_replaced(desk):
+def test_a_damaged_key_is_reported_when_pairing_opens_and_can_be_replaced(desk):
     with running(desk.reader(silent_s=0.5)) as reader, paired(desk, reader):
         (desk.folder / KEY_FILE).write_bytes(b"damaged")
         request_pairing(desk.folder, 1)

@@ -39,7 +39,7 @@ def pin():
     return Device.pin_factory.pin(PIN)
 
 
-def test_it_is_off_until_somebody_is_let_in_and_then_on_for_a_moment():
+def test_it_is_off_until_a_grant_and_then_on_for_a_moment():
     with running(relay()) as output:
         assert (pin().function, pin().state) == ("output", 0)
         output.notify(signed())

@@ -19,7 +19,7 @@ def test_what_is_put_in_comes_out_in_order():
     assert waiting.counts() == DeliveryCounts(0, 0, 5)  # taken, and not settled yet
 
 
-def test_the_oldest_is_dropped_and_that_is_told_once(caplog):
+def test_the_oldest_is_dropped_and_that_is_reported_once(caplog):
     waiting, decisions = DecisionQueue("webhook", 3), [signed() for _ in range(9)]
     with caplog.at_level(logging.WARNING):
         for each in decisions:
@@ -36,7 +36,7 @@ def test_the_oldest_is_dropped_and_that_is_told_once(caplog):
     assert len(caplog.records) == 1
 
 
-def test_whoever_waits_is_woken_by_a_decision_and_by_the_end():
+def test_a_waiting_thread_is_woken_by_a_decision_and_by_the_end():
     waiting, came = DecisionQueue("x", 3), []
     thread = threading.Thread(target=lambda: came.extend([waiting.take(), waiting.take()]))
     thread.start()

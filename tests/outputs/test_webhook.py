@@ -93,7 +93,7 @@ def test_the_reference_s_own_example():
 
 
 @pytest.mark.parametrize("secret", ["", "secret", "whsec_", "whsec_!", "whsec_AAAA", "whsec_" + "A" * 120])
-def test_what_is_no_secret_is_told_without_it(secret):
+def test_an_invalid_secret_is_reported_without_its_content(secret):
     with pytest.raises(ValueError, match=r"secret|whsec_") as told:
         standard_webhooks.webhook_key(secret)
     assert len(secret) < 7 or secret.removeprefix("whsec_") not in str(told.value)
@@ -181,7 +181,7 @@ def test_interim_answers_and_a_large_body_are_passed_over(webhook):
         assert delivered(output, 1)
 
 
-def test_nobody_there(webhook):
+def test_a_receiver_that_is_not_there(webhook):
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
     with running(webhook(f"http://{HOST}:{port}/", give_up_s=0)) as output:
@@ -227,7 +227,7 @@ def test_it_stops_at_once_in_a_pause(webhook):
         assert time.monotonic() - begun < 1
 
 
-def test_when_nobody_takes_them_the_oldest_are_dropped(webhook):
+def test_the_oldest_undelivered_ones_are_dropped(webhook):
     with Receiver(status(503, "Retry-After: 50")) as receiver, running(webhook(receiver.url, waiting=3)) as output:
         output.notify(signed())
         assert receiver.got(1)
@@ -259,7 +259,7 @@ def test_a_certificate_of_another_name_is_not_taken(webhook, tmp_path):
         assert receiver.requests == []
 
 
-def test_the_secret_is_read_anew_and_told_nowhere(webhook, secret_file, caplog):
+def test_the_secret_is_read_anew_and_never_logged(webhook, secret_file, caplog):
     caplog.set_level(logging.DEBUG)
     secret_file.chmod(0o644)
     with Receiver() as receiver, running(webhook(receiver.url)) as output:

@@ -190,7 +190,7 @@ def test_liveness_is_calibrated_before_the_camera_of_a_running_device(door: Door
     assert until(lambda: door.point()["source"] == "shipped", 2)
 
 
-def test_what_is_wrong_with_the_asking_is_said_in_one_line_and_ctrl_c_ends_it(door: Door, tmp_path: Path) -> None:
+def test_wrong_usage_is_reported_in_one_line_and_ctrl_c_ends_it(door: Door, tmp_path: Path) -> None:
     refused = door.run(key="wrong")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == f"{door.url}: an API key is required: --key KEY, with the scope live\n"
@@ -215,7 +215,7 @@ def test_what_is_wrong_with_the_asking_is_said_in_one_line_and_ctrl_c_ends_it(do
     assert not (door.child.state / points.ROUNDS_FILE).exists()
 
 
-def test_nobody_before_the_camera_is_nobody(tmp_path: Path) -> None:
+def test_an_empty_scene_counts_no_one(tmp_path: Path) -> None:
     empty = noisy(np.full((360, 640, 3), 120, np.uint8))
     door = Door(tmp_path, film(tmp_path / "film", [empty(number) for number in range(4)]))
     with door.child as child:

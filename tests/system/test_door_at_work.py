@@ -71,7 +71,7 @@ def command(folder: Path, running: Child, *arguments: object) -> subprocess.Comp
     )
 
 
-def test_a_door_lets_somebody_in_and_trusts_the_same_key_after_a_restart(tmp_path: Path, hopper: bytes) -> None:
+def test_a_door_grants_and_trusts_the_same_key_after_a_restart(tmp_path: Path, hopper: bytes) -> None:
     film(tmp_path / "film", hopper)
     with device(tmp_path) as running:
         client = seen(running.ready())

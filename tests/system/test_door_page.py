@@ -82,7 +82,7 @@ def give(page: Page, *photos: bytes) -> None:
     page.locator("#photos").set_input_files([payload(each, f"{number}.jpg") for number, each in enumerate(photos)])
 
 
-def test_somebody_is_enrolled_with_a_photograph(visit: Visit, guarded: Client, hopper: bytes) -> None:
+def test_a_person_is_enrolled_with_a_photograph(visit: Visit, guarded: Client, hopper: bytes) -> None:
     with visit(guarded, path="/door#people") as page:
         expect(page.locator("#no-people")).to_be_visible()
         begin(page, "staff-17", "Grace Hopper", "staff, crew")
@@ -111,7 +111,7 @@ def test_the_camera_takes_the_picture_by_itself(visit: Visit, unguarded: Client)
     assert [template["source"] for template in person["templates"]] == ["camera"]
 
 
-def test_a_picture_before_the_camera_is_refused_and_told(visit: Visit, guarded: Client) -> None:
+def test_a_picture_before_the_camera_is_refused_and_reported(visit: Visit, guarded: Client) -> None:
     with visit(guarded, path="/door#enrol", refusals=True) as page:
         begin(page, "eileen", "Eileen Collins")
         expect(page.locator("#prompt[data-code=not_live]")).to_have_text(
@@ -121,7 +121,7 @@ def test_a_picture_before_the_camera_is_refused_and_told(visit: Visit, guarded: 
     assert person["templates"] == []
 
 
-def test_what_is_wrong_is_told_beside_the_field(visit: Visit, guarded: Client) -> None:
+def test_what_is_wrong_is_reported_beside_the_field(visit: Visit, guarded: Client) -> None:
     add(guarded, "taken")
     with visit(guarded, path="/door#enrol", refusals=True) as page:
         begin(page, "no spaces", "")
@@ -130,9 +130,7 @@ def test_what_is_wrong_is_told_beside_the_field(visit: Visit, guarded: Client) -
         expect(page.locator("#step-person")).to_contain_text("This id is taken")
 
 
-def test_a_face_that_is_known_is_enrolled_again_only_when_somebody_says_so(
-    visit: Visit, guarded: Client, hopper: bytes
-) -> None:
+def test_a_known_face_is_enrolled_again_only_after_confirmation(visit: Visit, guarded: Client, hopper: bytes) -> None:
     enrol(guarded, "grace", hopper)
     with visit(guarded, path="/door#enrol", refusals=True) as page:
         for button, templates in (("Do not enrol", 0), ("Enrol as another person", 1)):
@@ -204,7 +202,7 @@ def test_people_are_found_edited_and_erased_with_a_receipt(visit: Visit, guarded
     assert [person["id"] for person in guarded.get("/people").document["people"]] == ["other"]
 
 
-def test_who_stands_there_and_what_was_decided_are_told(visit: Visit, guarded: Client, portrait: bytes) -> None:
+def test_the_person_at_the_door_and_the_decision_are_shown(visit: Visit, guarded: Client, portrait: bytes) -> None:
     with visit(guarded, path="/door") as page:
         expect(page.locator("#who")).to_contain_text("Unknown")
         enrol(guarded, "eileen", portrait, "Eileen Collins")
@@ -264,7 +262,7 @@ def test_every_control_is_reached_by_the_tabulator(visit: Visit, guarded: Client
         assert set(wanted) <= set(reached)
 
 
-def test_a_key_without_the_scope_is_told_and_another_can_be_given(
+def test_a_key_without_the_scope_is_reported_and_can_be_replaced(
     visit: Visit, tmp_path: Path, seated: str, hopper: bytes
 ) -> None:
     with device(tmp_path, seated, "[access]\nloopback = false\n") as (client, child):
@@ -282,7 +280,7 @@ def test_a_key_without_the_scope_is_told_and_another_can_be_given(
             expect(page.locator("#keyless")).to_be_hidden()
 
 
-def test_a_locked_gallery_and_one_that_is_off_are_told(visit: Visit, tmp_path: Path, seated: str) -> None:
+def test_a_locked_gallery_and_one_that_is_off_are_shown(visit: Visit, tmp_path: Path, seated: str) -> None:
     with device(tmp_path, seated) as (client, _):
         add(client, "x")
     (tmp_path / "site.key").rename(tmp_path / "elsewhere")

@@ -78,7 +78,7 @@ def test_a_key_is_good_from_its_making_to_its_revocation(tmp_path: Path) -> None
 
 
 @pytest.mark.logs_errors("no key is accepted")
-def test_a_device_whose_file_of_keys_is_damaged_starts_and_lets_nobody_in(tmp_path: Path) -> None:
+def test_a_device_whose_file_of_keys_is_damaged_starts_and_rejects_all_clients(tmp_path: Path) -> None:
     file = tmp_path / "state" / keys.FILE
     token = keys.add(file, "door", [Scope.LIVE])
     file.write_bytes(b"{")

@@ -82,7 +82,7 @@ def test_the_overlay_sits_on_the_face(visit: Visit, watched: Client, size: tuple
             assert drawn == pytest.approx(box_of(shown), abs=0.15 * side), "what a person sees"
 
 
-def test_what_is_told_of_a_face(visit: Visit, watched: Client) -> None:
+def test_the_facts_shown_about_a_face(visit: Visit, watched: Client) -> None:
     with visit(watched) as page:
         expect(page.locator("#present [data-face] .verdict")).to_contain_text("%")
         expect(page.locator("#present [data-face]")).to_contain_text("yaw")
@@ -100,7 +100,7 @@ def test_what_is_told_of_a_face(visit: Visit, watched: Client) -> None:
 POINTS = "async (points) => (await import('/facts.js')).operatingPoints(points)"
 
 
-def test_operating_points_are_told_in_words(visit: Visit, watched: Client) -> None:
+def test_operating_points_are_described_in_words(visit: Visit, watched: Client) -> None:
     own = {"source": "device", "ignored": None, "date": "2026-11-26T23:59:59Z", "wanted": {"fmr": 0.001}}
     shipped = {"source": "shipped", "ignored": None, "date": None, "wanted": {}}
     with visit(watched) as page:
@@ -127,7 +127,7 @@ def test_points_can_be_switched_off_with_the_keyboard(visit: Visit, watched: Cli
         expect(points).to_be_visible()
 
 
-def test_nothing_runs_while_nobody_looks(visit: Visit, watched: Client) -> None:
+def test_nothing_runs_while_no_one_looks(visit: Visit, watched: Client) -> None:
     def streams() -> list[str]:
         lines = watched.get("/metrics").content.decode().splitlines()
         return [line.split()[1] for line in lines if line.startswith(("appliance_stream_v", "appliance_event_l"))]
@@ -228,7 +228,7 @@ def test_the_camera_can_stand_in_for_a_photo(visit: Visit, watched: Client) -> N
             expect(outcome(page, endpoint)).to_contain_text(words)
 
 
-def test_errors_are_told_in_words_with_their_code(visit: Visit, watched: Client, portrait: bytes) -> None:
+def test_errors_are_described_in_words_with_their_code(visit: Visit, watched: Client, portrait: bytes) -> None:
     with visit(watched, refusals=True) as page:
         for selector, endpoint, file, said in (
             ("#faces-photo", "faces", payload(b"no picture"), ("INF-04", "complete JPEG or PNG")),
@@ -333,7 +333,7 @@ def test_a_demonstration_says_so(visit: Visit, tmp_path: Path) -> None:
         page.wait_for_selector("#overlay .box")
 
 
-def test_a_covered_lens_is_told_in_words(visit: Visit, tmp_path: Path) -> None:
+def test_a_covered_lens_is_described_in_words(visit: Visit, tmp_path: Path) -> None:
     camera = replayed(tmp_path, np.zeros((360, 640, 3), np.uint8))
     with watching(tmp_path, camera) as child, visit(child.listening(), refusals=True) as page:
         expect(page.locator("#health")).to_contain_text("The lens is covered, or it is dark.", timeout=15_000)
@@ -342,7 +342,7 @@ def test_a_covered_lens_is_told_in_words(visit: Visit, tmp_path: Path) -> None:
         expect(page.locator("#picture")).to_be_visible()
 
 
-def test_a_camera_that_is_not_there_is_told_in_place_of_the_picture(visit: Visit, tmp_path: Path) -> None:
+def test_a_missing_camera_is_reported_in_place_of_the_picture(visit: Visit, tmp_path: Path) -> None:
     camera = f'driver = "replay"\nsource = "{tmp_path / "nothing"}"\n'
     with watching(tmp_path, camera) as child, visit(child.listening(), refusals=True) as page:
         expect(page.locator("#blind")).to_contain_text("There is no camera, or it cannot be opened.", timeout=15_000)

@@ -129,11 +129,11 @@ def test_limits_beyond_the_bound_are_refused(engine, photos, pictured, limits, c
 
 
 @pytest.mark.parametrize("shape", [(480, 640), (1, 1), (1, 2000), (2000, 1), (7, 5), (1500, 100)])
-def test_in_an_empty_picture_of_any_shape_is_nobody(engine, pictured, shape):
+def test_an_empty_picture_of_any_shape_has_no_face(engine, pictured, shape):
     assert engine.detect(pictured(np.full((*shape, 3), 127, np.uint8)), EVERY) == []
 
 
-def test_nobody_is_in_noise_or_in_the_background(engine, photos, pictured):
+def test_noise_and_background_have_no_face(engine, photos, pictured):
     noise = np.random.default_rng(2).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     assert engine.detect(pictured(noise), EVERY) == []
     assert engine.detect(pictured(photos["portrait"][200:, :]), EVERY) == []

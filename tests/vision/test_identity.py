@@ -99,7 +99,7 @@ def test_so_is_one_in_a_poor_jpeg(engine, photos, aligned, aligned_of, name, qua
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_two_persons_are_told_apart(engine, photos, aligned, aligned_of, change):
+def test_two_people_are_distinguished(engine, photos, aligned, aligned_of, change):
     assert engine.compare(aligned["portrait"], aligned_of(CHANGES[change](photos["hopper"]))) < 0.5
 
 

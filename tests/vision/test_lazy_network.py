@@ -52,7 +52,7 @@ def test_it_is_built_when_it_is_first_asked(shared, inputs):
     assert shared._network is not None
 
 
-def test_it_is_given_up_when_nobody_asks_and_comes_back(shared, inputs, answers):
+def test_it_is_freed_when_idle_and_comes_back(shared, inputs, answers):
     shared.give_up(0)
     shared.run(inputs[0])
     shared.give_up(60)
@@ -74,7 +74,7 @@ def test_many_threads_get_each_their_own_answer_even_while_it_is_given_up(shared
         assert all(threads.map(ask, range(60)))
 
 
-def test_a_model_that_cannot_be_built_is_told_to_who_asks(file):
+def test_a_model_that_cannot_be_built_is_reported_to_the_caller(file):
     broken = LazyNetwork(file, bytes(5000), 1)
     for _ in range(2):
         with pytest.raises(ModelError, match=file.file):

@@ -205,7 +205,7 @@ def test_an_engine_takes_no_memory_until_it_is_used(pictured, photos, tmp_path):
     assert networks_built() > first
 
 
-def test_networks_that_nobody_asks_are_given_up_and_come_back(chosen, pictured, photos):
+def test_idle_networks_are_freed_and_come_back(chosen, pictured, photos):
     engine = loading.build(chosen("float16"), 1)
     picture, limits = pictured(photos["hopper"]), DetectLimits(min_size=12)
     before = engine.detect(picture, limits)

@@ -258,7 +258,7 @@ def test_many_threads_never_take_more_memory_than_there_is():
         pass
 
 
-def test_it_is_quiet_while_an_engine_is_idle_and_nobody_waits():
+def test_it_is_quiet_while_an_engine_is_idle_and_no_one_waits():
     pool = filled(2)
     assert pool.quiet(0)
     with pool.lease():

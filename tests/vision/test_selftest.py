@@ -96,7 +96,7 @@ def test_another_portrait_is_noticed(chosen, hopper, recorded):
     assert list(selftest.complaints(loading.build(choice, 1), other, recorded, precisions(choice))) == [Role.DETECTOR]
 
 
-def test_a_precision_nobody_recorded_is_a_complaint(chosen, picture, recorded):
+def test_a_precision_without_recorded_answers_is_a_complaint(chosen, picture, recorded):
     choice = chosen("float16")
     without = {"int8": recorded["int8"]}
     found = selftest.complaints(loading.build(choice, 1), picture, without, precisions(choice))

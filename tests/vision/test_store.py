@@ -156,7 +156,7 @@ def test_auto_takes_what_passed_its_accuracy_gate_and_the_rest_is_there_for_who_
     assert {model.precision for model in store.candidates(Role.LIVENESS, "int8")} == {"int8"}
 
 
-def test_the_fastest_precision_is_told_by_its_smallest_input():
+def test_the_fastest_precision_is_found_by_its_smallest_input():
     models = ModelStore.open(appliance_models.FOLDER).candidates(Role.DETECTOR, "auto")
     asked = {}
 
