@@ -45,7 +45,8 @@ ANY_CLOCK = Rules(clock=ClockState.PLAUSIBLE)
 
 MODEL = "ab" * 32
 
-GAP = 0.3
+GAP, SOON = 0.3, 0.05
+"""Seconds between the pictures, and from a question to the fourth, so that it is taken after the question."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +65,18 @@ def recognition(gallery: Gallery, embedder: ModelFile) -> Recognition:
 
 
 class FourFrames:
-    """A camera that has shown three pictures, 0.3 s apart, and shows the fourth from when it is asked on: again and again, in
-    light that changes, and stirring if it is `living`, lest it be a still where the decision takes its time.
+    """A camera that has shown three pictures, 0.3 s apart, and shows the fourth once it is asked; then all four in turn, as far
+    apart, in light that changes, and stirring if it is `living`. So any four frames that a decision takes, however late, are
+    these four pictures.
     """
 
     description, demonstration = "four frames", False
 
     def __init__(self, pictures: Sequence[Pixels], *, living: bool = True) -> None:
-        *self._before, self._now = pictures
+        self._pictures = pictures
         self._living = living
         self._asked = threading.Event()
-        self._count = 0
+        self._count, self._last = 0, float("-inf")
 
     def ask(self) -> None:
         """From here on the fourth picture is there."""
@@ -88,20 +90,26 @@ class FourFrames:
         pass
 
     def read(self) -> CameraFrame | None:
-        number, self._count = self._count, self._count + 1
-        if number < len(self._before):
-            ago = GAP * (len(self._before) - number) + 0.01
-            return CameraFrame(self._before[number].copy(), time.monotonic() - ago)
-        if not self._asked.wait(0.05):
-            self._count = number
+        past = len(self._pictures) - 1 - self._count
+        if past > 0:
+            frame = CameraFrame(self._pictures[self._count].copy(), time.monotonic() - GAP * past - 0.01)
+        elif self._asked.wait(0.05):
+            now = self._last + GAP + 0.001 if past else time.monotonic() + SOON
+            time.sleep(max(0.0, now - time.monotonic()))
+            frame = CameraFrame(self._shown(self._count, past), time.monotonic())
+        else:
             return None
-        time.sleep(0.03)
-        light = 2.3 * (number - len(self._before)) % 29
-        now = stirred(self._now, number) if self._living and light else self._now
-        return CameraFrame(np.asarray(cv2.convertScaleAbs(now, beta=light), np.uint8), time.monotonic())
+        self._count, self._last = self._count + 1, frame.captured
+        return frame
 
     def close(self) -> None:
         pass
+
+    def _shown(self, number: int, past: int) -> Pixels:
+        light = -2.3 * past % 29
+        picture = self._pictures[number % len(self._pictures)]
+        picture = stirred(picture, number) if self._living and light else picture
+        return np.asarray(cv2.convertScaleAbs(picture, beta=light), np.uint8)
 
 
 class Doorstep:

@@ -305,7 +305,7 @@ def test_denials_that_repeat_one_another_are_one_entry_and_counted(doorstep, hop
         door.ask(Direction.OUT)
         assert [each.facts.get("repeats") for each in door.record.newest(9)] == [2, None]
         door.trouble = None
-        door.know("hopper", door.camera._now)
+        door.know("hopper", hopper_four[-1])
         assert [door.decide().granted for _ in range(2)] == [True, True]
         assert [each.facts["result"] for each in door.record.newest(2)] == ["granted", "granted"]
 
