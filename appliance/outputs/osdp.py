@@ -52,6 +52,7 @@ TEXTS = {
     "garbled": "Something is on the line, but no command to this reader: check osdp.baud and osdp.address.",
     "not_paired": "The panel has set no key yet: `appliance osdp pair`, then pair at the panel.",
     "wrong_key": "The panel's key is not the one that was set here: `appliance osdp pair`.",
+    "lapsed": "The panel goes on in a secure channel that has ended: switch this reader off and on again at the panel.",
     "clear": "The panel uses no secure channel, and gets no cards: switch the channel on there.",
 }
 """What `/healthz` says, by state."""
@@ -98,7 +99,7 @@ class Reader:
         self._delivered = self._dropped = 0
         self._trouble: Problem | None = None
         self._begun = self._looked = time.monotonic()
-        self._noise = self._heard = self._challenged = self._secured = float("-inf")
+        self._noise = self._heard = self._challenged = self._secured = self._lapsed = float("-inf")
         self._status, self._paired = Status(), False
         self._pairing_until: float | None = None
 
@@ -139,9 +140,9 @@ class Reader:
             return self._said("garbled" if self._recent(self._noise) else "offline")
         if not self._secure:
             return None
-        return self._said(
-            "not_paired" if not self._paired else "wrong_key" if self._recent(self._challenged) else "clear"
-        )
+        states = {"not_paired": not self._paired, "wrong_key": self._recent(self._challenged)}
+        states["lapsed"] = self._recent(self._lapsed)
+        return self._said(next((state for state, holds in states.items() if holds), "clear"))
 
     def counts(self) -> DeliveryCounts:
         return DeliveryCounts(self._delivered, self._dropped, len(self._waiting))
@@ -246,6 +247,8 @@ class Reader:
         reply, sent = session.answer(frame, card.credential if card else None, wiegand=self._wiegand)
         if frame.secure and session.secured:
             self._secured = self._heard
+        elif frame.secure:
+            self._lapsed = self._heard
         if card and sent:
             self._waiting.popleft()
             if card.late():  # libosdp took this long

@@ -1,4 +1,5 @@
-/* Preloaded into a device: the wall clock is off by as many seconds as the file $CLOCK_OFF says; all else stays true. */
+/* Preloaded into a device: the wall clock is off by as many seconds as the file $CLOCK_OFF says, and the monotonic one by as many as
+   $UPTIME_OFF says, if there is one. What waits by the monotonic clock until a moment, such as sleep, must not be used then. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,9 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
-static long off(void) {
+static long off(const char *name) {
     long seconds = 0;
-    FILE *file = fopen(getenv("CLOCK_OFF"), "r");
+    const char *path = getenv(name);
+    FILE *file = path ? fopen(path, "r") : NULL;
     if (file) {
         if (fscanf(file, "%ld", &seconds) != 1) seconds = 0;
         fclose(file);
@@ -19,13 +21,14 @@ static long off(void) {
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
     int failed = syscall(SYS_clock_gettime, clock, now);
-    if (!failed && clock == CLOCK_REALTIME) now->tv_sec += off();
+    if (!failed && clock == CLOCK_REALTIME) now->tv_sec += off("CLOCK_OFF");
+    if (!failed && clock == CLOCK_MONOTONIC) now->tv_sec += off("UPTIME_OFF");
     return failed;
 }
 
 int gettimeofday(struct timeval *restrict now, void *restrict zone) {
     int failed = syscall(SYS_gettimeofday, now, zone);
-    if (!failed && now) now->tv_sec += off();
+    if (!failed && now) now->tv_sec += off("CLOCK_OFF");
     return failed;
 }
 
