@@ -12,6 +12,8 @@ from playwright.sync_api import FilePayload, Page
 
 from appliance.face.types import Pixels
 
+PROJECT = Path(__file__).parents[1]
+
 QUICK = '[engine]\nengines = 1\ndetector = "float16"\nembedder = "float16"\nliveness = "float16"\n'
 
 DESKTOP, PHONE, SMALL = (1440, 900), (390, 844), (360, 640)
@@ -78,6 +80,14 @@ def tabbed(page: Page) -> tuple[list[int], list[int]]:
         assert outline != "none", "the focus is seen"
         reached.append(number)
     return wanted, reached
+
+
+def accessible(page: Page) -> None:
+    """axe-core has nothing to say."""
+    page.evaluate((PROJECT / "node_modules" / "axe-core" / "axe.min.js").read_text())
+    found = page.evaluate("axe.run()")["violations"]
+    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
+    assert page.evaluate(FAINT) == []
 
 
 FAINT = """() => {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from browser import DESKTOP, PHONE, Visit, payload, tabbed, watching
+from browser import DESKTOP, PHONE, Visit, accessible, payload, tabbed, watching
 from cameras import on_canvas
 from client import Client
 from devices import Child, until
@@ -226,6 +226,69 @@ def test_a_name_is_nothing_but_text(visit: Visit, guarded: Client, hopper: bytes
         expect(page.locator("#edit [name=name]")).to_have_value(HOSTILE)
         assert page.locator("main img").count() == 0
         assert "pwned" not in page.title()
+
+
+DOOR = """
+[relay]
+pin = 17
+pulse_s = 3
+[inputs]
+contact = {pin = 5, normally = "open"}
+tamper = {pin = 19, normally = "closed"}
+"""
+"""Nothing is connected to the mock pins: the door is shut, and the circuit of the case's contact is open."""
+
+
+def test_the_state_of_the_door_is_shown_and_a_button_opens_it(
+    visit: Visit, tmp_path: Path, seated: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "mock")
+    with watching(tmp_path, f"{seated}{DOOR}") as child, visit(child.ready(), path="/door", refusals=True) as page:
+        expect(page.locator("#lock-state")).to_have_text("Shut, locked.", timeout=20_000)
+        expect(page.locator("#alarms li")).to_have_text("The case of the device is open.")
+        page.get_by_role("button", name="Open the door").click()
+        expect(page.locator("#lock-state")).to_have_text("Shut, unlocked.")
+        expect(page.locator("#open-outcome")).to_have_text("Opened.")
+        expect(page.locator("#lock-state")).to_have_text("Shut, locked.", timeout=20_000)
+        accessible(page)
+
+
+def test_an_access_card_is_given_changed_and_taken_away(visit: Visit, guarded: Client) -> None:
+    with visit(guarded, path="/door#enrol") as page:
+        person = page.locator("#step-person")
+        person.get_by_label("Name").fill("Grace Hopper")
+        person.get_by_label("Id", exact=True).fill("grace")
+        person.get_by_label("Access card").select_option("26")
+        person.get_by_label("Facility code").fill("256")
+        person.get_by_label("Card number").fill("4711")
+        page.get_by_role("button", name="Continue").click()
+        expect(page.locator("#step-person [data-field=facility] .error")).to_have_text("Enter a number from 0 to 255.")
+        accessible(page)
+        person.get_by_label("Facility code").fill("17")
+        page.get_by_role("button", name="Continue").click()
+        expect(page.locator("#poses-title")).to_be_visible()
+        assert card(guarded) == {"format": "26", "facility": 17, "card": 4711}
+
+        page.get_by_role("button", name="Finish").click()
+        page.get_by_role("link", name="Show people").click()
+        page.locator("#known summary").click()
+        expect(page.locator("#known .person")).to_contain_text("Access card: 26 bits, facility 17, number 4711.")
+        page.get_by_role("button", name="Edit").click()
+        expect(page.locator("#edit [name=card]")).to_have_value("4711")
+        page.locator("#edit").get_by_label("Access card").select_option("raw")
+        page.locator("#edit").get_by_label("Bits").fill("0101")
+        page.get_by_role("button", name="Save").click()
+        expect(page.locator("#known .person")).to_contain_text("Access card: 4 bits.")
+        assert card(guarded) == {"format": "raw", "bits": "0101"}
+        page.get_by_role("button", name="Edit").click()
+        page.locator("#edit").get_by_label("Access card").select_option("None")
+        page.get_by_role("button", name="Save").click()
+        expect(page.locator("#edit")).to_be_hidden()
+        assert card(guarded) is None
+
+
+def card(client: Client) -> object:
+    return client.get("/people/grace").document["person"]["credential"]
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { groupsIn, mistakes } from "../../appliance/api/web/fields.js";
+import { cardMistakes, credentialOf, groupsIn, mistakes } from "../../appliance/api/web/fields.js";
 
 const PERSON = { id: "staff-17", name: "Grace", groups: ["staff"], valid_from: null, valid_until: null };
 const wrong = (changes) => [...mistakes({ ...PERSON, ...changes })].map(([field]) => field);
@@ -25,4 +25,18 @@ test("each mistake names its field", () => {
 test("groups are separated by commas, semicolons or spaces, and named once", () => {
   assert.deepEqual(groupsIn(" staff,crew ; staff  night-shift,"), ["staff", "crew", "night-shift"]);
   assert.deepEqual(groupsIn(""), []);
+});
+
+test("a card has the numbers of its format, or bits", () => {
+  const wrongCard = (...values) => [...cardMistakes(credentialOf(...values))].map(([field]) => field);
+  assert.equal(credentialOf("", "1", "2", "3"), null);
+  assert.deepEqual(wrongCard("", "x", "y", "z"), []);
+  assert.deepEqual(credentialOf("26", "17", "4711", ""), { format: "26", facility: 17, card: 4711 });
+  assert.deepEqual(credentialOf("raw", "", "", "0101"), { format: "raw", bits: "0101" });
+  assert.deepEqual(wrongCard("26", "255", "65535", ""), []);
+  assert.deepEqual(wrongCard("37", "65535", "524287", ""), []);
+  assert.deepEqual(wrongCard("26", "256", "65536", ""), ["facility", "card"]);
+  assert.deepEqual(wrongCard("34", "", "-1", ""), ["facility", "card"]);
+  assert.deepEqual(wrongCard("raw", "", "", "012"), ["bits"]);
+  assert.deepEqual(wrongCard("raw", "", "", "1".repeat(129)), ["bits"]);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { matches, standing, templateWords, validity } from "../../appliance/api/web/people.js";
+import { cardWords, matches, standing, templateWords, validity } from "../../appliance/api/web/people.js";
 
 const TEMPLATE = { quality: 0.9, usable: true }, UNUSABLE = { quality: 1, usable: false };
 const person = (changes) => ({ id: "staff-17", name: "Grace Hopper", groups: ["crew"], valid_from: null, valid_until: null, templates: [TEMPLATE], ...changes });
@@ -27,6 +27,12 @@ test("validity is a sentence", () => {
   assert.equal(validity(person({ valid_from: "2026-11-10" })), "Valid from 10 Nov 2026.");
   assert.equal(validity(person({ valid_until: "2026-11-20" })), "Valid until 20 Nov 2026.");
   assert.equal(validity(person({ valid_from: "2026-11-10", valid_until: "2026-11-20" })), "Valid from 10 Nov 2026 until 20 Nov 2026.");
+});
+
+test("an access card is a sentence", () => {
+  assert.equal(cardWords(person({ credential: null })), "");
+  assert.equal(cardWords(person({ credential: { format: "26", facility: 17, card: 4711 } })), "Access card: 26 bits, facility 17, number 4711.");
+  assert.equal(cardWords(person({ credential: { format: "raw", bits: "0101" } })), "Access card: 4 bits.");
 });
 
 test("templates are counted, with the best of those that are usable", () => {

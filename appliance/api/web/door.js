@@ -5,7 +5,7 @@ import { addPictures, guideTo, setUpEnrolment, takesPictures, waitForFaces } fro
 import { gallery, onGallery, refresh, setUpGallery, showTroubles } from "./gallery.js";
 import { setUpKey } from "./key.js";
 import { keepScaled } from "./marks.js";
-import { addDecision, markNamed, setUpMonitor, showDecisions, watchDoor } from "./monitor.js";
+import { addDecision, markNamed, setUpMonitor, showAlarms, showDecisions, showLock, watchDoor } from "./monitor.js";
 import { setUpPeople } from "./people.js";
 import { begin, end, lock, poll, setUpWatch, showHealth } from "./watch.js";
 
@@ -52,10 +52,14 @@ function visit() {
 ignoreDrops();
 keepScaled($("overlay"));
 setUpWatch({
-  events: { faces: (seen) => (view === "door" ? markNamed(seen) : pictured() && guideTo(seen)), decision: addDecision, gallery: refresh },
+  events: { faces: (seen) => (view === "door" ? markNamed(seen) : pictured() && guideTo(seen)), decision: addDecision, door: showLock, gallery: refresh },
   report(report, [{ state }]) {
     reasons = report?.reasons.filter(({ part }) => part === "gallery") ?? [];
     showTroubles(reasons);
+    if (report) {
+      showLock(report.door);
+      showAlarms(report.reasons);
+    }
     $("troubles").hidden = state === "silent";
   },
   cleared: waitForFaces,

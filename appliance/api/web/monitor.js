@@ -10,6 +10,7 @@ const NO_SCOPE = "This browser is signed in with a key that does not have the sc
 const IDENTIFY_MS = 1000; // between two requests
 const FRESH_MS = 2500; // how long names are shown on the picture
 const KEPT = 50; // decisions
+const TOLD_MS = 10_000; // how long the outcome of an opening is shown
 const COUNT_MS = 100; // how often the remaining validity of a decision is updated
 
 const TITLES = { unknown: "Unknown", ambiguous: "Ambiguous" };
@@ -25,6 +26,7 @@ export function setUpMonitor({ shown }) {
   $("identify").onclick = () => identify();
   $("identifying").onchange = watchDoor;
   $("decide").onsubmit = decide;
+  $("open").onclick = open;
   showPeople([{ title: "Looking …", text: "" }]);
   onGallery(() => { if (seen.faces.length) showPeople(seen.faces.map(identified)); });
 }
@@ -55,6 +57,41 @@ export function addDecision(decision) {
   $("decisions").prepend(decisionItem(decision, true));
   while ($("decisions").childElementCount > KEPT) $("decisions").lastElementChild.remove();
   announce(`${RESULTS[decision.result]}. ${decision.text}`);
+}
+
+/* ---- The door itself ---- */
+
+const ALARMS = new Set(["forced", "held", "tamper", "fire"]); // reasons of the health's part "door" that its inputs report
+
+/* Shows the state of the door, of a device that has a relay or inputs. */
+export function showLock(door) {
+  $("lock").hidden = !door;
+  if (!door) return;
+  if ($("lock-state").textContent !== lockWords(door)) $("lock-state").textContent = lockWords(door);
+  $("open").hidden = door.relay === null;
+}
+
+/* Shows the alarms among the reasons of the health. */
+export function showAlarms(reasons) {
+  const texts = reasons.filter(({ part, state }) => part === "door" && ALARMS.has(state)).map(({ text }) => text);
+  if ($("alarms").dataset.texts === texts.join()) return;
+  $("alarms").dataset.texts = texts.join();
+  $("alarms").replaceChildren(...texts.map((text) => make("li", {}, text)));
+}
+
+/* Returns the state of a door in words: of its contact and of its lock, as far as the device has them. */
+export function lockWords({ open: opened, relay }) {
+  const words = [opened === null ? null : opened ? "open" : "shut", relay === null ? null : relay ? "unlocked" : "locked"].filter(Boolean).join(", ");
+  return words ? `${words[0].toUpperCase()}${words.slice(1)}.` : "Neither a door contact nor a relay works.";
+}
+
+async function open() {
+  $("open").disabled = true;
+  const answer = await askDevice("/access/open", { method: "POST" });
+  $("open").disabled = false;
+  $("open-outcome").classList.toggle("bad", !answer?.ok);
+  $("open-outcome").textContent = answer?.ok ? "Opened." : answer?.status === 403 ? NO_SCOPE : refusalText(answer);
+  setTimeout(() => { $("open-outcome").textContent = ""; }, TOLD_MS);
 }
 
 /* Why there is no answer; "" when the page shows above that the gallery is switched off. */

@@ -57,7 +57,7 @@ function personItem(person, open) {
     make("button", { type: "button", className: "danger", onclick: () => askErase(person) }, "Erase"));
   const templates = person.templates.map((template) => templateItem(template, () => removeTemplate(person, template)));
   details.append(summary, make("div", { className: "person" },
-    make("p", { className: "quiet" }, `Added ${day(created)}. ${validity(person)}`),
+    make("p", { className: "quiet" }, `Added ${day(created)}. ${validity(person)} ${cardWords(person)}`.trim()),
     make("ul", { className: "templates" }, ...templates), make("p", { className: "outcome bad", role: "alert" }), actions));
   return make("li", {}, details);
 }
@@ -81,6 +81,13 @@ export function standing({ valid_from: from, valid_until: until, templates }, da
 export function validity({ valid_from: from, valid_until: until }) {
   if (!from && !until) return "Valid without end.";
   return `Valid ${[from && `from ${day(from)}`, until && `until ${day(until)}`].filter(Boolean).join(" ")}.`;
+}
+
+/* Returns a person's access card as a sentence; "" without one. */
+export function cardWords({ credential }) {
+  if (!credential) return "";
+  const { format, facility, card, bits } = credential;
+  return `Access card: ${format === "raw" ? `${bits.length} bits` : `${format} bits, facility ${facility}, number ${card}`}.`;
 }
 
 /* Returns the number of a person's templates and the best quality among them, in words. */
@@ -116,7 +123,7 @@ async function saveEdited(event) {
   event.preventDefault();
   const person = fields.read();
   if (!person) return;
-  const answer = await send("PUT", pathOf(subject.id), { ...person, credential: subject.credential });
+  const answer = await send("PUT", pathOf(subject.id), person);
   if (!answer?.ok) return fields.refuse(refusalText(answer));
   $("edit").close();
   keep(answer.body.person);
