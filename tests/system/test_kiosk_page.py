@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import FAINT, Visit, watching
+from browser import Visit, accessible, watching
 from client import Client
 from devices import Child, until
 from people import add, assert_enrolled
@@ -14,8 +14,6 @@ from playwright.sync_api import Page, expect
 
 from appliance import keys
 from appliance.keys import Scope
-
-PROJECT = Path(__file__).parents[2]
 
 PANEL, PORTRAIT, PHONE = (800, 480), (480, 800), (360, 640)
 
@@ -46,14 +44,6 @@ def scrolls(page: Page) -> bool:
     return page.evaluate(
         "document.documentElement.scrollHeight > innerHeight || document.documentElement.scrollWidth > innerWidth"
     )
-
-
-def accessible(page: Page) -> None:
-    """axe-core has nothing to say."""
-    page.evaluate((PROJECT / "node_modules" / "axe-core" / "axe.min.js").read_text())
-    found = page.evaluate("axe.run()")["violations"]
-    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
-    assert page.evaluate(FAINT) == []
 
 
 @pytest.mark.parametrize("size", [PANEL, PORTRAIT, PHONE], ids=["landscape", "portrait", "phone"])
@@ -99,6 +89,86 @@ def test_it_signs_in_with_a_key_that_sees_nothing_else(tmp_path: Path, seated: s
             page.keyboard.press("Tab")
             page.keyboard.press("Enter")
             expect(page.get_by_role("button", name="Sound")).to_have_attribute("aria-pressed", "true")
+
+
+def test_the_devices_own_display_signs_in_by_itself_and_hides_its_key(
+    tmp_path: Path, seated: str, visit: Visit
+) -> None:
+    with watching(tmp_path, f"{seated}\n[access]\nloopback = false\n") as child:
+        client = child.ready()
+        token = keys.add(child.state / keys.FILE, "own-display", [Scope.KIOSK])
+        with visit(client, PANEL, path=f"/kiosk#{token}", refusals=True) as page:
+            expect(page.locator("body")).to_have_attribute("data-state", "ready", timeout=20_000)
+            assert page.evaluate("location.hash") == ""
+            keys.revoke(child.state / keys.FILE, "own-display")
+            expect(page.locator("dialog h2")).to_have_text("Key required", timeout=20_000)
+
+
+PIN_STEP = {"handle": "x" * 22, "kind": "pin", "text": "enter your PIN", "seconds": 60, "least": 4, "most": 8}
+
+
+@pytest.mark.parametrize("size", [PANEL, PORTRAIT, PHONE], ids=["landscape", "portrait", "phone"])
+@pytest.mark.parametrize("more", [{"id": False}, {"id": True, "digits": True}, {"id": True, "digits": False}])
+def test_the_pad_fits_each_display(
+    door: tuple[Client, Child], visit: Visit, size: tuple[int, int], more: dict[str, bool]
+) -> None:
+    client, _ = door
+    with visit(client, size, path="/kiosk") as page:
+        expect(page.locator("body")).to_have_attribute("data-state", "ready", timeout=20_000)
+        asked(page, {**PIN_STEP, **more})
+        expect(page.locator("#pad")).to_be_visible()
+        assert not scrolls(page)
+        cut_off = """[...document.querySelectorAll("#sentence, #pad *")].filter((each) => {
+            const { left, top, right, bottom } = each.getBoundingClientRect();
+            return left < 0 || top < 0 || right > innerWidth || bottom > document.querySelector("footer").offsetTop + 7;
+        }).map((each) => each.outerHTML)"""
+        assert page.evaluate(cut_off) == []
+        accessible(page)
+
+
+def asked(page: Page, step: dict[str, object]) -> None:
+    """The device asks for a further step of a decision."""
+    page.evaluate("(step) => import('/kiosk.js').then(({ onPending }) => onPending(step))", step)
+
+
+def test_the_pad_works_by_touch_and_by_keyboard(door: tuple[Client, Child], visit: Visit) -> None:
+    client, _ = door
+    with visit(client, PANEL, path="/kiosk", refusals=True, has_touch=True) as page:
+        expect(page.locator("body")).to_have_attribute("data-state", "ready", timeout=20_000)
+        sent: list[object] = []
+        page.on("request", lambda each: sent.append(each.post_data_json) if "/access/decide/" in each.url else None)
+        asked(page, {**PIN_STEP, "id": False})
+        expect(page.locator("#sentence")).to_have_text("Enter your PIN")
+        for name in ("4", "7", "Delete", "7", "OK"):
+            page.get_by_role("button", name=name, exact=True).tap()
+        expect(page.locator("#pad-error")).to_have_text("A PIN has 4 to 8 digits.")
+        for name in ("1", "0", "OK"):
+            page.get_by_role("button", name=name, exact=True).tap()
+        expect(page.locator("#pad")).to_be_hidden()
+
+        asked(page, {**PIN_STEP, "id": True, "digits": False})
+        page.keyboard.type("staff-17\n4711\n")
+        expect(page.locator("#pad")).to_be_hidden()
+        asked(page, {**PIN_STEP, "id": False})
+        page.keyboard.type("47")
+        page.keyboard.press("Escape")
+        expect(page.locator("#pad")).to_be_hidden()
+        assert sent == [{"pin": "4710"}, {"pin": "4711", "id": "staff-17"}, {"cancel": True}]
+        expect(page.locator("body")).to_have_attribute("data-state", "ready")  # no such step: the device asks no longer
+
+
+def test_what_to_do_is_shown_with_an_arrow_for_as_long_as_it_is_asked(door: tuple[Client, Child], visit: Visit) -> None:
+    client, _ = door
+    with visit(client, PANEL, path="/kiosk") as page:
+        expect(page.locator("body")).to_have_attribute("data-state", "ready", timeout=20_000)
+        step = {"kind": "challenge", "prompt": "turn_left", "text": "turn your head to your left", "seconds": 1.5}
+        asked(page, step)
+        expect(page.locator("#sentence")).to_have_text("Turn your head to your left")
+        expect(page.locator("#arrow svg.left")).to_be_visible()
+        assert not scrolls(page)
+        accessible(page)
+        expect(page.locator("#arrow svg")).to_have_count(0)
+        expect(page.locator("#sentence")).to_have_text("Look at the camera")
 
 
 def test_it_says_when_the_device_is_gone(tmp_path: Path, seated: str, visit: Visit) -> None:

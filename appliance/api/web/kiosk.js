@@ -1,9 +1,11 @@
 /* The display at the door: what to do, in one sentence, and whether the door opens. */
 
 import { $, make } from "./elements.js";
-import { PROMPTS, guide } from "./guidance.js";
+import { ARROWS, PROMPTS, guide } from "./guidance.js";
 import { keyed, request, setUpKey } from "./key.js";
-import { Resting, outcomeOf, panelColour } from "./kiosk_facts.js";
+import { Resting, outcomeOf, panelColour, sentenceOf } from "./kiosk_facts.js";
+import { closePad, openPad, setUpPad } from "./pad.js";
+import { shape } from "./shapes.js";
 import * as stage from "./stage.js";
 
 const SHOWN_MS = 3000; // how long an outcome is shown
@@ -12,8 +14,10 @@ const SHIFT_MS = 60000, SHIFT_PX = 6; // so that no image burns into the panel
 const SIGNS = { granted: "M4 12l6 6L20 6", denied: "M5 5l14 14M19 5L5 19" };
 const TONES = { granted: [660, 880], denied: [220], panel: [1000] }; // hertz
 
+const LOOK = "Look at the camera";
 const resting = new Resting();
-let events = null, usable = false, ending = 0, heardAt = 0, waiting = PROMPTS.nobody, lightTimer = 0, textTimer = 0, audio = null;
+const [, ownKey] = /^#(fa_[\w-]{43})$/.exec(location.hash) ?? []; // of the device's own display, which opens the page with it
+let events = null, usable = false, ending = 0, asking = 0, heardAt = 0, waiting = PROMPTS.nobody, lightTimer = 0, textTimer = 0, audio = null;
 
 const state = () => document.body.dataset.state;
 
@@ -25,13 +29,13 @@ function show(name, sentence) {
 /* What is shown while there is no outcome. */
 function prompt(prompts) {
   waiting = prompts;
-  if (ending) return;
+  if (ending || asking) return;
   if (resting.rests(prompts !== PROMPTS.nobody, performance.now())) {
     stage.pause();
     show("resting", PROMPTS.nobody);
   } else {
     if (!stage.plays()) stage.play();
-    show(prompts === null ? "ready" : "waiting", prompts ?? "Look at the camera");
+    show(prompts === null ? "ready" : "waiting", prompts ?? LOOK);
   }
 }
 
@@ -42,10 +46,38 @@ function onFaces(seen) {
   prompt(found === null ? null : PROMPTS[found]);
 }
 
-function onDecision(decision) {
-  const { granted, title, detail } = outcomeOf(decision);
+/* A further step of a decision: a PIN that is typed on the pad, or what the person is to do. */
+export function onPending(step) {
+  endOutcome();
+  endStep();
+  asking = setTimeout(() => { endStep(); prompt(waiting); }, step.seconds * 1000);
+  resting.wake(performance.now());
+  if (!stage.plays()) stage.play();
+  show("asking", sentenceOf(step.text));
+  if (ARROWS[step.prompt]) $("arrow").replaceChildren(shape(ARROWS[step.prompt]));
+  if (step.kind === "pin") openPad(step);
+  play("panel");
+}
+
+function endStep() {
+  clearTimeout(asking);
+  asking = 0;
+  closePad();
+  $("arrow").replaceChildren();
+}
+
+function endOutcome() {
   clearTimeout(ending);
-  ending = setTimeout(() => { ending = 0; $("outcome").hidden = true; $("sentence").hidden = false; prompt(waiting); }, SHOWN_MS);
+  ending = 0;
+  $("outcome").hidden = true;
+  $("sentence").hidden = false;
+}
+
+function onDecision(decision) {
+  endStep();
+  const { granted, title, detail } = outcomeOf(decision);
+  endOutcome();
+  ending = setTimeout(() => { endOutcome(); prompt(waiting); }, SHOWN_MS);
   resting.wake(performance.now());
   $("sign").setAttribute("d", SIGNS[granted ? "granted" : "denied"]);
   $("outcome").querySelector("strong").textContent = title;
@@ -78,6 +110,7 @@ function onHealth(health) {
 }
 
 function blind(text, advice) {
+  endStep();
   stage.blind({ text, advice });
   show("blind", text);
 }
@@ -92,15 +125,22 @@ function listen() {
     request("/healthz").then(({ status }) => status === 401, () => false)
       .then((unknown) => (unknown ? signIn() : setTimeout(listen, RETRY_MS)));
   };
-  for (const [name, handle] of Object.entries({ faces: onFaces, decision: onDecision, panel: onPanel, health: onHealth })) {
+  for (const [name, handle] of Object.entries({ faces: onFaces, decision: onDecision, pending: onPending, panel: onPanel, health: onHealth })) {
     events.addEventListener(name, ({ data }) => handle(JSON.parse(data)));
   }
 }
 
-function signIn() {
+/* Signs in with the page's own key; without one, or when it is refused, asks for a key. */
+async function signIn() {
   events?.close();
+  if (ownKey) {
+    const response = await request("/key", { method: "POST", headers: { Authorization: `Bearer ${ownKey}` } }).catch(() => null);
+    if (response?.ok) return listen();
+    if (![401, 403].includes(response?.status)) return setTimeout(signIn, RETRY_MS);
+  }
   blind("This display is not signed in.", "");
   if (!$("locked").open) $("locked").showModal();
+  return undefined;
 }
 
 function play(name) {
@@ -122,6 +162,8 @@ setInterval(() => {
   for (const axis of ["x", "y"]) document.body.style.setProperty(`--shift-${axis}`, `${Math.round((Math.random() - 0.5) * 2 * SHIFT_PX)}px`);
 }, SHIFT_MS);
 setInterval(() => { if (["waiting", "ready"].includes(state()) && performance.now() - heardAt > STALE_MS) prompt(PROMPTS.nobody); }, STALE_MS / 4);
+if (ownKey) history.replaceState(null, "", location.pathname); // not for the eyes of who stands there
+setUpPad({ sent: () => show("asking", LOOK), ended: () => { endStep(); prompt(waiting); } });
 setUpKey({ locked() {}, opened: listen, forgotten: signIn });
 $("locked").querySelector("p").replaceChildren("Make one on the device with ", make("code", {}, "appliance keys add door-display --scope kiosk"), ".");
 if (keyed()) $("forget").hidden = false;

@@ -28,3 +28,13 @@ export function panelColour({ colours: [first, second], periods: [on, off], seco
   const colour = on + off > 0 && after % (on + off) >= on ? second : first;
   return COLOURS[colour] ?? colour;
 }
+
+/* The first mistake in what was typed into the pad, as the name of a field and a sentence; null if there is none. */
+export function padMistake({ id: asksForId, least, most }, pin, id) {
+  if (asksForId && !id) return { field: "id", text: "Enter your id." };
+  if (!/^\d*$/.test(pin) || pin.length < least || pin.length > most) return { field: "pin", text: `A PIN has ${least} to ${most} digits.` };
+  return null;
+}
+
+/* A text of the device as a sentence of its own: within others it begins small. */
+export const sentenceOf = (text) => text.charAt(0).toUpperCase() + text.slice(1);
