@@ -23,5 +23,5 @@ export default [
   },
   { files: ["appliance/api/web/*.js"], languageOptions: { globals: globals.browser } },
   { files: ["scripts/**/*.cjs"], languageOptions: { globals: globals.node } },
-  { files: ["tests/web/*.mjs"], languageOptions: { globals: globals.nodeBuiltin } },
+  { files: ["examples/*.mjs", "tests/web/*.mjs"], languageOptions: { globals: globals.nodeBuiltin } },
 ];

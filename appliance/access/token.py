@@ -1,8 +1,10 @@
 """A decision as a door gets it: a JWS in compact form (RFC 7515), signed with Ed25519 (RFC 8037), and its check.
 
-This file needs `cryptography` and the standard library only, so that a door controller can run a copy of it: there `Verifier`
-asks and checks.
+This file needs Python 3.9 and `cryptography` alone, because door controllers run it: the client library (scripts/client) has it
+as `face_appliance_client.decision`. There `Verifier` asks and checks.
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
@@ -14,12 +16,14 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import datetime, timedelta, timezone
+from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:  # loaded when a key is used, because a device without a gallery uses none
+    from typing import Self
+
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 LIFE = timedelta(seconds=2)
@@ -49,7 +53,7 @@ AUDIENCE = "door"
 _KEY_ID_DIGITS = 16
 """Hexadecimal digits of the SHA-256 of a public key that identify it."""
 
-_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=timezone.utc), timedelta(milliseconds=1)
 
 _LATEST_MS = 253_402_300_799_999
 """The end of the year 9999, the latest that a datetime can hold."""
@@ -101,22 +105,26 @@ class PublicKeyError(ValueError):
     """The text is not a public key; the message says what one looks like."""
 
 
-class Direction(StrEnum):
+class Direction(str, Enum):
     """Which way a person wants to pass."""
+
+    __str__ = str.__str__
 
     IN = "in"
     OUT = "out"
 
 
-class Trigger(StrEnum):
+class Trigger(str, Enum):
     """What started a decision: a request, a face that came near, or a button."""
+
+    __str__ = str.__str__
 
     ASKED = "asked"
     APPROACH = "approach"
     BUTTON = "button"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Anchor:
     """The place of an entry in the record of decisions and its hash (64 hexadecimal digits), as each token has them."""
 
@@ -132,7 +140,7 @@ class Anchor:
         return cls(int(match[1]), match[2])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Decision:
     """Whether a person may pass. `id` has 32 hexadecimal digits; `nonce` is the door's; `person` is the id of the
     identified person, granted or not, or None; `reason` names the rule that decided; `frames` are the times of the four frames;
@@ -182,7 +190,7 @@ class Decision:
         return {**self.facts(), "frames": frames, "issued": stamp(self.issued), "expires": stamp(self.expires)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SignedDecision:
     """A decision with its token, the reason as a sentence, and the name of its person, which belongs in no log."""
 
@@ -203,7 +211,7 @@ class SignedDecision:
 
 def stamp(moment: datetime, precision: str = "milliseconds") -> str:
     """A time as JSON (RFC 3339), such as "2026-11-26T07:00:00.000Z"."""
-    return moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+    return moment.astimezone(timezone.utc).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def milliseconds(moment: datetime) -> int:
@@ -256,7 +264,7 @@ class PublicKey:
             raise PublicKeyError(f"not an Ed25519 public key: {expected}") from error
         return found
 
-    def loaded(self) -> "Ed25519PublicKey":
+    def loaded(self) -> Ed25519PublicKey:
         """The key as cryptography has it. Raises ValueError when there are not 32 bytes."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -305,11 +313,11 @@ def _raw(pem: str) -> bytes:
     return key.public_bytes_raw()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Signer:
     """The private key of a device."""
 
-    _private: "Ed25519PrivateKey"
+    _private: Ed25519PrivateKey
     public: PublicKey
 
     @classmethod
@@ -410,7 +418,7 @@ class Verifier:
         answer: timedelta = ANSWER,
         tolerance: timedelta | None = TOLERANCE,
         clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         """`device`: the id that decisions must have (None: any that `key` has signed). An answer is late after `answer` and the
         life of a decision, by this computer's monotonic `clock`. `tolerance`: by how much the two wall clocks may differ; None:

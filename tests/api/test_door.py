@@ -311,11 +311,9 @@ def test_while_models_load(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def program_of_the_page(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """The program of docs/door.md on a door controller that has a copy of the token's file."""
-    shutil.copy(token.__file__, tmp_path / "face_decision.py")
-    monkeypatch.syspath_prepend(tmp_path)
-    (found,) = re.findall(r"```python\n([^`]*face_decision.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+def program_of_the_page(client: Client) -> Iterator[dict[str, Any]]:
+    """The program of docs/door.md."""
+    (found,) = re.findall(r"```python\n([^`]*face_appliance_client.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     key = client.get("/access/key").document
     for text, ours in (("127.0.0.1:9297", f"127.0.0.1:{client.port}"), ("fa_…", "none")):
         assert text in found
@@ -324,8 +322,8 @@ def program_of_the_page(client: Client, tmp_path: Path, monkeypatch: pytest.Monk
     found = found.replace("DEVICE)", "DEVICE, tolerance=None)")  # other tests run, too
     program: dict[str, Any] = {}
     exec(compile(found, "door.md", "exec"), program)
-    yield program
-    del sys.modules["face_decision"]
+    with program["door"].appliance:
+        yield program
 
 
 def test_the_program_of_the_page(program_of_the_page: dict[str, Any]) -> None:
@@ -336,9 +334,8 @@ def test_the_program_of_the_page(program_of_the_page: dict[str, Any]) -> None:
 def test_the_program_of_the_page_opens_for_no_other_device(
     program_of_the_page: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    theirs = sys.modules["face_decision"]
-    other = theirs.Signer.of(b"another device, and its 32 bytes").public
-    program_of_the_page["verifier"] = theirs.Verifier(other, DEVICE_ID)
+    other = token.Signer.of(b"another device, and its 32 bytes").public.text
+    program_of_the_page["door"] = program_of_the_page["door"].appliance.door(other, DEVICE_ID)
     assert program_of_the_page["ask"]() is None
     assert "another device" in capsys.readouterr().out
 

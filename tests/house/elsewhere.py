@@ -12,6 +12,7 @@ SYSTEM = "a command of the operating system, about a real device"
 
 ELSEWHERE = {
     "scripts/serve": SETS_UP,
+    "python3 -m pip install './scripts/client[discovery]'": SETS_UP,
     "scripts/test": THE_TESTS,
     "scripts/install --download wheels aarch64 3.13": DOWNLOADS,
     "scripts/evaluate verification DATA --report OUT": OWN,

@@ -1,0 +1,1 @@
+../../../appliance/access/token.py

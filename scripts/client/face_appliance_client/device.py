@@ -1,0 +1,479 @@
+"""A device as its client sees it, and a door that acts on its decisions."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, Union
+from urllib.parse import quote
+
+import httpx
+
+from face_appliance_client import answers
+from face_appliance_client.answers import (
+    AlignedFace,
+    Comparison,
+    Connected,
+    Enrolled,
+    Event,
+    Face,
+    Feature,
+    Health,
+    IdentifiedFace,
+    ListedDecision,
+    Person,
+    PinState,
+    Place,
+    PublicKeyAnswer,
+    Receipt,
+    Version,
+)
+from face_appliance_client.decision import ANSWER, LIFE, TOLERANCE, Decision, Direction, PublicKey, Verifier
+from face_appliance_client.transport import (
+    ApplianceError,
+    NotReadyError,
+    UnexpectedAnswerError,
+    UnreachableError,
+    checked,
+    connection,
+    pinned,
+)
+
+if TYPE_CHECKING:
+    import ssl
+    from types import TracebackType
+    from typing import Self
+
+Photo = Union[bytes, str, "os.PathLike[str]"]
+"""A picture as JPEG or PNG: its bytes, or the name of its file."""
+
+T = TypeVar("T")
+
+TIMEOUT = 30.0
+"""Seconds for an answer: a full queue of a small board answers 503 long before."""
+
+SILENCE = 25.0
+"""Seconds without a byte after which a stream is dead: the device sends a comment every 10 s, and a proxy may hold one back."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+"""Seconds before a broken event stream is tried again; each further attempt waits twice as long."""
+
+
+class FaceAppliance:
+    """A device. Every method but `events` and `stream` sends one request, and raises the ApplianceErrors of `transport`.
+    Thread-safe.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        fingerprint: str | None = None,
+        tls: ssl.SSLContext | None = None,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        """`url` such as "http://192.168.1.23:9297", or "https://…:9443" with the `fingerprint` of its certificate, or with a
+        `tls` context of your own. `key` is needed everywhere but on the device itself. Raises ValueError for a fingerprint that
+        is none, or without HTTPS.
+        """
+        if fingerprint is not None:
+            if not url.startswith("https://"):
+                raise ValueError("a fingerprint is checked over https only")
+            tls = pinned(fingerprint)
+        self._http = connection(url, key, tls, timeout)
+        self._closed = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections, and ends `events`."""
+        self._closed.set()
+        self._http.close()
+
+    def faces(self, photo: Photo | None = None, **limits: int) -> tuple[Face, ...]:
+        """The faces of a photograph, largest first; without one, those of the camera's newest frame. `limits`: minsize,
+        maxsize, detectcount.
+        """
+        return self._about(tuple[Face, ...], "faces", "/faces", photo, limits)
+
+    def aligned_faces(self, photo: Photo | None = None, **limits: int) -> tuple[AlignedFace, ...]:
+        """The same faces, cut out."""
+        return self._about(tuple[AlignedFace, ...], "aligned_faces", "/alignedfaces", photo, limits)
+
+    def identify(self, photo: Photo | None = None, **limits: int) -> tuple[IdentifiedFace, ...]:
+        """Who the faces are."""
+        return self._about(tuple[IdentifiedFace, ...], "faces", "/identify", photo, limits)
+
+    def similarity(self, image_a: Photo, image_b: Photo) -> float:
+        """How alike two aligned faces are, 0..1."""
+        return self._posted(float, "similarity", "/similarity/v2", files=_parts(image_a=image_a, image_b=image_b))
+
+    def compare(self, image_a: Photo, image_b: Photo) -> Comparison:
+        """How alike the largest faces of two photographs are."""
+        return self._posted(Comparison, None, "/compare", files=_parts(image_a=image_a, image_b=image_b))
+
+    def liveness(self, images: Photo | None = None) -> float:
+        """The liveness of four frames in a zip, 0..1; without one, of the person at the camera."""
+        path = "/liveness/multiframe"
+        if images is None:
+            return self._got(float, "confidence", path)
+        return self._posted(float, "confidence", path, files=_parts(images=images))
+
+    def features(self, photo: Photo, **limits: int) -> tuple[Feature, ...]:
+        """The embeddings of the faces of a photograph: biometric data in clear."""
+        return self._about(tuple[Feature, ...], "face_features", "/facefeatures", photo, limits)
+
+    def feature(self, aligned_face: Photo) -> Feature:
+        """The embedding of an aligned face."""
+        return self._posted(Feature, None, "/feature/floats", content=_content(aligned_face))
+
+    def version(self) -> Version:
+        """What runs on the device."""
+        return self._got(Version, None, "/version")
+
+    def health(self) -> Health:
+        """The state of the device; trouble is an answer here, not an error."""
+        response = self._sent("GET", "/healthz")
+        return _read(Health, (response if response.status_code == 503 else checked(response)))
+
+    def metrics(self) -> str:
+        """What Prometheus reads."""
+        text: str = checked(self._sent("GET", "/metrics")).text
+        return text
+
+    def frame(self) -> bytes:
+        """The camera's newest frame, a JPEG."""
+        picture: bytes = checked(self._sent("GET", "/camera/frame.jpg")).content
+        return picture
+
+    def stream(self) -> Iterator[bytes]:
+        """The camera's frames as they come, each a JPEG, until the device ends the stream."""
+        with self._streamed("/camera/stream.mjpg") as response:
+            waiting = b""
+            for chunk in _failing(response.iter_bytes()):
+                waiting += chunk
+                head, blank, rest = waiting.partition(b"\r\n\r\n")
+                while blank:
+                    length = int(head.lower().partition(b"content-length:")[2].split()[0])
+                    if len(rest) < length:
+                        break
+                    yield rest[:length]
+                    waiting = rest[length:]
+                    head, blank, rest = waiting.partition(b"\r\n\r\n")
+
+    def events(self) -> Iterator[Event]:
+        """What happens, as it happens, for ever: a lost connection is made again, and `Connected` says so. Ends after `close`.
+        Raises NotAdmittedError, and RefusedError for a device without events.
+        """
+        pause = FIRST_PAUSE
+        while not self._closed.is_set():
+            wait = None
+            try:
+                with self._streamed("/events") as response:
+                    pause = FIRST_PAUSE
+                    yield Connected()
+                    yield from _events(_failing(response.iter_lines()))
+            except NotReadyError as error:
+                wait = error.retry_after
+            except UnreachableError:
+                pass
+            self._closed.wait(pause if wait is None else wait)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def people(self, query: str = "") -> tuple[Person, ...]:
+        """The enrolled people whose id, name or groups contain `query`."""
+        return self._got(tuple[Person, ...], "people", f"/people?query={quote(query)}")
+
+    def person(self, identity: str) -> Person:
+        """The person with an id."""
+        return self._got(Person, "person", _person(identity))
+
+    def add_person(
+        self,
+        identity: str,
+        name: str,
+        *,
+        groups: Sequence[str] = (),
+        valid_from: date | None = None,
+        valid_until: date | None = None,
+        credential: dict[str, Any] | None = None,
+    ) -> Person:
+        """Adds a person without templates."""
+        fields = _fields(name, groups, valid_from, valid_until, credential)
+        return self._posted(
+            Person, "person", "/people", content=json.dumps({"id": identity, **fields}, default=date.isoformat)
+        )
+
+    def replace_person(
+        self,
+        identity: str,
+        name: str,
+        *,
+        groups: Sequence[str] = (),
+        valid_from: date | None = None,
+        valid_until: date | None = None,
+        credential: dict[str, Any] | None = None,
+    ) -> Person:
+        """Replaces everything about a person but the id and the templates."""
+        fields = _fields(name, groups, valid_from, valid_until, credential)
+        return self._put("PUT", identity, fields)
+
+    def change_person(self, identity: str, **fields: Any) -> Person:
+        """Changes what is given of `name`, `groups`, `valid_from`, `valid_until` and `credential`."""
+        return self._put("PATCH", identity, fields)
+
+    def erase_person(self, identity: str) -> Receipt:
+        """Erases a person."""
+        return _read(Receipt, checked(self._sent("DELETE", _person(identity))), "receipt")
+
+    def enrol(
+        self, identity: str, photo: Photo, *, allow_duplicate: bool = False, allow_mismatch: bool = False
+    ) -> Enrolled:
+        """Adds a template from a photograph of this person alone."""
+        query = _allowed(allow_duplicate, allow_mismatch)
+        return self._posted(Enrolled, None, f"{_person(identity)}/templates", params=query, content=_content(photo))
+
+    def enrol_from_camera(
+        self, identity: str, pose: str = "front", *, allow_duplicate: bool = False, allow_mismatch: bool = False
+    ) -> Enrolled:
+        """Adds a template of the live person at the camera, who looks to the `front`, `left`, `right`, `up` or `down`. Raises
+        RefusedError, whose `text` is to be shown to them, until the pose is right.
+        """
+        query = {"pose": pose, **_allowed(allow_duplicate, allow_mismatch)}
+        return self._posted(Enrolled, None, f"{_person(identity)}/templates/camera", params=query)
+
+    def forget(self, identity: str, number: int) -> Person:
+        """Erases a template."""
+        answer = checked(self._sent("DELETE", f"{_person(identity)}/templates/{number}"))
+        return _read(Person, answer, "person")
+
+    def has_pin(self, identity: str) -> bool:
+        """Whether a person has a PIN."""
+        return self._pin("GET", identity)
+
+    def set_pin(self, identity: str, pin: str, duress: str | None = None) -> None:
+        """Sets a person's PIN, and the one that raises a silent alarm."""
+        self._pin("PUT", identity, content=json.dumps({"pin": pin, "duress": duress}))
+
+    def remove_pin(self, identity: str) -> None:
+        """Removes a person's PIN."""
+        self._pin("DELETE", identity)
+
+    def public_key(self) -> PublicKeyAnswer:
+        """The public key and the id of the device: fetched once, when a door is set up, and stored there."""
+        return self._got(PublicKeyAnswer, None, "/access/key")
+
+    def key_set(self) -> dict[str, Any]:
+        """The same key for JWT libraries (JWKS)."""
+        found: dict[str, Any] = checked(self._sent("GET", "/.well-known/jwks.json")).json()
+        return found
+
+    def door(
+        self,
+        public_key: str,
+        device: str,
+        *,
+        answer: timedelta = ANSWER,
+        tolerance: timedelta | None = TOLERANCE,
+    ) -> Door:
+        """A door that acts on the decisions of the device with this stored key and id. `answer`: how long a decision may take,
+        longer where people enter a PIN; `tolerance`: by how much the clocks may differ, None for a computer whose clock is not
+        set. Raises decision.PublicKeyError.
+        """
+        return Door(self, Verifier(PublicKey.read(public_key), device, answer=answer, tolerance=tolerance))
+
+    def decisions(self, count: int = 20) -> tuple[ListedDecision, ...]:
+        """The newest decisions on record."""
+        return self._got(tuple[ListedDecision, ...], "decisions", f"/access/decisions?count={count}")
+
+    def open_door(self) -> Place | None:
+        """Releases the relay without asking who is there; returns the place of the entry in the record."""
+        answer = checked(self._sent("POST", "/access/open")).json()
+        return _read_part(Place, answer["record"]) if answer.get("record") else None
+
+    def ask_for_decision(self, path: str, question: dict[str, Any], timeout: float) -> dict[str, Any]:
+        """The bare answer to a question of a `Door`, which alone should act on it."""
+        sent = self._sent("POST", path, content=json.dumps(question), timeout=timeout)
+        found: dict[str, Any] = checked(sent).json()
+        return found
+
+    def _sent(self, method: str, path: str, **sent: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **sent)
+        except httpx.HTTPError as error:
+            raise _unreachable(error) from error
+
+    def _got(self, kind: type[T], name: str | None, path: str) -> T:
+        return _read(kind, checked(self._sent("GET", path)), name)
+
+    def _posted(self, kind: type[T], name: str | None, path: str, **sent: Any) -> T:
+        return _read(kind, checked(self._sent("POST", path, **sent)), name)
+
+    def _pin(self, method: str, identity: str, **sent: Any) -> bool:
+        answer = checked(self._sent(method, f"{_person(identity)}/pin", **sent))
+        return _read(PinState, answer, "pin").set
+
+    def _put(self, method: str, identity: str, fields: dict[str, Any]) -> Person:
+        answer = checked(self._sent(method, _person(identity), content=json.dumps(fields, default=date.isoformat)))
+        return _read(Person, answer, "person")
+
+    def _about(self, kind: type[T], name: str, path: str, photo: Photo | None, limits: dict[str, int]) -> T:
+        if photo is None:
+            return _read(kind, checked(self._sent("GET", path, params=limits)), name)
+        return self._posted(kind, name, path, params=limits, content=_content(photo))
+
+    def _streamed(self, path: str) -> _Streamed:
+        return _Streamed(self._http, path)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a person has yet to do before there is a decision: `kind` is "pin" or "challenge", `text` a sentence for the
+    display, `seconds` the time left; `facts` is the whole answer.
+    """
+
+    handle: str
+    kind: str
+    text: str
+    seconds: float
+    facts: dict[str, Any]
+
+
+def wait_at_the_device(_step: Step) -> dict[str, Any]:
+    """The answer to a step that is taken at the device itself, on its display."""
+    return {}
+
+
+class Door:
+    """Asks one device for decisions and verifies each: with a new nonce, once, in time, by the device's key. Thread-safe."""
+
+    def __init__(self, appliance: FaceAppliance, verifier: Verifier) -> None:
+        self.appliance, self._verifier = appliance, verifier
+
+    def decide(
+        self, direction: Direction | str = Direction.IN, step: Callable[[Step], dict[str, Any]] = wait_at_the_device
+    ) -> Decision:
+        """Whether the person at the camera may pass. `step` answers each further step, such as {"pin": "4711"} or
+        {"cancel": true}. Raises decision.TokenError for an answer on which a door must not act, and ApplianceErrors.
+        """
+        nonce = self._verifier.challenge(Direction(direction))
+        seconds = (ANSWER + LIFE).total_seconds()
+        question = {"nonce": nonce, "direction": str(direction)}
+        answer = self.appliance.ask_for_decision("/access/decide", question, seconds)
+        while "pending" in answer:
+            pending = _read_part(Step, {**answer["pending"], "facts": answer["pending"]})
+            path = f"/access/decide/{quote(pending.handle, safe='')}"
+            answer = self.appliance.ask_for_decision(path, step(pending), pending.seconds + seconds)
+        if not isinstance(answer.get("token"), str):
+            raise UnexpectedAnswerError("there is no token in the answer")
+        return self._verifier.verify(answer["token"])
+
+
+class _Streamed:
+    """An answer that goes on, inside `with`."""
+
+    def __init__(self, http: httpx.Client, path: str) -> None:
+        self._opened = http.stream("GET", path, timeout=httpx.Timeout(TIMEOUT, read=SILENCE))
+
+    def __enter__(self) -> httpx.Response:
+        try:
+            response = self._opened.__enter__()
+        except httpx.HTTPError as error:
+            raise _unreachable(error) from error
+        try:
+            if not response.is_success:
+                response.read()
+            return checked(response)
+        except (ApplianceError, httpx.HTTPError) as error:
+            self._opened.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.__exit__(kind, error, trace)
+
+
+def _failing(parts: Iterator[T]) -> Iterator[T]:
+    """The parts of a stream. Raises UnreachableError when it breaks."""
+    try:
+        yield from parts
+    except (httpx.HTTPError, httpx.StreamError) as error:
+        raise _unreachable(error) from error
+
+
+def _events(lines: Iterator[str]) -> Iterator[Event]:
+    """The events of a stream of Server-Sent Events; comments are left out. Raises UnexpectedAnswerError."""
+    name = ""
+    for line in lines:
+        field, _, value = line.partition(": ")
+        if field == "event":
+            name = value
+        elif field == "data":
+            yield _event(name, value)
+
+
+def _event(name: str, data: str) -> Event:
+    try:
+        return answers.read_event(name, json.loads(data))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UnexpectedAnswerError(f"not an event of a face appliance: {name}") from error
+
+
+def _unreachable(error: Exception) -> UnreachableError:
+    return UnreachableError(str(error) or type(error).__name__)
+
+
+def _read(kind: type[T], response: httpx.Response, name: str | None = None) -> T:
+    try:
+        document = response.json()
+        return _read_part(kind, document if name is None else document[name])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnexpectedAnswerError(f"not the answer of a face appliance: {response.text[:80]!r}") from error
+
+
+def _read_part(kind: type[T], document: Any) -> T:
+    try:
+        found: T = answers.read(kind, document)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UnexpectedAnswerError(f"not the answer of a face appliance: {error}") from error
+    return found
+
+
+def _content(photo: Photo) -> bytes:
+    return photo if isinstance(photo, bytes) else Path(photo).read_bytes()
+
+
+def _parts(**photos: Photo) -> dict[str, tuple[str, bytes]]:
+    return {name: (name, _content(photo)) for name, photo in photos.items()}
+
+
+def _person(identity: str) -> str:
+    return f"/people/{quote(identity, safe='')}"
+
+
+def _fields(
+    name: str,
+    groups: Sequence[str],
+    valid_from: date | None,
+    valid_until: date | None,
+    credential: dict[str, Any] | None,
+) -> dict[str, Any]:
+    validity = {"valid_from": valid_from, "valid_until": valid_until}
+    return {"name": name, "groups": list(groups), **validity, "credential": credential}
+
+
+def _allowed(allow_duplicate: bool, allow_mismatch: bool) -> dict[str, int]:  # noqa: FBT001 # as the device names them
+    return {"allow_duplicate": int(allow_duplicate), "allow_mismatch": int(allow_mismatch)}
