@@ -13,6 +13,7 @@ from appliance.access.enrol import Enrolment
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import RECORD_FILE, Record
 from appliance.access.observe import RecentFrames, SubjectObserver
+from appliance.access.passes import PASSES_FILE, PassBook
 from appliance.access.pins import GUESSES_FILE, PinChecker
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.retention import Retention
@@ -25,6 +26,7 @@ from appliance.api.faces import API_VERSION, Camera, Faces, Live, NoCamera, Subj
 from appliance.api.intake import Intake
 from appliance.api.monitoring import Health, Metrics, disk_problems
 from appliance.api.origins import Origins
+from appliance.api.passes import Passes
 from appliance.api.people import People
 from appliance.api.server import FRONT_HOST, ExposedError, HttpServer
 from appliance.api.sessions import FILE as SESSIONS_FILE
@@ -94,24 +96,20 @@ class Machine:
 
         engine, calibration = config.engine, CalibrationStore(self._state / points.FILE)
         self._models = Models(engine.folder, engine.precisions, engine.threads, calibration)
-        server = config.server
-        self._engines = EnginePool(server.queue, server.patience_s, memory=server.decoded_bytes)
+        self._engines = EnginePool(config.server.queue, config.server.patience_s, memory=config.server.decoded_bytes)
         self._gallery = GalleryHandle(self._state, self._models, self._broadcast, **config.gallery.handle_settings)
         self._record = Record(self._state / RECORD_FILE, most_bytes=config.door.record_mib * 2**20)
         rules = Rules.of(**config.door.rules)
         self._retention = self._made_retention(rules)
         signing_key = SigningKey(self._state / SIGNING_KEY_FILE, self._gallery)
-        decider = self._decides = self._decider(signing_key, rules)
+        passes = PassBook(self._state / PASSES_FILE, self._gallery.site_key, self._record)
+        decider = self._decides = self._decider(signing_key, passes, rules)
         self._trigger = DoorTrigger(
             **config.door.trigger_settings, decide=decider.conclude, bus=self._broadcast, ring=self._ring
         )
+        analyser, fps = partial(self._models.engine, self._step_aside), config.live.analysis_fps
         self._observer = Observer(
-            self._ring,
-            partial(self._models.engine, self._step_aside),
-            self._broadcast,
-            self._mounting,
-            config.live.analysis_fps,
-            liveness=self._config.liveness.multi,
+            self._ring, analyser, self._broadcast, self._mounting, fps, liveness=config.liveness.multi
         )
 
         door = DoorStatus(self._broadcast)
@@ -140,13 +138,13 @@ class Machine:
         intake = Intake(self._config.server.max_body, int(config.server.max_megapixels * 1e6))
         subjects = Subjects(self._engines, intake, Live(self._usable, self._ring))
         sessions = Sessions(self._state / SESSIONS_FILE, self._keys)
-        everyone, loopback = config.access.open, config.access.loopback
-        access = Access(self._keys, sessions, Attempts(), everyone=everyone, loopback=loopback)
+        access = Access(self._keys, sessions, Attempts(), everyone=config.access.open, loopback=config.access.loopback)
         quality = config.gallery.min_quality
         parts = (
             Faces(subjects, self._models, config.liveness.mode),
             People(self._gallery, self._record, Enrolment(), subjects, quality, self._config.liveness.multi),
             Door(decider, signing_key, self._record, self._gallery, door),
+            Passes(passes),
             streams,
             health,
             metrics,
@@ -261,10 +259,10 @@ class Machine:
             rules=rules if self._with_door else None,
         )
 
-    def _decider(self, signing_key: SigningKey, rules: Rules) -> Decider:
+    def _decider(self, signing_key: SigningKey, passes: PassBook, rules: Rules) -> Decider:
         frames, near = RecentFrames(self._usable, self._ring), self._config.door.near
         observer = SubjectObserver(
-            self._engines, frames, self._mounting, liveness=self._config.liveness.multi, least_side=near
+            self._engines, frames, self._mounting, passes, liveness=self._config.liveness.multi, least_side=near
         )
         return Decider(
             self._device_id,
@@ -275,6 +273,7 @@ class Machine:
             self._record,
             Policy(rules),
             PinChecker(self._state / GUESSES_FILE),
+            passes,
             self._broadcast.publish,
         )
 

@@ -25,6 +25,7 @@ from appliance.access.enrol import Enrolment
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import RECORD_FILE, Record
 from appliance.access.observe import RecentFrames, SubjectObserver
+from appliance.access.passes import PASSES_FILE, PassBook
 from appliance.access.pins import GUESSES_FILE, PinChecker
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.retention import Retention
@@ -37,6 +38,7 @@ from appliance.api.faces import Faces, Live, NoCamera, Subjects
 from appliance.api.intake import Intake
 from appliance.api.monitoring import Health, Metrics
 from appliance.api.origins import Origins
+from appliance.api.passes import Passes
 from appliance.api.people import People
 from appliance.api.server import HttpServer
 from appliance.api.sessions import Sessions
@@ -140,15 +142,17 @@ class Device:
         self.told: list[SignedDecision] = []
         broadcast.subscribe(SignedDecision, self.told.append)
         self.signing_key = SigningKey(folder / SIGNING_KEY_FILE, self.gallery)
+        passes = PassBook(folder / PASSES_FILE, self.gallery.site_key, record)
         decider = Decider(
             DEVICE_ID,
             self.signing_key.signer,
-            SubjectObserver(engines, RecentFrames(usable, self.ring), self.mounting, liveness=True),
+            SubjectObserver(engines, RecentFrames(usable, self.ring), self.mounting, passes, liveness=True),
             self.gallery.current,
             clock,
             record,
             Policy(rules),
             PinChecker(folder / GUESSES_FILE),
+            passes,
             broadcast.publish,
             fresh_s=60.0,  # other tests run, too
         )
@@ -182,6 +186,7 @@ class Device:
             Faces(subjects, models, "multi"),
             People(self.gallery, record, Enrolment(), subjects, known.min_quality, alive),
             Door(decider, self.signing_key, record, self.gallery, door),
+            Passes(passes),
             streams,
             health,
             metrics,

@@ -20,6 +20,7 @@ from appliance.access.decide import Decider
 from appliance.access.identify import Identifier
 from appliance.access.log import RECORD_FILE, Record
 from appliance.access.observe import RecentFrames, SubjectObserver
+from appliance.access.passes import PASSES_FILE, PassBook
 from appliance.access.pins import GUESSES_FILE, PinChecker
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.steps import PendingStep
@@ -137,6 +138,7 @@ class Doorstep:
         self.recognition = recognition(self.gallery, embedder)
         self.record = record(folder / RECORD_FILE)
         self.signer = Signer.of(bytes(range(32)))
+        self.passes = PassBook(folder / PASSES_FILE, lambda: SiteKey(bytes(range(32))), self.record)
         self.told: list[Event] = []
         self.trouble: GalleryError | None = None
         self.decider = Decider(
@@ -146,6 +148,7 @@ class Doorstep:
                 self.engines,
                 RecentFrames(self.loop, self.ring),
                 Mounting(0, mirror=False),
+                self.passes,
                 liveness=True,
                 least_side=least_side,
             ),
@@ -154,6 +157,7 @@ class Doorstep:
             self.record,
             Policy(rules),
             PinChecker(folder / GUESSES_FILE),
+            self.passes,
             self.told.append,
             fresh_s,
             repeat_s,

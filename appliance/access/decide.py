@@ -17,6 +17,7 @@ from appliance.access.factors import NOTHING_GIVEN, Factors, Given, PinCheck, St
 from appliance.access.identify import Recognition
 from appliance.access.log import DECISION, DOOR, VOIDS, Entry, Fact, Record, RecordError
 from appliance.access.observe import SubjectObserver
+from appliance.access.passes import NoSuchPassError, PassBook, VisitorPass
 from appliance.access.pins import PinChecker
 from appliance.access.policy import Facts, Observation, Passage, Policy, PolicyResult, Rules
 from appliance.access.reason import Reason
@@ -177,6 +178,7 @@ class Decider:
         record: Record,
         policy: Policy,
         pins: PinChecker,
+        passes: PassBook,
         publish: Callable[[Event], None],
         fresh_s: float = FRESH_SECONDS,
         repeat_s: float = REPEAT_SECONDS,
@@ -192,7 +194,7 @@ class Decider:
         self._turns, self._nonces, self._fresh = Turns(), AnsweredNonces(), fresh_s
         self._slow_until = float("-inf")
         self._entries = DecisionEntries(record, repeat_s)
-        self._pins, self._steps = pins, OpenSteps(step_s)
+        self._pins, self._passes, self._steps = pins, passes, OpenSteps(step_s)
         self._waiters = threading.BoundedSemaphore(1 + WAITING)
 
     def decide(
@@ -286,12 +288,10 @@ class Decider:
         return entry
 
     def problems(self) -> list[Problem]:
-        """A device that is too slow, for `/healthz`."""
-        if time.monotonic() >= self._slow_until:
-            return []
-        return [
-            Problem("door", "too_slow", "A decision took too long after its newest frame: the device is overloaded.")
-        ]
+        """A device that is too slow, and what is wrong with the visitor passes, for `/healthz`."""
+        text = "A decision took too long after its newest frame: the device is overloaded."
+        slow = [Problem("door", "too_slow", text)] if time.monotonic() < self._slow_until else []
+        return [*slow, *self._passes.problems()]
 
     def _end(self, pending: OpenStep, outcome: SignedDecision | PendingStep) -> None:
         pending.end(outcome)
@@ -377,7 +377,8 @@ class Decider:
             if granted and not result.granted:
                 self._take_back_passage(before, gallery)
         token = write_token(decision, entry.anchor if entry else None, signer)
-        return SignedDecision(decision, token, result.text, facts.person.name if facts.person else None)
+        shown = facts.person or facts.visitor
+        return SignedDecision(decision, token, result.text, shown.name if shown else None)
 
     def _facts(
         self, nonce: str, direction: Direction, since: float, given: Given, expected: Person | None = None
@@ -438,6 +439,8 @@ class Decider:
         which change when that is impossible.
         """
         person, subject = facts.person, facts.seen.subject
+        if facts.visitor and self._policy.judge(facts).granted:
+            return self._note_use(facts, facts.visitor)
         if not (self._policy.rules.remembers and gallery and person and subject and self._policy.judge(facts).granted):
             return facts
         try:
@@ -450,9 +453,24 @@ class Decider:
             return replace(facts, gallery=str(error))
         return facts
 
+    def _note_use(self, facts: Facts, visitor: VisitorPass) -> Facts:
+        """Notes the use of a pass before the answer. Returns the facts, which change if it may not be used any more."""
+        try:
+            before: VisitorPass | None = self._passes.note_use(visitor.id, facts.now)
+        except NoSuchPassError:
+            before = None
+        except GalleryUnavailableError as error:
+            return replace(facts, gallery=str(error))
+        return facts if before == visitor else replace(facts, seen=replace(facts.seen, visitor=before))
+
     def _take_back_passage(self, facts: Facts, gallery: Gallery | None) -> None:
         """The person does not pass after all, and can ask again from the same side."""
         person, last = facts.person, facts.last
+        if facts.visitor:
+            try:
+                self._passes.note_use(facts.visitor.id, facts.visitor.used)
+            except GalleryError as error:
+                log.error("pass %s: noted as used, though the door stays shut: %s", facts.visitor.id, error)
         if not (self._policy.rules.remembers and gallery and person):
             return
         try:
@@ -471,7 +489,7 @@ class Decider:
             direction=facts.direction,
             granted=result.granted,
             reason=result.reason.value,
-            person=facts.person.id if facts.person else None,
+            person=facts.person.id if facts.person else facts.visitor.person if facts.visitor else None,
             frames=frames,
             issued=issued,
             expires=(frames[-1] if frames else issued) + LIFE,
@@ -486,6 +504,7 @@ class Decider:
             **decision.facts(),
             "person": facts.person.reference if facts.person else None,
             "relaxed": tuple(step.rule for step in result.relaxed),
+            **({"pass": facts.visitor.id} if facts.visitor else {}),
             **({VOIDS: voided.sequence} if voided else {}),
         }
         del entry["device"]  # the record is that of one device

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 RECORD_FILE = "decisions.db"
 """In the state folder."""
 
-DECISION, DOOR, ERASURE, EXPIRED = "decision", "door", "erased", "expired"
+DECISION, DOOR, ERASURE, EXPIRED, PASS = "decision", "door", "erased", "expired", "pass"
 """Kinds of entries; DOOR is an event there. EXPIRED says up to which sequence older entries were removed, and has the hash of
 the last of those.
 """

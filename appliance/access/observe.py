@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from appliance.access.identify import Recognition
+from appliance.access.passes import PassBook
 from appliance.access.policy import Observation, Subject
 from appliance.camera.source import CameraError, CameraFrame, Ring
 from appliance.face.types import DetectLimits, Embedding, Face
@@ -80,9 +81,17 @@ class SubjectObserver:
     """Observes the person at the camera with an engine of the pool."""
 
     def __init__(
-        self, engines: EnginePool, frames: RecentFrames, mounting: Mounting, *, liveness: bool, least_side: float = 48
+        self,
+        engines: EnginePool,
+        frames: RecentFrames,
+        mounting: Mounting,
+        passes: PassBook,
+        *,
+        liveness: bool,
+        least_side: float = 48,
     ) -> None:
         """`liveness`: whether it counts on this device; `least_side`: pixels under which a face is too far away to count."""
+        self._passes = passes
         self._engines, self._frames, self._mounting, self._liveness = engines, frames, mounting, liveness
         self._least_side = least_side
 
@@ -103,7 +112,8 @@ class SubjectObserver:
         if faces is not None and self._near(faces[-1]):  # it may have been farther away in the frames before
             subject = self._subject(faces, engine.examine(frames, faces), recognition)
         near = max(sum(map(self._near, each)) for each in found)
-        return Observation(None, tuple(frame.captured for frame in frames), near, subject)
+        visitor = None if subject and subject.person else self._passes.shown(frames)
+        return Observation(None, tuple(frame.captured for frame in frames), near, subject, visitor)
 
     def _near(self, face: Face) -> bool:
         return face.detection.box.side >= self._least_side

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
 from appliance.access.factors import ALWAYS_THE_FACE, NOTHING_GIVEN, FactorRules, Factors, Given, PinCheck, StepKind
+from appliance.access.passes import VisitorPass
 from appliance.access.reason import Reason
 from appliance.access.schedule import Schedule, day_of
 from appliance.access.token import Direction
@@ -117,13 +118,15 @@ class Subject:
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What the camera shows: `trouble` says why it does not show the present scene; `captured` are the times of the four frames
-    (seconds of `time.monotonic`); `faces` is the largest number in any of them; `subject` is None when no face is in all.
+    (seconds of `time.monotonic`); `faces` is the largest number in any of them; `subject` is None when no face is in all;
+    `visitor` is the pass that is shown by a person who is not identified.
     """
 
     trouble: str | None = None
     captured: tuple[float, ...] = ()
     faces: int = 0
     subject: Subject | None = None
+    visitor: VisitorPass | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,11 @@ class Facts:
     def person(self) -> Person | None:
         """The person whom an id and a PIN name, or who is identified by the face."""
         return self.given.person or (self.seen.subject.person if self.seen.subject else None)
+
+    @property
+    def visitor(self) -> VisitorPass | None:
+        """The pass that is shown instead of a face that is identified."""
+        return None if self.person else self.seen.visitor
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +254,8 @@ Finding = tuple[Mark, Reason | None, str]
 
 _MOOT: Finding = Mark.MOOT, None, "nothing to judge"
 
+_WITH_PASS: Finding = Mark.PASSED, None, "not required with a pass"
+
 
 def _passed(text: str) -> Finding:
     return Mark.PASSED, None, text
@@ -285,14 +295,33 @@ def _record(rules: Rules, facts: Facts) -> Finding:
     return _unless(rules.without_record, Reason.RECORD_UNAVAILABLE, "cannot be written", "door.without_record")
 
 
+def _pass(rules: Rules, facts: Facts) -> Finding:
+    shown, now = facts.visitor, facts.now
+    if shown is None:
+        return _passed("none is shown")
+    text = f"{shown.id}, valid from {shown.valid_from:%Y-%m-%d %H:%M} to {shown.valid_until:%Y-%m-%d %H:%M} UTC"
+    if shown.revoked is not None:
+        return _failed(Reason.PASS_REVOKED, text)
+    if shown.single_use and shown.used is not None:
+        return _failed(Reason.PASS_USED, f"{text}, for a single use")
+    clock = _clock_for(rules, facts, ["pass"])
+    if clock[0] is not Mark.PASSED:
+        return clock
+    if now < shown.valid_from:
+        return _failed(Reason.PASS_NOT_YET_VALID, text)
+    return _passed(text) if now < shown.valid_until else _failed(Reason.PASS_EXPIRED, text)
+
+
 def _one_face(_: Rules, facts: Facts) -> Finding:
     faces = facts.seen.faces
-    if faces == 1:
-        return _passed("one face")
+    if faces == 1 or (faces < 1 and facts.visitor):
+        return _passed("one face" if faces else "no face, and a pass")
     return _failed(Reason.NOBODY if faces < 1 else Reason.MORE_THAN_ONE_PERSON, f"{faces} faces")
 
 
 def _followed(_: Rules, facts: Facts) -> Finding:
+    if facts.visitor:
+        return _WITH_PASS
     if facts.seen.subject is None:
         return _failed(Reason.NOT_FOLLOWED, "no face is in all four frames")
     return _passed("the same face in all four frames")
@@ -330,7 +359,11 @@ def _identity(_: Rules, subject: Subject) -> Finding:
 
 
 def _clock(rules: Rules, facts: Facts, person: Person) -> Finding:
-    depending = _time_dependent(rules, facts, person)
+    return _clock_for(rules, facts, _time_dependent(rules, facts, person))
+
+
+def _clock_for(rules: Rules, facts: Facts, depending: Sequence[str]) -> Finding:
+    """Whether the clock is as required by the rules that depend on it."""
     if not depending:
         return _passed(f"{facts.clock}; nothing depends on it")
     text = f"{facts.clock}, required by: {', '.join(depending)}"
@@ -453,6 +486,7 @@ _OF_THE_DEVICE: Final[dict[str, Callable[[Rules, Facts], Finding]]] = {
     "nonce": _nonce,
     "camera": _camera,
     "record": _record,
+    "pass": _pass,
     "one_face": _one_face,
     "followed": _followed,
 }
@@ -493,8 +527,10 @@ class Policy:
         if subject is not None and subject.outcome is not Outcome.IDENTIFIED:
             person = facts.given.person
         found = {name: rule(rules, facts) for name, rule in _OF_THE_DEVICE.items()}
-        found |= {name: rule(rules, subject) if subject else _MOOT for name, rule in _OF_THE_SUBJECT.items()}
-        if found["identity"][0] is Mark.FAILED:
-            found["identity"] = _instead(rules, facts, found["identity"])
-        found |= {name: rule(rules, facts, person) if person else _MOOT for name, rule in _OF_THE_PERSON.items()}
+        moot = _WITH_PASS if facts.visitor else _MOOT
+        of_subject = {name: rule(rules, subject) if subject else _MOOT for name, rule in _OF_THE_SUBJECT.items()}
+        if of_subject["identity"][0] is Mark.FAILED:
+            of_subject["identity"] = _instead(rules, facts, of_subject["identity"])
+        found |= dict.fromkeys(of_subject, _WITH_PASS) if facts.visitor else of_subject
+        found |= {name: rule(rules, facts, person) if person else moot for name, rule in _OF_THE_PERSON.items()}
         return PolicyResult(tuple(RuleResult(name, *finding) for name, finding in found.items()))

@@ -36,6 +36,10 @@ class Reason(StrEnum):
     PIN_SLOWED = "pin_slowed"
     PIN_UNSET = "pin_unset"
     PIN_UNCOUNTED = "pin_uncounted"
+    PASS_REVOKED = "pass_revoked"  # noqa: S105 - a visitor\'s
+    PASS_USED = "pass_used"  # noqa: S105 - a visitor\'s
+    PASS_NOT_YET_VALID = "pass_not_yet_valid"  # noqa: S105 - a visitor\'s
+    PASS_EXPIRED = "pass_expired"  # noqa: S105 - a visitor\'s
 
     @property
     def text(self) -> str:
@@ -74,4 +78,8 @@ _TEXTS = {
     Reason.PIN_SLOWED: "too many wrong PINs: try again later",
     Reason.PIN_UNSET: "no PIN has been set for this person",
     Reason.PIN_UNCOUNTED: "PINs cannot be checked at the moment",
+    Reason.PASS_REVOKED: "this pass has been revoked",
+    Reason.PASS_USED: "this pass has been used",
+    Reason.PASS_NOT_YET_VALID: "this pass is not yet valid",
+    Reason.PASS_EXPIRED: "this pass has expired",
 }

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from appliance.access.identify import Identification, state_of
+from appliance.access.passes import InvalidPassError, NoSuchPassError
 from appliance.access.reason import Reason
 from appliance.access.token import SignedDecision, stamp
 from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, Embedding, Face, Pose
@@ -102,19 +103,24 @@ def failure(fault: Fault, challenge: str = "Bearer") -> Answer:
     return answer(body, fault.code, fault.status, headers)
 
 
+ABSENT: Mapping[type[GalleryError], tuple[str, str]] = {
+    NoSuchPersonError: ("no_such_person", "No person has this id."),
+    NoSuchTemplateError: ("no_such_template", "This person has no template with this number."),
+    NoSuchPassError: ("no_such_pass", "No pass has this id."),
+}
+"""The errors that are answered 404: reason and text."""
+
+
 def refusal_of(error: GalleryError) -> Refusal:
     """The refusal that an error of the gallery becomes."""
-    query = ResultCode.INVALID_QUERY
+    if absent := ABSENT.get(type(error)):
+        return Refusal(ResultCode.INVALID_QUERY, *absent, status=404)
     match error:
-        case NoSuchPersonError():
-            return Refusal(query, "no_such_person", "No person has this id.", status=404)
-        case NoSuchTemplateError():
-            return Refusal(query, "no_such_template", "This person has no template with this number.", status=404)
         case PersonExistsError():
             return Refusal(ResultCode.REFUSED, "person_exists", "A person with this id exists already.", status=409)
         case TooManyError():
             return Refusal(ResultCode.REFUSED, "too_many_templates", str(error), status=409)
-        case InvalidPersonError() | InvalidPinError():
+        case InvalidPersonError() | InvalidPinError() | InvalidPassError():
             return Refusal(ResultCode.INVALID_BODY, "invalid_body", str(error))
     log.warning("gallery: %s", error)
     return Refusal(ResultCode.NOT_READY, *state_of(error), status=503, retry_after=RETRY_SECONDS)

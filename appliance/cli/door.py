@@ -11,10 +11,12 @@ from appliance import state
 from appliance.access.clock import Clock
 from appliance.access.factors import Given, PinCheck
 from appliance.access.log import RECORD_FILE, VOIDS, Entry, Record, RecordError, Verdict, voided
+from appliance.access.passes import VisitorPass
 from appliance.access.policy import ClockState, Facts, Observation, Passage, Policy, PolicyResult, Rules, Subject
 from appliance.access.token import Anchor, Direction
 from appliance.cli.gallery import opened
 from appliance.cli.options import NONE, OFF
+from appliance.cli.passes import opened_passes
 from appliance.config import Config
 from appliance.gallery.gallery import FILE
 from appliance.gallery.people import GalleryError, NoSuchPersonError, Person
@@ -25,11 +27,10 @@ from appliance.outputs.osdp_key import request_pairing
 def explain(options: argparse.Namespace, settings: Config) -> int:
     """Prints the result of each rule, and which one decided; the exit status. Changes nothing, and uses no camera."""
     try:
-        person, last = _who(options, settings)
+        facts = _facts(options, settings, *_who(options, settings))
     except GalleryError as error:
-        print(f"{options.person}: {error}", file=sys.stderr)
+        print(f"{options.person or options.visitor}: {error}", file=sys.stderr)
         return 1
-    facts = _facts(options, settings, person, last)
     rules = Rules.of(**settings.door.rules)
     result = Policy(rules).judge(facts)
     if options.json:
@@ -69,11 +70,19 @@ def _facts(options: argparse.Namespace, settings: Config, person: Person, last: 
         seen=Observation(
             trouble="as --blind says" if options.blind else None,
             faces=options.faces,
-            subject=None if options.not_followed else _subject(options, settings, person),
+            subject=None if options.not_followed or options.visitor else _subject(options, settings, person),
+            visitor=_visitor(options, settings),
         ),
         last=_passage(options.last) if "last" in options else last,
         given=_given(options, person),
     )
+
+
+def _visitor(options: argparse.Namespace, settings: Config) -> VisitorPass | None:
+    if options.visitor is None:
+        return None
+    with opened_passes(settings) as book:
+        return book.one(options.visitor)
 
 
 def _given(options: argparse.Namespace, person: Person) -> Given:

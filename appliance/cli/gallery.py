@@ -11,6 +11,7 @@ from appliance.config import Config
 from appliance.gallery import vault
 from appliance.gallery.gallery import FILE, Gallery, rebuild
 from appliance.gallery.people import GalleryUnavailableError, PersonExport
+from appliance.gallery.vault import SiteKey
 
 
 @contextmanager
@@ -22,7 +23,7 @@ def opened(settings: Config, *, create: bool = False, fresh: bool = False) -> It
     section, folder = settings.gallery, state.folder(settings.state.folder)
     if not create and not (folder / FILE).exists():
         raise GalleryUnavailableError(f"there is no gallery in {folder}: no person was added yet, or it was deleted")
-    key = vault.obtain_site_key(_key_file(section.key_file, folder), folder / FILE)
+    key = site_key(settings)
     with state.as_owner(folder):
         gallery = Gallery(
             folder / FILE,
@@ -36,6 +37,12 @@ def opened(settings: Config, *, create: bool = False, fresh: bool = False) -> It
             yield gallery
         finally:
             gallery.close()
+
+
+def site_key(settings: Config) -> SiteKey:
+    """The site key of this device, which is made while there is no gallery yet. Raises NoKeyError."""
+    folder = state.folder(settings.state.folder)
+    return vault.obtain_site_key(_key_file(settings.gallery.key_file, folder), folder / FILE)
 
 
 def replace_unusable(settings: Config, people: Iterable[PersonExport]) -> Path:

@@ -252,6 +252,7 @@ def _add_door(commands: Any, add: Add) -> None:
     text = "`record` of a signed decision; without one, a truncated end cannot be detected"
     whole.value("--anchor", "SEQ:HASH", text, _anchor)
     whole.flag("--json", "print JSON")
+    _add_passes(_group(commands, "passes", "Visitor passes: QR codes that are shown to the camera."))
     osdp = _group(commands, "osdp", "The access panel to which this device is a reader.")
     pair = osdp("pair", "door:pair", "Let the panel set the key of the secure channel, once.")
     pair.value("--minutes", "N", "for how long (default 5)", _within("minutes", float, OVER_0, 60), default=5.0)
@@ -259,11 +260,28 @@ def _add_door(commands: Any, add: Add) -> None:
     _add_verify_decision(add("verify-decision", "verify_decision:run", summary))
 
 
+def _add_passes(add: Add) -> None:
+    new = add("add", "passes:add_pass", "Issue a pass, print its id and write its QR code.")
+    new.add_argument("--name", required=True, help="of the visitor")
+    new.value("--code", "FILE", "new file for the QR code: .svg, or PNG", Path, required=True)
+    text = "local, such as 2026-11-26T08:00 (default: now)"
+    new.value("--from", "TIME", text, _read(datetime, "time"), dest="begin")
+    end = new.add_mutually_exclusive_group(required=True)
+    end.add_argument("--until", metavar="TIME", type=_read(datetime, "time"), help="local, the end of the pass")
+    hours = _within("hours", float, OVER_0, 24 * 366)
+    end.add_argument("--hours", metavar="N", type=hours, help="so long from the begin on")
+    new.flag("--single-use", "it opens the door once")
+    listing = add("list", "passes:list_passes", "List the passes, those that end first at the top.")
+    listing.flag("--json", "print what GET /access/passes answers")
+    add("revoke", "passes:revoke_pass", "Revoke a pass: it opens nothing any more.").value("id", "ID")
+
+
 def _add_explain(explain: CommandParser) -> None:
     who = explain.add_mutually_exclusive_group()
     who.add_argument("--person", metavar="ID", help="an enrolled person, with their last passage")
     text = "a person of these groups (default: of none)"
     who.add_argument("--groups", type=_groups, default=(), metavar="A,B", help=text)
+    who.add_argument("--pass", dest="visitor", metavar="ID", help="a visitor who shows this pass")
     explain.value("--valid-from", "DAY", "the person's first day", _read(date, "day"))
     explain.value("--valid-until", "DAY", "the person's last day", _read(date, "day"))
     text = f"the person's last passage, such as in@2026-11-26T07:55; or {NEVER}"
