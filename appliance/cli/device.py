@@ -7,9 +7,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,8 @@ def commented(settings: Config) -> str:
     document = tomlkit.document()
     for name, section in settings:
         table = tomlkit.table()
-        for key, description in _descriptions(type(section)):
+        kind: type[Section] = type(section)
+        for key, description in _descriptions(kind).items():
             table.add(tomlkit.comment(description))
             value = getattr(section, key)
             if value is None:
@@ -90,18 +91,21 @@ def commented(settings: Config) -> str:
             else:
                 table.add(key, _plain(value))
         table.add(tomlkit.nl())
-        document.add(tomlkit.comment(type(section).__doc__ or ""))
+        document.add(tomlkit.comment(kind.__doc__ or ""))
         document.add(name, table)
     return tomlkit.dumps(document).strip() + "\n"
 
 
-def _descriptions(section: type[Section]) -> Iterator[tuple[str, str]]:
+@cache
+def _descriptions(section: type[Section]) -> dict[str, str]:
     """Each key and the text below it in the source. pydantic's own `use_attribute_docstrings` would read it at every start."""
     (table,) = ast.parse(inspect.getsource(section)).body
     assert isinstance(table, ast.ClassDef)
-    for key, text in pairwise(table.body):
-        if isinstance(key, ast.AnnAssign) and isinstance(text, ast.Expr):
-            yield ast.unparse(key.target), " ".join(ast.literal_eval(text.value).split())
+    return {
+        ast.unparse(key.target): " ".join(ast.literal_eval(text.value).split())
+        for key, text in pairwise(table.body)
+        if isinstance(key, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -6,16 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from people_of_nowhere import MODEL, face
-from places import CHEAP, PASSPHRASE, Place
+from places import CHEAP, PASSPHRASE
 
 from appliance.gallery import backup as archive
 from appliance.gallery import backup as envelope
 from appliance.gallery import vault
+from appliance.gallery.people import Person, PersonExport, Source, Template, TemplateExport, new_reference
 
 sys.path.append(str(Path(__file__).parents[1] / "gallery"))
 from disks import ram_disk
@@ -203,13 +205,20 @@ def test_a_backup_of_a_damaged_gallery_has_the_rest_and_says_so(place):
 @pytest.fixture(scope="module")
 def big(tmp_path_factory):
     """A backup of a thousand templates."""
-    source = Place(tmp_path_factory.mktemp("big"))
-    source.begin(*(f"new{number}" for number in range(200)), templates=5)
-    with source.gallery() as gallery, (source.folder / "big").open("wb") as file:
-        label = archive.Label(True, next(iter(gallery.people())).person.created, "0", MODEL)
-        for piece in envelope.sealed(archive.packed(label, gallery.export()), PASSPHRASE, CHEAP):
-            file.write(piece)
-    return source.folder / "big"
+    now, path = datetime.now(UTC), tmp_path_factory.mktemp("big") / "big"
+    people = (
+        PersonExport(
+            Person(f"new{number}", "New", (), None, None, new_reference(), now),
+            tuple(
+                TemplateExport(Template(0, MODEL, 0.75, Source.PHOTO, now, False), face(5 * number + each), None)
+                for each in range(5)
+            ),
+        )
+        for number in range(200)
+    )
+    pieces = envelope.sealed(archive.packed(archive.Label(True, now, "0", MODEL), people), PASSPHRASE, CHEAP)
+    path.write_bytes(b"".join(pieces))
+    return path
 
 
 @pytest.mark.timeout(300)
