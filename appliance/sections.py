@@ -347,6 +347,10 @@ class DoorSection(Section):
     """
     min_quality: float = Field(default=0.4, ge=0, le=1)
     """Least quality of the face in the frames of a decision, 0..1."""
+    challenge: Literal["never", "unsure", "always"] = "never"
+    """When a person has to turn the head as asked before they are granted: "unsure", when liveness is not beyond doubt."""
+    prompts: int = Field(default=1, ge=1, le=2)
+    """How many directions a challenge asks for, one after the other."""
     passback_s: int = Field(default=0, ge=0, le=86_400)
     """Anti-passback: seconds in which the same person is not granted again in the same direction; 0: off."""
     passback_strict: bool = False

@@ -5,6 +5,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 from hypothesis import strategies as st
 
+from appliance.access.challenge import ChallengeMode, Response
+from appliance.access.factors import Given
 from appliance.access.policy import ClockState, Facts, Observation, Passage, Rules, Subject
 from appliance.access.schedule import DAYS, Schedule
 from appliance.access.token import Direction
@@ -64,6 +66,7 @@ rules = st.builds(
     passback_s=st.sampled_from([0, 60, 86_400]),
     passback_strict=st.booleans(),
     clock=st.sampled_from([ClockState.SYNCHRONISED, ClockState.PLAUSIBLE]),
+    challenge=st.sampled_from(ChallengeMode),
     without_liveness=st.booleans(),
     without_clock=st.booleans(),
     without_record=st.booleans(),
@@ -110,6 +113,7 @@ situations = st.builds(
         subject=st.none() | subjects,
     ),
     last=st.none() | st.builds(Passage, st.sampled_from(Direction), moments),
+    given=st.builds(Given, challenge=st.none() | st.sampled_from(Response)),
 )
 """Any at all; few are granted."""
 
@@ -121,6 +125,7 @@ well = st.builds(
     recordable=st.booleans(),
     direction=st.sampled_from(Direction),
     last=st.none() | st.builds(Passage, st.sampled_from(Direction), moments),
+    given=st.builds(Given, challenge=st.none() | st.sampled_from(Response)),
     seen=st.builds(
         replace,
         st.just(FLAWLESS.seen),

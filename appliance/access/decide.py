@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from appliance.access.challenge import Response, Tries
 from appliance.access.clock import Clock
 from appliance.access.factors import NOTHING_GIVEN, Factors, Given, PinCheck, StepKind
 from appliance.access.identify import Recognition
 from appliance.access.log import DECISION, DOOR, VOIDS, Entry, Fact, Record, RecordError
-from appliance.access.observe import SubjectObserver
+from appliance.access.observe import ChallengeWatch, SubjectObserver
 from appliance.access.passes import NoSuchPassError, PassBook, VisitorPass
 from appliance.access.pins import PinChecker
 from appliance.access.policy import Facts, Observation, Passage, Policy, PolicyResult, Rules
@@ -194,7 +195,7 @@ class Decider:
         self._turns, self._nonces, self._fresh = Turns(), AnsweredNonces(), fresh_s
         self._slow_until = float("-inf")
         self._entries = DecisionEntries(record, repeat_s)
-        self._pins, self._passes, self._steps = pins, passes, OpenSteps(step_s)
+        self._pins, self._passes, self._steps, self._tries = pins, passes, OpenSteps(step_s), Tries()
         self._waiters = threading.BoundedSemaphore(1 + WAITING)
 
     def decide(
@@ -229,18 +230,24 @@ class Decider:
             signer = self._signer()
             if answer.cancel or not self._steps.left(pending):
                 outcome: SignedDecision | PendingStep = self._denied(pending, signer)
+            elif pending.watch:
+                outcome = self._watched(pending, pending.watch, signer)
             else:
-                match pending.step.kind:
-                    case StepKind.PIN:
-                        given = self._take_pin(pending, answer)
-                outcome = self._continued(pending, given, signer)
+                given = self._take_pin(pending, answer)
+                outcome = self._continued(
+                    pending, given, signer, passed=given.pin is PinCheck.RIGHT, after_s=AFTER_SECONDS
+                )
             self._end(pending, outcome)
         _log(outcome, time.monotonic() - asked)
         return outcome
 
     def wait(self, handle: str) -> SignedDecision | PendingStep:
-        """What a step leads to that another client answers; the denial when it has expired. Raises as `proceed`."""
+        """What a step leads to that another client answers, or that of a challenge, which the device watches itself; the denial
+        when it has expired. Raises as `proceed`.
+        """
         pending = self._steps.find(handle)
+        if pending.watch:
+            return self.proceed(handle, StepAnswer())
         if not self._waiters.acquire(blocking=False):
             raise Fault(ResultCode.NOT_READY, "others wait for this step already", status=503, retry_after=1)
         try:
@@ -305,6 +312,8 @@ class Decider:
         result = self._policy.judge(facts)
         if result.asks is None:
             return self._signed(nonce, trigger, facts, gallery, signer)
+        if result.asks is StepKind.CHALLENGE:
+            return self._steps.prompt(self._observer.watch(self._policy.rules.prompts), nonce, trigger, facts)
         shown = {"id": result.reason is Reason.PIN_INSTEAD, "least": SHORTEST, "most": LONGEST}
         return self._steps.open(result.asks, result.text, shown, nonce, trigger, facts)
 
@@ -313,6 +322,8 @@ class Decider:
         Everything else is as it was when the step began, so that it cannot be granted.
         """
         before, recordable = pending.facts, self._record.problem() is None
+        if pending.watch and before.person:
+            self._tries.fail(before.person.reference)
         seen = replace(before.seen, captured=())
         facts = replace(before, seen=seen, given=given or before.given, recordable=recordable)
         return self._signed(pending.nonce, pending.trigger, facts, None, signer)
@@ -332,16 +343,27 @@ class Decider:
             checked = self._pins.of_id(gallery, person, answer.id, typed)
         return replace(facts.given, pin=checked.pin, person=checked.person, duress=checked.duress)
 
-    def _continued(self, pending: OpenStep, given: Given, signer: Signer) -> SignedDecision | PendingStep:
-        """What follows from what was given: with the right PIN, another look at the same person, from frames that were all
-        taken after it. It is repeated for a while, because who types does not look at the camera.
+    def _watched(self, pending: OpenStep, watch: ChallengeWatch, signer: Signer) -> SignedDecision | PendingStep:
+        """What a person's movements lead to: what they are asked next, or how the challenge ended."""
+        watch.go_on()
+        response = watch.challenge.response
+        if response is None:
+            return self._steps.prompt(watch, pending.nonce, pending.trigger, pending.facts)
+        given = replace(pending.facts.given, challenge=response)
+        return self._continued(pending, given, signer, passed=response is Response.PASSED, after_s=0.0)
+
+    def _continued(
+        self, pending: OpenStep, given: Given, signer: Signer, *, passed: bool, after_s: float
+    ) -> SignedDecision | PendingStep:
+        """What follows from what was given: if that has `passed`, another look at the same person, whose newest frame is taken
+        `after_s` later. It is repeated for a while, because who types does not look at the camera.
         """
-        if given.pin is not PinCheck.RIGHT:
+        if not passed:
             return self._raised(self._denied(pending, signer, given), given)
         before, begun = pending.facts, time.monotonic()
         expected = given.person or before.person
         while True:
-            since = max(begun + AFTER_SECONDS, time.monotonic())
+            since = max(begun + after_s, time.monotonic())
             facts, gallery = self._facts(pending.nonce, before.direction, since, given, expected)
             rule = self._policy.judge(facts).decided
             if rule is None or rule.rule not in TRIED_AGAIN or time.monotonic() - begun > LOOK_SECONDS:
@@ -397,6 +419,8 @@ class Decider:
         last = gallery.last_passage(person.reference) if gallery and person else None
         if given.pin is None and gallery and person and gallery.pin(person.reference) is None:
             given = replace(given, pin=PinCheck.UNSET)
+        if given.challenge is None and person and self._tries.used_up(person.reference):
+            given = replace(given, challenge=Response.NOT_ASKED)
         reading = self._clock.read()
         facts = Facts(
             now=reading.now,

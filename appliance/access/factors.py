@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from appliance.access.challenge import Response
 from appliance.access.schedule import EVERY_DAY, MINUTES_A_DAY, Schedule
 from appliance.gallery.people import Person
 
@@ -22,6 +23,7 @@ class StepKind(StrEnum):
     """What a decision that is not finished waits for."""
 
     PIN = "pin"
+    CHALLENGE = "challenge"
 
 
 class PinCheck(StrEnum):
@@ -39,12 +41,14 @@ class PinCheck(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Given:
     """What a person has given in the steps of a decision: what became of the PIN (None: none was typed yet), the person whom an
-    id and the right PIN name instead of the face, and whether the PIN was the one for duress, on which no rule depends.
+    id and the right PIN name instead of the face, whether the PIN was the one for duress, on which no rule depends, and how the
+    challenge ended (None: there was none yet).
     """
 
     pin: PinCheck | None = None
     person: Person | None = None
     duress: bool = False
+    challenge: Response | None = None
 
 
 NOTHING_GIVEN = Given()

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from appliance.access.challenge import Challenge, Response
 from appliance.access.identify import Recognition
 from appliance.access.passes import PassBook
 from appliance.access.policy import Observation, Subject
@@ -14,8 +15,9 @@ from appliance.camera.source import CameraError, CameraFrame, Ring
 from appliance.face.types import DetectLimits, Embedding, Face
 from appliance.gallery.people import Person
 from appliance.gallery.search import Outcome
+from appliance.observation.following import Follower
 from appliance.observation.mounting import Mounting
-from appliance.observation.tracking import SIGHTING_SECONDS, SIGHTINGS, followed
+from appliance.observation.tracking import LOST_SECONDS, SIGHTING_SECONDS, SIGHTINGS, followed
 from appliance.vision.engine import EnginePool, Examined, FaceEngine
 
 PATIENCE_SECONDS = 2.5
@@ -28,6 +30,10 @@ SPAN_SECONDS = 2.0
 """From the first frame to the last at most: in a longer gap another person may have come. It takes a camera of more than 1.5
 frames a second.
 """
+
+
+LOOK_SECONDS = 0.1
+"""From one frame to the next in a challenge: the limits of a turn were measured at 10 frames a second."""
 
 
 class DoorCamera(Protocol):
@@ -67,6 +73,13 @@ class RecentFrames:
                 return frames
         raise CameraError(f"no {SIGHTINGS} frames {SIGHTING_SECONDS:g} s apart within {PATIENCE_SECONDS:g} s")
 
+    def next(self, after: int) -> CameraFrame | None:
+        """The newest frame if its number is above `after`, or the next one; None if none comes within LOST_SECONDS. Raises
+        CameraError as `since`.
+        """
+        self._check()
+        return self._ring.newest(after, LOST_SECONDS)
+
     def _check(self) -> None:
         self._camera.usable()
         if self._camera.demonstration:
@@ -104,6 +117,10 @@ class SubjectObserver:
         except CameraError as error:
             return Observation(trouble=error.detail)
 
+    def watch(self, prompts: int) -> "ChallengeWatch":
+        """What follows the person through a challenge with so many prompts."""
+        return ChallengeWatch(self._engines, self._frames, self._near, prompts)
+
     def _examined(self, engine: FaceEngine, frames: Sequence[CameraFrame], recognition: Recognition) -> Observation:
         found = [engine.detect(frame, DetectLimits()) for frame in frames]
         self._mounting.note(found[-1])
@@ -127,6 +144,57 @@ class SubjectObserver:
         quality, weakest = median_low([(each.overall, each.weakest) for each in examined.qualities])
         liveness = examined.liveness.confidence if self._liveness else None
         return Subject(upright, liveness, examined.one_person, quality, weakest, outcome, person)
+
+
+class ChallengeWatch:
+    """Follows the one face at the camera through a challenge."""
+
+    def __init__(
+        self,
+        engines: EnginePool,
+        frames: RecentFrames,
+        near: Callable[[Face], bool],
+        prompts: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`near` says whether a face is near enough to count."""
+        self.challenge = Challenge(prompts)
+        self._engines, self._frames, self._near, self._clock = engines, frames, near, clock
+        self._follower, self._sequence = Follower(), 0
+        self._face: Face | None = None
+        self._embeddings: list[Embedding] = []
+
+    def go_on(self) -> None:
+        """Watches until the person is asked for something else, or the challenge has ended. Raises the Faults of an engine and
+        its pool.
+        """
+        challenge, asked = self.challenge, self.challenge.prompt
+        while challenge.response is None and challenge.prompt is asked:
+            begun = time.monotonic()
+            try:
+                frame = self._frames.next(self._sequence)
+            except CameraError:
+                frame = None
+            if frame is None:
+                challenge.end(Response.LOST)
+            else:
+                self._look(frame)
+                time.sleep(max(0.0, begun + LOOK_SECONDS - time.monotonic()))
+
+    def _look(self, frame: CameraFrame) -> None:
+        self._sequence = frame.sequence
+        with self._engines.lease() as engine:
+            near = [face for face in self._follower.faces(engine, frame) if self._near(face)]
+            face = near[0] if len(near) == 1 and self._follows(near[0]) else None
+            if face is not None:
+                self._face = face
+                self._embeddings += [each.embedding for each in engine.portray(frame, [face])]
+            self.challenge.see(frame.captured, None if face is None else face.pose, self._clock())
+            if not engine.one_person(self._embeddings):
+                self.challenge.end(Response.ANOTHER_PERSON)
+
+    def _follows(self, face: Face) -> bool:
+        return face.upright and (self._face is None or followed([[self._face], [face]]) is not None)
 
 
 def identified(examined: Examined, recognition: Recognition) -> tuple[Outcome, Person | None]:

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
+from appliance.access.challenge import ChallengeMode, Response
 from appliance.access.factors import ALWAYS_THE_FACE, NOTHING_GIVEN, FactorRules, Factors, Given, PinCheck, StepKind
 from appliance.access.passes import VisitorPass
 from appliance.access.reason import Reason
@@ -15,7 +16,7 @@ from appliance.access.schedule import Schedule, day_of
 from appliance.access.token import Direction
 from appliance.gallery.people import Person
 from appliance.gallery.search import Outcome
-from appliance.vision.liveness import ALIVE
+from appliance.vision.liveness import ALIVE, SURE
 
 
 class Mark(StrEnum):
@@ -51,7 +52,11 @@ class RuleResult:
         return self.mark in (Mark.PASSED, Mark.RELAXED)
 
 
-ASKS: Final = {Reason.PIN_REQUIRED: StepKind.PIN, Reason.PIN_INSTEAD: StepKind.PIN}
+ASKS: Final = {
+    Reason.CHALLENGE_REQUIRED: StepKind.CHALLENGE,
+    Reason.PIN_REQUIRED: StepKind.PIN,
+    Reason.PIN_INSTEAD: StepKind.PIN,
+}
 """The reasons for which a person is asked for something more."""
 
 
@@ -162,9 +167,9 @@ class Rules:
     """`schedules` are alternatives; without any, every time is allowed. `holidays` are days ("2026-12-25") on which only
     schedules with the day "holiday" hold. In `open_periods` the door is open for everyone; those with groups begin with the
     first grant of one of these. `factors` says what is required besides the face, or instead of it. `min_quality` is 0..1.
-    `passback_s` and `passback_strict` are about anti-passback. `clock` is what a rule that depends on the time requires,
-    SYNCHRONISED or PLAUSIBLE. Each `without_…` grants although liveness is off, the clock is not as required, or nothing can be
-    recorded.
+    `challenge` says when a person is asked to move, `prompts` how often. `passback_s` and `passback_strict` are about
+    anti-passback. `clock` is what a rule that depends on the time requires, SYNCHRONISED or PLAUSIBLE. Each `without_…` grants
+    although liveness is off, the clock is not as required, or nothing can be recorded.
     """
 
     schedules: tuple[Schedule, ...] = ()
@@ -172,6 +177,8 @@ class Rules:
     open_periods: tuple[Schedule, ...] = ()
     factors: FactorRules = ALWAYS_THE_FACE
     min_quality: float = 0.4
+    challenge: ChallengeMode = ChallengeMode.NEVER
+    prompts: int = 1
     passback_s: float = 0
     passback_strict: bool = False
     clock: ClockState = ClockState.SYNCHRONISED
@@ -186,6 +193,7 @@ class Rules:
         holidays: Iterable[date],
         open_periods: Iterable[Mapping[str, Any]],
         factors: Iterable[Mapping[str, Any]],
+        challenge: str,
         clock: str,
         without_liveness: str,
         without_clock: str,
@@ -198,6 +206,7 @@ class Rules:
             holidays=tuple(sorted(each.isoformat() for each in holidays)),
             open_periods=tuple(Schedule.of(**each) for each in open_periods),
             factors=FactorRules.of(factors),
+            challenge=ChallengeMode(challenge),
             clock=ClockState(clock),
             without_liveness=without_liveness == "grant",
             without_clock=without_clock == "grant",
@@ -417,6 +426,22 @@ def _passback_time(rules: Rules, facts: Facts, _: Person) -> Finding:
     return _passed(text) if against is None else _timed(rules, facts, against, text)
 
 
+def _challenge(rules: Rules, facts: Facts, _: Person) -> Finding:
+    subject, response = facts.seen.subject, facts.given.challenge
+    sure = subject is not None and subject.liveness is not None and subject.liveness >= SURE
+    required = {ChallengeMode.NEVER: False, ChallengeMode.UNSURE: not sure, ChallengeMode.ALWAYS: True}
+    if not required[rules.challenge]:
+        return _passed(f"{rules.challenge}: not required")
+    match response:
+        case None:
+            return _failed(Reason.CHALLENGE_REQUIRED, f"{rules.challenge}: none yet")
+        case Response.PASSED:
+            return _passed(f"{rules.challenge}: passed")
+        case Response.NOT_ASKED:
+            return _failed(Reason.CHALLENGE_LIMIT, f"{rules.challenge}: too many failed ones")
+    return _failed(Reason.CHALLENGE_FAILED, f"{rules.challenge}: {response}")
+
+
 def _factors(rules: Rules, facts: Facts, person: Person) -> Finding:
     instead, pin = facts.given.person is not None, facts.given.pin
     required = rules.required(person, facts.now, facts.clock)
@@ -506,6 +531,7 @@ _OF_THE_PERSON: Final[dict[str, Callable[[Rules, Facts, Person], Finding]]] = {
     "schedule": _schedule,
     "passback_direction": _passback_direction,
     "passback_time": _passback_time,
+    "challenge": _challenge,
     "factors": _factors,
 }
 

@@ -30,6 +30,9 @@ class Reason(StrEnum):
     ALREADY_IN = "already_in"
     ALREADY_OUT = "already_out"
     TOO_SOON = "too_soon"
+    CHALLENGE_REQUIRED = "challenge_required"
+    CHALLENGE_FAILED = "challenge_failed"
+    CHALLENGE_LIMIT = "challenge_limit"
     PIN_REQUIRED = "pin_required"
     PIN_INSTEAD = "pin_instead"
     WRONG_PIN = "wrong_pin"
@@ -72,6 +75,9 @@ _TEXTS = {
     Reason.ALREADY_IN: "in already, and must go out first",
     Reason.ALREADY_OUT: "out already, and must come in first",
     Reason.TOO_SOON: "too soon after the last time",
+    Reason.CHALLENGE_REQUIRED: "a movement of the head is required as well",
+    Reason.CHALLENGE_FAILED: "the head did not move as asked",
+    Reason.CHALLENGE_LIMIT: "too many failed challenges: try again in a minute",
     Reason.PIN_REQUIRED: "a PIN is required as well",
     Reason.PIN_INSTEAD: "not recognised: an id and a PIN are required",
     Reason.WRONG_PIN: "wrong PIN",

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from appliance.access.challenge import TEXTS
 from appliance.access.factors import StepKind
+from appliance.access.observe import ChallengeWatch
 from appliance.access.policy import Facts
 from appliance.access.token import SignedDecision, Trigger
 from appliance.faults import Fault, Refusal, ResultCode
@@ -44,13 +46,16 @@ class StepAnswer:
 
 @dataclass(slots=True)
 class OpenStep:
-    """A step with what is known of its decision so far, and with what it has led to, once `ended` is set."""
+    """A step with what is known of its decision so far, with what follows the face if it is part of a challenge, and with what
+    it has led to, once `ended` is set.
+    """
 
     step: PendingStep
     nonce: str
     trigger: Trigger
     facts: Facts
     until: float
+    watch: ChallengeWatch | None = None
     ended: threading.Event = field(default_factory=threading.Event)
     outcome: "SignedDecision | PendingStep | None" = None
 
@@ -72,8 +77,19 @@ class OpenSteps:
         self, kind: StepKind, text: str, facts: Mapping[str, Any], nonce: str, trigger: Trigger, known: Facts
     ) -> PendingStep:
         """A new step of the decision that answers `nonce`."""
-        step = PendingStep(secrets.token_urlsafe(HANDLE_BYTES), kind, text, self._life, facts)
-        self._last = OpenStep(step, nonce, trigger, known, self._clock() + self._life)
+        return self._open(PendingStep(_handle(), kind, text, self._life, facts), nonce, trigger, known)
+
+    def prompt(self, watch: ChallengeWatch, nonce: str, trigger: Trigger, known: Facts) -> PendingStep:
+        """The same, for what a challenge asks now."""
+        challenge = watch.challenge
+        facts = {"prompt": challenge.prompt.value}
+        step = PendingStep(_handle(), StepKind.CHALLENGE, TEXTS[challenge.prompt], challenge.seconds, facts)
+        return self._open(step, nonce, trigger, known, watch)
+
+    def _open(
+        self, step: PendingStep, nonce: str, trigger: Trigger, known: Facts, watch: ChallengeWatch | None = None
+    ) -> PendingStep:
+        self._last = OpenStep(step, nonce, trigger, known, self._clock() + self._life, watch)
         return step
 
     def find(self, handle: str) -> OpenStep:
@@ -108,3 +124,7 @@ class OpenSteps:
         if left := self.left(last):
             raise Fault(ResultCode.NOT_READY, "another decision is not finished", status=503, retry_after=1 + int(left))
         return last
+
+
+def _handle() -> str:
+    return secrets.token_urlsafe(HANDLE_BYTES)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from appliance import state
+from appliance.access.challenge import Response
 from appliance.access.clock import Clock
 from appliance.access.factors import Given, PinCheck
 from appliance.access.log import RECORD_FILE, VOIDS, Entry, Record, RecordError, Verdict, voided
@@ -89,7 +90,8 @@ def _given(options: argparse.Namespace, person: Person) -> Given:
     identified = options.outcome == Outcome.IDENTIFIED
     pin = options.pin or (PinCheck.RIGHT if identified else NONE)
     by_id = person if pin == PinCheck.RIGHT and not identified else None
-    return Given(None if pin == NONE else PinCheck(pin), by_id)
+    challenge = None if options.challenge == NONE else Response(options.challenge)
+    return Given(None if pin == NONE else PinCheck(pin), by_id, challenge=challenge)
 
 
 def _when(options: argparse.Namespace, settings: Config) -> tuple[datetime, ClockState]:

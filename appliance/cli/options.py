@@ -35,8 +35,9 @@ CONFIG_VARIABLE = "APPLIANCE_CONFIG"
 
 DIRECTIONS, CLOCKS = ("in", "out"), ("synchronised", "plausible", "unset")
 OUTCOMES = ("identified", "unknown", "ambiguous")
+RESPONSES = ("passed", "too_slow", "too_early", "other_direction", "lost", "another_person", "not_asked", "none")
 PINS = ("right", "wrong", "slowed", "unset", "uncounted", "none")
-"""The values of Direction, ClockState, Outcome and PinCheck, whose modules need numpy; and no PIN yet."""
+"""The values of Direction, ClockState, Outcome, Response and PinCheck, whose modules need numpy; and nothing given yet."""
 
 OFF = "off"
 """The liveness of a device that does not check it."""
@@ -294,6 +295,9 @@ def _add_explain(explain: CommandParser) -> None:
     explain.value("--quality", "0..1", "quality of the face's picture (default 1)", _share, default=1.0)
     explain.value("--faces", "N", "faces in the frames (default 1)", _count, default=1)
     explain.add_argument("--outcome", choices=OUTCOMES, default="identified", help="result of the gallery search")
+    explain.add_argument(
+        "--challenge", choices=RESPONSES, default=RESPONSES[0], help="how a challenge ended (default: passed)"
+    )
     text = f"what becomes of the PIN (default: {PINS[0]}); unless identified, of that of --person's id (default: {PINS[-1]})"
     explain.add_argument("--pin", choices=PINS, help=text)
     explain.flag("--blind", "the camera does not see")

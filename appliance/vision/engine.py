@@ -263,7 +263,7 @@ class FaceEngine:
         on the way.
         """
         embeddings = [self.embed(face) for face in self._aligned_each(pictures, faces)]
-        return self._judged(pictures, faces, one_person=self._one_person(embeddings))
+        return self._judged(pictures, faces, one_person=self.one_person(embeddings))
 
     def examine(self, pictures: Sequence[Picture], faces: Sequence[Face]) -> Examined:
         """All that there is to know of these faces, one in each of four pictures, in time order: the verdict of `liveness_of`,
@@ -271,7 +271,7 @@ class FaceEngine:
         """
         aligned = self._aligned_each(pictures, faces)
         embeddings = [self.embed(face) for face in aligned]
-        one_person = self._one_person(embeddings)
+        one_person = self.one_person(embeddings)
         return Examined(
             self._judged(pictures, faces, one_person=one_person),
             one_person,
@@ -282,7 +282,8 @@ class FaceEngine:
     def _aligned_each(self, pictures: Sequence[Picture], faces: Sequence[Face]) -> list[AlignedFace]:
         return [self._aligned(picture, [face])[0] for picture, face in zip(pictures, faces, strict=True)]
 
-    def _one_person(self, embeddings: Sequence[Embedding]) -> bool:
+    def one_person(self, embeddings: Sequence[Embedding]) -> bool:
+        """Whether the embeddings of a face in frames of a few seconds are one person's. Raises Fault INF-18."""
         with failing_as(ResultCode.COMPARE):
             return self._embedder.one_person(embeddings)
 

@@ -7,11 +7,15 @@ import pytest
 from hypothesis import given
 from situations import ADA, FLAWLESS, NOW, rules, situations, spoilt, well
 
+from appliance.access.challenge import ChallengeMode, Response
+from appliance.access.factors import FactorRules, Given, StepKind
 from appliance.access.policy import RULES, ClockState, Mark, Passage, Policy, PolicyResult, Rules
 from appliance.access.reason import Reason
 from appliance.access.schedule import Schedule
 from appliance.access.token import Direction
 from appliance.gallery.search import Outcome
+from appliance.sections import DoorSection
+from appliance.vision.liveness import SURE
 
 DAY = Schedule.of(["staff"], ["mon", "tue", "wed", "thu", "fri"], "07:00", "19:00")
 NIGHT = Schedule.of(["cleaners"], ["thu"], "22:00", "06:00")
@@ -181,9 +185,52 @@ def test_who_is_in_no_schedule_is_kept_out_whatever_the_clock_says():
 
 def test_every_reason_has_a_text_of_its_own_and_every_rule_a_case_here():
     assert len({reason.text for reason in Reason}) == len(Reason)
-    assert {rule for rule, _, _ in ONE_FLAW} | {"followed", "passback_time", "factors", "pass"} == set(RULES)
-    elsewhere = {reason for reason in Reason if {"pin", "pass"} & {*reason.split("_")}}  # test_steps.py, test_passes.py
+    assert {rule for rule, _, _ in ONE_FLAW} | {"followed", "passback_time", "challenge", "factors", "pass"} == set(
+        RULES
+    )
+    words = {"pin", "pass", "challenge"}  # in test_steps.py and test_passes.py, and below
+    elsewhere = {reason for reason in Reason if words & {*reason.split("_")}}
     assert {reason for _, reason, _ in ONE_FLAW} | {"granted", "not_followed", "too_soon"} | elsewhere == set(Reason)
+
+
+@pytest.mark.parametrize(
+    ("mode", "liveness", "required"),
+    [
+        ("never", 0.5, False),
+        ("unsure", 0.5, True),
+        ("unsure", SURE - 0.001, True),
+        ("unsure", SURE, False),
+        ("unsure", float("nan"), True),
+        ("unsure", None, True),
+        ("always", 1.0, True),
+    ],
+)
+def test_a_challenge_is_required_where_liveness_is_in_doubt_or_always(mode, liveness, required):
+    rules = Rules(challenge=ChallengeMode(mode), without_liveness=True)
+    facts = spoilt(liveness=liveness)
+    step = next(step for step in ruled(facts, rules).steps if step.rule == "challenge")
+    assert (step.reason is Reason.CHALLENGE_REQUIRED) == required
+    for response in Response:
+        reason = Reason.CHALLENGE_LIMIT if response is Response.NOT_ASKED else Reason.CHALLENGE_FAILED
+        expected = None if response is Response.PASSED or not required else reason
+        (step,) = (
+            step
+            for step in ruled(replace(facts, given=Given(challenge=response)), rules).steps
+            if step.rule == "challenge"
+        )
+        assert step.reason is expected
+
+
+def test_a_challenge_is_the_last_thing_that_is_asked_before_a_pin():
+    always = Rules(challenge=ChallengeMode.ALWAYS)
+    assert ruled(FLAWLESS, always).asks is StepKind.CHALLENGE
+    assert ruled(FLAWLESS).asks is None
+    assert [
+        ruled(spoilt(**flaw), replace(STRICT, challenge=ChallengeMode.ALWAYS)).reason for _, _, flaw in ONE_FLAW
+    ] == [reason for _, reason, _ in ONE_FLAW]
+    with_pin = replace(always, factors=FactorRules.of(DoorSection(factors="face+pin").rules["factors"]))
+    assert ruled(FLAWLESS, with_pin).asks is StepKind.CHALLENGE
+    assert ruled(replace(FLAWLESS, given=Given(challenge=Response.PASSED)), with_pin).asks is StepKind.PIN
 
 
 def flawed(facts):
@@ -242,6 +289,7 @@ def relaxations(strict):
     yield replace(strict, passback_strict=False)
     yield replace(strict, min_quality=0)
     yield replace(strict, clock=ClockState.PLAUSIBLE)
+    yield replace(strict, challenge=ChallengeMode.NEVER)
     yield replace(strict, schedules=())
     if strict.schedules:
         yield replace(strict, schedules=(*strict.schedules, Schedule(("staff", "cleaners", "guests"))))

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from appliance.access.challenge import Response
 from appliance.access.log import RECORD_FILE, Record
 from appliance.access.policy import RULES, ClockState
 from appliance.access.reason import Reason
@@ -234,6 +235,25 @@ def test_the_words_are_those_of_the_rules():
     assert tuple(Direction) == options.DIRECTIONS
     assert tuple(ClockState) == options.CLOCKS
     assert tuple(Outcome) == options.OUTCOMES
+    assert (*Response, options.NONE) == options.RESPONSES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason", "text"),
+    [
+        ([], "granted", "always: passed"),
+        (["--challenge", "none"], "challenge_required", "always: none yet"),
+        (["--challenge", "lost"], "challenge_failed", "always: lost"),
+        (["--challenge", "not_asked"], "challenge_limit", "always: too many failed ones"),
+    ],
+)
+def test_the_end_of_a_challenge_is_explained(ada, explained, tmp_path, arguments, reason, text):
+    path = tmp_path / "door.toml"
+    head, _, _ = ada.read_text("utf-8").partition("schedules")
+    path.write_text(f'{head}challenge = "always"\n', "utf-8")
+    said = explained(path, *arguments, "--at", f"{THURSDAY}T12:00", "--last", "never")
+    assert said["reason"] == reason
+    assert {step["rule"]: step["text"] for step in said["steps"]}["challenge"] == text
 
 
 @pytest.mark.parametrize(
