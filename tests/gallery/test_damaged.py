@@ -21,13 +21,21 @@ from appliance.gallery.records import pack_export
 from appliance.gallery.vault import SiteKey
 
 
-@pytest.fixture
-def full(path, key):
-    """Forty people with a template and a picture each, closed."""
-    gallery = Gallery(path, key, keep_pictures=True)
+@pytest.fixture(scope="module")
+def forty(tmp_path_factory):
+    """The folder of a gallery, closed, of forty people with a template and a picture each."""
+    folder = tmp_path_factory.mktemp("forty") / "state"
+    gallery = Gallery(folder / "gallery.db", SiteKey(bytes(range(32))), keep_pictures=True)
     for number in range(40):
         enrolled(gallery, f"p{number:02}", number, picture=bytes([number]) * 3000)
     gallery.close()
+    return folder
+
+
+@pytest.fixture
+def full(forty, path):
+    """A copy of it."""
+    shutil.copytree(forty, path.parent)
     return path
 
 
