@@ -37,6 +37,7 @@ class Config(Section):
     wiegand: wires.WiegandSection = wires.WiegandSection()
     webhook: wires.WebhookSection = wires.WebhookSection()
     mqtt: wires.MqttSection = wires.MqttSection()
+    compat: sections.CompatSection = sections.CompatSection()
     state: sections.StateSection = sections.StateSection()
     log: sections.LogSection = sections.LogSection()
 

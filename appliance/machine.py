@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 from appliance import __version__, identity, keys, state, supervision
 from appliance.access.clock import Clock
 from appliance.access.decide import Decider
-from appliance.access.enrol import Enrolment
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import RECORD_FILE, Record
 from appliance.access.observe import RecentFrames, SubjectObserver
@@ -21,6 +20,7 @@ from appliance.access.signing_key import SIGNING_KEY_FILE, SigningKey
 from appliance.access.trigger import DoorTrigger
 from appliance.api.access import Access, Attempts, Part, SignIn
 from appliance.api.app import FaceApi, Restrictions
+from appliance.api.compreface import CompreFace
 from appliance.api.door import Door, DoorStatus
 from appliance.api.faces import API_VERSION, Camera, Faces, Live, NoCamera, Subjects
 from appliance.api.intake import Intake
@@ -139,10 +139,10 @@ class Machine:
         subjects = Subjects(self._engines, intake, Live(self._usable, self._ring))
         sessions = Sessions(self._state / SESSIONS_FILE, self._keys)
         access = Access(self._keys, sessions, Attempts(), everyone=config.access.open, loopback=config.access.loopback)
-        quality = config.gallery.min_quality
         parts = (
             Faces(subjects, self._models, config.liveness.mode),
-            People(self._gallery, self._record, Enrolment(), subjects, quality, self._config.liveness.multi),
+            people := People(self._gallery, self._record, subjects, config.gallery.min_quality, config.liveness.multi),
+            *([CompreFace(people)] if config.compat.compreface else []),
             Door(decider, signing_key, self._record, self._gallery, door),
             Passes(passes),
             streams,

@@ -414,6 +414,13 @@ class DoorSection(Section):
         return self
 
 
+class CompatSection(Section):
+    """The APIs of other products on this device's people."""
+
+    compreface: bool = False
+    """true: CompreFace's REST API (/api/v1/…), for its SDKs and Double Take."""
+
+
 class StateSection(Section):
     """What outlives the program: keys, operating points, people, decisions and the configuration of the last start."""
 

@@ -21,7 +21,6 @@ from waitress.channel import HTTPChannel
 
 from appliance.access.clock import Clock
 from appliance.access.decide import Decider
-from appliance.access.enrol import Enrolment
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import RECORD_FILE, Record
 from appliance.access.observe import RecentFrames, SubjectObserver
@@ -33,6 +32,7 @@ from appliance.access.signing_key import SIGNING_KEY_FILE, SigningKey
 from appliance.access.token import SignedDecision
 from appliance.api.access import Access, Attempts, SignIn
 from appliance.api.app import FaceApi, Restrictions
+from appliance.api.compreface import CompreFace
 from appliance.api.door import Door, DoorStatus
 from appliance.api.faces import Faces, Live, NoCamera, Subjects
 from appliance.api.intake import Intake
@@ -110,6 +110,7 @@ class Device:
         alive: bool = False,
         clock: Clock | None = None,
         rules: Rules = Rules(),  # noqa: B008
+        compreface: bool = False,
     ) -> None:
         """`gallery` is the folder that it and its key are kept in; `choice` are the models of the engines."""
         store = KeyStore(keys or Path("/nowhere/keys.json"))
@@ -184,7 +185,8 @@ class Device:
         subjects = Subjects(engines, intake, Live(usable, self.ring))
         parts = (
             Faces(subjects, models, "multi"),
-            People(self.gallery, record, Enrolment(), subjects, known.min_quality, alive),
+            people := People(self.gallery, record, subjects, known.min_quality, alive),
+            *([CompreFace(people)] if compreface else []),
             Door(decider, self.signing_key, record, self.gallery, door),
             Passes(passes),
             streams,

@@ -52,8 +52,8 @@ CODE = "appliance.code"
 SHOWN = 120
 """Characters of a path in the log; the paths of the API have at most 100."""
 
-_PERSONAL = re.compile(r"(/people/).+", re.IGNORECASE | re.DOTALL)
-"""A path that has a person's id, or nearly."""
+_PERSONAL = re.compile(r"(/people/|/subjects/).+", re.IGNORECASE | re.DOTALL)
+"""A path that has a person's id or name, or nearly."""
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """A request id that a client may choose."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import bottle
@@ -36,11 +36,11 @@ class People:
     handle: GalleryHandle
     record: Record
     """Where receipts of erasures are kept."""
-    enrolment: Enrolment
     subjects: Subjects
     min_quality: float
     liveness: bool
     """Whether a person who is enrolled by the camera is checked for liveness, with four frames."""
+    enrolment: Enrolment = field(default_factory=Enrolment)
 
     @route("GET", "/people", ADMIN, Part.GALLERY)
     def all(self) -> Answer:
@@ -62,7 +62,7 @@ class People:
     def add(self) -> Answer:
         fields = intake.read_json(_body(), NewPerson)
         known = self.handle.gallery().add(new_person(fields.id, fields))
-        self._changed(known.person, "added")
+        self.changed(known.person, "added")
         return self._one(known, 201, {"Location": f"people/{fields.id}"})
 
     @route("GET", "/people/<identity>", ADMIN, Part.GALLERY)
@@ -85,7 +85,7 @@ class People:
         gallery = self.handle.gallery()
         known = gallery.person(identity)
         erasure = gallery.erase(identity)
-        self._changed(known.person, "erased")
+        self.changed(known.person, "erased")
         receipt = log.receipt(erasure, log.enter_receipt(self.record, erasure))
         return answers.answer({"receipt": receipt}, headers=NO_STORE)
 
@@ -98,13 +98,13 @@ class People:
     def set_pin(self, identity: str) -> Answer:
         fields = intake.read_json(_body(), PinFields)
         known = self.handle.gallery().set_pin(identity, StoredPin.of(fields.pin, fields.duress))
-        self._changed(known.person, "PIN set")
+        self.changed(known.person, "PIN set")
         return _pin(is_set=True)
 
     @route("DELETE", "/people/<identity>/pin", ADMIN, Part.GALLERY)
     def remove_pin(self, identity: str) -> Answer:
         known = self.handle.gallery().set_pin(identity, None)
-        self._changed(known.person, "PIN removed")
+        self.changed(known.person, "PIN removed")
         return _pin(is_set=False)
 
     @route("DELETE", "/people/<identity>/templates/<number>", ADMIN, Part.GALLERY)
@@ -114,7 +114,7 @@ class People:
         if not _NUMBER.fullmatch(number):
             raise NoSuchTemplateError("a template has a number")
         known = gallery.forget(identity, int(number))
-        self._changed(known.person, f"template {int(number)} erased")
+        self.changed(known.person, f"template {int(number)} erased")
         return self._one(known)
 
     @route("POST", "/people/<identity>/templates", ADMIN, Part.GALLERY)
@@ -160,7 +160,7 @@ class People:
         allowed = {name: bottle.request.query.get(name) == "1" for name in ("allow_duplicate", "allow_mismatch")}
         recognition = self.handle.recognition()
         enrolled = self.enrolment.enrol(recognition, identity, portrait, source, **allowed)
-        self._changed(enrolled.person, f"template {enrolled.template.number} enrolled ({source})")
+        self.changed(enrolled.person, f"template {enrolled.template.number} enrolled ({source})")
         body = {
             "template": answers.template(enrolled.template, recognition.model),
             "quality": answers.quality(portrait.quality),
@@ -170,10 +170,11 @@ class People:
 
     def _change(self, identity: str, fields: PersonFields, names: Iterable[str]) -> Answer:
         known = self.handle.gallery().change(identity, {name: getattr(fields, name) for name in names})
-        self._changed(known.person, "changed")
+        self.changed(known.person, "changed")
         return self._one(known)
 
-    def _changed(self, person: Person, what: str) -> None:
+    def changed(self, person: Person, what: str) -> None:
+        """Notes in the audit trail what has changed, and publishes it."""
         audit.info("person %s: %s by key %s", person.reference, what, bottle.request.environ[NAME])
         self.handle.publish()
 
