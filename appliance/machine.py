@@ -23,6 +23,7 @@ from appliance.api.app import FaceApi, Restrictions
 from appliance.api.compreface import CompreFace
 from appliance.api.door import Door, DoorStatus
 from appliance.api.faces import API_VERSION, Camera, Faces, Live, NoCamera, Subjects
+from appliance.api.features import Features
 from appliance.api.intake import Intake
 from appliance.api.monitoring import Health, Metrics, disk_problems
 from appliance.api.origins import Origins
@@ -141,6 +142,7 @@ class Machine:
         access = Access(self._keys, sessions, Attempts(), everyone=config.access.open, loopback=config.access.loopback)
         parts = (
             Faces(subjects, self._models, config.liveness.mode),
+            Features(subjects),
             people := People(self._gallery, self._record, subjects, config.gallery.min_quality, config.liveness.multi),
             *([CompreFace(people)] if config.compat.compreface else []),
             Door(decider, signing_key, self._record, self._gallery, door),
@@ -288,6 +290,7 @@ class Machine:
     def _restrictions(self) -> Restrictions:
         enabled = {
             Part.LIVENESS: self._config.liveness.multi,
+            Part.SINGLE: not self._config.liveness.multi,
             Part.GALLERY: self._with_gallery,
             Part.DOOR: self._with_door,
         }
@@ -300,15 +303,11 @@ class Machine:
         try:
             return HttpServer(
                 app,
-                server.host,
-                server.port,
+                **server.http_settings,
                 workers=self._engine_count.count + server.queue + live.viewers + live.listeners,
                 intake=intake,
-                connections=server.connections,
-                keyless=server.connections_without_key,
                 refused=metrics.refused,
                 known=access.known,
-                front_port=server.front_port,
                 private=self._keys.empty() and not self._config.access.open,
             )
         except ExposedError as error:

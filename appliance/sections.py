@@ -20,8 +20,13 @@ RestrictablePath = Literal[
     "/similarity",
     "/liveness/multiframe",
     "/compare",
+    "/compare/feature",
     "/feature/floats",
+    "/feature/bytes",
     "/facefeatures",
+    "/facefeatures/withimages",
+    "/masks",
+    "/liveness",
     "/identify",
 ]
 
@@ -95,6 +100,11 @@ class ServerSection(Section):
     """Open connections per address (with IPv6, per /64) of clients that have not sent a valid key."""
 
     @property
+    def http_settings(self) -> dict[str, Any]:
+        """What `server.HttpServer` takes."""
+        return self.model_dump(include={"host", "port", "connections", "connections_without_key", "front_port"})
+
+    @property
     def max_body(self) -> int:
         """Bytes of a request body at most."""
         return self.max_body_mib * 2**20
@@ -138,7 +148,9 @@ class LivenessSection(Section):
     """The liveness check."""
 
     mode: Literal["multi", "single"] = "multi"
-    """"single" switches POST /liveness/multiframe off (INF-25, 406)."""
+    """"multi" answers POST /liveness/multiframe about four frames, "single" POST /liveness about one picture, which tells far
+    less; the other one is switched off (INF-25, 406).
+    """
 
     @property
     def multi(self) -> bool:

@@ -30,11 +30,12 @@ from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.retention import Retention
 from appliance.access.signing_key import SIGNING_KEY_FILE, SigningKey
 from appliance.access.token import SignedDecision
-from appliance.api.access import Access, Attempts, SignIn
+from appliance.api.access import Access, Attempts, Part, SignIn
 from appliance.api.app import FaceApi, Restrictions
 from appliance.api.compreface import CompreFace
 from appliance.api.door import Door, DoorStatus
 from appliance.api.faces import Faces, Live, NoCamera, Subjects
+from appliance.api.features import Features
 from appliance.api.intake import Intake
 from appliance.api.monitoring import Health, Metrics
 from appliance.api.origins import Origins
@@ -76,6 +77,10 @@ UNLOADED: Choice = {Role.DETECTOR: Fault(ResultCode.INITIALIZE)}
 """The models of a device whose engines are given to it."""
 
 
+OTHER_MODE = {"multi": Part.SINGLE, "single": Part.LIVENESS}
+"""The part of the API that a liveness mode switches off."""
+
+
 class Device:
     """A server on a free port, made of the shipped parts; it answers inside `with`."""
 
@@ -108,6 +113,7 @@ class Device:
         section: GallerySection | None = None,
         choice: Choice | None = None,
         alive: bool = False,
+        liveness: str = "multi",
         clock: Clock | None = None,
         rules: Rules = Rules(),  # noqa: B008
         compreface: bool = False,
@@ -184,7 +190,8 @@ class Device:
         intake = Intake(max_body, max_pixels)
         subjects = Subjects(engines, intake, Live(usable, self.ring))
         parts = (
-            Faces(subjects, models, "multi"),
+            Faces(subjects, models, liveness),
+            Features(subjects),
             people := People(self.gallery, record, subjects, known.min_quality, alive),
             *([CompreFace(people)] if compreface else []),
             Door(decider, self.signing_key, record, self.gallery, door),
@@ -194,7 +201,7 @@ class Device:
             metrics,
             SignIn(access),
         )
-        restrictions = Restrictions(restricted, (), expires, today)
+        restrictions = Restrictions(restricted, {OTHER_MODE[liveness]}, expires, today)
         api = FaceApi(parts, Origins(hosts, origins), access, restrictions, metrics, intake)
         http = HttpServer(
             api,
@@ -203,7 +210,7 @@ class Device:
             workers=workers + viewers + listeners,
             intake=intake,
             connections=connections,
-            keyless=keyless,
+            connections_without_key=keyless,
             refused=metrics.refused,
             known=access.known,
             front_port=0,

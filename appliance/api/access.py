@@ -92,6 +92,7 @@ class Part(StrEnum):
     GALLERY = "gallery"
     DOOR = "door"
     LIVENESS = "liveness"
+    SINGLE = "single"
 
 
 @dataclass(frozen=True, slots=True)

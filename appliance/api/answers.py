@@ -159,24 +159,29 @@ def quality(found: Quality) -> dict[str, Any]:
 
 def aligned_faces(found: Sequence[AlignedFace]) -> dict[str, Any]:
     """The body of `/alignedfaces`: raw interleaved RGB, row by row, in base64."""
+    return {"count": len(found), "aligned_faces": [aligned_face(each) for each in found]}
+
+
+def aligned_face(found: AlignedFace) -> dict[str, Any]:
+    """One element of `aligned_faces`."""
     return {
-        "count": len(found),
-        "aligned_faces": [
-            {
-                "box": box(each.box),
-                "image_height": ALIGNED_SIZE,
-                "image_width": ALIGNED_SIZE,
-                "image_channel": 3,
-                "image_data": b64encode(each.pixels.tobytes()).decode("ascii"),
-            }
-            for each in found
-        ],
+        "box": box(found.box),
+        "image_height": ALIGNED_SIZE,
+        "image_width": ALIGNED_SIZE,
+        "image_channel": 3,
+        "image_data": b64encode(found.pixels.tobytes()).decode("ascii"),
     }
 
 
 def feature(found: Embedding) -> dict[str, Any]:
     """An embedding: little-endian float32, in base64."""
     return {"feature_size": len(found), "feature_data": b64encode(found.astype("<f4").tobytes()).decode("ascii")}
+
+
+def feature_bytes(found: Embedding) -> dict[str, Any]:
+    """An embedding as signed bytes, in base64: each number over the largest magnitude, times 127."""
+    quantised = np.rint(found * (127 / np.abs(found).max())).astype(np.int8)
+    return {"feature_size": len(found), "feature_data": b64encode(quantised.tobytes()).decode("ascii")}
 
 
 def refused_face(portrait: Portrait) -> dict[str, Any]:

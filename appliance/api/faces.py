@@ -1,4 +1,4 @@
-"""The endpoints about faces: those of the published document, and comparison and embeddings of photographs."""
+"""The endpoints about faces of the published document, and what they are about."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +15,7 @@ from appliance.api.answers import NO_STORE, Answer
 from appliance.api.intake import Intake
 from appliance.camera.loop import CameraLoop
 from appliance.camera.source import CameraError, CameraFrame, Ring
-from appliance.face.types import AlignedFace, DetectLimits, Face
+from appliance.face.types import DetectLimits, Face
 from appliance.faults import Fault, ResultCode
 from appliance.observation.following import Follower
 from appliance.observation.tracking import followed
@@ -147,9 +147,9 @@ class Faces:
     def liveness(self) -> Answer:
         (archive,) = self._form("images")
         # read twice, so that a request that waits holds no inflated files
-        memory = sum(picture.decoded_bytes for picture in self.subjects.intake.four_pictures(archive))
+        memory = sum(picture.decoded_bytes for picture in self.subjects.intake.pictures(archive))
         with self.subjects.engines.lease(memory) as engine:
-            verdict = engine.liveness(self.subjects.intake.four_pictures(archive))
+            verdict = engine.liveness(self.subjects.intake.pictures(archive))
         return answers.answer({"confidence": verdict.confidence})
 
     @route("GET", "/liveness/multiframe", LIVE, Part.LIVENESS, expires=True)
@@ -166,37 +166,6 @@ class Faces:
         odds = {"X-Liveness-Odds": f"{verdict.odds:.4f}"}
         return self.subjects.answer({"confidence": verdict.confidence}, frames[-1], odds)
 
-    @route("POST", "/compare", RECOGNISE, expires=True)
-    def compare(self) -> Answer:
-        """The largest faces of two photographs."""
-        a, b = (self.subjects.intake.picture(part) for part in self._form("image_a", "image_b"))
-        with self.subjects.engines.lease(a.decoded_bytes + b.decoded_bytes) as engine:
-            face_a, face_b = (_largest(engine, picture) for picture in (a, b))
-            similarity = engine.compare(face_a, face_b)
-        return answers.answer(
-            {"similarity": similarity, "box_a": answers.box(face_a.box), "box_b": answers.box(face_b.box)}
-        )
-
-    @route("POST", "/feature/floats", RECOGNISE, expires=True)
-    def floats(self) -> Answer:
-        """The embedding of an aligned face, which is the body or its part `image`."""
-        environ = bottle.request.environ
-        posted_as_form = environ.get("CONTENT_TYPE", "").lower().startswith("multipart/")
-        content = self._form("image")[0] if posted_as_form else self.subjects.intake.body(environ)
-        face = self.subjects.intake.aligned_face(content)
-        with self.subjects.engines.lease() as engine:
-            feature = engine.feature(face)
-        return answers.answer(answers.feature(feature))
-
-    @route("POST", "/facefeatures", RECOGNISE, expires=True)
-    def face_features(self) -> Answer:
-        """The embeddings of all faces of a picture, the largest face first."""
-        limits = intake.detect_limits(bottle.request.query)
-        with self.subjects.leased() as (engine, picture):
-            found = [(face, engine.feature(face)) for face in engine.align(picture, limits)]
-        features = [{"box": answers.box(face.box), **answers.feature(feature)} for face, feature in found]
-        return answers.answer({"count": len(features), "face_features": features})
-
     @route("GET", "/version", ANY_KEY)
     def version(self) -> Answer:
         """Raises Fault INF-08 while the models load."""
@@ -212,10 +181,3 @@ class Faces:
 
     def _form(self, *names: str) -> list[bytes]:
         return self.subjects.intake.form(bottle.request.environ, *names)
-
-
-def _largest(engine: FaceEngine, picture: Picture) -> AlignedFace:
-    faces = engine.align(picture, DetectLimits(count=1))
-    if not faces:
-        raise Fault(ResultCode.NO_FACE)
-    return faces[0]

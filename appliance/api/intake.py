@@ -3,7 +3,7 @@
 import re
 import zlib
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, DetectLimits
 from appliance.faults import Fault, Refusal, ResultCode
 from appliance.gallery.credential import Credential
-from appliance.imaging.archive import four_pictures
+from appliance.imaging.archive import FRAMES, SUFFIXES, numbered_pictures
 from appliance.imaging.codec import EncodedPicture
 
 RAW_ALIGNED_BYTES = ALIGNED_SIZE * ALIGNED_SIZE * 3
@@ -164,9 +164,11 @@ class Intake:
                 raise
             return AlignedFace(box, np.frombuffer(content, np.uint8).reshape(ALIGNED_SIZE, ALIGNED_SIZE, 3))
 
-    def four_pictures(self, content: bytes) -> list[EncodedPicture]:
-        """The pictures 1 to 4 of a posted zip. Raises Fault INF-04, 22, 23, 24."""
-        return [self.picture(file) for file in four_pictures(content, self.max_body)]
+    def pictures(
+        self, content: bytes, count: int = FRAMES, suffixes: Collection[str] = SUFFIXES
+    ) -> list[EncodedPicture]:
+        """The pictures 1 to `count` of a posted zip. Raises Fault INF-04, 22, 23, 24."""
+        return [self.picture(file) for file in numbered_pictures(content, self.max_body, count, suffixes)]
 
 
 def detect_limits(query: Mapping[str, str]) -> DetectLimits:

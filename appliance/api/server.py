@@ -58,14 +58,14 @@ class HttpServer:
         workers: int,
         intake: Intake,
         connections: int,
-        keyless: int,
+        connections_without_key: int,
         refused: Callable[[int, str], None],
         known: Callable[[dict[str, Any]], bool],
         front_port: int | None = None,
         private: bool = False,
     ) -> None:
         """Binds and listens at once; answers from `run` on. There are at most `connections`, of which one address has
-        at most `keyless` without a key. `refused` is called with status and code of each request that does not reach the
+        at most `connections_without_key`. `refused` is called with status and code of each request that does not reach the
         app; `known` returns, by the head of a request, whether it needs no key or has a valid one. Raises OSError when an
         address cannot be had, and ExposedError, when the server is to be `private`, for one that other devices reach.
         """
@@ -93,7 +93,7 @@ class HttpServer:
         if private and not all(address.is_loopback for address in addresses):
             raise ExposedError(host)
         self._sockets: dict[int, Any] = {}
-        self._connections = Connections(self._sockets, Channel, connections, keyless)
+        self._connections = Connections(self._sockets, Channel, connections, connections_without_key)
         adjustments.connections = self._connections
         adjustments.ledger = Ledger(intake.max_body * BODIES, self._connections.make_room)
         adjustments.refused, adjustments.known, adjustments.explained = refused, known, intake.explained

@@ -1,7 +1,8 @@
-"""The zip of a liveness request: exactly four pictures named 1 to 4, read in memory within bounds."""
+"""The zip of a liveness request: pictures named by their numbers from 1 on, read in memory within bounds."""
 
 import re
 import zipfile
+from collections.abc import Collection
 from io import BytesIO
 
 from appliance.faults import Fault, ResultCode, failing_as
@@ -11,19 +12,26 @@ FRAMES = 4
 MOST_ENTRIES = 1024
 """Entries of a central directory that are read; each costs memory, and a zip of 8 MiB can hold 180,000."""
 
+SUFFIXES = ("png", "jpg", "jpeg")
+
 _ENTRY_SIGNATURE = b"PK\x01\x02"
 _BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile inflates bzip2 and LZMA whole, whatever is asked for
-_FRAME_NAME = re.compile(r"([1-4])\.(?:png|jpg|jpeg)", re.IGNORECASE)
+_FRAME_NAME = re.compile(r"([1-9][0-9]?)\.([a-z]+)", re.IGNORECASE | re.ASCII)
 _SIDECAR_FOLDER = "__MACOSX"
 _SIDECAR = re.compile(r"\..*|(?:eh)?thumbs\.db|desktop\.ini|icon\r", re.IGNORECASE | re.DOTALL)
 """Files that macOS and Windows leave in folders."""
 
 
 def four_pictures(content: bytes, max_bytes: int) -> list[bytes]:
-    """The files 1, 2, 3, 4 of a zip, in that order. Of a path, written with either slash, the last component counts.
-    Directories and the files that operating systems leave in folders are ignored.
+    """The files 1, 2, 3, 4 of a zip. Raises as `numbered_pictures`."""
+    return numbered_pictures(content, max_bytes, FRAMES, SUFFIXES)
 
-    Raises Fault: INF-22 not a zip, encrypted, damaged, or a compression other than deflate; INF-24 not four files; INF-23
+
+def numbered_pictures(content: bytes, max_bytes: int, count: int, suffixes: Collection[str]) -> list[bytes]:
+    """The files 1 to `count` of a zip, in that order, whose names end in one of `suffixes`. Of a path, written with either
+    slash, the last component counts. Directories and the files that operating systems leave in folders are ignored.
+
+    Raises Fault: INF-22 not a zip, encrypted, damaged, or a compression other than deflate; INF-24 not so many files; INF-23
     a wrong name, or the same number twice; INF-04 a file of more than `max_bytes` inflated.
     """
     if content.count(_ENTRY_SIGNATURE) > MOST_ENTRIES:
@@ -31,10 +39,10 @@ def four_pictures(content: bytes, max_bytes: int) -> list[bytes]:
     with failing_as(ResultCode.NOT_A_ZIP), zipfile.ZipFile(BytesIO(content)) as archive:
         named = [(_file_name(entry.filename), entry) for entry in archive.infolist()]
         files = [(name, entry) for name, entry in named if name]
-        if len(files) != FRAMES:
+        if len(files) != count:
             raise Fault(ResultCode.ZIP_COUNT, f"{len(files)} files")
-        numbered = {_number(name): entry for name, entry in files}
-        if len(numbered) != FRAMES:
+        numbered = {_number(name, count, suffixes): entry for name, entry in files}
+        if len(numbered) != count:
             raise Fault(ResultCode.ZIP_NAMES, "the same number twice")
         return [_inflated(archive, numbered[number], max_bytes) for number in sorted(numbered)]
 
@@ -45,11 +53,11 @@ def _file_name(path: str) -> str:
     return "" if _SIDECAR_FOLDER in folders or _SIDECAR.fullmatch(name) else name
 
 
-def _number(name: str) -> str:
+def _number(name: str, count: int, suffixes: Collection[str]) -> int:
     match = _FRAME_NAME.fullmatch(name)
-    if match is None:
+    if match is None or int(match[1]) > count or match[2].lower() not in suffixes:
         raise Fault(ResultCode.ZIP_NAMES, f"{name[:80]!r}")
-    return match[1]
+    return int(match[1])
 
 
 def _inflated(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, max_bytes: int) -> bytes:

@@ -8,6 +8,9 @@ from appliance.face.types import AlignedFace, Embedding
 from appliance.vision.manifest import SHIPPED, ModelError, Thresholds
 from appliance.vision.runtime import Runs
 
+SIZE = 512
+"""Numbers of an embedding."""
+
 SLOPE = 23.0
 """Steepness of the similarity over the cosine: logistic regression on the 1,000 development pairs gives 23.2."""
 

@@ -82,11 +82,15 @@ class ChecksOcclusion(Protocol):
 
     def occluded(self, pixels: Pixels, points: Points) -> bool: ...
 
+    def mask(self, face: Face, aligned: AlignedFace) -> float: ...
+
 
 class JudgesLiveness(Protocol):
     def judge(
         self, scenes: Sequence[Scene], *, one_person: bool, covered: bool, thresholds: Thresholds
     ) -> Liveness: ...
+
+    def judge_single(self, scene: Scene, *, covered: bool) -> float: ...
 
 
 class Aligner:
@@ -126,6 +130,9 @@ class Missing:
         raise self._again()
 
     def judge(self, scenes: Sequence[Scene], *, one_person: bool, covered: bool, thresholds: Thresholds) -> Liveness:
+        raise self._again()
+
+    def judge_single(self, scene: Scene, *, covered: bool) -> float:
         raise self._again()
 
     def _again(self) -> Fault:
@@ -241,6 +248,12 @@ class FaceEngine:
             raise Fault(ResultCode.EXTRACT, "the embedding is not finite")
         return embedding
 
+    def mask(self, picture: Picture, face: Face) -> float:
+        """How sure it is that a face wears a mask, 0..1. Raises Fault INF-13, 14, 21."""
+        (aligned,) = self._aligned(picture, [face])
+        with stage("occlusion"), failing_as(ResultCode.MASK):
+            return self._occlusion.mask(face, aligned)
+
     def portray(self, picture: Picture, faces: Sequence[Face]) -> list[Portrait]:
         """Portraits of faces, in their order. Raises Fault INF-12, 13, 14."""
         return [
@@ -250,7 +263,22 @@ class FaceEngine:
 
     def compare(self, a: AlignedFace, b: AlignedFace) -> float:
         """How alike two aligned faces are, 0..1. Raises Fault INF-12, 18."""
-        return self._similarity(self.embed(a), self.embed(b), self._thresholds())
+        return self.similarity(self.embed(a), self.embed(b))
+
+    def similarity(self, a: Embedding, b: Embedding) -> float:
+        """How alike two embeddings are, 0..1. Raises Fault INF-18."""
+        with failing_as(ResultCode.COMPARE):
+            return self._embedder.similarity(a, b, self._thresholds())
+
+    def single_liveness(self, picture: Picture) -> float:
+        """How sure it is, 0..1, that the largest face of one picture is alive. Raises Fault INF-17, 19 and those of the steps
+        on the way.
+        """
+        face = self._largest(picture)
+        scene = _scene(picture, face)
+        covered = self._covered(scene) or not face.upright
+        with stage("liveness"), failing_as(ResultCode.LIVENESS):
+            return self._liveness.judge_single(scene, covered=covered)
 
     def liveness(self, pictures: Sequence[Picture]) -> Liveness:
         """Whether the largest face of four pictures, in time order, is one live person. Raises Fault INF-17, 19 and those
@@ -316,10 +344,6 @@ class FaceEngine:
         if len(aligned) != len(faces):
             raise Fault(ResultCode.COUNT_UNMATCHED, f"{len(faces)} detected, {len(aligned)} aligned")
         return aligned
-
-    def _similarity(self, a: Embedding, b: Embedding, thresholds: Thresholds) -> float:
-        with failing_as(ResultCode.COMPARE):
-            return self._embedder.similarity(a, b, thresholds)
 
 
 def _check(limits: DetectLimits) -> None:

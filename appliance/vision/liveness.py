@@ -43,6 +43,11 @@ TEMPERATURE = 1.5
 SHIPPED_ODDS = 0.0
 """Log odds of the shipped operating point, confidence 0.5."""
 
+SINGLE_ODDS = 0.0
+"""Log odds at which one frame has the confidence 0.5. Of the 239 frames of 60 development prints and replays none reaches it,
+of the 236 frames of 59 live people 3.0 % do not.
+"""
+
 LEAST_ODDS = -LOGIT_LIMIT - EVIDENCE_WEIGHT * 3.5
 """The least there can be: a sure network, and all of the bezel's 1.5, the glued surroundings and the moiré."""
 
@@ -94,6 +99,16 @@ class LivenessCheck:
         if still or not one_person:
             confidence, odds = min(confidence, NOT_ONE_LIVE_PERSON), LEAST_ODDS
         return Liveness(confidence, odds, network, bezel, coupled, moire, still, blind)
+
+    def judge_single(self, scene: Scene, *, covered: bool) -> float:
+        """How sure it is, 0..1, that a face is alive that is seen in one frame: by the same network and the signs that need no
+        motion. The confidence is 0.5 at SINGLE_ODDS.
+        """
+        network = float(np.mean([self._logit(scene, context) for context in CONTEXTS]))
+        odds = network - EVIDENCE_WEIGHT * (evidence.bezel(scene) + (evidence.moire(scene) > evidence.MOIRE))
+        confidence = 1 / (1 + float(np.exp(-(odds - SINGLE_ODDS) / TEMPERATURE)))
+        blind = covered or evidence.blind([scene])
+        return 0.5 + (confidence - 0.5) / 2 if blind and confidence > 0.5 else confidence
 
     def _logit(self, scene: Scene, context: float) -> float:
         """Log odds of "live" for one frame."""

@@ -218,6 +218,9 @@ are outside, those whose eyes lie in the shadow of a cap or the brows.
 """
 
 
+MASK_POWER = 4.0
+"""Steepness of the confidence that a face wears a mask."""
+
 PALER, TINGED = 1.1, 0.035
 """Brightness of the lower half of a face over that of the upper one, and the difference of their chromaticities, which white
 masks exceed: with them 54 instead of 33 of 60 painted ones are found, and .6 % of uncovered LFW faces more.
@@ -232,6 +235,14 @@ class OcclusionCheck:
         upright = similarity_transform(face.points[list(FIVE_OF_106)], TEMPLATE)
         colours = _Colours.of(aligned.pixels, apply(upright, face.points))
         return self.shaded(aligned) or colours.pale or colours.masked or colours.occluded
+
+    def mask(self, face: Face, aligned: AlignedFace) -> float:
+        """How sure it is that a face wears a mask, 0..1, given its aligned picture: 0.5 where `masked` or `pale` begins.
+        Raises ValueError when too little of its lower or its upper half is in the picture.
+        """
+        upright = similarity_transform(face.points[list(FIVE_OF_106)], TEMPLATE)
+        strength: float = _Colours.of(aligned.pixels, apply(upright, face.points)).mask_strength ** MASK_POWER
+        return strength / (1 + strength)
 
     def shaded(self, aligned: AlignedFace) -> bool:
         """Whether the eyes are much darker than the face below them, or much lighter."""
@@ -275,6 +286,14 @@ class _Colours:
     @property
     def masked(self) -> bool:
         return self._both and self._tinge > MASKED
+
+    @property
+    def mask_strength(self) -> float:
+        """The signs of a mask over their thresholds, the stronger one. Raises ValueError."""
+        if not self._both:
+            raise ValueError("too little of the face is in the picture")
+        lighter = float(_median(self.lower[:, 2]) / _median(self.upper[:, 2]))
+        return max(self._tinge / MASKED, min(lighter / PALER, self._tinge / TINGED))
 
     @property
     def occluded(self) -> bool:

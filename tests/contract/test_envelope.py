@@ -11,7 +11,7 @@ UNKNOWN_PATHS = (
     "/faces/1",
     "/Faces",
     "/similarity/v3",
-    "/liveness",
+    "/liveness/",
     "/..%2f..%2fetc/passwd",
     "/../../etc/passwd",
     "/%00",
