@@ -85,7 +85,7 @@ class FourFrames:
 
     def show(self, picture: Pixels) -> None:
         """From here on this one is there."""
-        self._now = picture
+        self._pictures = [picture] * len(self._pictures)
 
     def open(self) -> None:
         pass

@@ -4,6 +4,7 @@ A pure state machine: poses of frames and their times go in, what to ask and the
 head from a replayed one; it tells a head that follows from a film that goes its own way (docs/measured.md).
 """
 
+import random
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -50,6 +51,11 @@ reacts within a second (10 phone videos of people who turn their heads).
 FRONT_SECONDS = 5.0
 """Time to look straight at the camera at first."""
 
+WAIT_SECONDS = 2.0
+"""A head that looks at the camera waits up to this time for its prompt, at random: a film of a head that turns again and again
+does not wait (docs/measured.md).
+"""
+
 STILL_SECONDS = 0.9
 """For how long the head looks at the camera at the end, so that the four frames of the decision show it from the front."""
 
@@ -69,9 +75,9 @@ Angles = npt.NDArray[np.float64]
 
 
 class Response(StrEnum):
-    """How a challenge ended: PASSED; not answered in time; the answer came before anyone could have reacted; the head turned
-    in another direction first; the face was lost, or a second one came; the frames show more than one person. NOT_ASKED: there
-    was none, because this person has failed too often.
+    """How a challenge ended: PASSED; not answered in time; the head moved before its prompt, or sooner after it than anyone can
+    react; it turned in another direction first; the face was lost, or a second one came; the frames show more than one person.
+    NOT_ASKED: there was none, because this person has failed too often.
     """
 
     PASSED = "passed"
@@ -94,23 +100,30 @@ class ChallengeMode(StrEnum):
 class Challenge:
     """One challenge with `count` prompts. `prompt` is what the person is asked now; `response` is None until it has ended."""
 
-    def __init__(self, count: int, draw: Callable[[Sequence[Prompt]], Prompt] = secrets.choice) -> None:
-        """`draw` chooses each direction at the moment in which it is asked for."""
+    def __init__(
+        self,
+        count: int,
+        draw: Callable[[Sequence[Prompt]], Prompt] = secrets.choice,
+        wait: Callable[[], float] = lambda: random.SystemRandom().uniform(0, WAIT_SECONDS),
+    ) -> None:
+        """`draw` chooses each direction at the moment in which it is asked for, `wait` for how many seconds the head waits for
+        it.
+        """
         self.prompt = Prompt.LOOK_FRONT
         self.response: Response | None = None
-        self._left, self._draw = count, draw
+        self._left, self._draw, self._wait = count, draw, wait
         self._asked: float | None = None
         self._last = 0.0
         self._base: Angles | None = None
         self._centred: list[tuple[float, Angles]] = []
         self._before: Prompt | None = None
+        self._until: float | None = None
 
     @property
     def seconds(self) -> float:
-        """The time for this prompt."""
-        if self._base is None:
-            return FRONT_SECONDS
-        return ANSWER_SECONDS + (STILL_SECONDS if self._ends else 0)
+        """The longest time for this prompt."""
+        waits = self.prompt is Prompt.LOOK_FRONT and not self._ends
+        return self._limit + (WAIT_SECONDS if waits else 0)
 
     def see(self, captured: float, pose: Pose | None, now: float) -> None:
         """Takes the pose of the face in a frame; None when the face that is followed is not there, or not alone. `captured` is
@@ -123,12 +136,18 @@ class Challenge:
             return
         if pose is None or gap > LOST_SECONDS:
             self.response = Response.LOST
-        elif since > self.seconds:
+        elif since > self._limit and self._until is None:
             self.response = Response.TOO_SLOW
         elif self.prompt is Prompt.LOOK_FRONT:
             self._return(captured, np.array(pose[:2]), now)
         else:
             self._turn(np.array(pose[:2]), since, now)
+
+    @property
+    def _limit(self) -> float:
+        if self._base is None:
+            return FRONT_SECONDS
+        return ANSWER_SECONDS + (STILL_SECONDS if self._ends else 0)
 
     @property
     def _ends(self) -> bool:
@@ -139,16 +158,21 @@ class Challenge:
         away = np.abs(angles if self._base is None else angles - self._base).max()
         if not away <= (FRONT if self._base is None else BACK):
             self._centred.clear()
+            if self._until is not None:
+                self.response = Response.TOO_EARLY
             return
         self._centred.append((captured, angles))
         stayed = captured - self._centred[0][0]
-        if self._base is None:
+        if self._until is not None:
+            if captured >= self._until:
+                self._ask(self._draw(DRAWN), now)
+        elif self._base is None:
             if stayed >= BASE_SECONDS:
                 self._base = np.median([each for _, each in self._centred], axis=0)
-                self._ask(self._draw(DRAWN), now)
+                self._until = captured + self._wait()
         elif not self._ends:
             if len(self._centred) > 1:
-                self._ask(self._draw(DRAWN), now)
+                self._until = captured + self._wait()
         elif stayed >= STILL_SECONDS:
             self.response = Response.PASSED
 
@@ -172,7 +196,7 @@ class Challenge:
             self.response = response
 
     def _ask(self, prompt: Prompt, now: float) -> None:
-        self.prompt, self._asked, self._before = prompt, now, None
+        self.prompt, self._asked, self._before, self._until = prompt, now, None, None
         self._centred.clear()
 
 

@@ -1,5 +1,6 @@
 """The challenge by itself: poses and times in, the outcome out."""
 
+import secrets
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +17,7 @@ from appliance.access.challenge import (
     TRIES,
     TRIES_SECONDS,
     TURN,
+    WAIT_SECONDS,
     Challenge,
     Response,
     Tries,
@@ -36,6 +38,11 @@ TURNED = {
 
 def always(prompt):
     return lambda _: prompt
+
+
+def challenge_of(count, draw=secrets.choice, wait=0.0):
+    """A challenge whose prompts come after so many seconds."""
+    return Challenge(count, draw, lambda: wait)
 
 
 class Head:
@@ -72,10 +79,11 @@ def played(challenge, head, period=PERIOD, obeys=lambda prompt: prompt, until=60
     st.floats(0.3, 1.0),
     st.sampled_from([0.07, 0.1, 0.2]),
     st.lists(st.sampled_from(DRAWN), min_size=1, max_size=2),
+    st.floats(0, WAIT_SECONDS),
 )
-def test_a_person_who_follows_passes(base, reaction, moving, period, asked):
+def test_a_person_who_follows_passes(base, reaction, moving, period, asked, wait):
     drawn = iter(asked)
-    challenge = Challenge(len(asked), lambda _: next(drawn))
+    challenge = challenge_of(len(asked), lambda _: next(drawn), wait)
     shown = played(challenge, Head(base, reaction, moving), period)
     assert challenge.response is Response.PASSED
     turns = [prompt for _, prompt in shown if prompt is not Prompt.LOOK_FRONT]
@@ -86,70 +94,88 @@ def test_a_person_who_follows_passes(base, reaction, moving, period, asked):
 @pytest.mark.parametrize("asked", DRAWN)
 @pytest.mark.parametrize("done", [prompt for prompt in TURNED if prompt is not Prompt.LOOK_FRONT])
 def test_another_direction_fails(asked, done):
-    challenge = Challenge(1, always(asked))
+    challenge = challenge_of(1, always(asked))
     played(challenge, Head(), obeys=lambda prompt: done if prompt is asked else prompt)
     assert challenge.response is (Response.PASSED if done is asked else Response.OTHER_DIRECTION)
 
 
 def test_an_answer_that_nobody_can_give_so_fast_fails():
-    challenge = Challenge(1, always(Prompt.TURN_LEFT))
+    challenge = challenge_of(1, always(Prompt.TURN_LEFT))
     played(challenge, Head(reaction=0, moving=0.05))
     assert challenge.response is Response.TOO_EARLY
 
 
+def test_a_head_that_moves_before_its_prompt_fails():
+    challenge = challenge_of(1, wait=1.0)
+    for number in range(12):
+        challenge.see(number * PERIOD, Pose(12 if number > 9 else 0, 0, 0), number * PERIOD)
+    assert (challenge.prompt, challenge.response) == (Prompt.LOOK_FRONT, Response.TOO_EARLY)
+
+
+def test_the_wait_for_a_prompt_is_drawn():
+    asked = set()
+    for _ in range(50):
+        challenge = Challenge(1)
+        asked.add(played(challenge, Head())[1][0])
+        assert challenge.response is Response.PASSED
+    assert len(asked) > 10
+    assert BASE_SECONDS <= min(asked) < 1.0
+    assert 1.5 < max(asked) <= BASE_SECONDS + WAIT_SECONDS + 2 * PERIOD
+
+
 def test_a_film_that_turns_by_itself_at_the_moment_of_the_prompt_is_too_early():
-    challenge = Challenge(1, always(Prompt.TURN_LEFT))
+    challenge = challenge_of(1, always(Prompt.TURN_LEFT))
     for number in range(20):
         now = number * PERIOD
-        challenge.see(now, Pose(0 if now <= BASE_SECONDS else 30, 0, 0), now)
+        challenge.see(now, Pose(0 if now <= BASE_SECONDS + PERIOD else 30, 0, 0), now)
     assert challenge.response is Response.TOO_EARLY
 
 
 def test_what_was_taken_before_the_prompt_was_shown_is_too_early():
-    challenge = Challenge(1, always(Prompt.TURN_LEFT))
-    for number in range(5):
+    challenge = challenge_of(1, always(Prompt.TURN_LEFT))
+    for number in range(6):
         challenge.see(number * PERIOD, Pose(0, 0, 0), number * PERIOD + 0.4)
     assert challenge.prompt is Prompt.TURN_LEFT
-    for number in (5, 6):
+    for number in (6, 7):
         challenge.see(number * PERIOD, Pose(30, 0, 0), number * PERIOD + 0.4)
     assert challenge.response is Response.TOO_EARLY
 
 
 def test_a_head_that_keeps_still_is_too_slow():
-    challenge = Challenge(1)
+    challenge = challenge_of(1)
     shown = played(challenge, Head(), obeys=always(Prompt.LOOK_FRONT))
     assert challenge.response is Response.TOO_SLOW
     assert [prompt in DRAWN for _, prompt in shown] == [False, True]
 
 
 def test_a_head_that_never_looks_at_the_camera_is_too_slow():
-    challenge = Challenge(1)
+    challenge = challenge_of(1)
     shown = played(challenge, Head((30, 0)))
     assert challenge.response is Response.TOO_SLOW
     assert shown == [(0.0, Prompt.LOOK_FRONT)]
 
 
 def test_a_head_that_does_not_come_back_is_too_slow():
-    challenge = Challenge(2, always(Prompt.TURN_LEFT))
+    challenge = challenge_of(2, always(Prompt.TURN_LEFT))
     played(challenge, Head(), obeys=always(Prompt.TURN_LEFT))
     assert challenge.response is Response.TOO_SLOW
 
 
 @pytest.mark.parametrize("lost", [True, False])
 def test_a_face_that_is_lost_for_a_frame_or_for_a_second_fails(lost):
-    challenge = Challenge(1)
+    challenge = challenge_of(1)
     challenge.see(0.0, Pose(0, 0, 0), 0.0)
     challenge.see(*((0.1, None, 0.1) if lost else (1.2, Pose(0, 0, 0), 1.2)))
     assert challenge.response is Response.LOST
 
 
 def test_an_end_stays_an_end_but_a_pass_may_still_be_another_person_s():
-    challenge = Challenge(1)
+    challenge = challenge_of(1)
     challenge.see(0.0, None, 0.0)
     played(challenge, Head())
     challenge.end(Response.ANOTHER_PERSON)
     assert challenge.response is Response.LOST
-    passed = Challenge(1)
+    passed = challenge_of(1)
     played(passed, Head())
     passed.end(Response.ANOTHER_PERSON)
     assert passed.response is Response.ANOTHER_PERSON
@@ -158,7 +184,7 @@ def test_an_end_stays_an_end_but_a_pass_may_still_be_another_person_s():
 def test_the_directions_are_drawn_one_by_one_and_each_is_possible():
     seen = set()
     for _ in range(200):
-        challenge = Challenge(2)
+        challenge = challenge_of(2)
         seen.add(tuple(prompt for _, prompt in played(challenge, Head()) if prompt is not Prompt.LOOK_FRONT))
         assert challenge.response is Response.PASSED
     assert seen == {(one, other) for one in DRAWN for other in DRAWN}
@@ -174,7 +200,7 @@ runs = st.tuples(st.sampled_from(POSES), st.integers(1, 12), st.sampled_from([0.
 @given(st.lists(runs, max_size=8), st.sampled_from(DRAWN), st.integers(1, 2))
 def test_what_passes_has_been_shown(taken, asked, count):
     """A film that passes has a base, and for each prompt two frames in a row beyond the limit, in time."""
-    challenge = Challenge(count, always(asked))
+    challenge = challenge_of(count, always(asked))
     now, film = 0.0, []
     for pose, gap in [(pose, gap) for pose, number, gap in [FRONT, *taken, FRONT] for _ in range(number)]:
         now += gap
@@ -198,8 +224,8 @@ def test_what_passes_has_been_shown(taken, asked, count):
 
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=150, max_size=150), st.integers(1, 2))
 def test_a_print_that_is_tilted_within_the_limit_never_passes(taken, count):
-    challenge, now = Challenge(count), 0.0
-    for yaw, pitch in [(0, 0)] * 5 + taken:
+    challenge, now = challenge_of(count), 0.0
+    for yaw, pitch in [(0, 0)] * 6 + taken:
         challenge.see(now, Pose(yaw * (TURN[0] - 0.1), pitch * (TURN[1] - 0.1), 0), now)
         now += PERIOD
     assert challenge.response is Response.TOO_SLOW
@@ -207,7 +233,7 @@ def test_a_print_that_is_tilted_within_the_limit_never_passes(taken, count):
 
 def test_a_challenge_takes_a_bounded_time():
     longest = FRONT_SECONDS + 2 * ANSWER_SECONDS + ANSWER_SECONDS + ANSWER_SECONDS + STILL_SECONDS
-    challenge = Challenge(2, always(Prompt.LOOK_UP))
+    challenge = challenge_of(2, always(Prompt.LOOK_UP))
     shown = played(challenge, Head(reaction=2.4 - 0.6, moving=0.6))
     assert challenge.response is Response.PASSED
     assert shown[-1][0] < longest

@@ -102,7 +102,7 @@ def test_a_person_who_does_not_move_fails_and_tries_are_limited(door):
         "handle": step.handle,
         "kind": "challenge",
         "text": "Look straight at the camera.",
-        "seconds": 5.0,
+        "seconds": 7.0,
         "prompt": "look_front",
     }
     prompted = door.decider.wait(step.handle)
