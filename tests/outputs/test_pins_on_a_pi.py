@@ -14,7 +14,7 @@ from appliance.events import DoorEvent, DoorState
 from appliance.gallery.credential import Credential
 from appliance.outputs.hardware import DoorHardware
 from appliance.outputs.wiegand import LgpioWaves, wave
-from appliance.sections import InputsSection, RelaySection
+from appliance.wires import InputsSection, RelaySection
 
 pytestmark = pytest.mark.pi
 
