@@ -413,6 +413,7 @@ class EnginePool:
         self._lent: dict[FaceEngine, float] = {}
         self._returned: dict[FaceEngine, float] = {}
         self._line: list[object] = []
+        self._worked = False
 
     def fill(self, engines: Sequence[FaceEngine]) -> None:
         """Hands the engines over: from here on they are lent."""
@@ -431,6 +432,14 @@ class EnginePool:
                 del self._returned[engine]
                 idle[idle.index(engine)] = make()
             return bool(old)
+
+    def rests(self, seconds: float) -> bool:
+        """Whether all engines have been idle for so long, once after each time of work."""
+        with self._changed:
+            since = self._clock() - seconds
+            rested = self._worked and not self._lent and all(each <= since for each in self._returned.values())
+            self._worked = self._worked and not rested
+            return rested
 
     @contextmanager
     def lease(self, memory: int = 0) -> Iterator[FaceEngine]:
@@ -507,4 +516,5 @@ class EnginePool:
             self._free += memory
             self._idle.append(engine)
             self._returned[engine] = self._clock()
+            self._worked = True
             self._changed.notify_all()

@@ -228,6 +228,21 @@ def test_engines_that_are_not_needed_beside_another_are_replaced():
         assert {one, two, three} == {first, third, new}
 
 
+def test_it_rests_once_after_each_time_of_work():
+    now = [0.0]
+    pool = EnginePool(0, 0.1, lambda: now[0])
+    pool.fill([loading.build(loading.unusable(ModelError("none")), 1) for _ in range(2)])
+    assert not pool.rests(0)
+    for _ in range(2):
+        with pool.lease():
+            now[0] += 20
+            assert not pool.rests(10)
+        now[0] += 9
+        assert not pool.rests(10)
+        now[0] += 1
+        assert [pool.rests(10), pool.rests(10)] == [True, False]
+
+
 def test_memory_comes_back_after_an_error():
     pool = filled(1, waiting=0, memory=100)
     with pytest.raises(ZeroDivisionError), pool.lease(100):
