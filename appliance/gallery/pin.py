@@ -25,7 +25,7 @@ set (1234, 1111, 0000, 1212, 7777: 20.6 % of 3.4 million, DataGenetics, PIN anal
 SALT_BYTES, DIGEST_BYTES = 16, 32
 
 LOG_N, R, P = 14, 8, 1
-"""The cost of one guess: 16 MiB and 40 ms here. What keeps a PIN of four digits secret is the seal of the gallery and the bound
+"""The cost of one guess: 16 MiB and 33 ms here. What keeps a PIN of four digits secret is the seal of the gallery and the bound
 on guesses; the cost delays those who have the site key, too.
 """
 

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ import pytest
 from client import Client
 from devices import Child, until
 from doors import HEIGHT, WIDTH, empty, head
-from people import add
+from people import add, body
 
 from appliance.access.log import DECISION, RECORD_FILE, Entry, Record
 from appliance.face.types import Pixels
@@ -80,7 +81,7 @@ def device(folder: Path) -> Child:
 
 def known(client: Client, hopper: bytes) -> None:
     add(client, "hopper", "Grace Hopper")
-    assert client.post("/people/hopper/templates", hopper).status == 200
+    assert client.post("/people/hopper/templates", hopper).status == 201
 
 
 def test_a_person_who_walks_up_opens_the_door_once_and_who_stands_behind_does_not_matter(
@@ -106,6 +107,39 @@ def test_a_person_who_walks_up_opens_the_door_once_and_who_stands_behind_does_no
         listed = client.get("/access/decisions").document["decisions"]
         assert listed[-1]["person"] in (None, {"id": "hopper", "name": "Grace Hopper"})
         assert child.terminate() == 0
+
+
+def test_the_display_is_asked_for_a_pin(tmp_path: Path, photo: Pixels, hopper: bytes) -> None:
+    film(tmp_path / "film", [comes(photo, step) for step in range(90)])
+    config = CONFIG.format(folder=tmp_path).replace("[relay]", 'factors = "face+pin"\n[relay]')
+    with Child(tmp_path, config, environment={"GPIOZERO_PIN_FACTORY": "mock"}) as child:
+        client = child.ready()
+        known(client, hopper)
+        pins = body({"pin": "471108", "duress": "471109"})
+        assert client.ask("PUT", "/people/hopper/pin", pins).status == 200
+        with client.wire() as wire:
+            wire.send(b"GET /kiosk/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            result = ""
+            while result != "granted":  # it is denied where other tests delay the frames
+                while wire._reader.readline() != b"event: pending\n":
+                    pass
+                step = json.loads(wire._reader.readline().decode().removeprefix("data: "))
+                assert (step["kind"], step["id"]) == ("pin", False)
+                decision = client.post(f"/access/decide/{step['handle']}", body({"pin": "471109"})).document["decision"]
+                result = decision["result"]
+                assert decision["reason"] in ("granted", "camera_blind", "not_followed", "nobody"), decision
+            while b'"result":"granted"' not in (line := wire._reader.readline()):
+                pass
+            shown = json.loads(line.decode().removeprefix("data: "))
+            assert shown == {"result": "granted", "reason": "granted", "text": "access granted", "name": "Grace Hopper"}
+        child.logged(r"relay: on for 0\.5 s")
+        newest, granted = Record(child.state / RECORD_FILE).newest(2)
+        assert (granted.facts["result"], granted.facts["trigger"]) == ("granted", "approach")
+        assert newest.facts == {"event": "duress", "decision": granted.facts["id"]}
+        nonces = (body({"nonce": f"a-step-when-it-stops-{number}"}) for number in count())
+        assert until(lambda: "pending" in client.post("/access/decide", next(nonces)).document, 30)
+        assert child.terminate() == 0
+        assert not [word for word in ("471108", "471109", "duress") if word in child.log]
 
 
 @pytest.mark.nightly
