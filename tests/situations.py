@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from appliance.access.challenge import ChallengeMode, Response
 from appliance.access.factors import Given
-from appliance.access.policy import ClockState, Facts, Observation, Passage, Rules, Subject
+from appliance.access.passback import Passage
+from appliance.access.policy import ClockState, Facts, Observation, Rules, Subject
 from appliance.access.schedule import DAYS, Schedule
 from appliance.access.token import Direction
 from appliance.gallery.people import Person

@@ -18,9 +18,10 @@ from appliance.access.factors import NOTHING_GIVEN, Factors, Given, PinCheck, St
 from appliance.access.identify import Recognition
 from appliance.access.log import DECISION, DOOR, VOIDS, Entry, Fact, Record, RecordError
 from appliance.access.observe import ChallengeWatch, SubjectObserver
+from appliance.access.passback import Passage
 from appliance.access.passes import NoSuchPassError, PassBook, VisitorPass
 from appliance.access.pins import PinChecker
-from appliance.access.policy import Facts, Observation, Passage, Policy, PolicyResult, Rules
+from appliance.access.policy import Facts, Observation, Policy, PolicyResult, Rules
 from appliance.access.reason import Reason
 from appliance.access.steps import STEP_SECONDS, OpenStep, OpenSteps, PendingStep, StepAnswer
 from appliance.access.token import (

@@ -4,12 +4,13 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
 
 from appliance.access.challenge import ChallengeMode, Response
 from appliance.access.factors import ALWAYS_THE_FACE, NOTHING_GIVEN, FactorRules, Factors, Given, PinCheck, StepKind
+from appliance.access.passback import Passage, against_direction, against_time, depends_on_time
 from appliance.access.passes import VisitorPass
 from appliance.access.reason import Reason
 from appliance.access.schedule import Schedule, day_of
@@ -94,14 +95,6 @@ class PolicyResult:
     def relaxed(self) -> tuple[RuleResult, ...]:
         """The rules that failed, but are relaxed by the configuration."""
         return tuple(step for step in self.steps if step.mark is Mark.RELAXED)
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """The last time a person was granted, and in which direction."""
-
-    direction: Direction
-    time: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,27 +228,6 @@ class Rules:
     def digest(self) -> str:
         """SHA-256 in hexadecimal, by which the record says under which rules decisions were made."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def against_direction(last: Passage | None, direction: Direction) -> Reason | None:
-    """Why a person whose last passage is `last` may not pass in `direction`: they must go the other way first."""
-    if last is None or last.direction is not direction:
-        return None
-    return Reason.ALREADY_IN if direction is Direction.IN else Reason.ALREADY_OUT
-
-
-def depends_on_time(last: Passage | None, direction: Direction, least_s: float) -> bool:
-    """Whether `against_time` needs the time."""
-    return least_s > 0 and last is not None and last.direction is direction
-
-
-def against_time(last: Passage | None, direction: Direction, now: datetime, least_s: float) -> Reason | None:
-    """Why a person may not pass in the same direction again yet: the last passage was less than `least_s` seconds ago. One that
-    seems to lie ahead, because the clock went back, counts as now.
-    """
-    if last is None or not depends_on_time(last, direction, least_s):
-        return None
-    return Reason.TOO_SOON if now - last.time < timedelta(seconds=least_s) else None
 
 
 Finding = tuple[Mark, Reason | None, str]

@@ -12,8 +12,9 @@ from appliance.access.challenge import Response
 from appliance.access.clock import Clock
 from appliance.access.factors import Given, PinCheck
 from appliance.access.log import RECORD_FILE, VOIDS, Entry, Record, RecordError, Verdict, voided
+from appliance.access.passback import Passage
 from appliance.access.passes import VisitorPass
-from appliance.access.policy import ClockState, Facts, Observation, Passage, Policy, PolicyResult, Rules, Subject
+from appliance.access.policy import ClockState, Facts, Observation, Policy, PolicyResult, Rules, Subject
 from appliance.access.token import Anchor, Direction
 from appliance.cli.gallery import opened
 from appliance.cli.options import NONE, OFF

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from situations import NOW, moments
 
-from appliance.access.policy import Passage, against_direction, against_time, depends_on_time
+from appliance.access.passback import Passage, against_direction, against_time, depends_on_time
 from appliance.access.token import Direction
 
 IN, OUT = Direction.IN, Direction.OUT

@@ -9,7 +9,8 @@ from situations import ADA, FLAWLESS, NOW, rules, situations, spoilt, well
 
 from appliance.access.challenge import ChallengeMode, Response
 from appliance.access.factors import FactorRules, Given, StepKind
-from appliance.access.policy import RULES, ClockState, Mark, Passage, Policy, PolicyResult, Rules
+from appliance.access.passback import Passage
+from appliance.access.policy import RULES, ClockState, Mark, Policy, PolicyResult, Rules
 from appliance.access.reason import Reason
 from appliance.access.schedule import Schedule
 from appliance.access.token import Direction
