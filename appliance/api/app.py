@@ -19,6 +19,7 @@ from appliance import __version__, stages
 from appliance.api import answers
 from appliance.api.access import ANY_KEY, ANYONE, NAME, NO_NAME, Access, Part, Route, challenge, routes_of
 from appliance.api.answers import Answer, StreamedAnswer
+from appliance.api.description import Description
 from appliance.api.faces import API_VERSION
 from appliance.api.intake import Intake
 from appliance.api.monitoring import Metrics
@@ -31,8 +32,8 @@ log = logging.getLogger(__name__)
 
 WEB = Path(__file__).parent / "web"
 
-PAGES = {"index.html": "/", "door.html": "/door", "kiosk.html": "/kiosk"}
-"""The paths of the live page, of the page for people and the door, and of the display at the door."""
+PAGES = {"index.html": "/", "door.html": "/door", "kiosk.html": "/kiosk", "reference.html": "/docs"}
+"""The paths of the live page, of the page for people and the door, of the display at the door, and of the API's description."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -113,7 +114,9 @@ class FaceApi:
         """The methods of `parts` that are marked as routes are the endpoints, beside the pages."""
         self._origins, self._access, self._restrictions, self._metrics = origins, access, restrictions, metrics
         self._intake = intake
-        self.routes = (*Page().routes(), *chain.from_iterable(map(routes_of, parts)))
+        description = Description()
+        self.routes = (*Page().routes(), *chain.from_iterable(map(routes_of, (*parts, description))))
+        description.cover(self.routes)
         self._by_rule = {(route.method, route.rule): route for route in self.routes}
         self._quiet = {route.rule for route in self.routes if route.quiet}
         self._app = bottle.Bottle()

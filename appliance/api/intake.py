@@ -11,11 +11,11 @@ from typing import Annotated, Any, TypeVar, cast
 
 import numpy as np
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 
 from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, DetectLimits
 from appliance.faults import Fault, Refusal, ResultCode
-from appliance.gallery.credential import Credential
+from appliance.gallery.credential import FORMATS, MOST_BITS, RAW, Credential
 from appliance.imaging.archive import FRAMES, SUFFIXES, numbered_pictures
 from appliance.imaging.codec import EncodedPicture
 
@@ -274,6 +274,28 @@ in 8 MiB, while other requests wait.
 """
 
 
+CREDENTIAL = {
+    "anyOf": [
+        {"type": "null"},
+        {
+            "type": "object",
+            "properties": {
+                "format": {"enum": [*FORMATS]}, "facility": {"type": "integer"}, "card": {"type": "integer"},
+            },
+            "required": ["format", "facility", "card"],
+            "additionalProperties": False,
+        },
+        {
+            "type": "object",
+            "properties": {"format": {"const": RAW}, "bits": {"type": "string", "pattern": f"^[01]{{1,{MOST_BITS}}}$"}},
+            "required": ["format", "bits"],
+            "additionalProperties": False,
+        },
+    ]
+}  # fmt: skip
+"""The JSON schema of a credential, as `Credential.read` takes it."""
+
+
 def _credential(document: object) -> Credential | None:
     return None if document is None else Credential.read(document)
 
@@ -287,7 +309,7 @@ class PersonFields(BaseModel):
     groups: Annotated[tuple[str, ...], Field(strict=False)] = ()
     valid_from: date | None = None
     valid_until: date | None = None
-    credential: Annotated[Credential | None, PlainValidator(_credential)] = None
+    credential: Annotated[Credential | None, PlainValidator(_credential), WithJsonSchema(CREDENTIAL)] = None
 
 
 class ChangedFields(PersonFields):

@@ -31,6 +31,7 @@ ANY_KEY = {
     ("GET", "/access/key"),
     ("GET", "/.well-known/jwks.json"),
     ("GET", "/version"),
+    ("GET", "/openapi.json"),
     ("GET", "/nothing-here"),
     ("PUT", "/faces"),
     ("OPTIONS", "/faces"),

@@ -97,6 +97,19 @@ def test_the_facts_shown_about_a_face(visit: Visit, watched: Client) -> None:
             expect(page.locator("#facts")).to_contain_text(said)
 
 
+def test_the_api_is_described_on_a_page_that_asks_no_other_host(visit: Visit, watched: Client) -> None:
+    asked: list[str] = []
+    with visit(watched, path="/docs") as page:
+        page.on("request", lambda request: asked.append(request.url))
+        page.reload()
+        expect(page.locator("summary", has_text="POST /people/{identity}/templates/camera")).to_have_count(1)
+        page.locator("summary", has_text="POST /similarity/v2").click()
+        expect(page.locator("details[open]")).to_contain_text("image_a")
+        expect(page.locator("details[open]")).to_contain_text("similarity: number")
+    assert asked
+    assert all(url.startswith(f"http://127.0.0.1:{watched.port}/") for url in asked), asked
+
+
 POINTS = "async (points) => (await import('/facts.js')).operatingPoints(points)"
 
 

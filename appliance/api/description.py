@@ -1,0 +1,234 @@
+"""The description of the API (OpenAPI 3.1), made from the table by which the server routes."""
+
+import json
+import mimetypes
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import bottle
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from appliance import __version__
+from appliance.api import schemas
+from appliance.api.access import ANY_KEY, Route, route
+from appliance.api.answers import Answer
+from appliance.api.door import Question, Step
+from appliance.api.intake import DOCUMENTED, ChangedFields, NewPerson, PersonFields, PinFields
+from appliance.api.passes import PassFields
+
+JSON, EVENTS = "application/json", "text/event-stream"
+
+FAILURES = (schemas.FailureJson, schemas.DocumentedFailureJson)
+
+KEYS: Mapping[str, Mapping[str, str]] = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "basic": {"type": "http", "scheme": "basic", "description": "The key is the password."},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "rapidApiKey": {"type": "apiKey", "in": "header", "name": "X-RapidAPI-Key"},
+}
+"""The ways to send a key."""
+
+COUNT = {"type": "integer", "minimum": 1}
+FLAG = {"type": "string", "enum": ["1"]}
+
+QUERY: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "minsize": ("Smallest side of a face's box in pixels.", {**COUNT, "maximum": 65_535, "default": 48}),
+    "maxsize": ("Largest side of a face's box in pixels.", {**COUNT, "maximum": 65_535}),
+    "detectcount": ("Most faces, the largest ones.", {**COUNT, "maximum": 1000, "default": 10}),
+    "query": ("Only people whose id, name or groups contain this.", {"type": "string"}),
+    "limit": ("Most people on a page.", {**COUNT, "maximum": 1000}),
+    "after": ("The id behind which the page begins.", {"type": "string"}),
+    "count": ("Most decisions, the newest ones.", {**COUNT, "maximum": 1000, "default": 50}),
+    "pose": ("Where the person is to look.", {"type": "string", "enum": ["front", "left", "right", "up", "down"]}),
+    "allow_duplicate": ("1: another person may look the same.", FLAG),
+    "allow_mismatch": ("1: the picture need not match the person's others.", FLAG),
+}
+"""The items of queries: what each means, and its schema."""
+
+LIMITS, OVERRIDES = ("minsize", "maxsize", "detectcount"), ("allow_duplicate", "allow_mismatch")
+
+Takes = type[BaseModel] | tuple[str, ...]
+"""What a body is: JSON, or the parts of a form."""
+
+PHOTO: Takes = ("",)
+"""A picture, or the first file of a form."""
+
+FACE: Takes = ("image",)
+"""An aligned face, or a form with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What an answer is (a model, or a media type), what a request takes, and the statuses of success."""
+
+    gives: type[BaseModel] | str
+    takes: Takes | None = None
+    query: tuple[str, ...] = ()
+    succeeds: tuple[int, ...] = (200,)
+    fails: tuple[int, ...] = field(default=())
+    """Statuses beyond those that `failures` finds."""
+
+
+PAIR = ("image_a", "image_b")
+
+ROUTES: Mapping[str, Described] = {
+    "POST /faces": Described(schemas.FacesJson, PHOTO, LIMITS),
+    "GET /faces": Described(schemas.FacesJson, query=LIMITS),
+    "POST /alignedfaces": Described(schemas.AlignedFacesJson, PHOTO, LIMITS),
+    "GET /alignedfaces": Described(schemas.AlignedFacesJson, query=LIMITS),
+    "POST /similarity": Described(schemas.SimilarityJson, PAIR),
+    "POST /similarity/v2": Described(schemas.SimilarityJson, PAIR),
+    "POST /liveness/multiframe": Described(schemas.ConfidenceJson, ("images",)),
+    "GET /liveness/multiframe": Described(schemas.ConfidenceJson),
+    "POST /liveness/multiframe/v2": Described(schemas.VerdictJson, ("images", "frame_counts", "filename_extension")),
+    "POST /liveness": Described(schemas.VerdictJson, PHOTO),
+    "GET /version": Described(schemas.VersionJson),
+    "POST /compare": Described(schemas.ComparisonJson, PAIR),
+    "POST /compare/feature": Described(schemas.SimilarityJson, ("feature_a", "feature_b")),
+    "POST /feature/floats": Described(schemas.FeatureJson, FACE),
+    "POST /feature/bytes": Described(schemas.FeatureJson, FACE),
+    "POST /feature/masking": Described(schemas.FeatureJson, FACE, succeeds=(), fails=(406,)),
+    "POST /facefeatures": Described(schemas.FaceFeaturesJson, PHOTO, LIMITS),
+    "POST /facefeatures/masking": Described(schemas.FaceFeaturesJson, PHOTO, LIMITS, succeeds=(), fails=(406,)),
+    "POST /facefeatures/withimages": Described(schemas.AlignedFeaturesJson, PHOTO, LIMITS),
+    "POST /masks": Described(schemas.MasksJson, PHOTO, LIMITS),
+    "POST /identify": Described(schemas.IdentifiedJson, PHOTO, LIMITS),
+    "GET /identify": Described(schemas.IdentifiedJson, query=LIMITS),
+    "GET /people": Described(schemas.PeopleJson, query=("query", "limit", "after")),
+    "POST /people": Described(schemas.OnePersonJson, NewPerson, succeeds=(201,), fails=(409,)),
+    "GET /people/<identity>": Described(schemas.OnePersonJson),
+    "PUT /people/<identity>": Described(schemas.OnePersonJson, PersonFields),
+    "PATCH /people/<identity>": Described(schemas.OnePersonJson, ChangedFields),
+    "DELETE /people/<identity>": Described(schemas.ErasureJson),
+    "GET /people/<identity>/pin": Described(schemas.PinJson),
+    "PUT /people/<identity>/pin": Described(schemas.PinJson, PinFields),
+    "DELETE /people/<identity>/pin": Described(schemas.PinJson),
+    "POST /people/<identity>/templates": Described(
+        schemas.EnrolledJson, PHOTO, OVERRIDES, succeeds=(201,), fails=(409,)
+    ),
+    "POST /people/<identity>/templates/camera": Described(
+        schemas.EnrolledJson, query=("pose", *OVERRIDES), succeeds=(201,), fails=(409,)
+    ),
+    "DELETE /people/<identity>/templates/<number>": Described(schemas.OnePersonJson),
+    "POST /access/decide": Described(schemas.DecidedJson, Question, fails=(409,)),
+    "POST /access/decide/<handle>": Described(schemas.DecidedJson, Step, fails=(409, 410)),
+    "POST /access/open": Described(schemas.OpenedJson),
+    "GET /access/key": Described(schemas.PublicKeyJson),
+    "GET /access/passes": Described(schemas.PassesJson),
+    "POST /access/passes": Described(schemas.PassJson, PassFields, succeeds=(201,), fails=(409,)),
+    "GET /access/passes/<identity>": Described(schemas.PassJson),
+    "DELETE /access/passes/<identity>": Described(schemas.PassJson, fails=(409,)),
+    "GET /access/passes/<identity>/code.png": Described("image/png"),
+    "GET /access/passes/<identity>/code.svg": Described("image/svg+xml"),
+    "GET /access/decisions": Described(schemas.DecisionsJson, query=("count",)),
+    "GET /.well-known/jwks.json": Described(schemas.KeySetJson),
+    "GET /healthz": Described(schemas.HealthJson, succeeds=(200, 503)),
+    "GET /metrics": Described("text/plain"),
+    "GET /camera/frame.jpg": Described("image/jpeg"),
+    "GET /camera/stream.mjpg": Described("multipart/x-mixed-replace"),
+    "GET /events": Described(EVENTS),
+    "GET /kiosk/events": Described(EVENTS),
+    "POST /key": Described(schemas.SuccessJson),
+    "DELETE /key": Described(schemas.SuccessJson),
+    "GET /openapi.json": Described(JSON),
+}
+"""The routes by method and rule. Those of the pages give their files."""
+
+PLACES: Mapping[str, Mapping[str, Any]] = {"number": COUNT}
+"""The schemas of the places in paths that are not just strings."""
+
+ANYTHING = {"type": "string", "contentMediaType": "application/octet-stream"}
+
+
+class Description:
+    """The description of a table of routes, and the endpoint that returns it."""
+
+    def __init__(self) -> None:
+        self._document: dict[str, Any] = {}
+
+    @route("GET", "/openapi.json", ANY_KEY)
+    def openapi(self) -> Answer:
+        """The description of this API (OpenAPI 3.1)."""
+        servers = [{"url": bottle.request.environ.get("SCRIPT_NAME") or "/"}]
+        return Answer(json.dumps({**self._document, "servers": servers}).encode(), headers={"Content-Type": JSON})
+
+    def cover(self, routes: Iterable[Route]) -> None:
+        """Describes these routes from now on."""
+        paths: dict[str, dict[str, Any]] = {}
+        for item in routes:
+            path = re.sub("<(.*?)>", r"{\1}", item.rule)
+            paths.setdefault(path, {})[item.method.lower()] = _operation(item, described(item))
+        given = {each.gives for each in ROUTES.values()} | {*FAILURES}
+        taken = {each.takes for each in ROUTES.values()}
+        kinds = [(model, "serialization") for model in given if isinstance(model, type)]
+        kinds += [(model, "validation") for model in taken if isinstance(model, type)]
+        _, schema = models_json_schema(sorted(kinds, key=str), ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+        self._document = {
+            "openapi": "3.1.0",
+            "info": {"title": "Face Appliance", "version": __version__},
+            "paths": paths,
+            "components": {"schemas": schema["$defs"], "securitySchemes": KEYS},
+        }
+
+
+def described(item: Route) -> Described:
+    """What is known of a route: of a file of the pages its type, of any other that is not in the table that it gives JSON."""
+    kind = mimetypes.guess_type(item.rule)[0] or ("text/html" if item.method == "GET" and not item.scopes else JSON)
+    return ROUTES.get(f"{item.method} {item.rule}", Described(kind))
+
+
+def failures(item: Route, about: Described) -> set[int]:
+    """The statuses with which a request to a route can fail."""
+    found = {400, 403, *about.fails}
+    found |= {401, 500, 503} if item.scopes else set()
+    found |= {404} if "<" in item.rule else set()
+    found |= {406} if item.part or item.expires else set()
+    found |= {413, 415} if about.takes else set()
+    return found - {*about.succeeds}
+
+
+def _operation(item: Route, about: Described) -> dict[str, Any]:
+    places = [
+        {"name": name, "in": "path", "required": True, "schema": PLACES.get(name, {"type": "string", "minLength": 1})}
+        for name in re.findall("<(.*?)>", item.rule)
+    ]
+    query = [
+        {"name": name, "in": "query", "description": QUERY[name][0], "schema": QUERY[name][1]} for name in about.query
+    ]
+    failure = FAILURES[item.rule in DOCUMENTED]
+    good = {str(status): _response(status, about.gives) for status in about.succeeds}
+    bad = {str(status): _response(status, failure) for status in sorted(failures(item, about))}
+    scopes = [] if item.scopes == ANY_KEY else sorted(item.scopes)
+    return {
+        "operationId": re.sub(r"\W+", "_", f"{item.method.lower()}{item.rule}").strip("_"),
+        "summary": " ".join((item.handler.__doc__ or "").split()),
+        "tags": [item.rule.split("/")[1].partition(".")[0] or "pages"],
+        "parameters": [*places, *query],
+        **({"requestBody": {"required": True, "content": _content(about.takes)}} if about.takes else {}),
+        "responses": {**good, **bad},
+        **({"security": [{way: scopes} for way in KEYS]} if item.scopes else {}),
+    }
+
+
+def _response(status: int, gives: type[BaseModel] | str) -> dict[str, Any]:
+    """A response of OpenAPI."""
+    kind, schema = (gives, {}) if isinstance(gives, str) else (JSON, _reference(gives))
+    return {"description": HTTPStatus(status).phrase, "content": {kind: {"schema": schema}}}
+
+
+def _content(takes: Takes) -> dict[str, Any]:
+    """The content of a request body."""
+    if isinstance(takes, type):
+        return {JSON: {"schema": _reference(takes)}}
+    names = ["file"] if takes == PHOTO else list(takes)
+    schema = {"type": "object", "properties": dict.fromkeys(names, ANYTHING), "required": names}
+    pictures = {"image/jpeg": {"schema": ANYTHING}, "image/png": {"schema": ANYTHING}}
+    return {**(pictures if takes in (PHOTO, FACE) else {}), "multipart/form-data": {"schema": schema}}
+
+
+def _reference(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}

@@ -1,0 +1,381 @@
+"""The form of every answer, for the description of the API (description.py); tests hold a device's answers to it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Day = Annotated[str, Field(json_schema_extra={"format": "date"})]
+Base64 = Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Size = Annotated[int, Field(ge=0)]
+
+
+class Json(BaseModel):
+    """An object with these members and no others."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ResultJson(Json):
+    """The result of a request, as in the vendor's document."""
+
+    return_code: Annotated[str, Field(pattern="^(INF|APP)-[0-9]{2}$")]
+    return_msg: str
+
+
+class SuccessJson(Json):
+    """An answer without content."""
+
+    return_msg: ResultJson
+
+
+class DocumentedFailureJson(SuccessJson):
+    """Why a request to an endpoint of the vendor's document failed."""
+
+
+class FailureJson(SuccessJson):
+    """Why a request failed: with 4xx also a `reason` for programs and a `text` for people, and what belongs to them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    reason: Annotated[str, Field(pattern="^[a-z0-9_-]+$")] = ""
+    text: str = ""
+
+
+class BoxJson(Json):
+    """A bounding box in pixels of the upright picture: a square that may reach past the border."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class PoseJson(Json):
+    """Yaw, pitch and roll in degrees."""
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+class PointJson(Json):
+    """A point in pixels of the upright picture."""
+
+    x: float
+    y: float
+
+
+class LandmarkJson(Json):
+    """The 106 points of a face."""
+
+    lm_points: Annotated[list[PointJson], Field(min_length=106, max_length=106)]
+
+
+class FaceJson(Json):
+    box: BoxJson
+    landmark: LandmarkJson
+    pose: PoseJson
+
+
+class FacesJson(SuccessJson):
+    count: Size
+    faces: list[FaceJson]
+
+
+class BoxedJson(Json):
+    box: BoxJson
+
+
+class AlignedFaceJson(BoxedJson):
+    """A face cut out upright: raw interleaved RGB, row by row."""
+
+    image_height: Literal[112]
+    image_width: Literal[112]
+    image_channel: Literal[3]
+    image_data: Base64
+
+
+class AlignedFacesJson(SuccessJson):
+    count: Size
+    aligned_faces: list[AlignedFaceJson]
+
+
+class SimilarityJson(SuccessJson):
+    similarity: Share
+
+
+class ComparisonJson(SimilarityJson):
+    box_a: BoxJson
+    box_b: BoxJson
+
+
+class ConfidenceJson(SuccessJson):
+    confidence: Share
+
+
+class VerdictJson(ConfidenceJson):
+    is_live: bool
+
+
+class FeatureMembersJson(Json):
+    """An embedding: 512 little-endian float32, or 512 signed bytes."""
+
+    feature_size: Literal[512]
+    feature_data: Base64
+
+
+class FeatureJson(SuccessJson, FeatureMembersJson):
+    """The embedding of a face."""
+
+
+class FaceFeatureJson(BoxedJson, FeatureMembersJson):
+    """A face and its embedding."""
+
+
+class FaceFeaturesJson(SuccessJson):
+    count: Size
+    face_features: list[FaceFeatureJson]
+
+
+class AlignedFeatureJson(AlignedFaceJson, FeatureMembersJson):
+    """A face cut out, and its embedding."""
+
+
+class AlignedFeaturesJson(SuccessJson):
+    count: Size
+    face_features: list[AlignedFeatureJson]
+
+
+class MaskJson(BoxedJson):
+    masked: bool
+    confidence: Share
+
+
+class MasksJson(SuccessJson):
+    count: Size
+    masks: list[MaskJson]
+
+
+class RuntimeJson(Json):
+    name: str
+    version: str
+
+
+class EnginesJson(Json):
+    count: Size
+    reason: str
+
+
+class ModelJson(Json):
+    name: str
+    file: str
+    sha256: Digest
+    precision: str
+    licence: str
+
+
+class VersionJson(SuccessJson):
+    api_version: str
+    sdk_version: str
+    liveness_mode: Literal["MULTI", "SINGLE"]
+    runtime: RuntimeJson
+    engines: EnginesJson
+    models: list[ModelJson]
+    calibration: dict[str, Any]
+
+
+class PlaceJson(Json):
+    """The place of an entry in the record."""
+
+    sequence: Size
+    hash: Digest
+
+
+class TemplateJson(Json):
+    number: Size
+    quality: Share
+    source: Literal["photo", "camera"]
+    created: Time
+    pictured: bool
+    usable: bool
+
+
+class CardJson(Json):
+    """What an access panel knows a person by."""
+
+    format: str
+    facility: int = 0
+    card: int = 0
+    bits: str = ""
+
+
+class PersonJson(Json):
+    id: str
+    name: str
+    groups: list[str]
+    valid_from: Day | None
+    valid_until: Day | None
+    created: Time
+    credential: CardJson | None
+    templates: list[TemplateJson]
+
+
+class OnePersonJson(SuccessJson):
+    person: PersonJson
+
+
+class PeopleJson(SuccessJson):
+    """`total` and `next` are there with the query item `limit`: all who match, and the `after` of the next page."""
+
+    count: Size
+    templates: Size
+    people: list[PersonJson]
+    total: Size = 0
+    next: str | None = None
+
+
+class ReceiptJson(Json):
+    reference: str
+    templates: Size
+    time: Time
+    complete: bool
+    record: PlaceJson | None
+    copies: str
+
+
+class ErasureJson(SuccessJson):
+    receipt: ReceiptJson
+
+
+class QualityJson(Json):
+    overall: Share
+    weakest: str
+    size: Share
+    sharpness: Share
+    light: Share
+    pose: Share
+    visibility: Share
+
+
+class WarningJson(Json):
+    kind: Literal["look-alike", "duplicate"]
+    person: str
+
+
+class EnrolledJson(SuccessJson):
+    template: TemplateJson
+    quality: QualityJson
+    warnings: list[WarningJson]
+
+
+class NamedJson(Json):
+    id: str
+    name: str | None
+
+
+class MemberJson(NamedJson):
+    groups: list[str]
+
+
+class IdentifiedFaceJson(BoxedJson):
+    pose: PoseJson
+    quality: QualityJson
+    result: Literal["identified", "unknown", "ambiguous"]
+    person: MemberJson | None
+    similarity: Share
+    reason: str = ""
+    text: str = ""
+
+
+class IdentifiedJson(SuccessJson):
+    count: Size
+    faces: list[IdentifiedFaceJson]
+
+
+class DecidedJson(SuccessJson):
+    """A decision with its token, or the step that it waits for; a display gets no token."""
+
+    decision: dict[str, Any] = {}
+    token: str = ""
+    pending: dict[str, Any] = {}
+
+
+class OpenedJson(SuccessJson):
+    record: PlaceJson | None
+
+
+class PublicKeyJson(SuccessJson):
+    device: str
+    algorithm: Literal["Ed25519"]
+    public_key: str
+    pem: str
+
+
+class KeySetJson(SuccessJson):
+    """The same key as JWT libraries read it (RFC 7517)."""
+
+    keys: list[dict[str, str]]
+
+
+class ListedDecisionJson(BaseModel):
+    sequence: Size
+    time: Time
+    result: str
+    reason: str
+    text: str
+    person: NamedJson | None
+    direction: str
+
+
+class DecisionsJson(SuccessJson):
+    count: Size
+    decisions: list[ListedDecisionJson]
+
+
+class ProblemJson(Json):
+    part: str
+    state: str
+    text: str
+
+
+class CameraJson(Json):
+    driver: str
+    demonstration: bool
+    state: str
+    width: int
+    height: int
+    fps: float
+    frame_age_ms: float | None
+    frames: int
+    reopened: int
+
+
+class HealthJson(SuccessJson):
+    status: Literal["ok", "starting", "fault"]
+    reasons: list[ProblemJson]
+    camera: CameraJson | None
+    door: dict[str, bool | None] = {}
+    uptime_s: float
+
+
+class PinStateJson(Json):
+    set: bool
+
+
+class PinJson(SuccessJson):
+    pin: PinStateJson
+
+
+class PassesJson(SuccessJson):
+    count: Size
+    passes: list[dict[str, Any]]
+
+
+class PassJson(SuccessJson):
+    """A visitor pass, and what its QR code holds."""
+
+    issued: dict[str, Any] = Field(alias="pass")
+    code: str
