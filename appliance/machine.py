@@ -96,7 +96,9 @@ class Machine:
         self._with_door = config.gallery.enabled and config.door.enabled
 
         engine, calibration = config.engine, CalibrationStore(self._state / points.FILE)
-        self._models = Models(engine.folder, engine.precisions, engine.threads, calibration)
+        self._models = Models(
+            engine.folder, engine.precisions, engine.threads, calibration, recognition=engine.recognition
+        )
         self._engines = EnginePool(config.server.queue, config.server.patience_s, memory=config.server.decoded_bytes)
         self._gallery = GalleryHandle(self._state, self._models, self._broadcast, **config.gallery.handle_settings)
         self._record = Record(self._state / RECORD_FILE, most_bytes=config.door.record_mib * 2**20)

@@ -132,6 +132,10 @@ class EngineSection(Section):
     """"float16", whatever is faster: runtimes round int8 differently, and templates have to outlive them."""
     liveness: Precision = "auto"
     """As for the detector."""
+    recognition: Literal["fast", "strong", "auto"] = "auto"
+    """"fast": one embedder; "strong": a second one as well, which confuses fewer people, takes three times as long and 44 MB;
+    "auto": that too, except on a board of 1 GB, or where it is slower than that.
+    """
 
     @property
     def folder(self) -> Path:

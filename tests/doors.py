@@ -17,7 +17,7 @@ from living import stirred
 
 from appliance.access.clock import Clock
 from appliance.access.decide import Decider
-from appliance.access.identify import Identifier
+from appliance.access.identify import Identifier, Impostors
 from appliance.access.log import RECORD_FILE, Record
 from appliance.access.observe import RecentFrames, SubjectObserver
 from appliance.access.passes import PASSES_FILE, PassBook
@@ -25,6 +25,7 @@ from appliance.access.pins import GUESSES_FILE, PinChecker
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.steps import PendingStep
 from appliance.access.token import Decision, Direction, SignedDecision, Signer, Verifier
+from appliance.calibration.points import CalibrationStore
 from appliance.camera.condition import Inspector
 from appliance.camera.loop import CameraLoop
 from appliance.camera.source import CameraFrame, FrameSource, Ring
@@ -32,12 +33,11 @@ from appliance.events import Event
 from appliance.face.types import DetectLimits, Pixels
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import GalleryError, Person, Source, new_reference
-from appliance.gallery.search import Point, tail_of
 from appliance.gallery.vault import SiteKey
 from appliance.observation.mounting import Mounting
 from appliance.sections import GallerySection
+from appliance.vision.embedder import Comparators
 from appliance.vision.engine import FaceEngine
-from appliance.vision.manifest import ModelFile
 
 WIDTH, HEIGHT = 1280, 720
 
@@ -54,15 +54,13 @@ GAP, SOON = 0.3, 0.05
 class Recognition:
     gallery: Gallery
     identifier: Identifier
-    least: float
 
 
-def recognition(gallery: Gallery, embedder: ModelFile) -> Recognition:
+def recognition(gallery: Gallery, ways: Comparators) -> Recognition:
     """As the shipped configuration has it."""
-    point = Point(embedder.operating_point.cosine, embedder.operating_point.fmr)
-    tail = tail_of(appliance_models.FOLDER, embedder.sha256, point)
-    shipped = GallerySection()
-    return Recognition(gallery, Identifier(gallery, tail, point, shipped.fpir, shipped.margin), point.cosine)
+    models, calibration, shipped = appliance_models.FOLDER, CalibrationStore(Path("absent.json")), GallerySection()
+    fast, both = (each and Impostors.of(models, each, calibration) for each in (ways.fast, ways.both))
+    return Recognition(gallery, Identifier(gallery, fast, shipped.fpir, shipped.margin, both))
 
 
 class FourFrames:
@@ -120,7 +118,7 @@ class Doorstep:
         self,
         folder: Path,
         engine: FaceEngine,
-        embedder: ModelFile,
+        ways: Comparators,
         camera: FrameSource,
         rules: Rules,
         size: tuple[int, int] = (WIDTH, HEIGHT),
@@ -135,7 +133,7 @@ class Doorstep:
         self.ring = Ring()
         self.loop = CameraLoop(camera, self.ring, lambda: Inspector(*size))
         self.gallery = Gallery(folder / "gallery.db", SiteKey(bytes(range(32))))
-        self.recognition = recognition(self.gallery, embedder)
+        self.recognition = recognition(self.gallery, ways)
         self.record = record(folder / RECORD_FILE)
         self.signer = Signer.of(bytes(range(32)))
         self.passes = PassBook(folder / PASSES_FILE, lambda: SiteKey(bytes(range(32))), self.record)
@@ -190,7 +188,8 @@ class Doorstep:
         with self.engines.lease() as engine:
             for photo in photos:
                 (aligned,) = engine.align(CameraFrame(photo, 0.0), DetectLimits(count=1))
-                self.gallery.enrol(identity, engine.embed(aligned), MODEL, 0.9, Source.PHOTO)
+                embedding, strong = engine.embed_both(aligned), MODEL if engine.strong else None
+                self.gallery.enrol(identity, embedding, MODEL, 0.9, Source.PHOTO, strong=strong)
         return person
 
     def ask(self, direction: Direction = Direction.IN, nonce: str | None = None) -> SignedDecision | PendingStep:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 from math import hypot
@@ -92,6 +92,7 @@ class Enrolment:
                 portrait.quality.overall,
                 source,
                 png(portrait.aligned.pixels),
+                recognition.strong,
             )
         return Enrolled(known.person, template, tuple(alike))
 
@@ -100,8 +101,7 @@ def _one_person(recognition: Recognition, known: Known, embedding: Embedding) ->
     """Whether the best of a person's templates matches this embedding, or none of them can be compared."""
     if all(template.model != recognition.model for template in known.templates):
         return True
-    everyone = recognition.gallery.ranking(embedding, len(recognition.gallery.people()))
-    return any(each.reference == known.person.reference and each.cosine >= recognition.least for each in everyone)
+    return recognition.identifier.matches(embedding, known.person)
 
 
 class Prompt(StrEnum):
@@ -297,7 +297,7 @@ def _good(engine: FaceEngine, picture: Picture, face: Face, least: float, source
     (portrait,) = engine.portray(picture, [face])
     if portrait.quality.overall < least:
         raise CaptureError(_remedy(portrait), source)
-    return portrait
+    return replace(portrait, embedding=engine.feature_of_both(portrait.aligned, portrait.embedding))
 
 
 def _remedy(portrait: Portrait) -> Prompt:

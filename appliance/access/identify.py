@@ -15,6 +15,7 @@ import numpy as np
 from appliance.access.log import RECORD_FILE, Record
 from appliance.calibration.points import CalibrationError, CalibrationStore, Kind
 from appliance.events import Broadcast, GalleryChanged
+from appliance.face.embedding import FAST
 from appliance.face.types import Embedding
 from appliance.faults import Fault, Problem, ResultCode
 from appliance.gallery.gallery import FILE, Gallery
@@ -33,9 +34,13 @@ from appliance.gallery.people import (
 from appliance.gallery.search import Candidate, Outcome, Point, Tail, identify, tail_of, threshold
 from appliance.gallery.vault import SiteKey, find_site_key, obtain_site_key, read_site_key
 from appliance.vision import loading
-from appliance.vision.embedder import similarity
+from appliance.vision.embedder import Comparator, Comparators, similarity
 from appliance.vision.loading import Models
-from appliance.vision.manifest import ModelFile
+
+BELOW, ABOVE = 0.12, 0.08
+"""How far below and above its threshold the best cosine of the fast network may lie for both networks to be asked: 10 % of the
+searches for enrolled people of LFW and 26 % of those for strangers do; asking for all finds few more (models/CARDS.md).
+"""
 
 MOST_ALIKE = 8
 """Look-alikes that an enrolment names at most: in a gallery of thousands dozens reach the operating point."""
@@ -53,8 +58,8 @@ class Likeness(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Identification:
     """The outcome of a search, and the person if it is IDENTIFIED. `cosine` is that of the nearest person, -1 in an empty
-    gallery, `runner_up` that of the second person, None without one. `similarity` is the cosine on a scale of 0..1 whose 0.5
-    is the threshold.
+    gallery, `runner_up` that of the second person, None without one; where both networks were asked they are scores of both.
+    `similarity` is the cosine on a scale of 0..1 whose 0.5 is the threshold.
     """
 
     outcome: Outcome
@@ -64,50 +69,61 @@ class Identification:
     runner_up: float | None
 
 
-def similarity_point(calibration: CalibrationStore, file: ModelFile) -> Point:
-    """The operating point of an embedder: this device's own, or the shipped one."""
-    assert file.operating_point is not None
-    facts = calibration.facts(Kind.SIMILARITY, file.sha256, loading.shipped_point(Kind.SIMILARITY, file))
-    return Point(facts["threshold"], facts["wanted"].get("fmr", file.operating_point.fmr))
+@dataclass(frozen=True, slots=True)
+class Impostors:
+    """What is known of the scores of different people: the tail of their distribution, and the operating point for two
+    pictures, this device's or the shipped one.
+    """
+
+    tail: Tail
+    point: Point
+
+    @classmethod
+    def of(cls, models: Path, comparator: Comparator, calibration: CalibrationStore) -> Self:
+        """By the statistics in the folder of the models. Raises Fault INF-07 when there are none."""
+        shipped = comparator.shipped
+        facts = calibration.facts(Kind.SIMILARITY, comparator.model, loading.shipped_point(shipped))
+        return cls(_tail(models, comparator), Point(facts["threshold"], facts["wanted"].get("fmr", shipped.fmr)))
+
+    def threshold(self, fpir: float, templates: int) -> float:
+        """The score from which a person of a gallery of so many templates is identified."""
+        return threshold(self.tail, self.point, fpir, templates)
 
 
 @lru_cache(maxsize=8)
-def impostor_tail(models: Path, file: ModelFile) -> Tail:
-    """How rare false matches of an embedder are, by the statistics in the folder of the models. Raises Fault INF-07 when there
-    are none for it.
-    """
-    shipped = file.operating_point
-    assert shipped is not None
+def _tail(models: Path, comparator: Comparator) -> Tail:
+    """Raises Fault INF-07."""
+    shipped = comparator.shipped
     try:
-        return tail_of(models, file.sha256, Point(shipped.cosine, shipped.fmr))
+        return tail_of(models, comparator.model, Point(shipped.cosine, shipped.fmr))
     except CalibrationError as error:
         raise Fault(ResultCode.INITIALIZE_EXTENSION, str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """Searches a gallery.
-
-    `tail` is the tail of the embedder's impostor distribution, `point` the operating point for two pictures, this device's or
-    the shipped one; `fpir` (over 0) the wanted false positive identification rate; `margin` the cosine by which the best person
-    must lead the second.
+    """Searches a gallery by the fast network, and by `both` where that is not sure and the strong one is in use. `fpir` (over
+    0) is the wanted false positive identification rate, `margin` the cosine by which the best person must lead the second.
     """
 
     gallery: Gallery
-    tail: Tail
-    point: Point
+    fast: Impostors
     fpir: float
     margin: float
+    both: Impostors | None = None
 
     @property
     def threshold(self) -> float:
-        """The cosine from which a person is identified; it rises with the size of the gallery."""
-        return threshold(self.tail, self.point, self.fpir, self.gallery.templates)
+        """The cosine of the fast network from which a person is identified; it rises with the size of the gallery."""
+        return self.fast.threshold(self.fpir, self.gallery.templates)
 
-    def identify(self, embedding: Embedding) -> Identification:
-        """Identifies a face by its embedding (512, unit length). Raises ValueError for an embedding that is not finite."""
-        least = self.threshold
-        ranking = self._ranking(embedding, 2)
+    def identify(self, embedding: Embedding, second_look: Callable[[], Embedding] | None = None) -> Identification:
+        """Identifies a face by its embedding of the fast network (512), or by that of both (640), which `second_look` gives
+        and which is asked for where the first is not sure. Raises ValueError for an embedding that is not finite.
+        """
+        ranking, least = self.ranked(embedding, 2)
+        if second_look and self.both and ranking and least - BELOW <= ranking[0].cosine < least + ABOVE:
+            ranking, least = self.ranked(second_look(), 2)
         outcome, best = identify(ranking, least, self.margin)
         known = None if best is None else self.gallery.named(best.reference)
         if outcome is Outcome.IDENTIFIED and known is None:
@@ -117,25 +133,47 @@ class Identifier:
         person = None if known is None else known.person
         return Identification(outcome, person, cosine, similarity(cosine, least, least), second)
 
+    def matches(self, embedding: Embedding, person: Person, *, nearest: bool = False) -> bool:
+        """Whether the best of a person's templates and this face show one person (1:1); with `nearest` also whether no other
+        person is nearer. Raises ValueError for an embedding that is not finite.
+        """
+        ranking, least = self.ranked(embedding, 1 if nearest else len(self.gallery.people()), two_pictures=True)
+        return any(each.reference == person.reference and each.cosine >= least for each in ranking)
+
     def alike(self, embedding: Embedding, but: Person | None = None) -> list[tuple[Person, Likeness]]:
         """The people who look like one who is to be enrolled, the most alike first, at most MOST_ALIKE. `but` is that person,
         who may have templates already. Raises ValueError for an embedding that is not finite.
         """
-        least = self.threshold
+        ranking, least = self.ranked(embedding, MOST_ALIKE + 1)
+        duplicates = {each.reference for each in ranking if each.cosine >= least}
+        ranking, least = self.ranked(embedding, MOST_ALIKE + 1, two_pictures=True)
         found = []
-        for candidate in self._ranking(embedding, MOST_ALIKE + 1):
+        for candidate in ranking:
             known = self.gallery.named(candidate.reference)
-            if known is None or candidate.cosine < self.point.cosine:
+            if known is None or candidate.cosine < least:
                 continue
             if but is None or candidate.reference != but.reference:
-                kind = Likeness.DUPLICATE if candidate.cosine >= least else Likeness.LOOK_ALIKE
+                kind = Likeness.DUPLICATE if candidate.reference in duplicates else Likeness.LOOK_ALIKE
                 found.append((known.person, kind))
         return found[:MOST_ALIKE]
 
-    def _ranking(self, embedding: Embedding, count: int) -> Sequence[Candidate]:
+    def ranked(
+        self, embedding: Embedding, count: int, *, two_pictures: bool = False
+    ) -> tuple[Sequence[Candidate], float]:
+        """The `count` people nearest to a face, best first, and the score from which they match: that of the search, or that
+        of `two_pictures`. A template without an embedding of the strong network has the fast one's threshold.
+        """
         if not np.isfinite(embedding).all():
             raise ValueError("an embedding is not finite")
-        return self.gallery.ranking(embedding, count)
+        templates = self.gallery.templates
+        fast, both = (
+            None if each is None else each.point.cosine if two_pictures else each.threshold(self.fpir, templates)
+            for each in (self.fast, self.both)
+        )
+        assert fast is not None
+        if both is None or embedding.size == FAST:
+            return self.gallery.ranking(embedding[:FAST], count), fast
+        return self.gallery.ranking(embedding, count, fast - both), both
 
 
 log = logging.getLogger(__name__)
@@ -176,26 +214,33 @@ def state_of(error: GalleryError) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """What is needed to recognise people: the gallery, the search in it, the sha256 of the embedder in use, and the cosine from
-    which two pictures show one person (1:1).
+    """What is needed to recognise people: the gallery, the search in it, and the sha256 of the embedder in use and of the
+    strong one, None where that is not in use.
     """
 
     gallery: Gallery
     identifier: Identifier
     model: str
-    least: float
+    strong: str | None
 
     @classmethod
     def of(
-        cls, gallery: Gallery, models: Path, file: ModelFile, calibration: CalibrationStore, fpir: float, margin: float
+        cls,
+        gallery: Gallery,
+        models: Path,
+        ways: Comparators,
+        calibration: CalibrationStore,
+        fpir: float,
+        margin: float,
     ) -> Self:
-        """Recognition with the embedder `file` of the folder `models`. Raises Fault INF-07 when there are no statistics for it,
-        OtherEmbedderError when the gallery's templates are another embedder's.
+        """Recognition with the embedders of the folder `models`. Raises Fault INF-07 when there are no statistics for them,
+        OtherEmbedderError when the gallery's templates are another embedder's. Templates of another strong embedder have none.
         """
-        point = similarity_point(calibration, file)
-        identifier = Identifier(gallery, impostor_tail(models, file), point, fpir, margin)
-        gallery.check_embedder(file.sha256)
-        return cls(gallery, identifier, file.sha256, point.cosine)
+        fast, strong = Impostors.of(models, ways.fast, calibration), ways.strong_model
+        stored = gallery.strong_embedder()
+        both = Impostors.of(models, ways.both, calibration) if ways.both and stored in {None, strong} else None
+        gallery.check_embedder(ways.fast.model)
+        return cls(gallery, Identifier(gallery, fast, fpir, margin, both), ways.fast.model, strong)
 
 
 class GalleryHandle:
@@ -281,8 +326,8 @@ class GalleryHandle:
         """What people are recognised with. Raises as `gallery`, OtherEmbedderError when the gallery's templates are another
         embedder's, and Fault INF-08 or INF-07 when no embedder works.
         """
-        gallery, file = self.gallery(), self._models.embedder()
-        return Recognition.of(gallery, self._models.folder, file, self._models.calibration, self._fpir, self._margin)
+        gallery, ways = self.gallery(), self._models.comparators()
+        return Recognition.of(gallery, self._models.folder, ways, self._models.calibration, self._fpir, self._margin)
 
     def current(self) -> Recognition:
         """The same, after taking over what the command line has changed."""
@@ -292,7 +337,7 @@ class GalleryHandle:
     def model(self) -> str | None:
         """The sha256 of the embedder in use; None while none works."""
         try:
-            return self._models.embedder().sha256
+            return self._models.comparators().fast.model
         except Fault:
             return None
 

@@ -244,6 +244,7 @@ def template(found: Template, model: str | None) -> dict[str, Any]:
         "created": stamp(found.created, "seconds"),
         "pictured": found.pictured,
         "usable": found.model == model,
+        "strong": found.strong is not None,
     }
 
 

@@ -196,9 +196,10 @@ class CompreFace:
         recognition = self.people.handle.recognition()
         result = []
         for portrait in self._portraits(self._picture("file")):
-            ranked = recognition.gallery.ranking(portrait.embedding, len(recognition.gallery.people()))
+            everyone = len(recognition.gallery.people())
+            ranked, least = recognition.identifier.ranked(portrait.embedding, everyone, two_pictures=True)
             cosine = next((each.cosine for each in ranked if each.reference == known.person.reference), -1.0)
-            alike = similarity(cosine, recognition.least, recognition.least) if portrait.face.upright else 0.0
+            alike = similarity(cosine, least, least) if portrait.face.upright else 0.0
             result.append({**_face(portrait), "subject": subject, "similarity": _similarity(alike)})
         return _answer({"result": result})
 
@@ -283,7 +284,12 @@ class CompreFace:
         if not portrait.face.upright:
             return []
         least = recognition.identifier.threshold
-        found = recognition.identifier.identify(portrait.embedding)
+
+        def second_look() -> Embedding:
+            with self.people.subjects.engines.lease() as engine:
+                return engine.feature_of_both(portrait.aligned, portrait.embedding)
+
+        found = recognition.identifier.identify(portrait.embedding, second_look)
         subjects = {known.person.reference: subject for subject, known in self._subjects().items()}
         identified = found.person.reference if found.outcome is Outcome.IDENTIFIED and found.person else None
         return [

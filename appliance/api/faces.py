@@ -140,7 +140,7 @@ class Faces:
     def similarity(self) -> Answer:
         a, b = (self.subjects.intake.aligned_face(part) for part in self._form("image_a", "image_b"))
         with self.subjects.engines.lease() as engine:
-            similarity = engine.compare(a, b)
+            similarity = engine.compare_by_one(a, b)
         return answers.answer({"similarity": similarity})
 
     @route("POST", "/liveness/multiframe", RECOGNISE, Part.LIVENESS, expires=True)

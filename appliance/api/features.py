@@ -119,17 +119,23 @@ class Features:
         content = self._form("image")[0] if posted_as_form else self.subjects.intake.body(environ)
         face = self.subjects.intake.aligned_face(content)
         with self.subjects.engines.lease() as engine:
-            return engine.feature(face)
+            return _feature(engine, face)
 
     def _features(self, described: Callable[[AlignedFace], dict[str, Any]]) -> Answer:
         limits = intake.detect_limits(bottle.request.query)
         with self.subjects.leased() as (engine, picture):
-            found = [(face, engine.feature(face)) for face in engine.align(picture, limits)]
+            found = [(face, _feature(engine, face)) for face in engine.align(picture, limits)]
         features = [{**described(face), **answers.feature(feature)} for face, feature in found]
         return answers.answer({"count": len(features), "face_features": features})
 
     def _form(self, *names: str) -> list[bytes]:
         return self.subjects.intake.form(bottle.request.environ, *names)
+
+
+def _feature(engine: FaceEngine, face: AlignedFace) -> Embedding:
+    """The embedding of the fast network; with `networks=both` the strong one's behind it, where that is in use."""
+    both = bottle.request.query.get("networks") == "both"
+    return engine.feature_of_both(face) if both else engine.feature(face)
 
 
 def _largest(engine: FaceEngine, picture: Picture) -> AlignedFace:

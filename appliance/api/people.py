@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 import bottle
 
@@ -17,11 +18,12 @@ from appliance.api.answers import NO_STORE, Answer
 from appliance.api.faces import PATIENCE_SECONDS, Subjects
 from appliance.api.intake import ChangedFields, NewPerson, PersonFields, PinFields
 from appliance.camera.source import CameraFrame
+from appliance.face.types import Embedding
 from appliance.faults import Refusal, ResultCode
 from appliance.gallery.people import Known, NoSuchTemplateError, Person, Source, new_reference
 from appliance.gallery.pin import StoredPin
 from appliance.state import audit_log as audit
-from appliance.vision.engine import Portrait
+from appliance.vision.engine import FaceEngine, Portrait
 
 MOST_LISTED = 1000
 """People on a page of the list at most."""
@@ -139,13 +141,12 @@ class People:
         limits = intake.detect_limits(bottle.request.query)
         identifier = self.handle.recognition().identifier
         with self.subjects.leased() as (engine, picture):
-            portraits = engine.portray(picture, engine.detect(picture, limits))
-        faces = [
-            answers.identified_face(each, identifier.identify(each.embedding))
-            if each.face.upright
-            else answers.refused_face(each)
-            for each in portraits
-        ]
+            faces = [
+                answers.identified_face(each, identifier.identify(each.embedding, partial(_both, engine, each)))
+                if each.face.upright
+                else answers.refused_face(each)
+                for each in engine.portray(picture, engine.detect(picture, limits))
+            ]
         return self.subjects.answer({"count": len(faces), "faces": faces}, picture, NO_STORE)
 
     def _check_enrollable(self, identity: str) -> None:
@@ -197,6 +198,10 @@ def _words(person: Person) -> str:
 
 def _pin(*, is_set: bool) -> Answer:
     return answers.answer({"pin": {"set": is_set}}, headers=NO_STORE)
+
+
+def _both(engine: FaceEngine, portrait: Portrait) -> Embedding:
+    return engine.feature_of_both(portrait.aligned, portrait.embedding)
 
 
 def _body() -> bytes:

@@ -18,6 +18,7 @@ from appliance.gallery import backup
 from appliance.gallery.backup import ArchiveError, Count, Label, Opened
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import GalleryDamagedError, NoKeyError, OnConflict, PersonExport
+from appliance.vision import loading
 from appliance.vision.manifest import ModelStore
 
 PRIVATE = 0o600
@@ -116,12 +117,12 @@ def _read(file: Path, secret: str) -> Iterator[tuple[Opened, Label, Count]]:
 def _likenesses(gallery: Gallery, settings: Config, imported: Collection[str]) -> list[str]:
     """A line for each imported person who looks like another, by the rules of enrolment."""
     model = gallery.embedder()
-    file = next((file for file in ModelStore.open(settings.engine.folder).models if file.sha256 == model), None)
-    if file is None:
+    ways = loading.listed_comparators(ModelStore.open(settings.engine.folder), settings.engine.recognition)
+    if ways.fast.model != model:
         return (
             ["duplicates were not looked for: the embedder that made these templates is not installed"] if model else []
         )
-    identifier = recognition_of(gallery, settings, file).identifier
+    identifier = recognition_of(gallery, settings, ways).identifier
     found: dict[tuple[str, str], str] = {}
     for export in (each for each in gallery.export() if each.person.id in imported):
         for template in export.templates:

@@ -45,8 +45,10 @@ from appliance.cli.photos import Photo, PhotoEngine, PhotoFaces, listed, numbere
 from appliance.client import Client, Reply
 from appliance.config import Config
 from appliance.faults import ResultCode
+from appliance.vision.embedder import Comparator
 from appliance.vision.liveness import SHIPPED_ODDS
-from appliance.vision.manifest import ModelFile, ModelStore, Role
+from appliance.vision.loading import listed_comparators
+from appliance.vision.manifest import ModelStore
 
 FEW_PEOPLE = 20
 """With fewer people, resampling them (the bootstrap) says little about others."""
@@ -99,7 +101,7 @@ class CalibrationResult:
 
 
 def similarity(options: argparse.Namespace, settings: Config) -> int:
-    """Finds, prints and keeps the operating point of each embedder that the device may choose; the exit status."""
+    """Finds, prints and keeps the operating points of the embedders that the device may choose; the exit status."""
     path = state.folder(settings.state.folder) / points.FILE
     if options.reset:
         return _reset(path, Kind.SIMILARITY)
@@ -152,11 +154,11 @@ def from_statistics(settings: Config, before: Mapping[str, float], fmr: float) -
     folder = settings.engine.folder
     known = Statistics.read(folder).impostors
     found = []
-    for file in ModelStore.open(folder).candidates(Role.EMBEDDER, settings.engine.embedder):
-        table = known.get(file.sha256)
+    for way in listed_comparators(ModelStore.open(folder), settings.engine.recognition).every():
+        table = known.get(way.model)
         if table is None:
-            raise CalibrationError(f"there are no statistics of {file.file}: name a folder of photos")
-        found.append(_point(before, file, _tabulated(table, fmr)))
+            raise CalibrationError(f"there are no statistics of {way.file}: name a folder of photos")
+        found.append(_point(before, way, _tabulated(table, fmr)))
     return CalibrationResult(Kind.SIMILARITY, tuple(found))
 
 
@@ -172,14 +174,14 @@ def from_photos(
     used = {photo.person for photo in photos}
     others = engine.faces([photo for photo in check_photos if photo.person not in used])
     found, checked, alike = [], {}, []
-    for file in engine.embedders:
-        impostors, genuine = compared(engine.embeddings(file, faces), faces.people())
-        entry = _measured_entry(file, fmr, impostors, genuine)
-        found.append(_point(before, file, entry))
+    unused = engine.embeddings(others) if others.photos else {}
+    for way, embeddings in engine.embeddings(faces).items():
+        impostors, genuine = compared(embeddings, faces.people())
+        entry = _measured_entry(way, fmr, impostors, genuine)
+        found.append(_point(before, way, entry))
         alike.append(_most_alike(faces, impostors))
-        if others.photos:
-            pairs = compared(engine.embeddings(file, others), others.people())
-            checked[file.file] = _similarity_rates(entry.threshold, *pairs)
+        if way in unused:
+            checked[way.file] = _similarity_rates(entry.threshold, *compared(unused[way], others.people()))
     notes = [*_photo_notes(faces), *dict.fromkeys(alike)]
     if check:
         people = len({photo.person for photo in others.photos})
@@ -218,9 +220,8 @@ def from_rounds(
     return CalibrationResult(Kind.LIVENESS, (FoundPoint(in_use.file, in_use.threshold, entry),), notes)
 
 
-def _point(before: Mapping[str, float], file: ModelFile, entry: SimilarityEntry) -> FoundPoint:
-    assert file.operating_point is not None
-    return FoundPoint(file.file, before.get(file.sha256, file.operating_point.cosine), entry)
+def _point(before: Mapping[str, float], way: Comparator, entry: SimilarityEntry) -> FoundPoint:
+    return FoundPoint(way.file, before.get(way.model, way.shipped.cosine), entry)
 
 
 def _tabulated(table: Impostors, fmr: float) -> SimilarityEntry:
@@ -230,7 +231,7 @@ def _tabulated(table: Impostors, fmr: float) -> SimilarityEntry:
     return _similarity_entry(table.model, table.cosine[row], fmr, rates, counts, Basis.STATISTICS)
 
 
-def _measured_entry(file: ModelFile, fmr: float, impostors: Pairs, genuine: Pairs) -> SimilarityEntry:
+def _measured_entry(way: Comparator, fmr: float, impostors: Pairs, genuine: Pairs) -> SimilarityEntry:
     threshold = statistics.cosine(impostors.scores, fmr)
     counts = {
         "people": impostors.people,
@@ -239,7 +240,7 @@ def _measured_entry(file: ModelFile, fmr: float, impostors: Pairs, genuine: Pair
         "genuine_pairs": genuine.scores.size,
     }
     rates = _similarity_rates(threshold, impostors, genuine)
-    return _similarity_entry(file.sha256, threshold, fmr, rates, counts, Basis.PHOTOS)
+    return _similarity_entry(way.model, threshold, fmr, rates, counts, Basis.PHOTOS)
 
 
 def _similarity_entry(

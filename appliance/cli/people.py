@@ -4,7 +4,7 @@ import argparse
 import getpass
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from appliance.api import answers
 from appliance.calibration import points
 from appliance.calibration.points import CalibrationStore
 from appliance.cli.gallery import opened
-from appliance.cli.photos import chosen_engine, embedder_of
+from appliance.cli.photos import chosen_engine
 from appliance.config import Config
 from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, Embedding
 from appliance.faults import Fault
@@ -28,7 +28,8 @@ from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import GalleryError, Known, Person, Source, new_reference
 from appliance.gallery.pin import InvalidPinError, StoredPin
 from appliance.imaging.codec import EncodedPicture
-from appliance.vision.manifest import ModelFile
+from appliance.vision import loading
+from appliance.vision.embedder import Comparators
 
 EDITABLE = ("name", "groups", "valid_from", "valid_until", "credential")
 
@@ -42,6 +43,8 @@ def list_people(options: argparse.Namespace, settings: Config) -> int:
             print(json.dumps({"count": len(people), "templates": gallery.templates, "people": records}))
         else:
             print("\n".join(map(_line, people)) or "no people")
+            if loading.may_be_strong(settings.engine.recognition):
+                _name_weak(people)
         return _status(gallery.problem() or gallery.rollback())
 
 
@@ -151,14 +154,19 @@ def renew(_options: argparse.Namespace, settings: Config) -> int:
     """Embeds the kept pictures again with the configured embedder; the exit status: 1 if some people have no picture."""
     with opened(settings) as gallery:
         choice, engine = chosen_engine(settings)
-        file = embedder_of(choice)
+        ways = loading.comparators(choice)
 
         def embed(picture: bytes) -> Embedding:
             pixels = EncodedPicture(picture, ALIGNED_SIZE**2).frame(1.0).pixels
-            return engine.feature(AlignedFace(Box(0, 0, ALIGNED_SIZE, ALIGNED_SIZE), pixels))
+            return engine.feature_of_both(AlignedFace(Box(0, 0, ALIGNED_SIZE, ALIGNED_SIZE), pixels))
 
-        result = gallery.renew(file.sha256, embed)
-    renewed = f"{result.renewed} template{'' if result.renewed == 1 else 's'} embedded again by {file.file}"
+        result = gallery.renew(ways.fast.model, embed, ways.strong_model)
+    renewed = f"{result.renewed} template{'' if result.renewed == 1 else 's'} embedded again by {ways.own.file}"
+    if result.fast:
+        _done(
+            "some pictures were not kept (gallery.pictures): these people are recognised by the fast embedder alone until "
+            f"they are enrolled again: {' '.join(result.fast)}"
+        )
     if result.left:
         people = " ".join(result.left)
         return 1 | _done(
@@ -179,6 +187,16 @@ def _line(known: Known) -> str:
     return f"{person.id:<20} {person.name:<28} {templates:<13} {groups:<16} {_validity(person)}".rstrip()
 
 
+def _name_weak(people: Sequence[Known]) -> None:
+    """Prints who has templates without an embedding of the strong embedder."""
+    weak = [known.person.id for known in people if any(not template.strong for template in known.templates)]
+    if weak:
+        _done(
+            "recognised by the fast embedder alone, by some of their templates at least (`appliance people renew` embeds the "
+            f"pictures that are kept): {' '.join(weak)}"
+        )
+
+
 def _details(known: Known, *, has_pin: bool) -> str:
     person = known.person
     lines = [
@@ -191,6 +209,7 @@ def _details(known: Known, *, has_pin: bool) -> str:
         lines.append("PIN set")
     for template in known.templates:
         picture = ", with its picture" if template.pictured else ""
+        picture += "" if template.strong else ", fast embedder only"
         lines.append(
             f"template {template.number}: {template.source} of {template.created.astimezone():%Y-%m-%d %H:%M}, "
             f"quality {template.quality:.2f}{picture}"
@@ -240,7 +259,7 @@ def _enroller(gallery: Gallery, settings: Config, options: argparse.Namespace) -
     do not work.
     """
     choice, engine = chosen_engine(settings)
-    recognition = recognition_of(gallery, settings, embedder_of(choice))
+    recognition = recognition_of(gallery, settings, loading.comparators(choice))
     allowed = {name: getattr(options, name) for name in ("allow_duplicate", "allow_mismatch")}
     enrolment, max_pixels = Enrolment(), int(settings.server.max_megapixels * 1e6)
 
@@ -251,11 +270,11 @@ def _enroller(gallery: Gallery, settings: Config, options: argparse.Namespace) -
     return enrol_photo
 
 
-def recognition_of(gallery: Gallery, settings: Config, embedder: ModelFile) -> Recognition:
+def recognition_of(gallery: Gallery, settings: Config, ways: Comparators) -> Recognition:
     """What people are recognised with on this device. Raises as `Recognition.of`."""
     calibration = CalibrationStore(state.folder(settings.state.folder) / points.FILE)
     known = settings.gallery
-    return Recognition.of(gallery, settings.engine.folder, embedder, calibration, known.fpir, known.margin)
+    return Recognition.of(gallery, settings.engine.folder, ways, calibration, known.fpir, known.margin)
 
 
 def _done(line: str) -> int:

@@ -22,15 +22,17 @@ from appliance.calibration import points
 from appliance.calibration.points import CalibrationError, CalibrationStore
 from appliance.calibration.statistics import Indices
 from appliance.config import Config
-from appliance.face.types import AlignedFace, DetectLimits, Face
+from appliance.face.embedding import parts, weighted
+from appliance.face.types import AlignedFace, DetectLimits, Embedding, Face
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.archive import FRAMES, four_pictures
 from appliance.imaging.codec import EncodedPicture
 from appliance.imaging.draw import draw_faces
 from appliance.vision import loading
+from appliance.vision.embedder import Comparator, Comparators
 from appliance.vision.engine import FaceEngine
 from appliance.vision.loading import Choice, Chosen
-from appliance.vision.manifest import ModelFile, ModelStore, Role
+from appliance.vision.manifest import ModelStore, Role
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -109,15 +111,8 @@ def chosen_engine(settings: Config) -> tuple[Choice, FaceEngine]:
     """The models that this device would choose, and an engine of them."""
     calibration = CalibrationStore(state.folder(settings.state.folder) / points.FILE)
     section = settings.engine
-    return loading.first_engine(section.folder, section.precisions, section.threads, calibration.thresholds)
-
-
-def embedder_of(choice: Choice) -> ModelFile:
-    """The file of the chosen embedder. Raises the Fault of one that does not work."""
-    chosen = choice[Role.EMBEDDER]
-    if isinstance(chosen, Fault):
-        raise chosen
-    return chosen.files[0]
+    thresholds, recognition = calibration.thresholds, section.recognition
+    return loading.first_engine(section.folder, section.precisions, section.threads, thresholds, recognition)
 
 
 def _picture(photo: Path, settings: Config) -> EncodedPicture:
@@ -227,7 +222,7 @@ def subject(faces: Sequence[AlignedFace], size: tuple[int, int]) -> AlignedFace 
 
 
 class PhotoEngine:
-    """The device's engine with each embedder that it may choose: which one is fastest may change."""
+    """The device's engine with all ways to compare that it may choose: which one is fast enough may change."""
 
     def __init__(self, settings: Config) -> None:
         """Raises ModelError; CalibrationError if a required model does not work."""
@@ -237,10 +232,9 @@ class PhotoEngine:
         precisions = {
             role: _working(choice, role).files[0].precision for role in (Role.DETECTOR, Role.ALIGNMENT, Role.EMBEDDER)
         }
-        self.embedders: dict[ModelFile, FaceEngine] = {}
-        for file in store.candidates(Role.EMBEDDER, section.embedder):
-            pinned = loading.choose(store, {**precisions, Role.EMBEDDER: file.precision}, section.threads)
-            self.embedders[file] = loading.build(pinned, section.threads)
+        recognition: loading.Recognition = "strong" if loading.may_be_strong(section.recognition) else "fast"
+        pinned = loading.choose(store, precisions, section.threads, recognition)
+        self._embeds, self.comparators = loading.build(pinned, section.threads), loading.comparators(pinned)
 
     def faces(self, photos: Sequence[Photo]) -> PhotoFaces:
         """The face that each photo is of. Raises OSError, Fault."""
@@ -254,10 +248,11 @@ class PhotoEngine:
                 usable.append((photo, face))
         return PhotoFaces(tuple(photo for photo, _ in usable), tuple(face for _, face in usable), tuple(unusable))
 
-    def embeddings(self, file: ModelFile, faces: PhotoFaces) -> npt.NDArray[np.float32]:
-        """N x D of unit length. Raises Fault."""
-        engine = self.embedders[file]
-        return np.stack([engine.embed(face) for face in progress(faces.aligned, file.file)])
+    def embeddings(self, faces: PhotoFaces) -> dict[Comparator, npt.NDArray[np.float32]]:
+        """For each way to compare N x D of unit length, whose products are its scores. Raises Fault."""
+        found = [self._embeds.embed_both(face) for face in progress(faces.aligned, "embedding")]
+        ways = self.comparators
+        return {way: np.stack([_seen_by(way, ways, each) for each in found]) for way in ways.every()}
 
     def _face(self, path: Path) -> AlignedFace | None:
         """None without a face, and for a file that is no picture. Raises OSError, Fault."""
@@ -268,6 +263,13 @@ class PhotoEngine:
             if fault.code is not ResultCode.BROKEN_IMAGE:
                 raise
             return None
+
+
+def _seen_by(way: Comparator, ways: Comparators, embedding: Embedding) -> Embedding:
+    """What a way to compare takes of the embedding by all networks."""
+    if way is ways.both:
+        return weighted(embedding)
+    return parts(embedding)[0 if way is ways.fast else 1]
 
 
 def _working(choice: Choice, role: Role) -> Chosen:

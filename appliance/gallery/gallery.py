@@ -95,14 +95,20 @@ class Gallery(Store):
         """Returns the sha256 of the embedder that made the templates, None without templates."""
         return self.snapshot.embedder
 
+    def strong_embedder(self) -> str | None:
+        """Returns the sha256 of the strong embedder whose embeddings are compared, None without any."""
+        return self.snapshot.embedders[1]
+
     def check_embedder(self, model: str) -> None:
         """Raises OtherEmbedderError if another embedder than this one (sha256) made the templates."""
         _check_embedder(self.embedder(), model)
 
-    def ranking(self, embedding: Embedding, count: int = 2) -> list[Candidate]:
-        """Returns the `count` people whose templates are nearest to an embedding (512, unit length), best first."""
+    def ranking(self, embedding: Embedding, count: int = 2, handicap: float = 0.0) -> list[Candidate]:
+        """Returns the `count` people whose templates are nearest to an embedding (512, or 640 of both networks), best first,
+        as `Index.ranking`.
+        """
         snapshot = self.snapshot
-        return snapshot.index.ranking(snapshot.rotation.apply(embedding), count)
+        return snapshot.index.ranking(snapshot.rotation.apply(embedding), count, handicap)
 
     def last_passage(self, reference: str) -> LastPassage | None:
         """Returns the direction and the time of a person's last passage."""
@@ -145,10 +151,11 @@ class Gallery(Store):
         quality: float,
         source: Source,
         picture: bytes | None = None,
+        strong: str | None = None,
     ) -> Template:
-        """Adds a template: an embedding (512, unit length) of the embedder `model` (sha256), the quality (0..1) of its
-        picture, and the picture (an aligned face as PNG), which is stored only if the gallery keeps pictures. Raises
-        NoSuchPersonError, TooManyError, OtherEmbedderError, ValueError.
+        """Adds a template: an embedding (512) of the embedder `model` (sha256), or of that and the `strong` one (640), the
+        quality (0..1) of its picture, and the picture (an aligned face as PNG), which is stored only if the gallery keeps
+        pictures. Raises NoSuchPersonError, TooManyError, OtherEmbedderError, ValueError.
         """
         with self.writing() as transaction:
             contents = transaction.contents
@@ -158,8 +165,8 @@ class Gallery(Store):
                 )
             _check_room(transaction, 1)
             _check_embedder(contents.embedder, model)
-            vector = contents.rotation.apply(unit_vector(embedding))
-            template = Template(0, model, quality, source, datetime.now(UTC), pictured=False)
+            vector = contents.rotation.apply(unit_vector(embedding, strong))
+            template = Template(0, model, quality, source, datetime.now(UTC), pictured=False, strong=strong)
             return transaction.add_template(identity, template, vector, picture if self._keep_pictures else None)
 
     def forget(self, identity: str, number: int) -> Known:
@@ -203,38 +210,42 @@ class Gallery(Store):
             transaction.rotate()
         self.empty_log()
 
-    def renew(self, model: str, embed: Callable[[bytes], Embedding]) -> RenewalResult:
-        """Embeds the kept pictures again with another embedder: its sha256, and the function from a picture (PNG) to an
-        embedding. Templates get new numbers and keep their age. Does nothing if no picture is kept.
+    def renew(self, model: str, embed: Callable[[bytes], Embedding], strong: str | None = None) -> RenewalResult:
+        """Embeds the kept pictures again with another embedder, or with the `strong` one that templates lack: their sha256,
+        and the function from a picture (PNG) to an embedding. Templates get new numbers and keep their age. Does nothing if no
+        picture is kept.
         """
         embeddings = {}
         for known in self.snapshot.people.values():
-            for number, picture in self.pictures(known.person.reference, but=model):
-                embeddings[number] = unit_vector(embed(picture))
-        renewed, left = 0, []
+            for number, picture in self.pictures(known.person.reference, but=(model, strong)):
+                embeddings[number] = unit_vector(embed(picture), strong)
+        renewed, left, fast = 0, [], []
         with self.writing() as transaction:
             if embeddings:
                 transaction.reread = True
             for known in tuple(transaction.contents.people.values()):
                 identity, reference = known.person.id, known.person.reference
-                others = [template for template in known.templates if template.model != model]
+                others = [template for template in known.templates if not _made_by(template, model, strong)]
                 for template in others:
                     if template.number in embeddings:
                         vector = transaction.contents.rotation.apply(embeddings[template.number])
                         kept = transaction.picture(template.number, reference)
                         transaction.erase_template(identity, template.number)
-                        transaction.add_template(identity, replace(template, model=model), vector, kept)
+                        transaction.add_template(identity, replace(template, model=model, strong=strong), vector, kept)
                         renewed += 1
-                if any(template.number not in embeddings for template in others):
+                remaining = [template for template in others if template.number not in embeddings]
+                if any(template.model != model for template in remaining):
                     left.append(identity)
+                elif remaining:
+                    fast.append(identity)
         self.empty_log()
-        return RenewalResult(renewed, tuple(sorted(left)))
+        return RenewalResult(renewed, tuple(sorted(left)), tuple(sorted(fast)))
 
-    def pictures(self, reference: str, but: str | None = None) -> Iterator[tuple[int, bytes]]:
-        """Yields template numbers and kept pictures of a person, except those embedded by the embedder `but` (sha256)."""
+    def pictures(self, reference: str, but: tuple[str, str | None] | None = None) -> Iterator[tuple[int, bytes]]:
+        """Yields template numbers and kept pictures of a person, except those embedded by the embedders `but` (sha256)."""
         known = self.named(reference)
         for template in known.templates if known else ():
-            if template.model != but:
+            if not (but and _made_by(template, *but)):
                 with self.reading() as (repository, _):
                     picture = repository.picture(template.number, reference)
                 if picture is not None:
@@ -345,6 +356,11 @@ def rebuild(path: Path, key: SiteKey, people: Iterable[PersonExport], record: Co
     return count
 
 
+def _made_by(template: Template, model: str, strong: str | None) -> bool:
+    """Whether these embedders made a template; without a strong one, its embedding may stay."""
+    return template.model == model and strong in {None, template.strong}
+
+
 def _add(transaction: Transaction, person: Person) -> Known:
     validate(person)
     if person.id in transaction.contents.people:
@@ -364,7 +380,7 @@ def _import(transaction: Transaction, export: PersonExport, passage: LastPassage
     if pin is not None:
         transaction.write_pin(person.reference, pin)
     for each in export.templates:
-        vector = transaction.contents.rotation.apply(unit_vector(each.embedding))
+        vector = transaction.contents.rotation.apply(unit_vector(each.embedding, each.template.strong))
         transaction.add_template(person.id, each.template, vector, each.picture)
 
 

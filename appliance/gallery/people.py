@@ -59,7 +59,8 @@ class Person:
 @dataclass(frozen=True, slots=True)
 class Template:
     """The description of a template: its number (unique on this device), the sha256 of the embedder that made it, the quality
-    (0..1) of its picture, and whether that picture is kept.
+    (0..1) of its picture, whether that picture is kept, and the sha256 of the strong embedder whose embedding it has as well,
+    None without one.
     """
 
     number: int
@@ -68,6 +69,7 @@ class Template:
     source: Source
     created: datetime
     pictured: bool
+    strong: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,9 @@ class Erasure:
 
 @dataclass(frozen=True, slots=True)
 class TemplateExport:
-    """A template with its embedding (512, unit length, not rotated) and its picture, if that is kept."""
+    """A template with its embedding (512, or 640 with that of the strong embedder, not rotated) and its picture, if that is
+    kept.
+    """
 
     template: Template
     embedding: Embedding
@@ -132,11 +136,13 @@ class ImportResult:
 @dataclass(frozen=True, slots=True)
 class RenewalResult:
     """The number of templates that were embedded again, and the ids of the people with templates that were not, because no
-    picture of them is kept: these are no longer compared.
+    picture of them is kept: those of another embedder are no longer compared (`left`), those without an embedding of the
+    strong one by the fast one alone (`fast`).
     """
 
     renewed: int
     left: tuple[str, ...]
+    fast: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

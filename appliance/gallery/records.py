@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import AwareDatetime, BaseModel, Field, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 
+from appliance.face.embedding import FAST, parts
 from appliance.face.types import Embedding
 from appliance.gallery.credential import CredentialError
 from appliance.gallery.people import (
@@ -28,7 +29,9 @@ from appliance.gallery.vault import Rotated
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _HEAD = struct.Struct("<32s f B q")
-"""A template's model (sha256), quality, source and creation time (microseconds since 1970), before its float32 vector."""
+"""A template's model (sha256), quality, source and creation time (microseconds since 1970), before its float32 vector, which
+the sha256 of the strong embedder follows if the vector has its part. Programs that do not know that part read the rest.
+"""
 
 _SOURCES = (Source.PHOTO, Source.CAMERA)
 """In the order of their stored numbers; new ones are appended."""
@@ -57,15 +60,16 @@ def pack_template(template: Template, vector: Rotated) -> bytes:
     """Returns a template, without its number, and its rotated vector (see Rotation) as bytes."""
     created = (template.created - _EPOCH) // timedelta(microseconds=1)
     head = _HEAD.pack(bytes.fromhex(template.model), template.quality, _SOURCES.index(template.source), created)
-    return head + vector.astype("<f4").tobytes()
+    return head + vector.astype("<f4").tobytes() + bytes.fromhex(template.strong or "")
 
 
 def unpack_template(content: bytes, number: int, *, pictured: bool) -> tuple[Template, Rotated]:
     """Returns the template of a row; its vector is a view of `content`."""
     model, quality, source, microseconds = _HEAD.unpack_from(content)
     created = _EPOCH + timedelta(microseconds=microseconds)
-    vector = np.frombuffer(content, "<f4", DIMENSIONS, _HEAD.size)
-    return Template(number, model.hex(), quality, _SOURCES[source], created, pictured), vector
+    strong = content[_HEAD.size + 4 * DIMENSIONS :].hex() or None
+    vector = np.frombuffer(content, "<f4", DIMENSIONS if strong else FAST, _HEAD.size)
+    return Template(number, model.hex(), quality, _SOURCES[source], created, pictured, strong), vector
 
 
 def _decoded(text: str) -> bytes:
@@ -79,13 +83,20 @@ def _encoded(content: bytes) -> str:
 _Base64 = Annotated[bytes, PlainValidator(_decoded), PlainSerializer(_encoded)]
 
 
+_Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
 class _ArchivedTemplate(BaseModel):
-    model: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """`strong` and `strong_embedding` are ignored by older programs, and missing in their archives."""
+
+    model: _Sha256
     quality: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
     source: Source
     created: AwareDatetime
     embedding: _Base64
     picture: _Base64 | None
+    strong: _Sha256 | None = None
+    strong_embedding: _Base64 = b""
 
 
 class _ArchivedPerson(BaseModel):
@@ -95,12 +106,11 @@ class _ArchivedPerson(BaseModel):
 
 def pack_export(export: PersonExport) -> dict[str, Any]:
     """Returns a person and their templates as an archive line, embeddings and pictures in base64."""
-    templates = [
-        _ArchivedTemplate.model_construct(
-            **asdict(each.template), embedding=each.embedding.astype("<f4").tobytes(), picture=each.picture
-        )
-        for each in export.templates
-    ]
+    templates = []
+    for each in export.templates:
+        fast, strong = (each.embedding[part].astype("<f4").tobytes() for part in (slice(FAST), slice(FAST, None)))
+        facts = {**asdict(each.template), "embedding": fast, "strong_embedding": strong, "picture": each.picture}
+        templates.append(_ArchivedTemplate.model_construct(**facts))
     return _ArchivedPerson.model_construct(person=export.person, templates=tuple(templates)).model_dump(mode="json")
 
 
@@ -121,20 +131,21 @@ def unpack_export(table: dict[str, Any]) -> PersonExport:
     return export
 
 
-def unit_vector(embedding: Embedding) -> Embedding:
-    """Returns the embedding. Raises ValueError unless it has 512 numbers and unit length, because any other vector would be
-    nearest to everyone or to no one.
+def unit_vector(embedding: Embedding, strong: str | None) -> Embedding:
+    """Returns the embedding. Raises ValueError unless it has 512 numbers, or 640 with a `strong` embedder, and each network's
+    part has unit length, because any other vector would be nearest to everyone or to no one.
     """
-    if embedding.shape != (DIMENSIONS,) or not abs(float(np.linalg.norm(embedding)) - 1) < 1e-3:
-        raise ValueError(f"an embedding has {DIMENSIONS} numbers and unit length")
+    size = DIMENSIONS if strong else FAST
+    if embedding.shape != (size,) or not all(abs(float(np.linalg.norm(part)) - 1) < 1e-3 for part in parts(embedding)):
+        raise ValueError(f"an embedding has {size} numbers and unit length")
     return embedding
 
 
 def _export(archived: _ArchivedTemplate) -> TemplateExport:
     pictured = archived.picture is not None
-    template = Template(0, archived.model, archived.quality, archived.source, archived.created, pictured)
-    embedding = np.frombuffer(archived.embedding, "<f4").astype(np.float32)
-    return TemplateExport(template, unit_vector(embedding), archived.picture)
+    described = (archived.model, archived.quality, archived.source, archived.created, pictured, archived.strong)
+    embedding = np.frombuffer(archived.embedding + archived.strong_embedding, "<f4").astype(np.float32)
+    return TemplateExport(Template(0, *described), unit_vector(embedding, archived.strong), archived.picture)
 
 
 def _reason(mistake: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The 1:N search: exact cosines of one embedding with every template, and the threshold for a gallery's size."""
+"""The 1:N search: exact scores of one face with every template, and the threshold for a gallery's size."""
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from appliance.calibration.points import CalibrationError
 from appliance.calibration.statistics import Impostors, Statistics
+from appliance.face.embedding import FAST, SHARES, STRONG, scaled
 from appliance.face.types import Embedding
 
-DIMENSIONS = 512
-"""Of an embedding."""
+DIMENSIONS = FAST + STRONG
+"""Rows of a part: the numbers of both networks; the last ones are 0 for a template without the strong one's."""
 
 MOST = 4096
-"""Columns of a part: 8 MB, copied in a few milliseconds when a person is removed. Larger parts are searched no faster
+"""Columns of a part: 10 MB, copied in a few milliseconds when a person is removed. Larger parts are searched no faster
 (measured with 1,024 to 50,000: from 4,096 on all take the same time).
 """
 
@@ -29,7 +30,7 @@ were tried (1e-3, 3e-4, 1e-4) it errs least for other people (models/CARDS.md).
 """
 
 _FIRST = 64
-"""Columns of a new part: 128 kB."""
+"""Columns of a new part: 160 kB."""
 
 _FEW = 8
 """Templates sorted for each person asked for; more if they belong to fewer people."""
@@ -51,7 +52,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A person (their reference) and the best cosine of their templates with the query."""
+    """A person (their reference) and the best cosine, or score of both networks, of their templates with the query."""
 
     reference: str
     cosine: float
@@ -68,8 +69,8 @@ class Columns:
 
     @classmethod
     def of(cls, rows: Sequence[tuple[str, Embedding]]) -> Self:
-        """Returns the columns of at most MOST owners and vectors. Raises ValueError for anything but 512 finite numbers."""
-        vectors = [_checked(vector) for _, vector in rows]
+        """Returns the columns of at most MOST owners and vectors. Raises ValueError unless they are 512 or 640 finite ones."""
+        vectors = [_column(vector) for _, vector in rows]
         content = np.stack(vectors, axis=1) if vectors else np.empty((DIMENSIONS, 0), np.float32)
         return cls(tuple(owner for owner, _ in rows), _Room(_capacity(len(rows)), [content]))
 
@@ -78,8 +79,8 @@ class Columns:
         return len(self.owners)
 
     def adding(self, owner: str, vector: Embedding) -> Self:
-        """Returns these columns and one more. Raises ValueError for anything but 512 finite numbers."""
-        column = _checked(vector)
+        """Returns these columns and one more. Raises ValueError for anything but 512 or 640 finite numbers."""
+        column = _column(vector)
         room = self._room
         if not room.claim(self.size):
             room = _Room(_capacity(self.size + 1), [room.matrix[:, : self.size]])
@@ -97,9 +98,16 @@ class Columns:
         stretches = [self._room.matrix[:, start:end] for start, end in between]
         return type(self)(owners, _Room(_capacity(len(owners)), stretches))
 
-    def cosines(self, query: Embedding, out: npt.NDArray[np.float32]) -> None:
-        """Writes the cosine of `query` (512) with each template to `out` (`size`)."""
-        np.matmul(query, self._room.matrix[:, : self.size], out=out)
+    def forget_strong(self) -> None:
+        """Removes the strong embedder's part of all columns, which share no memory yet."""
+        self._room.matrix[FAST:] = 0
+
+    def scores(self, query: Embedding, handicap: float, out: npt.NDArray[np.float32]) -> None:
+        """Writes the score of `query` with each template to `out` (`size`), as `Index.ranking` has it."""
+        columns = self._room.matrix[:, : self.size]
+        np.matmul(query if query.size == FAST else scaled(query, SHARES), columns[: query.size], out=out)
+        if query.size > FAST and (single := np.flatnonzero(columns[FAST] == 0)).size:
+            out[single] = query[:FAST] @ columns[:FAST, single] - np.float32(handicap)
 
 
 class _Room:
@@ -133,8 +141,8 @@ class Index:
 
     @classmethod
     def build(cls, rows: Iterable[tuple[str, Embedding]]) -> Self:
-        """Returns the index of owners' references and vectors (512 float32, unit length). Raises ValueError for a vector of
-        another shape, or with a number that is not finite.
+        """Returns the index of owners' references and vectors (float32, 512, or 640 of both networks; each network's of unit
+        length). Raises ValueError for a vector of another shape, or with a number that is not finite.
         """
         listed = list(rows)
         return cls(tuple(Columns.of(listed[start : start + MOST]) for start in range(0, len(listed), MOST)))
@@ -158,32 +166,34 @@ class Index:
                 parts = _replaced(parts, place, part.without(reference))
         return type(self)(parts)
 
-    def ranking(self, query: Embedding, count: int = 2) -> list[Candidate]:
-        """Returns the `count` people whose best template is nearest to a vector of unit length (512), best first, or all if
-        there are fewer. Raises ValueError for another shape, or if a cosine is not finite.
+    def ranking(self, query: Embedding, count: int = 2, handicap: float = 0.0) -> list[Candidate]:
+        """Returns the `count` people whose best template is nearest to a face, best first, or all if there are fewer. A query
+        of the fast network (512) is compared by its cosine. One of both (640) is compared by both (SHARES); a template
+        without the strong one's embedding then has the fast one's cosine less the `handicap`. Raises ValueError for another
+        shape, or if a score is not finite.
         """
-        cosines = self._cosines(_checked(query))
-        if not np.isfinite(cosines).all():
+        scores = self._scores(_checked(query), handicap)
+        if not np.isfinite(scores).all():
             raise ValueError("the embedding cannot be compared: a cosine is not finite")
         sorted_count = _FEW * count
-        while len(best := self._people(cosines, sorted_count, count)) < count and sorted_count < cosines.size:
+        while len(best := self._people(scores, sorted_count, count)) < count and sorted_count < scores.size:
             sorted_count *= 2
         return best
 
-    def _cosines(self, query: Embedding) -> npt.NDArray[np.float32]:
-        cosines = np.empty(self.size, np.float32)
+    def _scores(self, query: Embedding, handicap: float) -> npt.NDArray[np.float32]:
+        scores = np.empty(self.size, np.float32)
         start = 0
         with np.errstate(invalid="ignore", over="ignore"):  # ranking rejects what is not finite
             for part in self.parts:
-                part.cosines(query, cosines[start : start + part.size])
+                part.scores(query, handicap, scores[start : start + part.size])
                 start += part.size
-        return cosines
+        return scores
 
-    def _people(self, cosines: npt.NDArray[np.float32], sorted_count: int, count: int) -> list[Candidate]:
+    def _people(self, scores: npt.NDArray[np.float32], sorted_count: int, count: int) -> list[Candidate]:
         """Returns the first `count` people among the nearest `sorted_count` templates."""
         best: dict[str, float] = {}
-        for column in _nearest(cosines, sorted_count):
-            best.setdefault(self._owner(column), float(cosines[column]))
+        for column in _nearest(scores, sorted_count):
+            best.setdefault(self._owner(column), float(scores[column]))
             if len(best) == count:
                 break
         return [Candidate(reference, cosine) for reference, cosine in best.items()]
@@ -281,9 +291,13 @@ def threshold(tail: Tail, point: Point, fpir: float, templates: int) -> float:
 
 
 def _checked(vector: Embedding) -> Embedding:
-    if vector.shape != (DIMENSIONS,) or not np.isfinite(vector).all():
-        raise ValueError(f"an embedding has {DIMENSIONS} finite numbers")
+    if vector.shape not in {(FAST,), (DIMENSIONS,)} or not np.isfinite(vector).all():
+        raise ValueError(f"an embedding has {FAST} or {DIMENSIONS} finite numbers")
     return vector
+
+
+def _column(vector: Embedding) -> Embedding:
+    return np.pad(_checked(vector), (0, DIMENSIONS - vector.size))
 
 
 def _capacity(columns: int) -> int:

@@ -1,13 +1,14 @@
 """What a gallery holds: rows in the database, each sealed for its place, and the same contents in memory."""
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from appliance.face.embedding import FAST
 from appliance.gallery import database as storage
 from appliance.gallery import records
 from appliance.gallery.counter import ChangeCounter, CounterGuard, CounterStore, CounterUnreadableError
@@ -45,7 +46,8 @@ _ONE_OF = {"people": "a person", "templates": "a template", "passages": "a passa
 @dataclass(frozen=True, slots=True)
 class GallerySnapshot:
     """People by id and by reference, last passages and PINs by reference, and an index of the templates that can be compared:
-    those of one embedder, rotated by `rotation`. A published snapshot never changes.
+    those of one embedder, rotated by `rotation`, with the embeddings of one strong embedder. A published snapshot never
+    changes.
     """
 
     rotation: Rotation
@@ -60,10 +62,16 @@ class GallerySnapshot:
         """The sha256 of the embedder that made the newest template, None without templates. Older templates may be left from
         another embedder.
         """
-        newest = max(
-            (known.templates[-1] for known in self.people.values() if known.templates), key=_number, default=None
-        )
-        return newest.model if newest else None
+        return self.embedders[0]
+
+    @property
+    def embedders(self) -> tuple[str | None, str | None]:
+        """The same, and that of the strong embedder by the newest template that has an embedding of one."""
+        newest = [known.templates for known in self.people.values() if known.templates]
+        first = max((templates[-1] for templates in newest), key=_number, default=None)
+        strong = [template for templates in newest for template in templates if template.strong]
+        second = max(strong, key=_number, default=None)
+        return first.model if first else None, second.strong if second else None
 
     @property
     def templates(self) -> int:
@@ -139,16 +147,15 @@ class Repository:
         templates: dict[str, list[Template]] = {reference: [] for reference in references.values()}
         pictured = {number for (number,) in self._database.rows("pictures")}
         # vectors move into columns MOST at a time, so that few are in memory twice
-        waiting: dict[str, list[tuple[str, Rotated]]] = {}
-        parts: dict[str, list[Columns]] = {}
+        waiting: dict[tuple[str, str | None], list[tuple[str, Rotated]]] = defaultdict(list)
+        parts: dict[tuple[str, str | None], list[Columns]] = defaultdict(list)
         for number, reference, content in self._rows("templates", "person", references.__getitem__):
             template, vector = records.unpack_template(content, number, pictured=number in pictured)
             templates[reference].append(template)
-            rows = waiting.setdefault(template.model, [])
-            rows.append((reference, vector))
-            if len(rows) == MOST:
-                parts.setdefault(template.model, []).append(Columns.of(rows))
-                rows.clear()
+            embedders = template.model, template.strong
+            waiting[embedders].append((reference, vector))
+            if len(waiting[embedders]) == MOST:
+                parts[embedders].append(Columns.of(waiting.pop(embedders)))
         everyone = [
             Known(person, tuple(sorted(templates[person.reference], key=_number))) for person in people.values()
         ]
@@ -166,9 +173,14 @@ class Repository:
             },
             Index(),
         )
-        model = snapshot.embedder or ""
-        last = Columns.of(waiting.get(model, []))
-        return replace(snapshot, index=Index((*parts.get(model, ()), *([last] if last.size else []))))
+        for embedders, rows in waiting.items():
+            parts[embedders].append(Columns.of(rows))
+        model, strong = snapshot.embedders
+        for (_, other), columns in parts.items():
+            if other not in {None, strong}:
+                for each in columns:
+                    each.forget_strong()
+        return replace(snapshot, index=Index(tuple(each for key in parts if key[0] == model for each in parts[key])))
 
     def _rows(self, table: str, owner_column: str, owner_of: Callable[[Any], str]) -> Iterator[tuple[int, str, bytes]]:
         """Yields the number, the owner and the content of each row of a table. A row is sealed for its number and its owner, a
@@ -206,7 +218,7 @@ class Transaction(Repository):
             passages=dict(before.passages),
             pins=dict(before.pins),
         )
-        self._index, self._embedder = before.index, before.embedder
+        self._index, self._embedders = before.index, before.embedders
         self.reread = False
         """Whether `result` reads the rows, because most of them change."""
         self.accepted = False
@@ -217,7 +229,8 @@ class Transaction(Repository):
 
     def result(self) -> GallerySnapshot:
         """Returns what the gallery holds once the transaction is committed."""
-        if self.reread or (self._embedder and self.contents.embedder != self._embedder):
+        pairs = zip(self._embedders, self.contents.embedders, strict=True)
+        if self.reread or any(before and after != before for before, after in pairs):
             return self.snapshot()
         return replace(self.contents, index=self._index)
 
@@ -282,8 +295,10 @@ class Transaction(Repository):
         if not self.reread:
             self._index = self._index.without(reference)
             for template in kept:
-                if template.model == self._embedder:
-                    self._index = self._index.adding(reference, self.vector(template.number, reference))
+                if template.model == self._embedders[0]:
+                    vector = self.vector(template.number, reference)
+                    comparable = vector if template.strong in {None, self._embedders[1]} else vector[:FAST]
+                    self._index = self._index.adding(reference, comparable)
         return self._put(Known(known.person, kept))
 
     def write_passage(self, reference: str, passage: LastPassage | None) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,9 +20,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from appliance import state
+from appliance.face.embedding import FAST, STRONG, parts
 from appliance.face.types import Embedding
 from appliance.gallery.people import GalleryDamagedError, NoKeyError
-from appliance.gallery.search import DIMENSIONS
 
 KEY_BYTES = 32
 
@@ -36,7 +37,9 @@ NONCE_BYTES = 12
 SEED_BYTES = 32
 
 Rotated = npt.NDArray[np.float32]
-"""An embedding multiplied by the rotation matrix: a unit vector (512)."""
+"""An embedding (512, or 640 of two networks) whose parts are multiplied by the rotation matrices; they keep unit length."""
+
+Matrix = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 _KEY_TEXT = re.compile(rb"[0-9a-f]{64}\n?")
 
@@ -156,25 +159,37 @@ def new_seed() -> bytes:
 
 
 class Rotation:
-    """An orthogonal 512 x 512 matrix, uniformly distributed (Haar) and determined by a seed of 32 bytes."""
+    """Orthogonal matrices, 512 x 512 and 128 x 128, uniformly distributed (Haar) and determined by a seed of 32 bytes: one for
+    each network's part of an embedding.
+    """
 
     def __init__(self, seed: bytes) -> None:
-        orthogonal, upper = np.linalg.qr(_normal(seed, DIMENSIONS))
-        # a QR decomposition is unique, and Haar, if the diagonal of R is positive (Mezzadri, 2007, arXiv math-ph/0609050)
-        self.matrix: npt.NDArray[np.float64] = orthogonal * np.sign(np.diag(upper))
-        self._matrix = self.matrix.astype(np.float32)
+        self.matrices = tuple(_orthogonal(seed, stream, side) for stream, side in enumerate((FAST, STRONG)))
+        self._matrices = tuple(matrix.astype(np.float32) for matrix in self.matrices)
 
     def apply(self, embedding: Embedding) -> Rotated:
         """Returns an embedding as it is stored and compared."""
-        return np.asarray(self._matrix @ embedding, np.float32)
+        return np.concatenate([np.asarray(m @ part, np.float32) for m, part in self._parts(self._matrices, embedding)])
 
     def revert(self, rotated: Rotated) -> Embedding:
         """Returns the embedding that was rotated."""
-        return _unit(self.matrix.T @ rotated.astype(np.float64))
+        exact = self._parts(self.matrices, rotated)
+        return np.concatenate([_unit(m.T @ part.astype(np.float64)) for m, part in exact])
 
     def exchange(self, rotated: Rotated, other: "Rotation") -> Rotated:
         """Returns what was rotated by this rotation as if the other one had rotated it."""
-        return _unit(other.matrix @ (self.matrix.T @ rotated.astype(np.float64)))
+        exact = zip(other.matrices, self._parts(self.matrices, rotated), strict=False)
+        return np.concatenate([_unit(new @ (old.T @ part.astype(np.float64))) for new, (old, part) in exact])
+
+    @staticmethod
+    def _parts(matrices: Sequence[Matrix], vector: Embedding) -> Iterator[tuple[Matrix, Embedding]]:
+        return zip(matrices, parts(vector), strict=False)
+
+
+def _orthogonal(seed: bytes, stream: int, side: int) -> npt.NDArray[np.float64]:
+    orthogonal, upper = np.linalg.qr(_normal(seed, stream, side))
+    # a QR decomposition is unique, and Haar, if the diagonal of R is positive (Mezzadri, 2007, arXiv math-ph/0609050)
+    return np.asarray(orthogonal * np.sign(np.diag(upper)), np.float64)
 
 
 def _unit(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -182,12 +197,15 @@ def _unit(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
-def _normal(seed: bytes, side: int) -> npt.NDArray[np.float64]:
-    """Returns a square of standard normal numbers: AES-256 in counter mode, then Box and Muller (1958)."""
+def _normal(seed: bytes, stream: int, side: int) -> npt.NDArray[np.float64]:
+    """Returns a square of standard normal numbers: AES-256 in counter mode, then Box and Muller (1958). Counters of different
+    streams (0..255) never meet.
+    """
     count = side * side
-    stream = Cipher(algorithms.AES256(seed), modes.CTR(bytes(16))).encryptor().update(bytes(8 * count))
+    counter = bytes([stream]) + bytes(15)
+    drawn = Cipher(algorithms.AES256(seed), modes.CTR(counter)).encryptor().update(bytes(8 * count))
     # 53 bits each, as a double has; the half keeps the logarithm finite
-    uniform = ((np.frombuffer(stream, "<u8") >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    uniform = ((np.frombuffer(drawn, "<u8") >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
     radius, angle = np.sqrt(-2 * np.log(uniform[0::2])), 2 * np.pi * uniform[1::2]
     normal: npt.NDArray[np.float64] = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
     return normal.reshape(side, side)

@@ -1,12 +1,16 @@
-"""Who is it? A MobileFaceNet-class network (models/CARDS.md), compared by cosine."""
+"""Who is it? A fast network, and a strong one where the board allows it (models/CARDS.md), compared by cosine."""
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from appliance.face.embedding import weighted
 from appliance.face.types import AlignedFace, Embedding
-from appliance.vision.manifest import SHIPPED, ModelError, Thresholds
-from appliance.vision.runtime import Runs
+from appliance.vision.manifest import SHIPPED, ModelError, ModelFile, OperatingPoint, Thresholds
+from appliance.vision.runtime import Floats, Runs
 
 SIZE = 512
 """Numbers of an embedding."""
@@ -23,32 +27,92 @@ The operating point itself, required of every pair, capped one of the 59 live pe
 
 
 class Embedder:
-    """Turns an aligned face into an embedding, and two embeddings into a similarity."""
+    """Turns an aligned face into an embedding."""
 
-    def __init__(self, network: Runs) -> None:
-        """Raises ModelError when the manifest gives the model no operating point."""
-        if network.file.operating_point is None:
-            raise ModelError(f"{network.file.file}: the manifest has no operating_point for it")
-        self._network = network
-        self._shipped = network.file.operating_point.cosine
+    def __init__(self, *networks: Runs) -> None:
+        """Each network takes what the one before it gives, the first one pixels."""
+        self._networks = networks
 
     def embed(self, face: AlignedFace) -> Embedding:
-        """The face's embedding: 512 float32 of unit length."""
-        (vector,) = self._network.run(face.pixels)
-        return vector / np.linalg.norm(vector)
+        """The face's embedding: 512 (fast) or 128 (strong) float32 of unit length."""
+        values: npt.NDArray[np.uint8] | Floats = face.pixels
+        for network in self._networks:
+            (values,) = network.run(values)
+        return np.asarray(values / np.linalg.norm(values), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparator:
+    """Compares embeddings of one network by their cosine, or of two by both cosines (`weighted`). `model` (sha256) is what
+    operating points and statistics of this score name; `name` says the networks, `file` their files.
+    """
+
+    model: str
+    name: str
+    file: str
+    shipped: OperatingPoint
 
     def similarity(self, a: Embedding, b: Embedding, thresholds: Thresholds = SHIPPED) -> float:
-        """How alike two embeddings are, 0..1, rising with their cosine; 0.5 is the operating point: this device's in
+        """How alike two embeddings are, 0..1, rising with their score; 0.5 is the operating point: this device's in
         `thresholds`, else the shipped one (FMR 0.1 %). Raises ValueError when an embedding is not finite.
         """
-        cosine = float(a @ b)
-        if not np.isfinite(cosine):
+        score = float(weighted(a) @ weighted(b))
+        if not np.isfinite(score):
             raise ValueError("an embedding is not finite")
-        return similarity(cosine, thresholds.get(self._network.file.sha256, self._shipped), self._shipped)
+        return similarity(score, thresholds.get(self.model, self.shipped.cosine), self.shipped.cosine)
 
     def one_person(self, embeddings: Sequence[Embedding]) -> bool:
         """Whether frames of a second or two show one person. Raises ValueError when an embedding is not finite."""
-        return weakest_link(embeddings) >= self._shipped + LINK
+        return weakest_link([weighted(each) for each in embeddings]) >= self.shipped.cosine + LINK
+
+
+@dataclass(frozen=True, slots=True)
+class Comparators:
+    """By the fast network, and, where the strong one is in use, by that and by both. `strong` and `both` are there together."""
+
+    fast: Comparator
+    strong: Comparator | None = None
+    both: Comparator | None = None
+
+    @classmethod
+    def of(cls, fast: ModelFile, strong: Sequence[ModelFile] = ()) -> "Comparators":
+        """Of the fast network's file, and those of the strong one. Raises ModelError when the manifest lacks an operating
+        point.
+        """
+        first = _comparator(fast.operating_point, fast)
+        if not strong:
+            return cls(first)
+        trunk = strong[0]
+        return cls(first, _comparator(trunk.operating_point, *strong), _comparator(trunk.joint_point, fast, *strong))
+
+    @property
+    def documented(self) -> Comparator:
+        """That of the published document's endpoints."""
+        return self.strong or self.fast
+
+    @property
+    def own(self) -> Comparator:
+        """That of comparisons of two pictures that the document does not name."""
+        return self.both or self.fast
+
+    @property
+    def strong_model(self) -> str | None:
+        """The sha256 that templates name the strong embedder by; None where that is not in use."""
+        return self.strong.model if self.strong else None
+
+    def every(self) -> list[Comparator]:
+        """All that are in use."""
+        return [each for each in (self.fast, self.strong, self.both) if each]
+
+
+def _comparator(point: OperatingPoint | None, *files: ModelFile) -> Comparator:
+    """Of one file it has the sha256; several have one of their own together, because each of them changes the score."""
+    if point is None:
+        raise ModelError(f"{files[0].file}: the manifest has no operating point for it")
+    digests = [file.sha256 for file in files]
+    model = digests[0] if len(files) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    names = dict.fromkeys(file.name.partition(",")[0] for file in files)
+    return Comparator(model, " + ".join(names), " + ".join(file.file for file in files), point)
 
 
 def weakest_link(embeddings: Sequence[Embedding]) -> float:

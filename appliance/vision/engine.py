@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from appliance.face import alignment
+from appliance.face.embedding import FAST, joined
 from appliance.face.types import (
     ALIGNED_SIZE,
     AlignedFace,
@@ -72,9 +73,24 @@ class Aligns(Protocol):
 class Embeds(Protocol):
     def embed(self, face: AlignedFace) -> Embedding: ...
 
+
+class Compares(Protocol):
     def similarity(self, a: Embedding, b: Embedding, thresholds: Thresholds) -> float: ...
 
     def one_person(self, embeddings: Sequence[Embedding]) -> bool: ...
+
+
+class OffersComparators(Protocol):
+    """The ways to compare that are in use (`embedder.Comparators`)."""
+
+    @property
+    def fast(self) -> Compares: ...
+
+    @property
+    def own(self) -> Compares: ...
+
+    @property
+    def documented(self) -> Compares: ...
 
 
 class ChecksOcclusion(Protocol):
@@ -120,6 +136,12 @@ class Missing:
     def way(self, picture: Picture, detection: Detection) -> int:
         raise self._again()
 
+    @property
+    def fast(self) -> "Missing":
+        return self
+
+    own = documented = fast
+
     def embed(self, face: AlignedFace) -> Embedding:
         raise self._again()
 
@@ -143,18 +165,22 @@ class Missing:
 @dataclass(frozen=True, slots=True)
 class Examined:
     """What four pictures show of one face: whether it is alive, whether its embeddings are one person's
-    (`Embedder.one_person`), and, picture by picture, the embeddings and what the picture is worth.
+    (`Comparator.one_person`), and, picture by picture, the face cut out, its embedding by the fast network (512) and what the
+    picture is worth.
     """
 
     liveness: Liveness
     one_person: bool
     embeddings: tuple[Embedding, ...]
     qualities: tuple[Quality, ...]
+    aligned: tuple[AlignedFace, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Portrait:
-    """A face and what is needed to know it again: cut out, what its picture is worth, and its embedding."""
+    """A face and what is needed to know it again: cut out, what its picture is worth, and its embedding, by the fast network
+    (512) or by both (640).
+    """
 
     face: Face
     aligned: AlignedFace
@@ -175,10 +201,13 @@ class FaceEngine:
         embedder: Embeds,
         occlusion: ChecksOcclusion,
         liveness: JudgesLiveness,
+        comparators: OffersComparators,
+        strong: Embeds | None = None,
         thresholds: Callable[[], Thresholds] = lambda: SHIPPED,
     ) -> None:
         """`landmarks` finds the points that are asked for, `alignment` those by which faces are recognised, at a third of the
-        cost. `thresholds` gives the device's own operating points; it is asked once an answer.
+        cost. `strong` is the embedder beside the fast one, if it is in use. `thresholds` gives the device's own operating
+        points; it is asked once an answer.
         """
         self._detector = detector
         self._landmarks = landmarks
@@ -188,6 +217,8 @@ class FaceEngine:
         self._embedder = embedder
         self._occlusion = occlusion
         self._liveness = liveness
+        self._comparators = comparators
+        self._strong = strong
         self._thresholds = thresholds
 
     def detect(
@@ -237,16 +268,32 @@ class FaceEngine:
         return quality.judge(face, aligned)
 
     def embed(self, face: AlignedFace) -> Embedding:
-        """The embedding of an aligned face: 512 float32 of unit length. Raises Fault INF-12."""
+        """The embedding of an aligned face by the fast network: 512 float32 of unit length. Raises Fault INF-12."""
         with stage("embed"), failing_as(ResultCode.EXTRACT):
             return self._embedder.embed(face)
 
     def feature(self, face: AlignedFace) -> Embedding:
         """The same, to be handed out or kept: never one that is not finite. Raises Fault INF-12."""
-        embedding = self.embed(face)
-        if not np.isfinite(embedding).all():
-            raise Fault(ResultCode.EXTRACT, "the embedding is not finite")
-        return embedding
+        return _finite_embedding(self.embed(face))
+
+    @property
+    def strong(self) -> bool:
+        """Whether the strong embedder is in use."""
+        return self._strong is not None
+
+    def embed_both(self, face: AlignedFace, fast: Embedding | None = None) -> Embedding:
+        """The embedding by both networks (640) where the strong one is in use, else that by the fast one, which may be known
+        already. Raises Fault INF-12.
+        """
+        fast = self.embed(face) if fast is None else fast
+        if self._strong is None:
+            return fast
+        with stage("embed"), failing_as(ResultCode.EXTRACT):
+            return joined(fast, self._strong.embed(face))
+
+    def feature_of_both(self, face: AlignedFace, fast: Embedding | None = None) -> Embedding:
+        """The same, never one that is not finite. Raises Fault INF-12."""
+        return _finite_embedding(self.embed_both(face, fast))
 
     def mask(self, picture: Picture, face: Face) -> float:
         """How sure it is that a face wears a mask, 0..1. Raises Fault INF-13, 14, 21."""
@@ -262,13 +309,23 @@ class FaceEngine:
         ]
 
     def compare(self, a: AlignedFace, b: AlignedFace) -> float:
-        """How alike two aligned faces are, 0..1. Raises Fault INF-12, 18."""
-        return self.similarity(self.embed(a), self.embed(b))
+        """How alike two aligned faces are, 0..1, by both networks where the strong one is in use. Raises Fault INF-12, 18."""
+        return self.similarity(self.embed_both(a), self.embed_both(b))
+
+    def compare_by_one(self, a: AlignedFace, b: AlignedFace) -> float:
+        """The same by one network, the strong one where it is in use: the answer of the published document. Raises Fault
+        INF-12, 18.
+        """
+        with stage("embed"), failing_as(ResultCode.EXTRACT):
+            one, other = ((self._strong or self._embedder).embed(face) for face in (a, b))
+        with failing_as(ResultCode.COMPARE):
+            return self._comparators.documented.similarity(one, other, self._thresholds())
 
     def similarity(self, a: Embedding, b: Embedding) -> float:
-        """How alike two embeddings are, 0..1. Raises Fault INF-18."""
+        """How alike two embeddings of the fast network (512) or of both (640) are, 0..1. Raises Fault INF-18."""
+        comparator = self._comparators.fast if a.size <= FAST else self._comparators.own
         with failing_as(ResultCode.COMPARE):
-            return self._embedder.similarity(a, b, self._thresholds())
+            return comparator.similarity(a, b, self._thresholds())
 
     def single_liveness(self, picture: Picture) -> float:
         """How sure it is, 0..1, that the largest face of one picture is alive. Raises Fault INF-17, 19 and those of the steps
@@ -305,6 +362,7 @@ class FaceEngine:
             one_person,
             tuple(embeddings),
             tuple(quality.judge(face, cut_out) for face, cut_out in zip(faces, aligned, strict=True)),
+            tuple(aligned),
         )
 
     def _aligned_each(self, pictures: Sequence[Picture], faces: Sequence[Face]) -> list[AlignedFace]:
@@ -313,7 +371,7 @@ class FaceEngine:
     def one_person(self, embeddings: Sequence[Embedding]) -> bool:
         """Whether the embeddings of a face in frames of a few seconds are one person's. Raises Fault INF-18."""
         with failing_as(ResultCode.COMPARE):
-            return self._embedder.one_person(embeddings)
+            return self._comparators.fast.one_person(embeddings)
 
     def _judged(self, pictures: Sequence[Picture], faces: Sequence[Face], *, one_person: bool) -> Liveness:
         thresholds = self._thresholds()
@@ -344,6 +402,13 @@ class FaceEngine:
         if len(aligned) != len(faces):
             raise Fault(ResultCode.COUNT_UNMATCHED, f"{len(faces)} detected, {len(aligned)} aligned")
         return aligned
+
+
+def _finite_embedding(embedding: Embedding) -> Embedding:
+    """The same embedding. Raises Fault INF-12 when it is not finite."""
+    if not np.isfinite(embedding).all():
+        raise Fault(ResultCode.EXTRACT, "the embedding is not finite")
+    return embedding
 
 
 def _check(limits: DetectLimits) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,20 @@ from appliance.faults import Fault, Problem, ResultCode
 from appliance.imaging.codec import EncodedPicture
 from appliance.vision import selftest
 from appliance.vision.detector import Detector, Picture
-from appliance.vision.embedder import Embedder
+from appliance.vision.embedder import Comparators, Embedder
 from appliance.vision.engine import Aligner, EnginePool, FaceEngine, Missing
 from appliance.vision.landmarks import Landmarks
 from appliance.vision.liveness import SHIPPED_ODDS, LivenessCheck
-from appliance.vision.manifest import SHIPPED, ModelError, ModelFile, ModelStore, Role, Thresholds, fastest
+from appliance.vision.manifest import (
+    SHIPPED,
+    ModelError,
+    ModelFile,
+    ModelStore,
+    OperatingPoint,
+    Role,
+    Thresholds,
+    fastest,
+)
 from appliance.vision.quality import OcclusionCheck
 from appliance.vision.runtime import RUNTIME, RUNTIME_VERSION, Courteous, LazyNetwork, Network, Runs
 from appliance.vision.selftest import Answers, complaints
@@ -61,6 +70,17 @@ LOADING = "loading"
 """The state of the models in `/healthz` while they load."""
 
 
+Recognition = Literal["fast", "strong", "auto"]
+"""What people are recognised with: the fast embedder alone, or the strong one as well."""
+
+MOST_SLOWER = 4.5
+"""How many times as long as the fast embedder the strong one may take where "auto" is to use it. POST /similarity/v2 then takes
+at most 3.5 times as long, because a third of it is not embedding. It is 2.6 to 3.6 on x86-64, and 2.4 in ARM instructions.
+"""
+
+STRONG = (Role.STRONG_EMBEDDER, Role.STRONG_HEAD)
+"""The roles of the strong embedder, in the order in which its networks run."""
+
 OWN = {Role.DETECTOR, Role.LANDMARKS}
 """Roles of which each engine has a network to itself: they take most of a picture's time, and pictures are worked on side by
 side. The others are shared, and so are the detector's larger inputs and the one for the way a face is turned: a second engine
@@ -103,6 +123,53 @@ class EngineCount:
     reason: Literal["configured", "cores", "memory"]
 
 
+@dataclass(frozen=True, slots=True)
+class RecognitionMode:
+    """Which embedders are in use, and what determines that."""
+
+    networks: Literal["fast", "strong"]
+    reason: Literal["configured", "memory", "time", "fault"]
+
+
+def recognition_mode(choice: Choice, configured: Recognition, memory: int = MEMORY) -> RecognitionMode:
+    """With "auto" the strong embedder is used on a board with at least SMALL_BOARD bytes of memory on which it is not too slow
+    (MOST_SLOWER), and never while it does not work.
+    """
+    networks: Literal["fast", "strong"] = "strong" if _strong_files(choice) else "fast"
+    if any(isinstance(choice.get(role), Fault) for role in STRONG):
+        return RecognitionMode(networks, "fault")
+    if configured != "auto":
+        return RecognitionMode(networks, "configured")
+    return RecognitionMode(networks, "time" if may_be_strong(configured, memory) else "memory")
+
+
+def may_be_strong(configured: Recognition, memory: int = MEMORY) -> bool:
+    """Whether the strong embedder is loaded; "auto" may still find it too slow."""
+    return configured == "strong" or (configured == "auto" and memory >= SMALL_BOARD)
+
+
+def comparators(choice: Choice) -> Comparators:
+    """How the embedders of a choice compare faces. Raises Fault INF-07 when the fast one does not work."""
+    fast = choice.get(Role.EMBEDDER)
+    if not isinstance(fast, Chosen):
+        raise Fault(ResultCode.INITIALIZE_EXTENSION, fast.detail if fast else "there is none")
+    return Comparators.of(fast.files[0], _strong_files(choice))
+
+
+def listed_comparators(store: ModelStore, recognition: Recognition) -> Comparators:
+    """The same of models that are not loaded, with the strong embedder where "auto" may use it. Raises ModelError."""
+    roles = (Role.EMBEDDER, *(STRONG if may_be_strong(recognition) else ()))
+    fast, *strong = (store.candidates(role, "auto")[0] for role in roles)
+    return Comparators.of(fast, strong)
+
+
+def _strong_files(choice: Choice) -> list[ModelFile]:
+    """Those of the strong embedder; empty when it is not in use."""
+    chosen = [choice.get(role) for role in STRONG]
+    files = [each.files[0] for each in chosen if isinstance(each, Chosen)]
+    return files if len(files) == len(STRONG) else []
+
+
 def engine_count(configured: int | Literal["auto"], cores: int = CORES, memory: int = MEMORY) -> EngineCount:
     """The number of engines: as configured; one on a board with less than SMALL_BOARD bytes of memory; else one per core, up to
     MOST_ENGINES.
@@ -119,6 +186,7 @@ def first_engine(
     precisions: Mapping[str, str],
     threads: int,
     thresholds: Callable[[], Thresholds] = lambda: SHIPPED,
+    recognition: Recognition = "auto",
 ) -> tuple[Choice, FaceEngine]:
     """The models of `folder` that serve on this device (verified, the fastest precision of each, proven on the bundled
     portrait), and an engine of them. `precisions` gives "int8", "float16" or "auto" by role, `thresholds` the device's own
@@ -127,7 +195,7 @@ def first_engine(
     try:
         store = ModelStore.open(folder)
         wanted = {Role(role): precision for role, precision in precisions.items()} | {Role.EMBEDDER: EMBEDDER_PRECISION}
-        choice = choose(store, wanted, threads)
+        choice = choose(store, wanted, threads, recognition)
         return proven(choice, portrait(folder), selftest.read(folder / SELFTEST), threads, thresholds)
     except ModelError as error:
         choice = unusable(error)
@@ -159,48 +227,71 @@ def models_of(choice: Choice) -> list[dict[str, str]]:
 
 
 def points_of(choice: Choice, calibration: CalibrationStore) -> Mapping[str, Any]:
-    """The operating points in use, as `/version` names them."""
-    return {
-        kind.value: calibration.facts(kind, file.sha256, shipped_point(kind, file))
-        for kind, file in deciding(choice).items()
-    }
+    """The operating points in use, as `/version` names them: that of the published document's similarity, with the strong
+    embedder also that of the fast one and of both together, and that of liveness.
+    """
+    points = {name: calibration.facts(kind, model, shipped) for name, kind, model, shipped in _deciding(choice)}
+    similarity = points.get("strong", points.get("fast"))
+    named = {"similarity": similarity} if similarity else {}
+    return named | {name: point for name, point in points.items() if point is not similarity}
 
 
-def deciding(choice: Choice) -> Mapping[Kind, ModelFile]:
-    """The models that have an operating point, without those that do not work."""
-    roles = {Kind.SIMILARITY: choice.get(Role.EMBEDDER), Kind.LIVENESS: choice.get(Role.LIVENESS)}
-    return {kind: chosen.files[0] for kind, chosen in roles.items() if isinstance(chosen, Chosen)}
+def _deciding(choice: Choice) -> Iterator[tuple[str, Kind, str, Mapping[str, Any]]]:
+    """Name, kind, model (sha256) and shipped point of what has an operating point, without models that do not work."""
+    if isinstance(choice.get(Role.EMBEDDER), Chosen):
+        ways = comparators(choice)
+        for name, each in {"fast": ways.fast, "strong": ways.strong, "both": ways.both}.items():
+            if each:
+                yield name, Kind.SIMILARITY, each.model, shipped_point(each.shipped)
+    liveness = choice.get(Role.LIVENESS)
+    if isinstance(liveness, Chosen):
+        yield Kind.LIVENESS.value, Kind.LIVENESS, liveness.files[0].sha256, {"threshold": SHIPPED_ODDS, **_UNKNOWN}
 
 
-def shipped_point(kind: Kind, file: ModelFile) -> Mapping[str, Any]:
-    """The operating point that a model comes with, in the form of a calibration's entry; what is unknown is empty."""
-    unknown: Mapping[str, Any] = {"wanted": {}, "measured": {}, "counts": {}, "basis": None, "date": None}
-    if kind is Kind.LIVENESS:
-        return {"threshold": SHIPPED_ODDS, **unknown}
-    point = file.operating_point
-    assert point is not None
+_UNKNOWN: Mapping[str, Any] = {"wanted": {}, "measured": {}, "counts": {}, "basis": None, "date": None}
+
+
+def shipped_point(point: OperatingPoint) -> Mapping[str, Any]:
+    """The operating point of an embedder in the form of a calibration's entry; what is unknown is empty."""
     known = {"wanted": {"fmr": point.fmr}, "counts": {"impostor_pairs": point.impostor_pairs}}
-    return {"threshold": point.cosine, **unknown, **known}
+    return {"threshold": point.cosine, **_UNKNOWN, **known}
 
 
-def choose(store: ModelStore, precisions: Mapping[Role, str], threads: int) -> Choice:
+def choose(
+    store: ModelStore, precisions: Mapping[Role, str], threads: int, recognition: Recognition = "auto"
+) -> Choice:
     """For each role the files to use; a Fault in place of those that cannot be used (INF-06 for the detector and the
-    meshes, INF-07 for the embedder and liveness).
+    meshes, INF-07 for the embedders and liveness). The roles of the strong embedder are left out where it is not to be used.
     """
     choice: dict[Role, Chosen | Fault] = {}
-    for role in Role:
+    strong = may_be_strong(recognition)
+    for role in (role for role in Role if strong or role not in STRONG):
         try:
-            choice[role] = _chosen(store, role, precisions.get(role, "auto"), threads)
+            precision = "auto" if role in STRONG else precisions.get(role, "auto")
+            choice[role] = _chosen(store, role, precision, threads)
         except ModelError as error:
             choice[role] = _fault(role, error)
             log.error("%s does not work: %s", role, error)
+    if recognition == "auto" and (ratio := _slower(choice)) > MOST_SLOWER:
+        log.info("the strong embedder takes %.1f times as long as the fast one, and is not used", ratio)
+        return {role: each for role, each in choice.items() if role not in STRONG}
     return choice
+
+
+def _slower(choice: Choice) -> float:
+    """How many times as long as the fast embedder the strong one takes; 0 when either does not work."""
+    times = [
+        min(each.milliseconds.values())
+        for role in (Role.EMBEDDER, *STRONG)
+        if isinstance(each := choice.get(role), Chosen)
+    ]
+    return sum(times[1:]) / times[0] if len(times) > len(STRONG) else 0.0
 
 
 def unusable(error: ModelError) -> Choice:
     """The choice when not even the manifest can be read."""
     log.error("no model works: %s", error)
-    return {role: _fault(role, error) for role in Role}
+    return {role: _fault(role, error) for role in Role if role not in STRONG}
 
 
 def proven(
@@ -232,18 +323,22 @@ def build(
     each run of a network waits for it. `thresholds` gives the device's own operating points.
     """
 
+    def networks(role: Role) -> list[Runs]:
+        found = chosen.networks(threads) if isinstance(chosen := choice[role], Chosen) else []
+        return [Courteous(each, step_aside) for each in found] if step_aside else found
+
     def part(role: Role, make: Callable[[list[Runs]], Part]) -> Part | Missing:
         chosen = choice[role]
         if isinstance(chosen, Fault):
             return Missing(chosen)
         try:
-            networks = chosen.networks(threads)
-            return make([Courteous(each, step_aside) for each in networks] if step_aside else networks)
+            return make(networks(role))
         except ModelError as error:
             log.error("%s does not work: %s", role, error)
             return Missing(_fault(role, error))
 
     detector = part(Role.DETECTOR, Detector)
+    strong = Embedder(*(networks(role)[0] for role in STRONG)) if _strong_files(choice) else None
     return FaceEngine(
         detector,
         part(Role.LANDMARKS, lambda networks: Landmarks(networks[0])),
@@ -253,6 +348,8 @@ def build(
         part(Role.EMBEDDER, lambda networks: Embedder(networks[0])),
         OcclusionCheck(),
         part(Role.LIVENESS, lambda networks: LivenessCheck(networks[0])),
+        part(Role.EMBEDDER, lambda _: comparators(choice)),
+        strong,
         thresholds,
     )
 
@@ -299,9 +396,11 @@ class Models:
         threads: int,
         calibration: CalibrationStore,
         choice: Choice | None = None,
+        *,
+        recognition: Recognition = "auto",
     ) -> None:
         """The arguments are those of `first_engine`; `choice` is given where the models are loaded already."""
-        self.folder, self._precisions, self._threads = folder, precisions, threads
+        self.folder, self._precisions, self._threads, self._recognition = folder, precisions, threads, recognition
         self.calibration = calibration
         self._choice: Choice = choice or {}
         self._engines = EngineCount(1, "configured")
@@ -312,7 +411,7 @@ class Models:
         request needs takes no memory.
         """
         thresholds = self.calibration.thresholds
-        choice, _ = first_engine(self.folder, self._precisions, self._threads, thresholds)
+        choice, _ = first_engine(self.folder, self._precisions, self._threads, thresholds, self._recognition)
         give_up_idle(choice, 0, larger=False)
         pool.fill([build(choice, self._threads, thresholds=thresholds) for _ in range(engines.count)])
         self._engines, self._pool = engines, pool
@@ -326,12 +425,9 @@ class Models:
             return None
         return build(self._choice, self._threads, step_aside, self.calibration.thresholds)
 
-    def embedder(self) -> ModelFile:
-        """The embedder in use. Raises Fault INF-08 while the models load, INF-07 when the embedder does not work."""
-        chosen = self._chosen().get(Role.EMBEDDER)
-        if isinstance(chosen, Chosen):
-            return chosen.files[0]
-        raise Fault(ResultCode.INITIALIZE_EXTENSION, chosen.detail if chosen else "there is none")
+    def comparators(self) -> Comparators:
+        """How faces are compared. Raises Fault INF-08 while the models load, INF-07 when the fast embedder does not work."""
+        return comparators(self._chosen())
 
     def facts(self) -> Mapping[str, Any]:
         """The runtime, the engines, the files and the operating points in use, as `/version` names them. Raises Fault INF-08
@@ -342,6 +438,7 @@ class Models:
             "runtime": {"name": RUNTIME, "version": RUNTIME_VERSION},
             "engines": asdict(self._engines),
             "models": models_of(choice),
+            "recognition": self._recognised_by(choice),
             "calibration": points_of(choice, self.calibration),
         }
 
@@ -360,13 +457,24 @@ class Models:
         idle; whether there were such engines, or the engines have come to rest: memory can be given back then.
         """
         self.calibration.refresh()
-        for kind, file in deciding(self._choice).items():
-            self.calibration.warn_of_stale(kind, file.sha256)
+        for _, kind, model, _ in _deciding(self._choice):
+            self.calibration.warn_of_stale(kind, model)
         give_up_idle(self._choice, IDLE_SECONDS)
         build_one = partial(build, self._choice, self._threads, thresholds=self.calibration.thresholds)
         if self._pool is None:
             return False
         return self._pool.replace_idle(SURPLUS_SECONDS, build_one) or self._pool.rests(REST_SECONDS)
+
+    def _recognised_by(self, choice: Choice) -> Mapping[str, Any]:
+        """The mode, and the networks that answer: one of the published document's endpoints, comparisons and enrolments, and
+        searches, whose second network is asked where the first one is not sure.
+        """
+        mode: dict[str, Any] = asdict(recognition_mode(choice, self._recognition))
+        if isinstance(choice.get(Role.EMBEDDER), Chosen):
+            ways = comparators(choice)
+            mode |= {"similarity": ways.documented.name, "compare": ways.own.name, "identify": ways.own.name}
+            mode |= {"feature": ways.fast.name}
+        return mode
 
     def _chosen(self) -> Choice:
         if not self._choice:

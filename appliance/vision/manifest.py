@@ -21,6 +21,8 @@ class Role(StrEnum):
     LANDMARKS = "landmarks"
     ALIGNMENT = "alignment"
     EMBEDDER = "embedder"
+    STRONG_EMBEDDER = "strong_embedder"
+    STRONG_HEAD = "strong_head"
     LIVENESS = "liveness"
 
 
@@ -43,7 +45,7 @@ class Gate(_Facts):
 
 
 class OperatingPoint(_Facts):
-    """The cosine at which the embedder's false match rate is `fmr`, measured on `impostor_pairs` pairs."""
+    """The cosine, or score of two networks, at which the false match rate is `fmr`, measured on `impostor_pairs` pairs."""
 
     cosine: float
     fmr: float
@@ -74,6 +76,8 @@ class ModelFile(_Facts):
     licence: str
     gate: Gate
     operating_point: OperatingPoint | None = None
+    joint_point: OperatingPoint | None = None
+    """Of the strong embedder: that of its score together with the fast one's."""
 
     @property
     def area(self) -> int:

@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable
 from importlib import metadata
-from statistics import median
 from typing import Any, Protocol
 
 import cv2
@@ -27,6 +26,9 @@ RUNTIME_VERSION = metadata.version(RUNTIME)
 
 Floats = npt.NDArray[np.float32]
 
+COLOURS = 3
+"""Channels of a picture; a map of features has more."""
+
 
 class Network:
     """One model in one interpreter. Not thread-safe: its owner runs it from one thread at a time."""
@@ -41,12 +43,12 @@ class Network:
             self._outputs = self._interpreter.get_output_details()
             self._table = self._lookup_table()
             if warm_up:
-                self.run(np.zeros((file.height, file.width, 3), np.uint8))
+                self.run(self._blank())
         except (ValueError, RuntimeError, cv2.error) as error:
             raise ModelError(f"{file.file}: {error}") from error
 
-    def run(self, pixels: Pixels) -> list[Floats]:
-        """One inference on height x width x 3 RGB pixels of the model's input size.
+    def run(self, pixels: Pixels | Floats) -> list[Floats]:
+        """One inference on height x width x 3 RGB pixels of the model's input size, or on the output of the network before.
 
         Returns copies of the outputs, dequantised, without their batch axis, in the model's order.
         """
@@ -57,21 +59,28 @@ class Network:
         return [self._read(output) for output in self._outputs]
 
     def seconds(self, rounds: int = 5, hopeless: float = float("inf")) -> float:
-        """Median time of one inference; the first one's when that is `hopeless` already."""
-        pixels = np.zeros((self.file.height, self.file.width, 3), np.uint8)
+        """Least processor time of one inference, which other work disturbs least; the first one's when that is `hopeless`
+        already.
+        """
+        pixels = self._blank()
         times: list[float] = []
         while len(times) < rounds and not (times and times[0] > hopeless):
-            start = time.perf_counter()
+            start = time.thread_time()
             self.run(pixels)
-            times.append(time.perf_counter() - start)
-        return median(times)
+            times.append(time.thread_time() - start)
+        return min(times)
 
-    def _fill(self, pixels: Pixels) -> None:
+    def _blank(self) -> Pixels | Floats:
+        """A black picture, or a map of zeros."""
+        shape = (self.file.height, self.file.width, int(self._input["shape"][-1]))
+        return np.zeros(shape, np.uint8) if shape[-1] == COLOURS else np.zeros(shape, np.float32)
+
+    def _fill(self, pixels: Pixels | Floats) -> None:
         """Writes the pixels' values into the input tensor, in place. Raises cv2.error or ValueError for another size."""
         tensor = self._interpreter.tensor(self._input["index"])()[0]
         if tensor.shape != pixels.shape:
             raise ValueError(f"pixels {pixels.shape} for an input of {tensor.shape}")
-        if self._table is None:
+        if self._table is None or pixels.dtype == np.float32:
             tensor[:] = pixels
         else:
             cv2.LUT(pixels, self._table, dst=tensor)
@@ -101,7 +110,7 @@ class Runs(Protocol):
 
     file: ModelFile
 
-    def run(self, pixels: Pixels) -> list[Floats]: ...
+    def run(self, pixels: Pixels | Floats) -> list[Floats]: ...
 
 
 class Courteous:
@@ -113,7 +122,7 @@ class Courteous:
         self._network = network
         self._step_aside = step_aside
 
-    def run(self, pixels: Pixels) -> list[Floats]:
+    def run(self, pixels: Pixels | Floats) -> list[Floats]:
         """As `Network.run`."""
         self._step_aside()
         return self._network.run(pixels)
@@ -132,7 +141,7 @@ class LazyNetwork:
         self._network: Network | None = None
         self._last_run = 0.0
 
-    def run(self, pixels: Pixels) -> list[Floats]:
+    def run(self, pixels: Pixels | Floats) -> list[Floats]:
         """As `Network.run`; waits while another engine runs it. Raises ModelError."""
         with self._lock:
             if self._network is None:

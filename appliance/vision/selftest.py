@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from appliance.face.alignment import FIVE_OF_106
+from appliance.face.embedding import parts
 from appliance.face.types import DetectLimits, Embedding, Face, Points
 from appliance.faults import Fault, ResultCode
 from appliance.vision.detector import Picture
@@ -43,6 +44,7 @@ class Answers:
     corners: Points
     points: Points
     embedding: Embedding
+    strong: Embedding
     logit: float
 
 
@@ -54,6 +56,7 @@ def read(path: Path) -> dict[str, Answers]:
                 np.array(table["corners"], np.float32),
                 np.array(table["points"], np.float32),
                 np.frombuffer(b64decode(table["embedding"]), "<f4"),
+                np.frombuffer(b64decode(table["strong"]), "<f4"),
                 float(table["logit"]),
             )
             for precision, table in tomllib.loads(path.read_text("utf-8")).items()
@@ -71,6 +74,8 @@ def complaints(
     not to work, is passed over.
     """
     for role, question in _QUESTIONS.items():
+        if role is Role.STRONG_EMBEDDER and not engine.strong:
+            continue
         precision = precisions.get(role, "float16")
         known = recorded.get(precision)
         try:
@@ -97,7 +102,16 @@ def _alignment(engine: FaceEngine, portrait: Picture, known: Answers) -> str:
 
 
 def _embedding(engine: FaceEngine, portrait: Picture, known: Answers) -> str:
-    cosine = float(engine.embed(_first(engine.align(portrait, _ONE))) @ known.embedding)
+    return _alike(engine.embed(_first(engine.align(portrait, _ONE))), known.embedding)
+
+
+def _strong(engine: FaceEngine, portrait: Picture, known: Answers) -> str:
+    _, found = parts(engine.embed_both(_first(engine.align(portrait, _ONE))))
+    return _alike(found, known.strong)
+
+
+def _alike(found: Embedding, known: Embedding) -> str:
+    cosine = float(found @ known)
     return "" if cosine >= COSINE else f"cosine {cosine:.3f} with the recorded embedding, at least {COSINE} is wanted"
 
 
@@ -111,6 +125,7 @@ _QUESTIONS: dict[Role, Callable[[FaceEngine, Picture, Answers], str]] = {
     Role.LANDMARKS: _points,
     Role.ALIGNMENT: _alignment,
     Role.EMBEDDER: _embedding,
+    Role.STRONG_EMBEDDER: _strong,
     Role.LIVENESS: _logit,
 }
 

@@ -10,11 +10,11 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import tensorflow as tf
 from calibration import Calibration
-from conversion import to_float16, to_int8
+from conversion import to_float16, to_int8, to_int8_weights
 from errors import BuildError
 from gates import accept, keep, measure
 from manifest import Models
-from onnx_network import read_network
+from onnx_network import read_networks
 from packages import PackageCache
 from recipe import Output, Recipe, read_recipes
 from yunet import SymbolArrays, build_yunet
@@ -54,9 +54,15 @@ class Builder:
             return source
         tf.keras.backend.clear_session()  # numbers layers anew: what was built before leaves no trace in the file
         detects = recipe.role == "detector"
-        network = build_yunet(SymbolArrays(source), output.width, output.height) if detects else read_network(source)
+        if detects:
+            network = build_yunet(SymbolArrays(source), output.width, output.height)
+        else:
+            low, high = ((pixel - recipe.mean) / recipe.scale for pixel in (0, 255))
+            network = read_networks(source, low, high)[recipe.part]
         if output.precision == "float16":
             return to_float16(network)
+        if not recipe.samples:
+            return to_int8_weights(network)
         samples = self._calibration.samples(recipe, output)
         return to_int8(network, samples, takes_pixels=detects)
 
@@ -72,7 +78,7 @@ def main() -> int:
         builder = Builder(PackageCache(PROJECT / ".cache"), Calibration(options.calibration), models)
         licences: dict[str, bytes] = {}
         for recipe in recipes:
-            if options.only in (None, recipe.role):
+            if not options.only or recipe.role in options.only:
                 builder.build(recipe)
                 licences |= builder.licence(recipe)
                 _judge(recipe, models, before, options)
@@ -104,9 +110,9 @@ def _parser(roles: list[str]) -> argparse.ArgumentParser:
     folder = {"type": _folder, "metavar": "FOLDER"}
     parser.add_argument("--calibration", required=True, help=".jpg files, square, one face in the middle", **folder)
     parser.add_argument("--detection", help="detector: labels.csv and images/", **folder)
-    parser.add_argument("--verification", help="embedder: pairs.csv and images/ named PERSON_NUMBER.jpg", **folder)
+    parser.add_argument("--verification", help="embedders: pairs.csv and images/ named PERSON_NUMBER.jpg", **folder)
     parser.add_argument("--liveness", help="liveness: sequences.csv and a folder for each, 1.jpg to 4.jpg", **folder)
-    parser.add_argument("--only", choices=roles, metavar="ROLE", help=", ".join(roles))
+    parser.add_argument("--only", nargs="+", choices=roles, metavar="ROLE", help=", ".join(roles))
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Keras graphs to TensorFlow Lite files: float16 weights, or full integer after calibration."""
+"""Keras graphs to TensorFlow Lite files: float16 or int8 weights, or full integer after calibration."""
 
 import io
 import warnings
@@ -20,6 +20,15 @@ def to_float16(model: tf.keras.Model) -> bytes:
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
+    return _converted(converter)
+
+
+def to_int8_weights(model: tf.keras.Model) -> bytes:
+    """The .tflite with int8 weights, one scale for each; its inputs and outputs stay float32."""
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    # TensorFlow Lite 2.14 does not know the version of the operator with a scale for each column
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001
     return _converted(converter)
 
 

@@ -1,7 +1,7 @@
 """What each model file measures, and whether it may fall in for the float16 one."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,18 @@ from lab.evaluate.measures import average_precision, best_threshold, precision_r
 from manifest import Models
 from recipe import Recipe
 
+from appliance.face.embedding import joined, weighted
 from appliance.face.types import AlignedFace, DetectLimits, Embedding
 from appliance.faults import Fault, ResultCode
 from appliance.imaging.codec import EncodedPicture
 from appliance.vision.detector import Detector
+from appliance.vision.embedder import Embedder
 from appliance.vision.engine import FaceEngine
-from appliance.vision.manifest import Gate, OperatingPoint
+from appliance.vision.manifest import Gate, OperatingPoint, Role
 from appliance.vision.selftest import LOGIT_TOLERANCE
+
+FAST, STRONG_HEAD = "embedder_float16.tflite", "strong_head_int8.tflite"
+"""The files that the strong embedder works with."""
 
 FMR = 0.001
 """False match rate of the operating point (the contract)."""
@@ -37,7 +42,8 @@ class Figure:
     """What one file measured: higher is better."""
 
     value: float
-    operating_point: OperatingPoint | None = None
+    points: Mapping[str, OperatingPoint] = field(default_factory=dict)
+    """By the name of their field in the manifest."""
 
 
 def measure(models: Models, recipe: Recipe, folder: Path) -> None:
@@ -56,7 +62,7 @@ def measure(models: Models, recipe: Recipe, folder: Path) -> None:
             passed=value >= float16 - recipe.margin,
         )
         file = models.files[output.file]
-        models.files[output.file] = file.model_copy(update={"gate": gate, "operating_point": figure.operating_point})
+        models.files[output.file] = file.model_copy(update={"gate": gate, **figure.points})
         print(f"{output.file}: {value:.4f} ({recipe.measure}), {'passed' if gate.passed else 'FAILED'}", flush=True)
 
 
@@ -73,7 +79,7 @@ def keep(models: Models, recipe: Recipe, before: Models) -> None:
         earlier = before.files.get(output.file)
         if earlier is None or earlier.sha256 != models.files[output.file].sha256:
             raise BuildError(f"{output.file} has changed and must be measured: add --{recipe.pictures} FOLDER")
-        figures = {"gate": earlier.gate, "operating_point": earlier.operating_point}
+        figures = {name: getattr(earlier, name) for name in ("gate", "operating_point", "joint_point")}
         models.files[output.file] = models.files[output.file].model_copy(update=figures)
 
 
@@ -105,13 +111,20 @@ def _verification(models: Models, folder: Path) -> Callable[[str], Figure]:
     pairs = [p for p in read_pairs(folder / "pairs.csv", images) if p.image_a in faces and p.image_b in faces]
     same = np.array([pair.same for pair in pairs])
 
+    def embedded(*files: str) -> dict[Path, Embedding]:
+        embedder = Embedder(*(models.network(file) for file in files))
+        return {name: embedder.embed(face) for name, face in faces.items()}
+
     def figure(file: str) -> Figure:
-        network = models.network(file)
-        vectors = {name: network.run(face.pixels)[0] for name, face in faces.items()}
-        embeddings = {name: vector / np.linalg.norm(vector) for name, vector in vectors.items()}
+        if models.files[file].role is Role.EMBEDDER:
+            embeddings, points = embedded(file), {}
+        else:
+            embeddings, fast = embedded(file, STRONG_HEAD), embedded(FAST)
+            joint = {name: weighted(joined(fast[name], each)) for name, each in embeddings.items()}
+            points = {"joint_point": _operating_point(joint)}
         cosines = np.array([float(embeddings[p.image_a] @ embeddings[p.image_b]) for p in pairs])
         _, accuracy = best_threshold(cosines[same], cosines[~same])
-        return Figure(accuracy, _operating_point(embeddings))
+        return Figure(accuracy, {"operating_point": _operating_point(embeddings), **points})
 
     return figure
 
@@ -158,5 +171,6 @@ def _logit(engine: FaceEngine, sequence: FrameSequence) -> float:
 MEASUREMENTS: Mapping[str, Callable[[Models, Path], Callable[[str], Figure]]] = {
     "detector": _detection,
     "embedder": _verification,
+    "strong_embedder": _verification,
     "liveness": _liveness,
 }

@@ -51,6 +51,7 @@ class Recipe:
     pictures: str = ""
     licence_file: str = ""
     samples: int = 0
+    part: int = 0
 
     @property
     def source(self) -> str:

@@ -5,7 +5,7 @@ from devices import shipped_engine
 from doors import ANY_CLOCK, Doorstep
 
 from appliance.imaging.codec import EncodedPicture
-from appliance.vision.manifest import Role
+from appliance.vision.loading import comparators
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +24,9 @@ def photos(portrait, hopper):
 @pytest.fixture
 def doorstep(tmp_path, choice, engine):
     """A door before a camera, which decides by some rules; nobody is known to it."""
-    (embedder,) = choice[Role.EMBEDDER].files
+    ways = comparators(choice)
 
     def made(camera, rules=ANY_CLOCK, engine=engine, **more):
-        return Doorstep(tmp_path, engine, embedder, camera, rules, **more)
+        return Doorstep(tmp_path, engine, ways, camera, rules, **more)
 
     return made

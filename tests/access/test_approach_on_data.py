@@ -28,7 +28,7 @@ from appliance.gallery.vault import SiteKey
 from appliance.imaging.codec import EncodedPicture
 from appliance.observation.mounting import Mounting
 from appliance.observation.tracking import Tracker
-from appliance.vision.manifest import Role
+from appliance.vision.loading import comparators
 from appliance.vision.quality import Quality
 
 pytestmark = [pytest.mark.data, pytest.mark.nightly]
@@ -98,7 +98,7 @@ def test_people_are_granted_and_attacks_never(choice, engine, tmp_path, data):
     with (folder / "sequences.csv").open() as file:
         for row in csv.DictReader(file):
             rows[row["subject"], row["label"]].append(row["sequence"])
-    (embedder,) = choice[Role.EMBEDDER].files
+    ways = comparators(choice)
     observer = SubjectObserver(
         pool(engine), RecentFrames(NoCamera(), Ring()), Mounting(0, mirror=False), liveness=True, least_side=LEAST_SIDE
     )
@@ -110,8 +110,8 @@ def test_people_are_granted_and_attacks_never(choice, engine, tmp_path, data):
         gallery.add(Person(subject, subject, (), None, None, new_reference(), FLAWLESS.now))
         for pixels in pictures(folder / sequences[-1])[::3]:
             (aligned,) = engine.align(CameraFrame(pixels, 0.0), DetectLimits(count=1))
-            gallery.enrol(subject, engine.embed(aligned), embedder.sha256, 0.9, Source.PHOTO)
-    known = recognition(gallery, embedder)
+            gallery.enrol(subject, engine.embed(aligned), ways.fast.model, 0.9, Source.PHOTO)
+    known = recognition(gallery, ways)
     for (_, label), sequences in rows.items():
         for name in sequences[:-1][:EACH] if label == "real" else sequences[:EACH]:
             reason, wait = outcome(engine, observer, known, film(pictures(folder / name)))

@@ -11,7 +11,7 @@ from doors import ANY_CLOCK, Doorstep, FourFrames
 
 from appliance.camera.source import CameraFrame
 from appliance.face.types import DetectLimits
-from appliance.vision.manifest import Role
+from appliance.vision.loading import comparators
 
 LEAST_GRANTED = 0.8
 """Of the real ones who are alone; in 21 of the 59 sequences, others stand or sit behind them."""
@@ -55,10 +55,10 @@ def outcomes(data, engine, doorstep_at, label, step):
 
 @pytest.fixture
 def doorstep_at(tmp_path, choice, engine):
-    (embedder,) = choice[Role.EMBEDDER].files
+    ways = comparators(choice)
 
     def made(number, camera, size):
-        return Doorstep(tmp_path / str(number), engine, embedder, camera, ANY_CLOCK, size)
+        return Doorstep(tmp_path / str(number), engine, ways, camera, ANY_CLOCK, size)
 
     return made
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from appliance.access.identify import MOST_ALIKE, Identifier, Likeness
+from appliance.access.identify import MOST_ALIKE, Identifier, Impostors, Likeness
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import Person, Source, new_reference
 from appliance.gallery.search import Outcome, Point, Tail
@@ -42,7 +42,7 @@ def enrol(gallery, identity, *vectors):
 
 
 def identifier(gallery, fpir=0.01):
-    return Identifier(gallery, TAIL, POINT, fpir, MARGIN)
+    return Identifier(gallery, Impostors(TAIL, POINT), fpir, MARGIN)
 
 
 def test_an_empty_gallery_has_no_match(gallery):

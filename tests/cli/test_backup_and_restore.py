@@ -61,7 +61,7 @@ def test_another_device_knows_them_under_its_own_key_and_rotation(place, elsewhe
         (best,) = there.ranking(face(1), 1)
         assert there.named(best.reference).person.id == "bob"
         assert best.cosine == pytest.approx(1, abs=1e-5)
-        one, other = (each.snapshot.rotation.matrix for each in (here, there))
+        one, other = (each.snapshot.rotation.matrices[0] for each in (here, there))
     assert not np.allclose(one, other)
     assert vault.read_site_key(place.key_file) != vault.read_site_key(elsewhere.key_file)
     assert elsewhere.people() == (["ada", "bob", "carl"], 3)

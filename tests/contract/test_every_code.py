@@ -212,7 +212,7 @@ CASES: tuple[Case, ...] = (
     ("INF-10", "too large faces", 500, lambda lab: lab.device.post("/faces?maxsize=999999999", lab.portrait)),
     ("INF-11", "the detector raises", 500, lambda lab: with_part(lab, lab.faces, detector=Broken())),
     ("INF-11", "the landmarks raise", 500, lambda lab: with_part(lab, lab.faces, landmarks=Broken())),
-    ("INF-12", "the embedder raises", 500, lambda lab: with_part(lab, lab.similarity, embedder=Broken())),
+    ("INF-12", "the embedder raises", 500, lambda lab: with_part(lab, lab.similarity, strong=Broken())),
     ("INF-13", "an aligner loses a face", 500, lambda lab: with_part(lab, lab.aligned, aligner=Forgetful())),
     ("INF-14", "landmarks in one point", 500, one_point),
     ("INF-16", "landmarks that are not finite", 500, lambda lab: not_finite(lab)),
@@ -241,7 +241,7 @@ def not_finite(lab: Lab) -> Answer:
 
 
 def void(lab: Lab) -> Answer:
-    return with_part(lab, lab.similarity, embedder=Void(lab.parts["embedder"]))
+    return with_part(lab, lab.similarity, strong=Void(lab.parts["embedder"]))
 
 
 @pytest.mark.parametrize(("code", "cause", "status", "ask"), CASES, ids=[f"{case[0]} {case[1]}" for case in CASES])

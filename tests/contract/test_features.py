@@ -84,7 +84,8 @@ def test_the_largest_face_of_each_is_taken(device: Client, portrait: bytes, peop
     assert found["box_b"] == assert_faces(device.post("/faces", portrait))[0]["box"]
 
 
-def test_photographs_compare_as_their_aligned_faces_do(device: Client, portrait: bytes, hopper: bytes) -> None:
+def test_photographs_compare_much_as_their_aligned_faces_do(device: Client, portrait: bytes, hopper: bytes) -> None:
+    """By both networks instead of the strong one alone."""
     headers, body = form(
         {
             name: b64decode(assert_aligned(device.post("/alignedfaces", picture))[0]["image_data"])
@@ -93,7 +94,7 @@ def test_photographs_compare_as_their_aligned_faces_do(device: Client, portrait:
     )
     aligned = assert_fraction(device.post("/similarity", body, headers), "similarity")
 
-    assert assert_compared(compared(device, portrait, hopper))["similarity"] == pytest.approx(aligned, abs=1e-6)
+    assert assert_compared(compared(device, portrait, hopper))["similarity"] == pytest.approx(aligned, abs=0.02)
 
 
 @pytest.mark.parametrize("nobody", ["image_a", "image_b"])

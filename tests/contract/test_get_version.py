@@ -8,7 +8,7 @@ from client import Answer
 from devices import Child
 from document import assert_success
 
-KEYS = ("api_version", "sdk_version", "liveness_mode", "runtime", "engines", "models", "calibration")
+KEYS = ("api_version", "sdk_version", "liveness_mode", "runtime", "engines", "models", "recognition", "calibration")
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +50,25 @@ def test_the_operating_points_are_the_shipped_ones(version: Answer) -> None:
     found = assert_success(version, *KEYS)
     points, files = found["calibration"], {model["sha256"]: model["name"] for model in found["models"]}
 
-    assert set(points) == {"similarity", "liveness"}
+    assert set(points) == {"similarity", "fast", "both", "liveness"}
     for point in points.values():
         assert (point["source"], point["ignored"], point["basis"], point["date"]) == ("shipped", None, None, None)
-    assert files[points["similarity"]["model"]].startswith("embedder ")
-    assert points["similarity"]["wanted"] == {"fmr": 0.001}
-    assert points["similarity"]["counts"] == {"impostor_pairs": 1197943}
+    assert files[points["fast"]["model"]].startswith("embedder ")
+    for name in ("similarity", "fast", "both"):
+        assert points[name]["wanted"] == {"fmr": 0.001}
+        assert points[name]["counts"] == {"impostor_pairs": 1197943}
+    strong = [model["sha256"] for model in found["models"] if model["file"].startswith("strong_")]
+    assert points["similarity"]["model"] == hashlib.sha256("".join(strong).encode()).hexdigest()
     assert files[points["liveness"]["model"]].startswith("liveness ")
     assert points["liveness"]["threshold"] == 0
+
+
+def test_it_says_which_network_answers(version: Answer) -> None:
+    assert assert_success(version, *KEYS)["recognition"] == {
+        "networks": "strong",
+        "reason": "time",
+        "similarity": "SFace",
+        "compare": "MobileFaceNet + SFace",
+        "identify": "MobileFaceNet + SFace",
+        "feature": "MobileFaceNet",
+    }

@@ -64,14 +64,14 @@ def test_an_exponential_tail_is_found_again(decay):
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.file)
 def test_the_shipped_tails_are_on_the_safe_side_of_what_was_measured(file):
-    """Down to FMR 5e-6, ten pairs of two millions: rarer ones are one picture that somebody has given the wrong name."""
+    """Down to FMR 5e-6, ten pairs of two millions."""
     table = TABLES[file.sha256]
     point = Point(file.operating_point.cosine, file.operating_point.fmr)
     tail = tail_of(appliance_models.FOLDER, file.sha256, point)
     for fmr in np.geomspace(5e-6, 9e-4, 30):
         measured = table.cosine[table.row(fmr)] if fmr * table.impostor_pairs >= 3 else None
         assert measured is not None
-        assert measured <= tail.cosine(fmr) <= measured + 0.04
+        assert measured <= tail.cosine(fmr) <= measured + 0.05
     assert threshold(tail, point, 0.01, 1) == pytest.approx(point.cosine)
 
 

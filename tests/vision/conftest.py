@@ -53,7 +53,7 @@ def store() -> ModelStore:
 @pytest.fixture(scope="session")
 def chosen(store: ModelStore) -> Callable[[str], Choice]:
     """The files of one precision."""
-    return cache(lambda precision: loading.choose(store, dict.fromkeys(SWITCHABLE, precision), 1))
+    return cache(lambda precision: loading.choose(store, dict.fromkeys(SWITCHABLE, precision), 1, "strong"))
 
 
 @pytest.fixture(scope="session")

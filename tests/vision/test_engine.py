@@ -73,11 +73,7 @@ def test_an_embedder_that_fails(engine_with, crop):
 
 
 def test_embeddings_that_cannot_be_compared(engine, crop):
-    embedder = parts_of(engine)["embedder"]
-
     class NotFinite:
-        similarity = staticmethod(embedder.similarity)
-
         def embed(self, face: AlignedFace):
             return np.full(512, np.nan, np.float32)
 

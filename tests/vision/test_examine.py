@@ -15,7 +15,6 @@ class Counting:
     def __init__(self, embedder):
         self.runs = 0
         self._embedder = embedder
-        self.similarity, self.one_person = embedder.similarity, embedder.one_person
 
     def embed(self, face: AlignedFace) -> Embedding:
         self.runs += 1

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from appliance.face.alignment import TEMPLATE
 from appliance.face.types import AlignedFace, Box, DetectLimits
-from appliance.vision.embedder import SLOPE, Embedder, similarity
+from appliance.vision.embedder import SLOPE, Comparators, similarity
+from appliance.vision.loading import listed_comparators
 from appliance.vision.manifest import ModelError, Role
-from appliance.vision.runtime import Network
 
 NAMES = ["portrait", "hopper"]
 ONE = DetectLimits(count=1)
@@ -113,9 +113,13 @@ def test_the_same_picture_is_as_alike_as_can_be(engine, aligned):
 
 
 @pytest.fixture(scope="module")
-def embedder(store):
-    (file,) = store.candidates(Role.EMBEDDER, "float16")
-    return Embedder(Network(file, store.content(file), 1))
+def ways(store):
+    return listed_comparators(store, "strong")
+
+
+@pytest.fixture(scope="module")
+def embedder(ways):
+    return ways.fast
 
 
 def at_cosine(cosine):
@@ -145,9 +149,8 @@ def test_an_embedding_that_is_not_finite_is_no_answer(embedder):
 
 def test_an_embedder_without_an_operating_point_is_refused(store):
     (file,) = store.candidates(Role.EMBEDDER, "float16")
-    network = Network(file.model_copy(update={"operating_point": None}), store.content(file), 1)
-    with pytest.raises(ModelError, match="operating_point"):
-        Embedder(network)
+    with pytest.raises(ModelError, match="operating point"):
+        Comparators.of(file.model_copy(update={"operating_point": None}))
 
 
 INSIDE = st.floats(-0.99, 0.99)

@@ -14,19 +14,21 @@ from appliance.faults import Fault
 from appliance.imaging.codec import EncodedPicture
 from appliance.vision import loading, selftest
 from appliance.vision.engine import EnginePool
-from appliance.vision.loading import MOST_ENGINES, SMALL_BOARD, Chosen, EngineCount, Models, engine_count
+from appliance.vision.loading import MOST_ENGINES, SMALL_BOARD, STRONG, Chosen, EngineCount, Models, engine_count
 from appliance.vision.manifest import ModelError, ModelStore, Role
 from appliance.vision.runtime import Network
 
 pytestmark = pytest.mark.logs_errors("does not work|no model works|self-test")
 
 FLOAT16 = {Role.DETECTOR: "float16", Role.EMBEDDER: "float16", Role.LIVENESS: "float16"}
-CODES = {role: "INF-07" if role in (Role.EMBEDDER, Role.LIVENESS) else "INF-06" for role in Role}
+CODES = {role: "INF-07" if role in (Role.EMBEDDER, *STRONG, Role.LIVENESS) else "INF-06" for role in Role}
 FILES = {
     Role.DETECTOR: "detector_320_float16.tflite",
     Role.LANDMARKS: "landmarks_float16.tflite",
     Role.ALIGNMENT: "alignment_float16.tflite",
     Role.EMBEDDER: "embedder_float16.tflite",
+    Role.STRONG_EMBEDDER: "strong_embedder_float16.tflite",
+    Role.STRONG_HEAD: "strong_head_int8.tflite",
     Role.LIVENESS: "liveness_float16.tflite",
 }
 
@@ -49,7 +51,7 @@ def damage(folder, file):
 
 def started(folder, portrait):
     """What machine.py does with a folder: choose, and prove."""
-    choice = loading.choose(ModelStore.open(folder), FLOAT16, 1)
+    choice = loading.choose(ModelStore.open(folder), FLOAT16, 1, "strong")
     recorded = selftest.read(folder / "selftest.toml")
     return loading.proven(choice, EncodedPicture(portrait, 10**6), recorded, 1)[0]
 
@@ -73,7 +75,7 @@ def test_a_file_that_is_not_what_it_should_be_costs_its_role(folder, portrait, r
 def test_all_is_well_with_the_models_as_they_are(folder, portrait):
     choice = started(folder, portrait)
     assert all(isinstance(chosen, Chosen) for chosen in choice.values())
-    assert [len(choice[role].files) for role in Role] == [6, 1, 1, 1, 1]
+    assert [len(choice[role].files) for role in Role] == [6, 1, 1, 1, 1, 1, 1]
 
 
 def test_a_damaged_file_of_a_precision_that_is_not_asked_for_costs_nothing(folder, portrait):
@@ -167,7 +169,7 @@ def test_a_model_that_verifies_but_is_another_costs_its_role(portrait, store, ro
     (other,) = store.candidates(Role.EMBEDDER if role != Role.EMBEDDER else Role.LIVENESS, "float16")
     swap = {"file": other.file, "sha256": other.sha256}
     swapped = [model.model_copy(update=swap) if model.role == role else model for model in store.models]
-    choice = loading.choose(replace(store, models=swapped), FLOAT16, 1)
+    choice = loading.choose(replace(store, models=swapped), FLOAT16, 1, "strong")
     recorded = selftest.read(store.folder / "selftest.toml")
     proven, _ = loading.proven(choice, EncodedPicture(portrait, 10**6), recorded, 1)
     assert proven[role].code.text == CODES[role]

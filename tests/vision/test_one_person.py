@@ -75,7 +75,7 @@ def sequences(data, engine):
 @pytest.mark.data
 @pytest.mark.timeout(600)
 def test_every_sequence_of_one_person_is_and_few_mixed_ones_are(engine, sequences):
-    one_person = engine._embedder.one_person
+    one_person = engine._comparators.fast.one_person
     assert len(sequences) > 110
     assert [subject for subject, frames in sequences if not one_person(frames)] == []
     missed, count = 0, 0

@@ -34,7 +34,7 @@ def misled(store):
 
     def choose(role, **facts):
         models = [model.model_copy(update=facts) if model.role == role else model for model in store.models]
-        return loading.choose(replace(store, models=models), dict.fromkeys(Role, "float16"), 1)
+        return loading.choose(replace(store, models=models), dict.fromkeys(Role, "float16"), 1, "strong")
 
     return choose
 
@@ -62,6 +62,7 @@ def test_so_they_do_when_each_role_has_the_precision_that_is_fastest_for_it(
         (Role.ALIGNMENT, {"scale": 1.0}),
         (Role.EMBEDDER, {"colour": "RGB"}),
         (Role.EMBEDDER, {"mean": 0.0, "scale": 1.0}),
+        (Role.STRONG_EMBEDDER, {"mean": 127.0, "scale": 128.0}),
         (Role.LIVENESS, {"scale": 255.0}),
     ],
     ids=str,

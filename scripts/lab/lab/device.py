@@ -105,7 +105,9 @@ class CutFace:
 
 @dataclass(frozen=True, slots=True)
 class FeatureFace:
-    """A face of /facefeatures: box (4: x, y, width, height) in pixels and embedding (512 float32 of unit length)."""
+    """A face of /facefeatures: box (4: x, y, width, height) in pixels and embedding (512 float32 of unit length, 640 with the
+    strong embedder's).
+    """
 
     box: Reals
     feature: Vector
@@ -187,7 +189,7 @@ class Device:
         found = self.result("/alignedfaces", {"": picture}, query).get("aligned_faces", [])
         return [CutFace(_box(face), base64.b64decode(face["image_data"])) for face in found]
 
-    def face_features(self, picture: bytes, **query: int) -> list[FeatureFace]:
+    def face_features(self, picture: bytes, **query: int | str) -> list[FeatureFace]:
         """POST /facefeatures."""
         found = self.result("/facefeatures", {"": picture}, query).get("face_features", [])
         features = (np.frombuffer(base64.b64decode(face["feature_data"]), "<f4").astype(np.float32) for face in found)
@@ -202,7 +204,9 @@ class Device:
         confidence = self.result("/liveness/multiframe", {"images": zipped(frames, ".jpg")}).get("confidence")
         return None if confidence is None else float(confidence)
 
-    def result(self, path: str, parts: Mapping[str, bytes], query: Mapping[str, int] | None = None) -> dict[str, Any]:
+    def result(
+        self, path: str, parts: Mapping[str, bytes], query: Mapping[str, int | str] | None = None
+    ) -> dict[str, Any]:
         """The JSON object of an answer to a body, whose part has no name, or to a form of named parts."""
         body, kind = multipart(parts) if "" not in parts else (parts[""], IMAGE_TYPE)
         return self.ask("POST", f"{path}?{urlencode(query)}" if query else path, body, kind).expect(OK, NO_FACE)

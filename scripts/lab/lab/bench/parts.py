@@ -15,7 +15,8 @@ import numpy as np
 import psutil
 from scipy import stats
 
-from appliance.gallery.search import DIMENSIONS, Index
+from appliance.face.embedding import FAST
+from appliance.gallery.search import Index
 from appliance.imaging.archive import FRAMES
 from lab.bench.bench import Bench
 from lab.bench.load import MIXED, Load, clients
@@ -253,7 +254,7 @@ def gallery(bench: Bench) -> Iterator[Finding]:
 
 
 def _templates(count: int) -> Vector:
-    drawn = np.random.default_rng(SEED + count).standard_normal((count, DIMENSIONS), np.float32)
+    drawn = np.random.default_rng(SEED + count).standard_normal((count, FAST), np.float32)
     drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
     return drawn
 

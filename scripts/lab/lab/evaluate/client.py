@@ -95,7 +95,9 @@ class Client(Device):
         super().__exit__()
         self.journal.close()
 
-    def result(self, path: str, parts: Mapping[str, bytes], query: Mapping[str, int] | None = None) -> dict[str, Any]:
+    def result(
+        self, path: str, parts: Mapping[str, bytes], query: Mapping[str, int | str] | None = None
+    ) -> dict[str, Any]:
         """As the device's."""
 
         def ask() -> dict[str, Any]:

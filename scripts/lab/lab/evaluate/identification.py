@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, floor, inf
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from appliance.access.identify import ABOVE, BELOW, Impostors
 from appliance.calibration.rates import Rate, Reals
+from appliance.face.embedding import FAST
 from appliance.gallery.search import Index, Outcome, Point, Tail, identify, tail_of, threshold
 from appliance.sections import GallerySection
 from lab.device import UnexpectedAnswerError, Vector
@@ -35,7 +38,9 @@ SEED = 19795
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture of a person, the face's box in it (4: x, y, width, height) and embedding (512); None without a face."""
+    """A picture of a person, the face's box in it (4: x, y, width, height) and embedding (512, or 640 of two networks); None
+    without a face.
+    """
 
     name: str
     path: Path
@@ -54,6 +59,8 @@ class Setting:
     fpir: float
     margin: float
     templates: int
+    both: Impostors | None = None
+    """Of the scores of two networks, where the device is asked for a second look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +102,14 @@ def measure(
 
     Raises LayoutError, UnexpectedAnswerError, CalibrationError.
     """
-    point = client.version.get("calibration", {}).get("similarity")
+    points = client.version.get("calibration", {})
+    point, both = points.get("fast", points.get("similarity")), points.get("both")
     if point is None:
         raise UnexpectedAnswerError(
             "the device reports no operating point of its embedder: it does not work, or is too old"
         )
-    at = Point(point["threshold"], point["wanted"]["fmr"])
-    setting = Setting(tail_of(models, point["model"], at), at, known.fpir, known.margin, templates)
+    fast, joint = _impostors(point, models), both and _impostors(both, models)
+    setting = Setting(fast.tail, fast.point, known.fpir, known.margin, templates, joint)
     named = read_people(data)
     others = read_people(strangers) if strangers else {}
     unlike = {name: paths for name, paths in others.items() if name not in named}
@@ -192,10 +200,16 @@ def _worst(searches: Sequence[tuple[Search, Draw]], *, lost: bool = False) -> li
     return mistakes
 
 
+def _impostors(point: Mapping[str, Any], models: Path) -> Impostors:
+    """By an operating point of the device and the statistics in the folder of the models. Raises CalibrationError."""
+    at = Point(point["threshold"], point["wanted"]["fmr"])
+    return Impostors(tail_of(models, point["model"], at), at)
+
+
 def _acquired(client: Client, title: str, people: Mapping[str, Sequence[Path]]) -> dict[str, list[Picture]]:
     def embed(asked: tuple[str, Path]) -> Picture:
         content = asked[1].read_bytes()
-        face = central(client.face_features(content), content)
+        face = central(client.face_features(content, networks="both"), content)
         return Picture(*asked, None, None) if face is None else Picture(*asked, face.box, face.feature)
 
     acquired: dict[str, list[Picture]] = {name: [] for name in people}
@@ -219,16 +233,20 @@ def _draw(
     return Draw(
         least,
         enrolled,
-        tuple(_search(each, index, least, setting.margin) for each in own),
-        tuple(_search(each, index, least, setting.margin) for each in [*strangers, *others] if each.vector is not None),
+        tuple(_search(each, index, least, setting) for each in own),
+        tuple(_search(each, index, least, setting) for each in [*strangers, *others] if each.vector is not None),
     )
 
 
-def _search(picture: Picture, index: Index, least: float, margin: float) -> Search:
+def _search(picture: Picture, index: Index, least: float, setting: Setting) -> Search:
+    """As `Identifier.identify` searches a device's own gallery."""
     if picture.vector is None:  # a picture without a face identifies no one
         return Search(picture, Outcome.UNKNOWN, "", -1.0, False)
-    ranking = index.ranking(picture.vector, 2)
-    outcome, _ = identify(ranking, least, margin)
+    ranking = index.ranking(picture.vector[:FAST], 2)
+    if setting.both and picture.vector.size > FAST and least - BELOW <= ranking[0].cosine < least + ABOVE:
+        handicap, least = least, setting.both.threshold(setting.fpir, index.size)
+        ranking = index.ranking(picture.vector, 2, handicap - least)
+    outcome, _ = identify(ranking, least, setting.margin)
     return Search(picture, outcome, ranking[0].reference, ranking[0].cosine, ranking[0].reference == picture.name)
 
 
