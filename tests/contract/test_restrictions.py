@@ -27,7 +27,7 @@ def asked(client: Client, path: str) -> int:
 def test_what_the_configuration_can_restrict_is_what_recognises_faces() -> None:
     with Device(pool()) as device:
         recognising = {route.path for route in device.table if route.expires}
-    assert recognising == {*get_args(RestrictablePath), GRANTS}
+    assert recognising == {*get_args(RestrictablePath), GRANTS, f"{GRANTS}/<handle>"}
 
 
 @pytest.mark.parametrize("off", RESTRICTABLE)
