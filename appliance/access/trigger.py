@@ -182,20 +182,24 @@ class DoorTrigger:
             with self._bus.subscribed() as subscription:
                 while not self._stopping:
                     event = subscription.next(WAIT_SECONDS)
-                    if isinstance(event, FacesSeen):
-                        self._look(event)
+                    if isinstance(event, FacesSeen) and self._look(event):
+                        while subscription.next(0.0):  # what was seen during the decision and its steps is old
+                            pass
 
     def stop(self) -> None:
         """Ends `run` within about a second."""
         self._stopping = True
 
-    def _look(self, event: FacesSeen) -> None:
+    def _look(self, event: FacesSeen) -> bool:
+        """Whether there was a decision."""
         captured = time.monotonic() - event.age_s
         frames = self._ring.spaced(SIGHTINGS, SIGHTING_SECONDS)
         number = self._approach.seen(event, captured, [frame.captured for frame in frames])
-        if number is not None:
-            signed = self._decision(captured)
-            self._approach.decided(number, time.monotonic(), granted=signed is not None and signed.decision.granted)
+        if number is None:
+            return False
+        signed = self._decision(captured)
+        self._approach.decided(number, time.monotonic(), granted=signed is not None and signed.decision.granted)
+        return True
 
     def _await_button(self) -> None:
         ready = -inf
