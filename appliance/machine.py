@@ -152,9 +152,10 @@ class Machine:
             streams,
             health,
             metrics,
-            SignIn(access),
+            SignIn(access, framed=bool(config.server.frame_ancestors)),
         )
-        origins = Origins((*config.access.hosts, self._lan_host), config.access.origins)
+        hosts = (*config.access.hosts, self._lan_host)
+        origins = Origins(hosts, config.access.origins, config.server.frame_ancestors)
         app = FaceApi(parts, origins, access, self._restrictions(), metrics, intake)
         self._http = self._server(app, access, metrics, intake)
         self._lan = self._advertisement()

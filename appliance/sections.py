@@ -79,6 +79,10 @@ class ServerSection(Section):
     """
     front_certificate: File | None = None
     """Certificate of the TLS front; its fingerprint is announced on the LAN so that clients can pin it."""
+    base_path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]+)*$")] = ""
+    """The path below which a reverse proxy shows this device, such as "/door"; paths without it are answered as well."""
+    frame_ancestors: Annotated[tuple[Origin, ...], Field(strict=False)] = ()
+    """Origins whose pages may show the pages of this device in a frame, such as "https://dashboard.example". Empty: none."""
     max_body_mib: int = Field(default=8, ge=1, le=64)
     """Largest request body in MiB; a larger one is answered 413."""
     max_megapixels: float = Field(default=40, gt=0, le=200)
@@ -102,7 +106,8 @@ class ServerSection(Section):
     @property
     def http_settings(self) -> dict[str, Any]:
         """What `server.HttpServer` takes."""
-        return self.model_dump(include={"host", "port", "connections", "connections_without_key", "front_port"})
+        taken = {"host", "port", "connections", "connections_without_key", "front_port", "base_path"}
+        return self.model_dump(include=taken)
 
     @property
     def max_body(self) -> int:

@@ -43,7 +43,7 @@ from appliance.api.passes import Passes
 from appliance.api.people import People
 from appliance.api.server import HttpServer
 from appliance.api.sessions import Sessions
-from appliance.api.streams import Snapshots, Streams
+from appliance.api.streams import HEARTBEAT_SECONDS, Snapshots, Streams
 from appliance.calibration.points import CalibrationStore
 from appliance.camera.condition import Inspector
 from appliance.camera.loop import CameraLoop
@@ -103,12 +103,15 @@ class Device:
         viewers: int = 2,
         listeners: int = 2,
         fps: float = 30,
+        heartbeat: float = HEARTBEAT_SECONDS,
         keys: Path | None = None,
         attempts: Attempts | None = None,
         loopback: bool = True,
         full: bool = False,
         hosts: Collection[str] = (),
         origins: Collection[str] = (),
+        ancestors: Collection[str] = (),
+        base_path: str = "",
         gallery: Path | None = None,
         section: GallerySection | None = None,
         choice: Choice | None = None,
@@ -181,6 +184,7 @@ class Device:
             viewers=viewers,
             listeners=listeners,
             fps=fps,
+            heartbeat=heartbeat,
         )
         metrics = Metrics(self.camera)
         metrics.register(streams.gauges, self.gallery.gauges, door.gauges)
@@ -199,10 +203,10 @@ class Device:
             streams,
             health,
             metrics,
-            SignIn(access),
+            SignIn(access, framed=bool(ancestors)),
         )
         restrictions = Restrictions(restricted, {OTHER_MODE[liveness]}, expires, today)
-        api = FaceApi(parts, Origins(hosts, origins), access, restrictions, metrics, intake)
+        api = FaceApi(parts, Origins(hosts, origins, ancestors), access, restrictions, metrics, intake)
         http = HttpServer(
             api,
             HOST,
@@ -213,6 +217,7 @@ class Device:
             connections_without_key=keyless,
             refused=metrics.refused,
             known=access.known,
+            base_path=base_path,
             front_port=0,
         )
         self.client = Client(http.port)

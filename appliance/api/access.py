@@ -276,6 +276,8 @@ class SignIn:
     """Each method answers bottle's current request or raises a Fault."""
 
     access: Access
+    framed: bool = False
+    """Whether pages of other origins may show those of this device in a frame, where a strict cookie is not sent."""
 
     @route("POST", "/key", LIVE | KIOSK)
     def begin(self) -> Answer:
@@ -284,15 +286,17 @@ class SignIn:
         if token_of(environ) is None:
             raise Fault(ResultCode.RESTRICTED, "no key", status=401)
         token = self.access.sessions.begin(self.access.key(environ))
-        return _with_cookie(token, LIFE_SECONDS, secure=environ["wsgi.url_scheme"] == "https")
+        return self._with_cookie(token, LIFE_SECONDS, secure=environ["wsgi.url_scheme"] == "https")
 
     @route("DELETE", "/key", ANYONE)
     def end(self) -> Answer:
         self.access.sessions.end(session_of(bottle.request.environ))
-        return _with_cookie("", -1, secure=False)
+        return self._with_cookie("", -1, secure=bottle.request.environ["wsgi.url_scheme"] == "https")
 
-
-def _with_cookie(value: str, seconds: int, *, secure: bool) -> Answer:
-    """Without a Path the cookie is for the folder of `key` as the browser sees it, also below a proxy (RFC 6265, 5.1.4)."""
-    attributes = f"Max-Age={seconds}; HttpOnly; SameSite=Strict{'; Secure' if secure else ''}"
-    return answers.answer({}, headers={"Set-Cookie": f"{COOKIE}={value}; {attributes}"})
+    def _with_cookie(self, value: str, seconds: int, *, secure: bool) -> Answer:
+        """Without a Path the cookie is for the folder of `key` as the browser sees it, also below a proxy (RFC 6265, 5.1.4). In
+        a foreign frame it is kept by https alone, for that page's site (CHIPS).
+        """
+        site = "SameSite=None; Partitioned" if self.framed and secure else "SameSite=Strict"
+        attributes = f"Max-Age={seconds}; HttpOnly; {site}{'; Secure' if secure else ''}"
+        return answers.answer({}, headers={"Set-Cookie": f"{COOKIE}={value}; {attributes}"})

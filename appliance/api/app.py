@@ -37,9 +37,9 @@ PAGES = {"index.html": "/", "door.html": "/door", "kiosk.html": "/kiosk", "refer
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "base-uri 'none'; form-action 'none'; frame-ancestors "
 )
-"""Content-Security-Policy: nothing from elsewhere, nothing inline."""
+"""Content-Security-Policy: nothing from elsewhere, nothing inline; and in frames of the pages that follow."""
 
 VERSION_HEADERS = {"Alchera-API-Version": API_VERSION, "Alchera-FaceSDK-Version": __version__}
 """The document's names, with hyphens: it prints them with spaces, which HTTP does not allow."""
@@ -63,7 +63,9 @@ _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class Page:
     """The files of the pages."""
 
-    def __init__(self) -> None:
+    def __init__(self, ancestors: Collection[str] = ()) -> None:
+        """`ancestors`: origins whose pages may show these in a frame."""
+        self._policy = POLICY + (" ".join(ancestors) or "'none'")
         self._files = {each.name: each.read_bytes() for each in sorted(WEB.iterdir())}
 
     def routes(self) -> tuple[Route, ...]:
@@ -73,10 +75,13 @@ class Page:
         )
 
     def _file(self, name: str) -> Answer:
+        environ = bottle.request.environ
+        if not environ["PATH_INFO"]:  # the base path without its slash, where relative links would lead elsewhere
+            return Answer(b"", 308, {"Location": environ["SCRIPT_NAME"].rpartition("/")[2] + "/"})
         headers = {
             "Content-Type": f"{mimetypes.guess_type(name)[0]}; charset=utf-8",
             "Cache-Control": "no-cache",
-            "Content-Security-Policy": POLICY,
+            "Content-Security-Policy": self._policy,
             "Referrer-Policy": "no-referrer",
         }
         return Answer(self._files[name], headers=headers)
@@ -115,7 +120,7 @@ class FaceApi:
         self._origins, self._access, self._restrictions, self._metrics = origins, access, restrictions, metrics
         self._intake = intake
         description = Description()
-        self.routes = (*Page().routes(), *chain.from_iterable(map(routes_of, (*parts, description))))
+        self.routes = (*Page(origins.ancestors).routes(), *chain.from_iterable(map(routes_of, (*parts, description))))
         description.cover(self.routes)
         self._by_rule = {(route.method, route.rule): route for route in self.routes}
         self._quiet = {route.rule for route in self.routes if route.quiet}

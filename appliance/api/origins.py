@@ -40,11 +40,12 @@ Environ = Mapping[str, Any]
 @dataclass(frozen=True, slots=True)
 class Origins:
     """`hosts`: names of this device beside localhost and its host name; `shared`: origins whose pages may use the API
-    (`https://door.example`).
+    (`https://door.example`); `ancestors`: origins whose pages may show those of this device in a frame.
     """
 
     hosts: Collection[str]
     shared: Collection[str]
+    ancestors: Collection[str] = ()
     own_name: str = field(default_factory=socket.gethostname)
 
     def check(self, environ: Environ) -> None:
@@ -59,7 +60,7 @@ class Origins:
         if origin is not None:
             if origin not in self.shared and not _same(origin, host):
                 raise Fault(ResultCode.RESTRICTED, f"Origin {origin!r:.80} is not in access.origins", status=403)
-        elif environ.get("HTTP_SEC_FETCH_SITE") in FOREIGN and not _followed(environ):
+        elif environ.get("HTTP_SEC_FETCH_SITE") in FOREIGN and not self._followed(environ):
             raise Fault(ResultCode.RESTRICTED, "a foreign page", status=403)
 
     def preflight(self, environ: Environ) -> bool:
@@ -74,6 +75,16 @@ class Origins:
         origin = environ.get("HTTP_ORIGIN", "")
         granted = [("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", EXPOSED)]
         return [("Vary", "Origin"), *(granted if origin in self.shared else [])]
+
+    def _followed(self, environ: Environ) -> bool:
+        """Whether the user has followed a link, or a page is shown in a frame where it may be (its policy names the pages): the
+        foreign page with the link or the frame cannot read the answer.
+        """
+        return (
+            environ["REQUEST_METHOD"] == "GET"
+            and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
+            and environ.get("HTTP_SEC_FETCH_DEST") in {"document", *(["iframe"] if self.ancestors else [])}
+        )
 
     def _ours(self, host: str) -> bool:
         """A page whose own name is made to point to this device (DNS rebinding) still sends that name; it cannot send an
@@ -90,15 +101,6 @@ class Origins:
 
 def _same(origin: str, host: str | None) -> bool:
     return host is not None and origin.lower().partition("://")[2] == host.lower()
-
-
-def _followed(environ: Environ) -> bool:
-    """Whether the user has followed a link: the foreign page with the link cannot read the answer."""
-    return (
-        environ["REQUEST_METHOD"] == "GET"
-        and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
-        and environ.get("HTTP_SEC_FETCH_DEST") == "document"
-    )
 
 
 def _is_address(text: str) -> bool:

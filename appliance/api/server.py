@@ -61,19 +61,22 @@ class HttpServer:
         connections_without_key: int,
         refused: Callable[[int, str], None],
         known: Callable[[dict[str, Any]], bool],
+        base_path: str = "",
         front_port: int | None = None,
         private: bool = False,
     ) -> None:
         """Binds and listens at once; answers from `run` on. There are at most `connections`, of which one address has
         at most `connections_without_key`. `refused` is called with status and code of each request that does not reach the
-        app; `known` returns, by the head of a request, whether it needs no key or has a valid one. Raises OSError when an
-        address cannot be had, and ExposedError, when the server is to be `private`, for one that other devices reach.
+        app; `known` returns, by the head of a request, whether it needs no key or has a valid one. `base_path` is cut off
+        the paths that begin with it. Raises OSError when an address cannot be had, and ExposedError, when the server is to be
+        `private`, for one that other devices reach.
         """
         adjustments = Adjustments(
             host="*" if host == "::" else host,  # waitress binds :: to IPv6 alone; all addresses are meant
             port=port,
             threads=workers + SPARE_THREADS,
             ident=None,
+            url_prefix=base_path,
             max_request_body_size=intake.max_body * DRAINED,
             max_request_header_size=HEADER_BYTES,
             inbuf_overflow=_IN_MEMORY,

@@ -46,8 +46,8 @@ WAIT_SECONDS = 0.5
 NAP_SECONDS = 0.02
 """How often a slow client is checked: less than the time of a frame at 30 per second."""
 
-HEARTBEAT_SECONDS = 10.0
-"""A comment is sent when there has been nothing else for this long, so that a client that has left is noticed."""
+HEARTBEAT_SECONDS = 15.0
+"""A comment is sent so often: a client that has left is noticed, and a proxy does not close the stream (nginx: after 60 s)."""
 
 BOUNDARY, EVENTS = "frame", "text/event-stream"
 
@@ -141,11 +141,12 @@ class Streams:
         viewers: int,
         listeners: int,
         fps: float,
+        heartbeat: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._camera, self._ring, self._snapshots = camera, ring, snapshots
         self._broadcast, self._health = broadcast, health
         self._viewers, self._listeners = Places(viewers), Places(listeners)
-        self._period = 1 / fps
+        self._period, self._heartbeat = 1 / fps, heartbeat
 
     def gauges(self) -> dict[str, tuple[str, float]]:
         """The numbers of open streams, for `/metrics`."""
@@ -195,7 +196,7 @@ class Streams:
             finally:
                 places.leave()
 
-        return StreamedAnswer(sent(), {"Content-Type": kind, **NO_STORE})
+        return StreamedAnswer(sent(), {"Content-Type": kind, "X-Accel-Buffering": "no", **NO_STORE})
 
     def _pictures(self, client: StreamClient) -> Iterator[bytes]:
         sequence, due, heard = 0, 0.0, time.monotonic()
@@ -229,9 +230,11 @@ class Streams:
                     messages.append(health(report))
                 if event is not None:
                     messages.append(message(event))
-                if any(messages) or time.monotonic() - sent > HEARTBEAT_SECONDS:
+                if time.monotonic() - sent > self._heartbeat:
                     sent = time.monotonic()
-                    yield ("".join(messages) or ":\n\n").encode()
+                    messages.append(":\n\n")
+                if any(messages):
+                    yield "".join(messages).encode()
 
 
 def _health(report: Report) -> str:

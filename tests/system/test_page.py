@@ -451,6 +451,20 @@ def test_the_key_is_asked_for_once(visit: Visit, locked: tuple[Child, str], port
     assert token not in child.log
 
 
+def test_below_a_path_of_a_proxy_the_pages_work_and_stay_signed_in(visit: Visit, tmp_path: Path, seated: str) -> None:
+    token = keys.add(tmp_path / "state" / keys.FILE, "browser", [Scope.RECOGNISE, Scope.LIVE])
+    below = f'{seated}[access]\nloopback = false\n[server]\nbase_path = "/a/house"\n'
+    with watching(tmp_path, below) as child, visit(child.ready(), path="/a/house", refusals=True) as page:
+        expect(page.get_by_label("Key", exact=True)).to_be_focused()
+        page.keyboard.type(token)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#overlay .box")
+        assert [cookie["path"] for cookie in page.context.cookies()] == ["/a/house"]
+        page.get_by_role("link", name="Door").click()
+        page.wait_for_url("**/a/house/door")
+        expect(page.locator("#status")).to_have_text("Everything works")
+
+
 def test_a_key_of_another_scope_is_refused_in_words(visit: Visit, tmp_path: Path, seated: str) -> None:
     token = keys.add(tmp_path / "state" / keys.FILE, "door", [Scope.RECOGNISE])
     with (
