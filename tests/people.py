@@ -39,7 +39,7 @@ def assert_person(found: dict[str, Any]) -> dict[str, Any]:
 
 def assert_template(found: dict[str, Any]) -> dict[str, Any]:
     """What is said of a template."""
-    assert set(found) == {"number", "quality", "source", "created", "pictured", "usable"}
+    assert set(found) == {"number", "quality", "source", "created", "pictured", "usable", "strong"}
     assert type(found["number"]) is int
     assert 0 <= found["quality"] <= 1
     assert found["source"] in ("photo", "camera")
