@@ -54,8 +54,12 @@ CLIENT = Path(__file__).parents[2] / "scripts" / "client"
 PATIENT = timedelta(minutes=1)
 """Other tests run, too."""
 
-OTHERS = {"/", "/door", "/kiosk", "/key", "/kiosk/events", "/similarity", "/access/decide/<handle>"}
-"""What is for the pages alone, besides their files; another name of `/similarity/v2`; and further steps of a decision."""
+OTHERS = {
+    *("/", "/door", "/kiosk", "/key", "/kiosk/events", "/docs", "/openapi.json"),
+    *("/similarity", "/liveness/multiframe", "/access/decide/<handle>"),
+    *("/feature/masking", "/facefeatures/masking"),
+}
+"""What is for the pages alone, besides their files; what has another path as well; and what this device does not offer."""
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +106,13 @@ def use_pictures(client: FaceAppliance, portrait: bytes, hopper: bytes) -> None:
     assert sum(a * b for a, b in zip(feature.vector, again.vector, strict=True)) > 0.99
     assert client.similarity(aligned.image_data, aligned.image_data) > 0.99
     assert client.compare(portrait, hopper).similarity < 0.5
+    (pictured,) = client.features_with_images(portrait)
+    assert (pictured.image_data, len(pictured.feature_data)) == (aligned.image_data, 2048)
+    short = client.feature_bytes(aligned.image_data)
+    assert (len(short), client.compare_features(short, pictured.feature_data) > 0.99) == (512, True)
+    assert [mask.masked for mask in client.masks(portrait)] == [False]
+    with pytest.raises(RefusedError, match="switched_off"):  # liveness.mode = "multi"
+        client.single_liveness(portrait)
     frames = io.BytesIO()
     with zipfile.ZipFile(frames, "w") as archive:
         for number in "1234":
@@ -158,6 +169,13 @@ def use_door(client: FaceAppliance) -> None:
         client.open_door()
     assert [each.reason for each in client.decisions(4)[2:]] == [each.reason for each in reversed(decided)]
     assert client.erase_person("hopper").complete
+    tonight = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(hours=6)
+    issued = client.issue_pass("Vera Rubin", tonight, single_use=True)
+    assert (issued.valid_until, issued.single_use, issued.revoked) == (tonight, True, None)
+    assert client.visitor_pass(issued.id) == issued
+    assert (client.pass_picture(issued.id)[:5], client.pass_picture(issued.id, "png")[1:4]) == (b"<?xml", b"PNG")
+    assert client.revoke_pass(issued.id).revoked
+    assert [each.id for each in client.passes()] == [issued.id]
 
 
 def test_every_endpoint_has_its_typed_method(

@@ -101,6 +101,23 @@ class Feature:
 
 
 @dataclass(frozen=True)
+class PicturedFeature(AlignedFace):
+    """A face cut out upright, and its embedding."""
+
+    feature_size: int
+    feature_data: bytes
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Whether a face wears a mask: `confidence` is 0..1, 0.5 where `masked` begins."""
+
+    box: Box
+    masked: bool
+    confidence: float
+
+
+@dataclass(frozen=True)
 class Runtime:
     """What runs the models."""
 
@@ -267,6 +284,21 @@ class ListedDecision:
     text: str
     person: Optional[IdentifiedPerson]
     direction: str
+
+
+@dataclass(frozen=True)
+class VisitorPass:
+    """A pass for a visitor; `code` is the text of its QR code, None in a list."""
+
+    id: str
+    name: str
+    single_use: bool
+    valid_from: datetime
+    valid_until: datetime
+    issued: datetime
+    revoked: Optional[datetime]
+    used: Optional[datetime]
+    code: Optional[str] = None
 
 
 @dataclass(frozen=True)

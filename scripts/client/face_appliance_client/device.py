@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 from urllib.parse import quote
@@ -26,12 +27,15 @@ from face_appliance_client.answers import (
     Health,
     IdentifiedFace,
     ListedDecision,
+    Mask,
     Person,
+    PicturedFeature,
     PinState,
     Place,
     PublicKeyAnswer,
     Receipt,
     Version,
+    VisitorPass,
 )
 from face_appliance_client.decision import ANSWER, LIFE, TOLERANCE, Decision, Direction, PublicKey, Verifier
 from face_appliance_client.transport import (
@@ -124,20 +128,45 @@ class FaceAppliance:
         """How alike the largest faces of two photographs are."""
         return self._posted(Comparison, None, "/compare", files=_parts(image_a=image_a, image_b=image_b))
 
-    def liveness(self, images: Photo | None = None) -> float:
-        """The liveness of four frames in a zip, 0..1; without one, of the person at the camera."""
+    def liveness(self, images: Photo | None = None, frame_counts: int = 4, filename_extension: str = "jpg") -> float:
+        """The liveness of four to ten frames in a zip, 0..1; without one, of the person at the camera."""
         path = "/liveness/multiframe"
         if images is None:
             return self._got(float, "confidence", path)
-        return self._posted(float, "confidence", path, files=_parts(images=images))
+        parts = _parts(
+            images=images, frame_counts=str(frame_counts).encode(), filename_extension=filename_extension.encode()
+        )
+        return self._posted(float, "confidence", f"{path}/v2", files=parts)
+
+    def single_liveness(self, photo: Photo) -> float:
+        """The liveness of one picture, on a device with `liveness.mode = "single"`."""
+        return self._posted(float, "confidence", "/liveness", content=_content(photo))
+
+    def masks(self, photo: Photo, **limits: int) -> tuple[Mask, ...]:
+        """Whether the faces of a photograph wear masks."""
+        return self._about(tuple[Mask, ...], "masks", "/masks", photo, limits)
 
     def features(self, photo: Photo, **limits: int) -> tuple[Feature, ...]:
         """The embeddings of the faces of a photograph: biometric data in clear."""
         return self._about(tuple[Feature, ...], "face_features", "/facefeatures", photo, limits)
 
+    def features_with_images(self, photo: Photo, **limits: int) -> tuple[PicturedFeature, ...]:
+        """The same, with the faces cut out."""
+        kind = tuple[PicturedFeature, ...]
+        return self._about(kind, "face_features", "/facefeatures/withimages", photo, limits)
+
     def feature(self, aligned_face: Photo) -> Feature:
         """The embedding of an aligned face."""
         return self._posted(Feature, None, "/feature/floats", content=_content(aligned_face))
+
+    def feature_bytes(self, aligned_face: Photo) -> bytes:
+        """The same in 512 signed bytes."""
+        return self._posted(bytes, "feature_data", "/feature/bytes", content=_content(aligned_face))
+
+    def compare_features(self, feature_a: bytes, feature_b: bytes) -> float:
+        """How alike two embeddings are, each the `feature_data` of a Feature or what `feature_bytes` returned."""
+        parts = _parts(feature_a=b64encode(feature_a), feature_b=b64encode(feature_b))
+        return self._posted(float, "similarity", "/compare/feature", files=parts)
 
     def version(self) -> Version:
         """What runs on the device."""
@@ -294,6 +323,32 @@ class FaceAppliance:
         """
         return Door(self, Verifier(PublicKey.read(public_key), device, answer=answer, tolerance=tolerance))
 
+    def passes(self) -> tuple[VisitorPass, ...]:
+        """The visitor passes of the device."""
+        return self._got(tuple[VisitorPass, ...], "passes", "/access/passes")
+
+    def issue_pass(
+        self, name: str, valid_until: datetime, *, valid_from: datetime | None = None, single_use: bool = False
+    ) -> VisitorPass:
+        """Issues a pass; its times are aware datetimes."""
+        validity = {"valid_from": valid_from, "valid_until": valid_until}
+        fields = {"name": name, "single_use": single_use, **{each: time for each, time in validity.items() if time}}
+        return self._passed("POST", "", content=json.dumps(fields, default=datetime.isoformat))
+
+    def visitor_pass(self, identity: str) -> VisitorPass:
+        """The pass with an id."""
+        return self._passed("GET", f"/{quote(identity, safe='')}")
+
+    def revoke_pass(self, identity: str) -> VisitorPass:
+        """Revokes a pass."""
+        return self._passed("DELETE", f"/{quote(identity, safe='')}")
+
+    def pass_picture(self, identity: str, kind: str = "svg") -> bytes:
+        """The QR code of a pass as "svg" or "png"."""
+        path = f"/access/passes/{quote(identity, safe='')}/code.{kind}"
+        picture: bytes = checked(self._sent("GET", path)).content
+        return picture
+
     def decisions(self, count: int = 20) -> tuple[ListedDecision, ...]:
         """The newest decisions on record."""
         return self._got(tuple[ListedDecision, ...], "decisions", f"/access/decisions?count={count}")
@@ -324,6 +379,10 @@ class FaceAppliance:
     def _pin(self, method: str, identity: str, **sent: Any) -> bool:
         answer = checked(self._sent(method, f"{_person(identity)}/pin", **sent))
         return _read(PinState, answer, "pin").set
+
+    def _passed(self, method: str, path: str, **sent: Any) -> VisitorPass:
+        answer = checked(self._sent(method, f"/access/passes{path}", **sent)).json()
+        return _read_part(VisitorPass, {**answer["pass"], "code": answer["code"]})
 
     def _put(self, method: str, identity: str, fields: dict[str, Any]) -> Person:
         answer = checked(self._sent(method, _person(identity), content=json.dumps(fields, default=date.isoformat)))
