@@ -203,7 +203,7 @@ def test_the_report_is_whole_and_loads_nothing_else(evaluated: Path, chromium: A
 
 
 def test_a_killed_evaluation_goes_on_where_it_stopped(
-    run: Run, quick: Path, tmp_path: Path, portrait: bytes, environment: dict[str, str], own: OwnDevice
+    run_here: Run, quick: Path, tmp_path: Path, portrait: bytes, environment: dict[str, str], own: OwnDevice
 ) -> None:
     pictures = {
         f"{number:03}.jpg": labelled.varied(portrait, number % 50) + bytes(number) for number in range(MOST_POSES)
@@ -220,7 +220,7 @@ def test_a_killed_evaluation_goes_on_where_it_stopped(
     assert killed.returncode == -signal.SIGKILL
     assert 2 <= kept < MOST_POSES
 
-    assert run(*arguments, "--answers", answers).returncode == 0
+    assert run_here(*arguments, "--answers", answers).returncode == 0
     resumed = json.loads(record.read_text("utf-8"))
     assert resumed["answers"] == {"asked": MOST_POSES - kept, "remembered": kept}
     with Client(own.url) as client:
@@ -229,8 +229,8 @@ def test_a_killed_evaluation_goes_on_where_it_stopped(
     assert resumed["findings"] == json.loads(json.dumps([each.as_json() for each in straight]))
 
 
-def test_a_running_device_is_asked_over_http(run: Run, own: OwnDevice, tree: Path, tmp_path: Path) -> None:
-    done = run(
+def test_a_running_device_is_asked_over_http(run_here: Run, own: OwnDevice, tree: Path, tmp_path: Path) -> None:
+    done = run_here(
         "evaluate", "verification", tree / "verification", "--device", own.url, "--json", tmp_path / "record.json"
     )
     assert done.returncode == 0, done.stderr
@@ -239,17 +239,19 @@ def test_a_running_device_is_asked_over_http(run: Run, own: OwnDevice, tree: Pat
     assert values(record, "verification")["accuracy, 2 folds"][0] == 100
 
 
-def test_odd_files_are_posted_to_a_running_device(run: Run, own: OwnDevice, tmp_path: Path, portrait: bytes) -> None:
+def test_odd_files_are_posted_to_a_running_device(
+    run_here: Run, own: OwnDevice, tmp_path: Path, portrait: bytes
+) -> None:
     (tmp_path / "odd").mkdir()
     for name, content in {"cut.jpg": portrait[:5000], "text.txt": b"no picture"}.items():
         (tmp_path / "odd" / name).write_bytes(content)
-    done = run("evaluate", "robustness", tmp_path / "odd", "--device", own.url, "--judge")
+    done = run_here("evaluate", "robustness", tmp_path / "odd", "--device", own.url, "--judge")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "of 20" in done.stdout
 
 
-def test_one_line_about_a_folder_that_is_laid_out_otherwise(run: Run, quick: Path, tree: Path) -> None:
-    done = run("evaluate", "--config", quick, "pose", tree / "liveness", "--judge")
+def test_one_line_about_a_folder_that_is_laid_out_otherwise(run_here: Run, quick: Path, tree: Path) -> None:
+    done = run_here("evaluate", "--config", quick, "pose", tree / "liveness", "--judge")
     (line,) = (line for line in done.stderr.splitlines() if not line.startswith("INFO: "))
     assert line == f"pose: {tree / 'liveness'}: no CSV file with image, yaw, pitch, roll (degrees)"
     assert done.returncode == 1
