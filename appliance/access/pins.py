@@ -1,6 +1,5 @@
 """PINs as they are typed at the door: compared within the bounds on guesses, which are counted before they are compared."""
 
-import hashlib
 import logging
 from pathlib import Path
 
@@ -29,7 +28,7 @@ class PinChecker:
         stored = gallery.pin(person.reference)
         if stored is None:
             return Given(PinCheck.UNSET)
-        check, duress = self._checked(gallery, stored, stored.salt.hex(), typed, recognised=True)
+        check, duress = self._checked(gallery, stored, _key(gallery, stored), typed, recognised=True)
         return Given(check, duress=duress)
 
     def of_id(self, gallery: Gallery, person: Person | None, identity: str, typed: str) -> Given:
@@ -37,7 +36,7 @@ class PinChecker:
         long, whether the person does not exist (None), has no PIN, or has another one.
         """
         stored = None if person is None else gallery.pin(person.reference)
-        key = hashlib.sha256(identity.encode()).hexdigest() if stored is None else stored.salt.hex()
+        key = gallery.tag("id of no PIN", identity) if stored is None else _key(gallery, stored)
         check, duress = self._checked(gallery, stored or NO_PIN, key, typed, recognised=False)
         return Given(check, person if check is PinCheck.RIGHT else None, duress)
 
@@ -63,7 +62,7 @@ class PinChecker:
         guesses = Guesses()
         try:
             document = state.read_document(self._path)
-            guesses.load(document, {pin.salt.hex() for pin in gallery.snapshot.pins.values()})
+            guesses.load(document, {_key(gallery, pin) for pin in gallery.snapshot.pins.values()})
         except FileNotFoundError:
             pass
         except (OSError, state.DamagedError, ValueError, TypeError, KeyError) as error:
@@ -77,3 +76,8 @@ class PinChecker:
             log.error("%s: wrong PINs cannot be counted, so no PIN is compared: %s", self._path, error.strerror)
             return False
         return True
+
+
+def _key(gallery: Gallery, pin: StoredPin) -> str:
+    """What stands for a PIN in the counts, which begin anew with another one."""
+    return gallery.tag("PIN", pin.salt.hex())

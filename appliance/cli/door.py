@@ -11,7 +11,7 @@ from appliance import state
 from appliance.access.challenge import Response
 from appliance.access.clock import Clock
 from appliance.access.factors import Given, PinCheck
-from appliance.access.log import RECORD_FILE, VOIDS, Entry, Record, RecordError, Verdict, voided
+from appliance.access.log import DECISION, RECORD_FILE, VOIDS, Entry, Record, RecordError, Verdict, voided
 from appliance.access.passback import Passage
 from appliance.access.passes import VisitorPass
 from appliance.access.policy import ClockState, Facts, Observation, Policy, PolicyResult, Rules, Subject
@@ -206,10 +206,9 @@ def _record(settings: Config) -> Record:
 def _line(entry: Entry) -> str:
     moment = entry.time.astimezone().isoformat(" ", "milliseconds")
     facts = dict(entry.facts)
-    words = [
-        str(facts.pop(name)) for name in ("result", "reason", "direction", "person") if facts.get(name) is not None
-    ]
-    if entry.kind != "decision":
+    names = ("result", "reason", "direction", "person", *(["pass"] if entry.kind == DECISION else []))
+    words = [str(facts.pop(name)) for name in names if facts.get(name) is not None]
+    if entry.kind != DECISION:
         words += [f"{name}={json.dumps(fact, ensure_ascii=False)}" for name, fact in facts.items()]
     if facts.get("repeats"):
         words.append(f"(the one before {facts['repeats']} times more)")

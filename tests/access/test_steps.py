@@ -220,7 +220,11 @@ def test_an_id_that_does_not_exist_is_slowed_like_one_that_does(tmp_path):
     after_a_restart = PinChecker(tmp_path / GUESSES_FILE)
     assert after_a_restart.of_id(gallery, ada, ADA.id, "4711").pin is PinCheck.SLOWED
     assert after_a_restart.of_person(gallery, ada, "4711").pin is PinCheck.SLOWED
-    assert "4711" not in (tmp_path / GUESSES_FILE).read_text()
+    kept = (tmp_path / GUESSES_FILE).read_text()
+    pin = gallery.pin(ada.reference)
+    assert not [each for each in ("4711", ada.reference, pin.salt.hex(), "nobody") if each in kept]
+    gallery.set_pin(ADA.id, StoredPin.of("4711"))
+    assert after_a_restart.of_person(gallery, ada, "4711").pin is PinCheck.RIGHT
     gallery.close()
 
 
