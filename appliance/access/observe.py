@@ -34,7 +34,7 @@ frames a second.
 """
 
 
-LOOK_SECONDS = 0.1
+PACE_SECONDS = 0.1
 """From one frame to the next in a challenge: the limits of a turn were measured at 10 frames a second."""
 
 LOOKS = 2
@@ -194,7 +194,7 @@ class ChallengeWatch:
                 challenge.end(Response.LOST)
             else:
                 self._look(frame)
-                time.sleep(max(0.0, begun + LOOK_SECONDS - time.monotonic()))
+                time.sleep(max(0.0, begun + PACE_SECONDS - time.monotonic()))
 
     def _look(self, frame: CameraFrame) -> None:
         self._sequence = frame.sequence

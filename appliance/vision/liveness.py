@@ -27,8 +27,8 @@ ALIVE = 0.5
 """The confidence from which a face is alive: the operating point, around which the scale is laid (calibration)."""
 
 SURE = 0.97
-"""The confidence from which liveness is beyond doubt: 54 of the 58 development sequences of real people in which a face can be
-followed reach it, and the most of an attack is .05. Phone videos, whose pictures are soft, are the other four (.56 to .89).
+"""The confidence from which liveness is beyond doubt: 50 of the 58 development sequences of real people in which a face can be
+followed reach it, and the most of an attack is .05. The others are of videos whose pictures are soft (seven of .56 to .89).
 """
 
 LOGIT_LIMIT = 8.0
