@@ -44,12 +44,14 @@ QUERY: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "after": ("The id behind which the page begins.", {"type": "string"}),
     "count": ("Most decisions, the newest ones.", {**COUNT, "maximum": 1000, "default": 50}),
     "pose": ("Where the person is to look.", {"type": "string", "enum": ["front", "left", "right", "up", "down"]}),
+    "networks": ("both: the strong network's numbers behind the fast one's.", {"type": "string", "enum": ["both"]}),
     "allow_duplicate": ("1: another person may look the same.", FLAG),
     "allow_mismatch": ("1: the picture need not match the person's others.", FLAG),
 }
 """The items of queries: what each means, and its schema."""
 
 LIMITS, OVERRIDES = ("minsize", "maxsize", "detectcount"), ("allow_duplicate", "allow_mismatch")
+NETWORKS = ("networks",)
 
 Takes = type[BaseModel] | tuple[str, ...]
 """What a body is: JSON, or the parts of a form."""
@@ -89,12 +91,12 @@ ROUTES: Mapping[str, Described] = {
     "GET /version": Described(schemas.VersionJson),
     "POST /compare": Described(schemas.ComparisonJson, PAIR),
     "POST /compare/feature": Described(schemas.SimilarityJson, ("feature_a", "feature_b")),
-    "POST /feature/floats": Described(schemas.FeatureJson, FACE),
-    "POST /feature/bytes": Described(schemas.FeatureJson, FACE),
+    "POST /feature/floats": Described(schemas.FeatureJson, FACE, NETWORKS),
+    "POST /feature/bytes": Described(schemas.FeatureJson, FACE, NETWORKS),
     "POST /feature/masking": Described(schemas.FeatureJson, FACE, succeeds=(), fails=(406,)),
-    "POST /facefeatures": Described(schemas.FaceFeaturesJson, PHOTO, LIMITS),
+    "POST /facefeatures": Described(schemas.FaceFeaturesJson, PHOTO, LIMITS + NETWORKS),
     "POST /facefeatures/masking": Described(schemas.FaceFeaturesJson, PHOTO, LIMITS, succeeds=(), fails=(406,)),
-    "POST /facefeatures/withimages": Described(schemas.AlignedFeaturesJson, PHOTO, LIMITS),
+    "POST /facefeatures/withimages": Described(schemas.AlignedFeaturesJson, PHOTO, LIMITS + NETWORKS),
     "POST /masks": Described(schemas.MasksJson, PHOTO, LIMITS),
     "POST /identify": Described(schemas.IdentifiedJson, PHOTO, LIMITS),
     "GET /identify": Described(schemas.IdentifiedJson, query=LIMITS),

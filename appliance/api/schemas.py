@@ -121,9 +121,9 @@ class VerdictJson(ConfidenceJson):
 
 
 class FeatureMembersJson(Json):
-    """An embedding: 512 little-endian float32, or 512 signed bytes."""
+    """An embedding: 512 little-endian float32 or signed bytes, 640 with those of the strong network."""
 
-    feature_size: Literal[512]
+    feature_size: Literal[512, 640]
     feature_data: Base64
 
 
@@ -184,6 +184,7 @@ class VersionJson(SuccessJson):
     runtime: RuntimeJson
     engines: EnginesJson
     models: list[ModelJson]
+    recognition: dict[str, Any]
     calibration: dict[str, Any]
 
 
@@ -201,6 +202,7 @@ class TemplateJson(Json):
     created: Time
     pictured: bool
     usable: bool
+    strong: bool
 
 
 class CardJson(Json):
