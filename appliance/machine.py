@@ -44,7 +44,7 @@ from appliance.events import Broadcast
 from appliance.keys import KeyStore
 from appliance.observation.mounting import Mounting
 from appliance.observation.observer import Observer
-from appliance.outputs.queue import Output, Outputs, configured_outputs
+from appliance.outputs.queue import TABLES, Output, Outputs, configured_outputs
 from appliance.supervision import Pulse, ServiceManager, Supervisor, Watchdog
 from appliance.vision.engine import EnginePool
 from appliance.vision.loading import EngineCount, Models, engine_count
@@ -284,11 +284,11 @@ class Machine:
 
     def _configured_outputs(self) -> Iterator[Output]:
         """Call before there are other threads."""
-        tables = self._config.model_dump(include={"relay", "inputs", "osdp", "wiegand", "webhook", "mqtt"})
+        tables = self._config.model_dump(include=TABLES)
         introduction = {"name": self._name, "model": identity.board(), "version": __version__}
         report, held_s, bus, name = self._health.report, self._config.door.held_s, self._broadcast, self._device_id
         parts = (report, held_s, bus, self._record, self._gallery, self._state, self._decides.rules, self._clock)
-        return configured_outputs(tables, name, introduction, *parts)
+        return configured_outputs(tables, name, introduction, *parts, self._ring)
 
     def _restrictions(self) -> Restrictions:
         enabled = {

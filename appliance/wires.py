@@ -152,3 +152,7 @@ class MqttSection(Section):
     """First part of every topic; the device's id follows."""
     home_assistant: bool = True
     """Announced to Home Assistant (MQTT discovery)."""
+    picture_s: float | None = Field(default=None, ge=1, le=3600)
+    """Seconds between pictures of the camera that are published, and one with each decision; unset: none. Every client that
+    may read the topics sees them.
+    """

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paho.mqtt.client import Client, ConnectFlags, MQTTv5
+from paho.mqtt.client import Client, ConnectFlags, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from appliance.camera.source import Ring
 from appliance.events import DoorEvent
 from appliance.faults import Problem
+from appliance.imaging.codec import jpeg
 from appliance.outputs import queue
 from appliance.outputs.queue import DecisionQueue, DeliveryCounts, Message, RetryState, SecretError
 
@@ -56,6 +58,9 @@ valid. Otherwise it would arrive whenever the network returns.
 
 STOP_SECONDS = 0.1
 """How often a device that waits for the acknowledgement checks whether it should stop."""
+
+JPEG_QUALITY = 80
+"""Of published pictures, as of `live.jpeg_quality`."""
 
 DISCONNECT_SECONDS = 0.3
 """Longest wait for the acknowledgement of the last message."""
@@ -102,6 +107,9 @@ class BrokerSession:
         client.on_socket_open = _bound_delay
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        self.awakened = False
+        """Whether Home Assistant has started since it was introduced to the device."""
         self.denied = ""
         """Why the broker refused a retained message; empty if it did not."""
         self._answer: ReasonCode | None = None
@@ -134,6 +142,10 @@ class BrokerSession:
             self._check(self._client.loop_read())
             self._check(self._client.loop_write())
         self._check(self._client.loop_misc())
+
+    def follow(self, topic: str) -> None:
+        """Sets `awakened` whenever "online" is published there. Raises ConnectionError."""
+        self._check(self._client.subscribe(topic)[0])
 
     @property
     def busy(self) -> bool:
@@ -178,6 +190,9 @@ class BrokerSession:
         if answer.is_failure:
             self.denied = str(answer)
 
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        self.awakened |= message.payload == b"online"
+
     def _check(self, code: MQTTErrorCode) -> None:
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS or (self._answer is not None and self._answer.is_failure):
             raise self._lost()
@@ -201,6 +216,10 @@ EVENT = (
 PROBLEM = "{{ 'OFF' if value_json.status == 'ok' else 'ON' }}"
 
 
+BIRTH = "homeassistant/status"
+"""Where Home Assistant says that it has started, with its default settings."""
+
+
 def home_assistant_topic(device: str) -> str:
     """The discovery topic, with Home Assistant's default prefix."""
     return f"homeassistant/device/{device}/config"
@@ -217,9 +236,18 @@ DOOR_SENSORS = {
 
 
 def home_assistant_discovery(
-    base: str, device: str, sensors: Iterable[str] = (), *, name: str, model: str, version: str
+    base: str,
+    device: str,
+    sensors: Iterable[str] = (),
+    *,
+    name: str,
+    model: str,
+    version: str,
+    url: str = "",
+    pictures: bool = False,
 ) -> dict[str, Any]:
-    """The retained discovery message; `base` is the topic below which the device publishes, `sensors` are keys of DOOR_SENSORS.
+    """The retained discovery message; `base` is the topic below which the device publishes, `sensors` are keys of DOOR_SENSORS,
+    `url` is the device's page, if others reach it; with `pictures` there are a camera and the picture of the last decision.
     An `event` entity has no state, so that no decision is repeated when Home Assistant or the broker starts.
     """
     door = {
@@ -233,8 +261,26 @@ def home_assistant_discovery(
         }
         for each in sensors
     }
+    seen = {
+        "camera": {"platform": "camera", "name": "Camera", "topic": f"{base}/camera"},
+        "picture": {
+            "platform": "image",
+            "name": "Last decision",
+            "image_topic": f"{base}/picture",
+            "content_type": "image/jpeg",
+        },
+    }
+    for part, component in seen.items():
+        component["unique_id"] = f"face-appliance-{device}-{part}"
     return {
-        "device": {"identifiers": [f"face-appliance-{device}"], "name": name, "model": model, "sw_version": version},
+        "device": {
+            "identifiers": [f"face-appliance-{device}"],
+            "name": name,
+            "manufacturer": "Face Appliance",
+            "model": model,
+            "sw_version": version,
+            **({"configuration_url": url} if url else {}),
+        },
         "origin": {"name": "face-appliance", "sw_version": version},
         "availability_topic": f"{base}/status",
         "components": {
@@ -258,13 +304,34 @@ def home_assistant_discovery(
                 "json_attributes_topic": f"{base}/health",
             },
             **door,
+            **(seen if pictures else {}),
         },
     }
 
 
+class Pictures:
+    """The camera's picture, at most every `period` seconds."""
+
+    def __init__(self, ring: Ring, period: float) -> None:
+        self._ring, self._period, self._due = ring, period, 0.0
+
+    def newest(self) -> bytes | None:
+        """The newest frame as a JPEG; None without one."""
+        frame = self._ring.newest()
+        return jpeg(frame.pixels, JPEG_QUALITY) if frame else None
+
+    def due(self) -> bytes | None:
+        """The same when it is time for it, otherwise None."""
+        if time.monotonic() < self._due:
+            return None
+        self._due = time.monotonic() + self._period
+        return self.newest()
+
+
 class Publisher:
     """Publishes below `prefix/device`: `decision` and `event` (to the current subscribers, never retained), `status` (online,
-    offline), `health` and `door` (retained). Without a connection decisions wait until they expire.
+    offline), `health` and `door` (retained), and pictures (`camera`, `picture`). Without a connection decisions wait until they
+    expire.
     """
 
     name = "mqtt"
@@ -278,11 +345,12 @@ class Publisher:
         health: Callable[[], Mapping[str, Any]],
         introduction: Mapping[str, str] | None,
         sensors: Iterable[str] = (),
+        pictures: Pictures | None = None,
     ) -> None:
-        """`health` returns the body of /healthz; `introduction` has name, model and version for Home Assistant, None without
-        discovery; `sensors` are the keys of DOOR_SENSORS that it shows.
+        """`health` returns the body of /healthz; `introduction` has name, model, version and url for Home Assistant, None
+        without discovery; `sensors` are the keys of DOOR_SENSORS that it shows; `pictures` are published, None: none.
         """
-        self._sensors = tuple(sensors)
+        self._sensors, self._pictures = tuple(sensors), pictures
         self._broker, self._password_file, self._device = broker, password_file, device
         self._health, self._introduction = health, introduction
         self._base = f"{prefix}/{device}"
@@ -342,12 +410,14 @@ class Publisher:
     def _serve(self, session: BrokerSession) -> None:
         """Until the connection is lost or the device stops. Raises ConnectionError."""
         if self._introduction is not None:
-            discovery = home_assistant_discovery(self._base, self._device, self._sensors, **self._introduction)
-            session.keep(home_assistant_topic(self._device), _json(discovery))
+            session.follow(BIRTH)
+            self._introduce(session, self._introduction)
         session.keep(f"{self._base}/status", b"online")
         published: dict[str, bytes] = {}
         self._look = 0.0
         while not self._queue.closed:
+            if session.awakened and self._introduction is not None:
+                self._introduce(session, self._introduction)
             if time.monotonic() >= self._look:
                 self._look, report = time.monotonic() + LOOK_SECONDS, self._health()
                 kept = {
@@ -362,10 +432,18 @@ class Publisher:
                 self._woken.recv(4096)
             if not session.busy:
                 self._publish(session)
+                if self._pictures and (picture := self._pictures.due()):
+                    session.publish(f"{self._base}/camera", picture)
             session.attend(LOOK_SECONDS, self._woken)
             if session.denied:
                 self._failed("refused", RefusedError(session.denied))
         session.close(f"{self._base}/status", b"offline")
+
+    def _introduce(self, session: BrokerSession, introduction: Mapping[str, str]) -> None:
+        session.awakened = False
+        shown: dict[str, Any] = {**introduction, "pictures": self._pictures is not None}
+        discovery = home_assistant_discovery(self._base, self._device, self._sensors, **shown)
+        session.keep(home_assistant_topic(self._device), _json(discovery))
 
     def _publish(self, session: BrokerSession) -> None:
         """The waiting decisions, except expired ones."""
@@ -375,6 +453,8 @@ class Publisher:
                 if valid:
                     topic = "event" if isinstance(queued.message, DoorEvent) else "decision"
                     session.publish(f"{self._base}/{topic}", _json(queue.notice_of(queued.message, self._device)))
+                    if topic == "decision" and self._pictures and (picture := self._pictures.newest()):
+                        session.publish(f"{self._base}/picture", picture)
             except ConnectionError:
                 self._queue.settled(delivered=False)
                 raise

@@ -17,6 +17,7 @@ from appliance.access.identify import GalleryHandle
 from appliance.access.log import Record
 from appliance.access.policy import Rules
 from appliance.access.token import LIFE, SignedDecision, milliseconds, stamp
+from appliance.camera.source import Ring
 from appliance.events import Broadcast, DoorEvent, DoorState
 from appliance.faults import Problem
 
@@ -30,6 +31,9 @@ FIRST_PAUSE_SECONDS = 1.0
 many devices do not return at the same moment.
 """
 
+
+TABLES = {"relay", "inputs", "osdp", "wiegand", "webhook", "mqtt", "server", "lan"}
+"""The tables of the configuration that `configured_outputs` reads."""
 
 Message = SignedDecision | DoorEvent
 """What an output is notified of."""
@@ -110,11 +114,13 @@ def configured_outputs(
     folder: Path,
     rules: Callable[[], Rules],
     clock: Clock,
+    ring: Ring,
 ) -> Iterator[Output]:
     """The outputs that the `tables` configure; the modules of others are not loaded. `device` is the id in MQTT topics,
     `introduction` what Home Assistant shows (name, model, version), `health` returns the body of `/healthz`; `held_s` is that
     of the door, `broadcast` carries what happens there, `record` keeps it. People come from the `gallery`, and `folder` is that
-    of the state; `rules` by the `clock` say when the door is open for everyone. Call it before other threads start.
+    of the state; `rules` by the `clock` say when the door is open for everyone; the `ring` has the camera's frames. Call it
+    before other threads start.
     """
     relay, inputs, osdp, webhook, mqtt = (tables[name] for name in ("relay", "inputs", "osdp", "webhook", "mqtt"))
     if relay["pin"] is not None or any(isinstance(each, dict) for each in inputs.values()):
@@ -146,13 +152,21 @@ def configured_outputs(
 
         yield Webhook(**webhook, device=device)
     if mqtt["host"] is not None:
-        from appliance.outputs.mqtt import Broker, Publisher
+        from appliance.outputs.mqtt import Broker, Pictures, Publisher
 
         broker = Broker(*(mqtt[each] for each in ("host", "port", "tls", "ca_file", "username")))
-        shown = dict(introduction) if mqtt["home_assistant"] else None
+        shown = {**introduction, "url": _page(tables, device)} if mqtt["home_assistant"] else None
         signals = {name for name in ("contact", "tamper", "fire") if inputs[name]}
         sensors = [*({"contact"} & signals and ("open", "forced", "held")), *sorted(signals - {"contact"})]
-        yield Publisher(broker, mqtt["password_file"], mqtt["prefix"], device, health, shown, sensors)
+        camera = Pictures(ring, mqtt["picture_s"]) if mqtt["picture_s"] else None
+        yield Publisher(broker, mqtt["password_file"], mqtt["prefix"], device, health, shown, sensors, camera)
+
+
+def _page(tables: Mapping[str, Mapping[str, Any]], device: str) -> str:
+    """The address of the device's page on the LAN; empty for a device that is not found there."""
+    server = tables["server"]
+    found = tables["lan"]["enabled"] and server["host"] not in {"127.0.0.1", "::1", "localhost"}
+    return f"http://face-appliance-{device[:6]}.local:{server['port']}/" if found else ""
 
 
 def notice_of(message: Message, device: str) -> dict[str, Any]:

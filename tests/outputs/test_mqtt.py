@@ -17,15 +17,17 @@ from client import HOST
 from devices import Child, until
 from told import NAME, PERSON, delivered, dropped, running, signed
 
+from appliance.camera.source import CameraFrame, Ring
 from appliance.events import DoorEvent, DoorEventKind
-from appliance.outputs.mqtt import Broker, Publisher
+from appliance.imaging.codec import EncodedPicture
+from appliance.outputs.mqtt import Broker, Pictures, Publisher
 from appliance.outputs.queue import DeliveryCounts
 
 pytestmark = needs_mosquitto
 
 DEVICE = "50d31c0ffee0"
 BASE = f"face-appliance/{DEVICE}"
-INTRODUCTION = {"name": "Entrance", "model": "Raspberry Pi 5", "version": "0.1.0"}
+INTRODUCTION = {"name": "Entrance", "model": "Raspberry Pi 5", "version": "0.1.0", "url": "http://entrance.local:9297/"}
 WELL = {"status": "ok", "reasons": [], "camera": {"driver": "replay"}, "uptime_s": 1.0}
 
 
@@ -35,9 +37,12 @@ def broker(tmp_path):
         yield running_broker
 
 
-def publisher(port, *, health=lambda: WELL, introduction=INTRODUCTION, password_file=None, sensors=(), **changed):
+def publisher(
+    port, *, health=lambda: WELL, introduction=INTRODUCTION, password_file=None, sensors=(), pictures=None, **changed
+):
     settings = {"host": HOST, "port": port, "tls": False, "authority": None, "username": None, **changed}
-    return Publisher(Broker(**settings), password_file, "face-appliance", DEVICE, health, introduction, sensors)
+    broker = Broker(**settings)
+    return Publisher(broker, password_file, "face-appliance", DEVICE, health, introduction, sensors, pictures)
 
 
 def connected(listener):
@@ -158,6 +163,8 @@ def test_home_assistant_finds_the_device(broker):
         discovery = json.loads(until(lambda: kept(broker).get(f"homeassistant/device/{DEVICE}/config")))
     assert discovery["device"]["identifiers"] == [f"face-appliance-{DEVICE}"]
     assert discovery["device"]["name"] == "Entrance"
+    assert discovery["device"]["manufacturer"] == "Face Appliance"
+    assert discovery["device"]["configuration_url"] == "http://entrance.local:9297/"
     assert discovery["origin"]["name"]
     assert discovery["availability_topic"] == f"{BASE}/status"
     decision, problem = discovery["components"]["decision"], discovery["components"]["problem"]
@@ -166,6 +173,38 @@ def test_home_assistant_finds_the_device(broker):
     assert (problem["platform"], problem["device_class"]) == ("binary_sensor", "problem")
     assert problem["state_topic"] == f"{BASE}/health"
     assert len({decision["unique_id"], problem["unique_id"]}) == 2
+    assert not {"camera", "picture"} & set(discovery["components"])
+
+
+def test_home_assistant_is_introduced_again_when_it_starts(broker):
+    topic = f"homeassistant/device/{DEVICE}/config"
+    with Listener(broker.port) as listener, running(publisher(broker.port)):
+        assert connected(listener)
+        (first,) = listener.on(topic)
+        for word in ("offline", "online"):
+            listener.publish("homeassistant/status", word)
+        assert listener.on(topic, 2) == [first, first]
+        assert listener.on(topic, 3, seconds=0.5) == [first, first]
+
+
+def test_pictures_are_published_where_they_are_configured(broker, hopper):
+    ring, topics = Ring(), (f"{BASE}/camera", f"{BASE}/picture")
+    with Listener(broker.port) as listener, running(publisher(broker.port, pictures=Pictures(ring, 1.0))) as output:
+        assert connected(listener)
+        output.notify(signed())
+        assert listener.on("/decision")
+        assert [listener.on(topic, seconds=0) for topic in topics] == [[], []]  # there is no frame yet
+        ring.publish(CameraFrame(EncodedPicture(hopper, 10**6).frame(1.0).pixels.copy(), time.monotonic()))
+        assert [EncodedPicture(each, 10**6).width for each in listener.on("/camera", 2)[:2]] == [512, 512]
+        output.notify(signed())
+        (picture,) = listener.on("/picture")
+        assert EncodedPicture(picture, 10**6).height == 600
+        retained = kept(broker)
+        assert not set(topics) & set(retained)
+        components = json.loads(retained[f"homeassistant/device/{DEVICE}/config"])["components"]
+    assert (components["camera"]["platform"], components["camera"]["topic"]) == ("camera", topics[0])
+    assert (components["picture"]["platform"], components["picture"]["image_topic"]) == ("image", topics[1])
+    assert len({each["unique_id"] for each in components.values()}) == len(components)
 
 
 def test_the_door_is_kept_and_its_events_are_not(broker):
