@@ -220,6 +220,8 @@ def _decoded(level: dict[int, list[Floats]], width: int) -> Floats:
     """
     score = scores(level)
     rows, columns = np.nonzero(score > SCORE)
+    if not rows.size:
+        return np.empty((0, 15), np.float32)
     stride = width // score.shape[1]
     cells = np.stack([columns, rows], axis=1).astype(np.float32)
     box = level[4][0][rows, columns]

@@ -14,6 +14,9 @@ from lab.device import HOST, ProgramFailedError
 MIXED = "mixed"
 """The kind that stands for a round of all kinds."""
 
+NICE = ("nice", "-n", "10")
+"""Before the command of clients whose throughput counts: they share the cores of the device, as real ones would not."""
+
 TIME_LIMIT = 1800.0
 """Seconds after which clients that are not done are ended."""
 
@@ -69,17 +72,17 @@ class Load:
 
 def clients(url: str, folder: Path, kind: str, requests: int, count: int = 1) -> Load:
     """`count` clients begin together when all are up, and post `requests` requests each. Raises ProgramFailedError."""
-    with swarming(Swarm(url, str(folder), {"posting": count}, kind, requests)) as load:
+    with swarming(Swarm(url, str(folder), {"posting": count}, kind, requests), *NICE) as load:
         pass
     return load
 
 
 @contextmanager
-def swarming(swarm: Swarm) -> Iterator[Load]:
-    """Clients that are up; those without end go on until the block ends. Then the load has their results. Raises
-    ProgramFailedError.
+def swarming(swarm: Swarm, *prefix: str) -> Iterator[Load]:
+    """Clients that are up, `prefix` before their command; those without end go on until the block ends. Then the load has their
+    results. Raises ProgramFailedError.
     """
-    load, command = Load(), [sys.executable, "-m", "lab.bench.swarm", json.dumps(asdict(swarm))]
+    load, command = Load(), [*prefix, sys.executable, "-m", "lab.bench.swarm", json.dumps(asdict(swarm))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
