@@ -147,15 +147,18 @@ Event = object
 
 
 class Subscription:
-    """One listener's queue."""
+    """One listener's queue, of events of `kinds`."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: tuple[type, ...] = (object,)) -> None:
+        self.kinds = kinds
         self._events: deque[Event] = deque(maxlen=BACKLOG)
         self._changed = threading.Condition()
 
     def put(self, event: Event) -> None:
         """Adds an event; the faces of a newer frame take the place of those that have not been heard yet."""
         with self._changed:
+            if not isinstance(event, self.kinds):
+                return
             if self._events and isinstance(event, FacesSeen) and isinstance(self._events[-1], FacesSeen):
                 self._events.pop()
             self._events.append(event)
@@ -181,9 +184,9 @@ class Broadcast:
         self._callbacks.append((kind, callback))
 
     @contextmanager
-    def subscribed(self) -> Iterator[Subscription]:
-        """Events from now on, inside."""
-        subscription = Subscription()
+    def subscribed(self, *kinds: type) -> Iterator[Subscription]:
+        """Events of these classes from now on, inside; without a class, all events."""
+        subscription = Subscription(kinds or (object,))
         with self._changed:
             self._listeners.append(subscription)
             self._changed.notify_all()
@@ -205,6 +208,11 @@ class Broadcast:
         """Whether there is a listener; waits for one at most `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: bool(self._listeners), timeout)
+
+    def wants(self, kind: type) -> bool:
+        """Whether a listener takes events of a class."""
+        with self._changed:
+            return any(issubclass(kind, each.kinds) for each in self._listeners)
 
     @property
     def listeners(self) -> int:

@@ -179,7 +179,7 @@ class DoorTrigger:
         if self._trigger is Trigger.BUTTON:
             self._await_button()
         elif self._trigger is Trigger.APPROACH:
-            with self._bus.subscribed() as subscription:
+            with self._bus.subscribed(FacesSeen) as subscription:
                 while not self._stopping:
                     event = subscription.next(WAIT_SECONDS)
                     if isinstance(event, FacesSeen) and self._look(event):

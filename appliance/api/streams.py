@@ -54,6 +54,9 @@ BOUNDARY, EVENTS = "frame", "text/event-stream"
 NEEDED = {"camera", "models"}
 """The parts without which the display at the door says that it is out of service."""
 
+SHOWN = (FacesSeen, SignedDecision, PendingStep, PanelLight, PanelSound, PanelText)
+"""The events of the display at the door; it does not show the liveness of faces, which costs four runs of a network."""
+
 Report = dict[str, Any]
 
 
@@ -183,7 +186,7 @@ class Streams:
         """What the display at the door shows: where faces are, decisions, and what the panel sends. The only names are those of
         people who are granted.
         """
-        return self._stream(self._listeners, EVENTS, partial(self._events, _kiosk_health, _kiosk_event))
+        return self._stream(self._listeners, EVENTS, partial(self._events, _kiosk_health, _kiosk_event, kinds=SHOWN))
 
     def _stream(self, places: Places, kind: str, content: Callable[[StreamClient], Iterator[bytes]]) -> StreamedAnswer:
         environ = bottle.request.environ
@@ -214,10 +217,14 @@ class Streams:
             yield head.encode() + snapshot.content + b"\r\n"
 
     def _events(
-        self, health: Callable[[Report], str], message: Callable[[Event], str], client: StreamClient
+        self,
+        health: Callable[[Report], str],
+        message: Callable[[Event], str],
+        client: StreamClient,
+        kinds: tuple[type, ...] = (),
     ) -> Iterator[bytes]:
         sent, state = time.monotonic(), ""
-        with self._broadcast.subscribed() as subscription:
+        with self._broadcast.subscribed(*kinds) as subscription:
             while not (self._ring.closed or client.gone()):
                 if not client.free():
                     time.sleep(NAP_SECONDS)

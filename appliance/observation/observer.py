@@ -88,7 +88,8 @@ class Observer:
             try:
                 tracks = self._see(engine, tracker, shot, follower.faces(engine, shot))
                 problem = ""
-                if self._liveness and tracks and begun - judged >= LIVENESS_SECONDS:
+                due = self._liveness and tracks and begun - judged >= LIVENESS_SECONDS
+                if due and self._broadcast.wants(LivenessJudged):
                     judged = begun
                     self._judge(engine, tracks[0])
             except Fault as fault:

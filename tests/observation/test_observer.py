@@ -65,6 +65,16 @@ def of(events: list[Event], kind: type[Any]) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
 
 
+def test_liveness_is_not_judged_for_those_who_do_not_listen_to_it(stage: Stage, portrait: bytes) -> None:
+    judged: list[LivenessJudged] = []
+    stage.broadcast.subscribe(LivenessJudged, judged.append)
+    with stage.broadcast.subscribed(FacesSeen) as subscription:
+        stage.play(noisy(on_canvas(portrait)), 2.5)
+        events = heard(subscription)
+    assert len(of(events, FacesSeen)) == len(events) > 0
+    assert judged == []
+
+
 def test_a_face_appears_is_judged_and_leaves(stage: Stage, portrait: bytes) -> None:
     room = np.random.default_rng(0).integers(90, 130, (360, 640, 3), np.uint8)
     with stage.broadcast.subscribed() as subscription:
