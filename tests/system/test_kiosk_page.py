@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,18 @@ PANEL, PORTRAIT, PHONE = (800, 480), (480, 800), (360, 640)
 def door(tmp_path_factory: pytest.TempPathFactory, seated: str) -> Iterator[tuple[Client, Child]]:
     """A device that grants the person of a still picture, whom it knows."""
     folder = tmp_path_factory.mktemp("kiosk")
+    with granting(folder, seated) as child:
+        yield child.ready(), child
+
+
+@contextmanager
+def granting(folder: Path, camera: str, rules: str = "") -> Iterator[Child]:
     more = f'[gallery]\nkey_file = "{folder}/site.key"\n[liveness]\nmode = "single"\n'
-    rules = '[door]\nwithout_liveness = "grant"\nclock = "plausible"\nwithout_clock = "grant"\n'
-    with watching(folder, f"{seated}\n{more}{rules}") as child:
+    rules = f'[door]\nwithout_liveness = "grant"\nclock = "plausible"\nwithout_clock = "grant"\n{rules}'
+    with watching(folder, f"{camera}\n{more}{rules}") as child:
         client = child.ready()
         assert until(lambda: client.get("/healthz").status == 200)
-        yield client, child
+        yield child
 
 
 def decided(client: Client, reason: str) -> bool:
@@ -155,6 +162,30 @@ def test_the_pad_works_by_touch_and_by_keyboard(door: tuple[Client, Child], visi
         expect(page.locator("#pad")).to_be_hidden()
         assert sent == [{"pin": "4710"}, {"pin": "4711", "id": "staff-17"}, {"cancel": True}]
         expect(page.locator("body")).to_have_attribute("data-state", "ready")  # no such step: the device asks no longer
+
+
+def test_a_pin_is_typed_on_the_display(tmp_path: Path, seated: str, visit: Visit, portrait: bytes) -> None:
+    with (
+        granting(tmp_path, seated, 'factors = "face+pin"\n') as child,
+        visit(child.ready(), PANEL, path="/kiosk") as page,
+    ):
+        client = child.ready()
+        add(client, "hopper", "Grace Hopper")
+        assert_enrolled(client.post("/people/hopper/templates", portrait))
+        assert client.ask("PUT", "/people/hopper/pin", b'{"pin": "47110815"}').status == 200
+        for pin, outcome in (("47110816", "DENIED"), ("47110815", "GRANTED")):
+            expect(page.locator("body")).to_have_attribute("data-state", "ready", timeout=20_000)
+            assert until(lambda: asks_for_a_pin(client))
+            expect(page.locator("#pad-pin")).to_be_focused()
+            page.keyboard.type(f"{pin}\n")
+            expect(page.locator("#outcome strong")).to_have_text(outcome, timeout=20_000)
+        expect(page.locator("#outcome span")).to_have_text("Grace Hopper")
+        expect(page.locator("#pad")).to_be_hidden()
+
+
+def asks_for_a_pin(client: Client) -> bool:
+    body = {"nonce": secrets.token_urlsafe(16), "direction": "in"}
+    return "pending" in client.post("/access/decide", json.dumps(body).encode()).document
 
 
 def test_what_to_do_is_shown_with_an_arrow_for_as_long_as_it_is_asked(door: tuple[Client, Child], visit: Visit) -> None:
