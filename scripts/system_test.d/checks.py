@@ -545,6 +545,62 @@ def check_site_key(device: Device) -> None:
         until(lambda: known(device) == ["eileen", "grace"], 10)
 
 
+DISPLAY = f"{SERVICE}-kiosk"
+
+HEADLESS = """[Service]
+Environment=WLR_BACKENDS=headless WLR_RENDERER=pixman WLR_LIBINPUT_NO_DEVICES=1
+StandardInput=null
+TTYPath=
+TTYReset=no
+TTYVHangup=no
+TTYVTDisallocate=no
+"""
+"""A container has no screen and no virtual terminal: the compositor draws into memory, and what it draws is not looked at."""
+
+
+def display_journal(device: Device) -> str:
+    return device.run("journalctl", "-q", "-u", DISPLAY, "-n", 25, "--no-pager", "-o", "cat").stdout
+
+
+def opened(device: Device) -> int:
+    """How often the page of the display was opened so far."""
+    log = device.says("journalctl", "-q", "-u", SERVICE, "-o", "cat")
+    return len(re.findall(r"GET /kiosk 200 .* from=127\.0\.0\.1", log))
+
+
+def check_display(device: Device) -> None:
+    with check("a display: its browser opens the page of the door and signs in", lambda: display_journal(device)):
+        drop_in = Path(f"{device.root}/etc/systemd/system/{DISPLAY}.service.d")
+        drop_in.mkdir()
+        (drop_in / "headless.conf").write_text(HEADLESS)
+        device.configure("loopback = true", "loopback = false")
+        answering(PATIENCE, key=device.key)
+        done = device.install("wheels", "--kiosk")
+        true(done.returncode == 0, done.stdout + done.stderr)
+        until(lambda: opened(device) == 1, 3 * PATIENCE)
+        used = "key own-display is used from 127.0.0.1"
+        until(lambda: used in device.says("journalctl", "-q", "-u", SERVICE, "-o", "cat"))
+    with check("its key is root's alone, and on no command line; its processes are another user's"):
+        true(
+            device.says("stat", "-c", "%a %U", "/etc/face-appliance/kiosk.key") == "600 root", "others can read the key"
+        )
+        for path in ("/etc/face-appliance/kiosk.key", "/run/face-appliance-kiosk/start.html"):
+            read = device.run("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "cat", path)
+            true(read.returncode, f"{path} can be read")
+        true("fa_" not in device.says("ps", "-e", "-o", "args"), "the key is on a command line")
+        users = set(device.says("ps", "-e", "-o", "user:20=,comm=").split("\n"))
+        browsers = {each.split()[0] for each in users if each.split()[1] in {"cage", "chromium"}}
+        true(browsers == {"face-kiosk"}, browsers)
+    with check("a browser that ends is started again", lambda: display_journal(device)) as facts:
+        before = opened(device)
+        device.says("systemctl", "kill", "-s", "KILL", DISPLAY)
+        begin = time.monotonic()
+        until(lambda: opened(device) > before, 3 * PATIENCE)
+        facts.append(f"after {time.monotonic() - begin:.1f} s")
+    device.configure("loopback = false", "loopback = true")
+    answering(PATIENCE, key=device.key)
+
+
 def check_network(device: Device, observer: Container) -> None:
     # avahi-browse does not tell of a TXT that changes
     until(lambda: any(each["txt"]["st"] == "ready" for each in discovered() if ADDRESS in each["addresses"]), PATIENCE)
@@ -673,6 +729,7 @@ def check_mishaps(device: Device) -> None:
         device.up()
         true(device.shown("ActiveState") == "active", device.shown("ActiveState"))
         until(lambda: known(device) == ["eileen", "grace"], 10)
+        until(lambda: device.run("systemctl", "is-active", DISPLAY).stdout.strip() == "active")
 
 
 def check_upgrades(device: Device) -> None:
@@ -712,9 +769,12 @@ def check_removal(device: Device) -> None:
             for path in ("/etc/face-appliance", "/var/lib/face-appliance", SITE_KEY, DATABASE):
                 true(Path(f"{device.root}{path}").exists() is stays, f"{path} {stays}")
         left = device.run(
-            "sh", "-c", "ls -d /opt/face-appliance /usr/local/bin/appliance /etc/systemd/system/face-appliance*"
+            "sh",
+            "-c",
+            "ls -d /opt/face-appliance /usr/local/bin/appliance /etc/systemd/system/face-appliance*.service /etc/pam.d/face-*",
         ).stdout
         true(left == "", left)
+        true(device.run("id", "face-kiosk").returncode, "the display's user is there")
         true(curl("/version")[0] == 0, "something still answers")
 
 
@@ -734,6 +794,7 @@ def main() -> int:
         check_people(device)
         check_pages(device)
         check_site_key(device)
+        check_display(device)
         check_network(device, observer)
         check_mishaps(device)
         check_upgrades(device)

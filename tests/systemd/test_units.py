@@ -1,5 +1,6 @@
 """The units: shut as far as cameras allow, and each exception explained where it stands."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -34,7 +35,7 @@ def test_the_exposure_is_small(root, unit):
 
 
 @needs_systemd
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", [*UNITS, "face-appliance-kiosk"])
 def test_systemd_knows_every_line(root, unit):
     file = root / "systemd" / f"{unit}.service"
     done = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True, timeout=60, check=False)
@@ -85,3 +86,13 @@ def test_the_secrets_of_the_outputs_are_credentials_whose_absence_stops_nothing(
     lines = (root / "systemd" / "face-appliance.service").read_text("utf-8").splitlines()
     assert f"LoadCredential={name}:/etc/face-appliance/{name}" in lines
     assert rf"SetCredential={name}:\n" in lines
+
+
+def test_the_display_reaches_its_key_only_as_a_credential_and_its_browser_one_page(root):
+    lines = (root / "systemd" / "face-appliance-kiosk.service").read_text("utf-8").splitlines()
+    assert {"LoadCredential=kiosk-key:/etc/face-appliance/kiosk.key", "RuntimeDirectoryMode=0700", "UMask=0077"} <= set(
+        lines
+    )
+    policy = json.loads((root / "systemd" / "kiosk" / "policy.json").read_text("utf-8"))
+    assert policy["URLBlocklist"] == ["*"]
+    assert policy["URLAllowlist"] == ["127.0.0.1/kiosk", "file:///run/face-appliance-kiosk/start.html"]
