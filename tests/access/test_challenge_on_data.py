@@ -239,9 +239,9 @@ def test_a_flat_print_never_reads_as_turned(engine, portraits):
 
 
 def test_people_who_turn_as_asked_pass_and_stay_one_person(engine, portraits):
-    """Photographs whose heads turn by the depth of the mesh."""
+    """Photographs whose heads turn by the depth of the mesh, which tears when they turn farther."""
     steps = (0.2, 0.4, 0.6, 0.8, 1.0)  # as a head that turns within half a second is seen
-    ends_of = {Prompt.TURN_LEFT: (45, 0), Prompt.TURN_RIGHT: (-45, 0), Prompt.LOOK_UP: (0, 36)}
+    ends_of = {Prompt.TURN_LEFT: (38, 0), Prompt.TURN_RIGHT: (-38, 0), Prompt.LOOK_UP: (0, 36)}
     ways = {prompt: [(yaw * step, pitch * step) for step in steps] for prompt, (yaw, pitch) in ends_of.items()}
     ends = Counter()
     for _, photo in portraits:
@@ -261,4 +261,4 @@ def test_people_who_turn_as_asked_pass_and_stay_one_person(engine, portraits):
             ]
             ends[prompt.value, response.value if engine.one_person(embeddings) else "another_person"] += 1
     print({" ".join(key): count for key, count in ends.items()})
-    assert sum(count for key, count in ends.items() if key[1] == "passed") >= 0.9 * ends.total()
+    assert sum(count for key, count in ends.items() if key[1] == "passed") >= 0.95 * ends.total()
