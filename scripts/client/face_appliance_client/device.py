@@ -321,7 +321,8 @@ class FaceAppliance:
         longer where people enter a PIN; `tolerance`: by how much the clocks may differ, None for a computer whose clock is not
         set. Raises decision.PublicKeyError.
         """
-        return Door(self, Verifier(PublicKey.read(public_key), device, answer=answer, tolerance=tolerance))
+        verifier = Verifier(PublicKey.read(public_key), device, answer=answer, tolerance=tolerance)
+        return Door(self, verifier, (answer + LIFE).total_seconds())
 
     def passes(self) -> tuple[VisitorPass, ...]:
         """The visitor passes of the device."""
@@ -418,8 +419,9 @@ def wait_at_the_device(_step: Step) -> dict[str, Any]:
 class Door:
     """Asks one device for decisions and verifies each: with a new nonce, once, in time, by the device's key. Thread-safe."""
 
-    def __init__(self, appliance: FaceAppliance, verifier: Verifier) -> None:
-        self.appliance, self._verifier = appliance, verifier
+    def __init__(self, appliance: FaceAppliance, verifier: Verifier, seconds: float) -> None:
+        """`seconds`: how long an answer may take, after which the verifier would not accept it."""
+        self.appliance, self._verifier, self._seconds = appliance, verifier, seconds
 
     def decide(
         self, direction: Direction | str = Direction.IN, step: Callable[[Step], dict[str, Any]] = wait_at_the_device
@@ -428,13 +430,12 @@ class Door:
         {"cancel": true}. Raises decision.TokenError for an answer on which a door must not act, and ApplianceErrors.
         """
         nonce = self._verifier.challenge(Direction(direction))
-        seconds = (ANSWER + LIFE).total_seconds()
         question = {"nonce": nonce, "direction": str(direction)}
-        answer = self.appliance.ask_for_decision("/access/decide", question, seconds)
+        answer = self.appliance.ask_for_decision("/access/decide", question, self._seconds)
         while "pending" in answer:
             pending = _read_part(Step, {**answer["pending"], "facts": answer["pending"]})
             path = f"/access/decide/{quote(pending.handle, safe='')}"
-            answer = self.appliance.ask_for_decision(path, step(pending), pending.seconds + seconds)
+            answer = self.appliance.ask_for_decision(path, step(pending), pending.seconds + self._seconds)
         if not isinstance(answer.get("token"), str):
             raise UnexpectedAnswerError("there is no token in the answer")
         return self._verifier.verify(answer["token"])
