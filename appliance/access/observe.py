@@ -49,6 +49,10 @@ class EmbedsByBoth(Protocol):
     def feature_of_both(self, face: AlignedFace, fast: Embedding | None) -> Embedding: ...
 
 
+MISSED_SECONDS = 0.35
+"""For so long a challenge goes on without a face in the frames: the detector misses a blurred or turned one now and then."""
+
+
 class DoorCamera(Protocol):
     """The camera of the device, which may be none."""
 
@@ -177,6 +181,7 @@ class ChallengeWatch:
         self._engines, self._frames, self._near, self._clock = engines, frames, near, clock
         self._follower, self._sequence = Follower(), 0
         self._face: Face | None = None
+        self._seen = float("-inf")
         self._embeddings: list[Embedding] = []
 
     def go_on(self) -> None:
@@ -200,9 +205,11 @@ class ChallengeWatch:
         self._sequence = frame.sequence
         with self._engines.lease() as engine:
             near = [face for face in self._follower.faces(engine, frame) if self._near(face)]
+            if not near and frame.captured - self._seen <= MISSED_SECONDS:
+                return
             face = near[0] if len(near) == 1 and self._follows(near[0]) else None
             if face is not None:
-                self._face = face
+                self._face, self._seen = face, frame.captured
                 self._embeddings += [each.embedding for each in engine.portray(frame, [face])]
             self.challenge.see(frame.captured, None if face is None else face.pose, self._clock())
             if not engine.one_person(self._embeddings):
