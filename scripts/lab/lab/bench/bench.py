@@ -87,8 +87,8 @@ class Bench:
 
 
 def written(engine: EngineSection) -> dict[str, Any]:
-    """The section as a configuration has it."""
-    return engine.model_dump(mode="json", exclude_none=True)
+    """The section as a configuration has it, without what is as usual: the program of another commit may not know it."""
+    return engine.model_dump(mode="json", exclude_defaults=True)
 
 
 def replay(folder: Path, *, real_time: bool = True) -> dict[str, Any]:
