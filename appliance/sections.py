@@ -139,7 +139,7 @@ class EngineSection(Section):
     """As for the detector."""
     recognition: Literal["fast", "strong", "auto"] = "auto"
     """"fast": one embedder; "strong": a second one as well, which confuses fewer people, takes three times as long and 44 MB;
-    "auto": that too, except on a board of 1 GB, or where it is slower than that.
+    "auto": that too, except on a board of 1 GB.
     """
 
     @property

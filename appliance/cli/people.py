@@ -43,7 +43,7 @@ def list_people(options: argparse.Namespace, settings: Config) -> int:
             print(json.dumps({"count": len(people), "templates": gallery.templates, "people": records}))
         else:
             print("\n".join(map(_line, people)) or "no people")
-        if loading.may_be_strong(settings.engine.recognition):
+        if loading.is_strong(settings.engine.recognition):
             _name_weak(people)
         return _status(gallery.problem() or gallery.rollback())
 

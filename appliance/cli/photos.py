@@ -232,7 +232,7 @@ class PhotoEngine:
         precisions = {
             role: _working(choice, role).files[0].precision for role in (Role.DETECTOR, Role.ALIGNMENT, Role.EMBEDDER)
         }
-        recognition: loading.Recognition = "strong" if loading.may_be_strong(section.recognition) else "fast"
+        recognition: loading.Recognition = "strong" if loading.is_strong(section.recognition) else "fast"
         pinned = loading.choose(store, precisions, section.threads, recognition)
         self._embeds, self.comparators = loading.build(pinned, section.threads), loading.comparators(pinned)
 

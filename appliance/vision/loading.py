@@ -73,11 +73,6 @@ LOADING = "loading"
 Recognition = Literal["fast", "strong", "auto"]
 """What people are recognised with: the fast embedder alone, or the strong one as well."""
 
-MOST_SLOWER = 4.5
-"""How many times as long as the fast embedder the strong one may take where "auto" is to use it. POST /similarity/v2 then takes
-at most 3.5 times as long, because a third of it is not embedding. It is 2.6 to 3.6 on x86-64, and 2.4 in ARM instructions.
-"""
-
 STRONG = (Role.STRONG_EMBEDDER, Role.STRONG_HEAD)
 """The roles of the strong embedder, in the order in which its networks run."""
 
@@ -128,23 +123,23 @@ class RecognitionMode:
     """Which embedders are in use, and what determines that."""
 
     networks: Literal["fast", "strong"]
-    reason: Literal["configured", "memory", "time", "fault"]
+    reason: Literal["configured", "memory", "fault"]
 
 
-def recognition_mode(choice: Choice, configured: Recognition, memory: int = MEMORY) -> RecognitionMode:
-    """With "auto" the strong embedder is used on a board with at least SMALL_BOARD bytes of memory on which it is not too slow
-    (MOST_SLOWER), and never while it does not work.
+def recognition_mode(choice: Choice, configured: Recognition) -> RecognitionMode:
+    """With "auto" the strong embedder is used on a board with at least SMALL_BOARD bytes of memory. While it does not work, the
+    fast one is used alone.
     """
     networks: Literal["fast", "strong"] = "strong" if _strong_files(choice) else "fast"
     if any(isinstance(choice.get(role), Fault) for role in STRONG):
         return RecognitionMode(networks, "fault")
-    if configured != "auto":
-        return RecognitionMode(networks, "configured")
-    return RecognitionMode(networks, "time" if may_be_strong(configured, memory) else "memory")
+    return RecognitionMode(networks, "memory" if configured == "auto" else "configured")
 
 
-def may_be_strong(configured: Recognition, memory: int = MEMORY) -> bool:
-    """Whether the strong embedder is loaded; "auto" may still find it too slow."""
+def is_strong(configured: Recognition, memory: int = MEMORY) -> bool:
+    """Whether the strong embedder is loaded. It does not depend on times: the answers of a device are the same after each
+    start.
+    """
     return configured == "strong" or (configured == "auto" and memory >= SMALL_BOARD)
 
 
@@ -157,8 +152,8 @@ def comparators(choice: Choice) -> Comparators:
 
 
 def listed_comparators(store: ModelStore, recognition: Recognition) -> Comparators:
-    """The same of models that are not loaded, with the strong embedder where "auto" may use it. Raises ModelError."""
-    roles = (Role.EMBEDDER, *(STRONG if may_be_strong(recognition) else ()))
+    """The same of models that are not loaded, with the strong embedder where it is used. Raises ModelError."""
+    roles = (Role.EMBEDDER, *(STRONG if is_strong(recognition) else ()))
     fast, *strong = (store.candidates(role, "auto")[0] for role in roles)
     return Comparators.of(fast, strong)
 
@@ -264,7 +259,7 @@ def choose(
     meshes, INF-07 for the embedders and liveness). The roles of the strong embedder are left out where it is not to be used.
     """
     choice: dict[Role, Chosen | Fault] = {}
-    strong = may_be_strong(recognition)
+    strong = is_strong(recognition)
     for role in (role for role in Role if strong or role not in STRONG):
         try:
             precision = "auto" if role in STRONG else precisions.get(role, "auto")
@@ -272,20 +267,7 @@ def choose(
         except ModelError as error:
             choice[role] = _fault(role, error)
             log.error("%s does not work: %s", role, error)
-    if recognition == "auto" and (ratio := _slower(choice)) > MOST_SLOWER:
-        log.info("the strong embedder takes %.1f times as long as the fast one, and is not used", ratio)
-        return {role: each for role, each in choice.items() if role not in STRONG}
     return choice
-
-
-def _slower(choice: Choice) -> float:
-    """How many times as long as the fast embedder the strong one takes; 0 when either does not work."""
-    times = [
-        min(each.milliseconds.values())
-        for role in (Role.EMBEDDER, *STRONG)
-        if isinstance(each := choice.get(role), Chosen)
-    ]
-    return sum(times[1:]) / times[0] if len(times) > len(STRONG) else 0.0
 
 
 def unusable(error: ModelError) -> Choice:

@@ -66,7 +66,7 @@ def test_the_operating_points_are_the_shipped_ones(version: Answer) -> None:
 def test_it_says_which_network_answers(version: Answer) -> None:
     assert assert_success(version, *KEYS)["recognition"] == {
         "networks": "strong",
-        "reason": "time",
+        "reason": "memory",
         "similarity": "SFace",
         "compare": "MobileFaceNet + SFace",
         "identify": "MobileFaceNet + SFace",
