@@ -149,7 +149,7 @@ class Faces:
         # read twice, so that a request that waits holds no inflated files
         memory = sum(picture.decoded_bytes for picture in self.subjects.intake.pictures(archive))
         with self.subjects.engines.lease(memory) as engine:
-            verdict = engine.liveness(self.subjects.intake.pictures(archive))
+            verdict = engine.liveness(list(self.subjects.intake.pictures(archive)))
         return answers.answer({"confidence": verdict.confidence})
 
     @route("GET", "/liveness/multiframe", LIVE, Part.LIVENESS, expires=True)

@@ -100,17 +100,17 @@ class Features:
     def liveness_of_frames(self) -> Answer:
         """As `/liveness/multiframe`, of four to ten frames, four of which are judged, spread as evenly as they can be."""
         archive, number, suffix = self._form("images", "frame_counts", "filename_extension")
-        if not (number.isdigit() and FRAMES <= int(number[:3]) <= MOST_FRAMES):
+        if not (len(number) <= 2 and number.isdigit() and FRAMES <= int(number) <= MOST_FRAMES):
             raise Fault(ResultCode.ZIP_COUNT, f"frame_counts {number[:10]!r}")
         count = int(number)
         names = {suffix.decode("latin-1").lower().removeprefix(".")} & {*SUFFIXES}
         read = self.subjects.intake.pictures
         chosen = np.linspace(0, count - 1, FRAMES).round().astype(int)
-        # read twice, so that a request that waits holds no inflated files
+        # read twice, so that a request that waits holds no inflated files, and one file after the other
         memory = sum(picture.decoded_bytes for picture in read(archive, count, names))
         with self.subjects.engines.lease(memory) as engine:
-            pictures = read(archive, count, names)
-            verdict = engine.liveness([pictures[index] for index in chosen])
+            judged = [picture for index, picture in enumerate(read(archive, count, names)) if index in chosen]
+            verdict = engine.liveness(judged)
         return _verdict(verdict.confidence)
 
     def _feature(self) -> Embedding:

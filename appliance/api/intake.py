@@ -166,9 +166,9 @@ class Intake:
 
     def pictures(
         self, content: bytes, count: int = FRAMES, suffixes: Collection[str] = SUFFIXES
-    ) -> list[EncodedPicture]:
-        """The pictures 1 to `count` of a posted zip. Raises Fault INF-04, 22, 23, 24."""
-        return [self.picture(file) for file in numbered_pictures(content, self.max_body, count, suffixes)]
+    ) -> Iterator[EncodedPicture]:
+        """The pictures 1 to `count` of a posted zip, each inflated when it is asked for. Raises Fault INF-04, 22, 23, 24."""
+        return map(self.picture, numbered_pictures(content, self.max_body, count, suffixes))
 
 
 def detect_limits(query: Mapping[str, str]) -> DetectLimits:

@@ -2,7 +2,7 @@
 
 import re
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from io import BytesIO
 
 from appliance.faults import Fault, ResultCode, failing_as
@@ -24,12 +24,13 @@ _SIDECAR = re.compile(r"\..*|(?:eh)?thumbs\.db|desktop\.ini|icon\r", re.IGNORECA
 
 def four_pictures(content: bytes, max_bytes: int) -> list[bytes]:
     """The files 1, 2, 3, 4 of a zip. Raises as `numbered_pictures`."""
-    return numbered_pictures(content, max_bytes, FRAMES, SUFFIXES)
+    return list(numbered_pictures(content, max_bytes, FRAMES, SUFFIXES))
 
 
-def numbered_pictures(content: bytes, max_bytes: int, count: int, suffixes: Collection[str]) -> list[bytes]:
-    """The files 1 to `count` of a zip, in that order, whose names end in one of `suffixes`. Of a path, written with either
-    slash, the last component counts. Directories and the files that operating systems leave in folders are ignored.
+def numbered_pictures(content: bytes, max_bytes: int, count: int, suffixes: Collection[str]) -> Iterator[bytes]:
+    """The files 1 to `count` of a zip, in that order, whose names end in one of `suffixes`; each is inflated when it is asked
+    for. Of a path, written with either slash, the last component counts. Directories and the files that operating systems
+    leave in folders are ignored.
 
     Raises Fault: INF-22 not a zip, encrypted, damaged, or a compression other than deflate; INF-24 not so many files; INF-23
     a wrong name, or the same number twice; INF-04 a file of more than `max_bytes` inflated.
@@ -44,7 +45,8 @@ def numbered_pictures(content: bytes, max_bytes: int, count: int, suffixes: Coll
         numbered = {_number(name, count, suffixes): entry for name, entry in files}
         if len(numbered) != count:
             raise Fault(ResultCode.ZIP_NAMES, "the same number twice")
-        return [_inflated(archive, numbered[number], max_bytes) for number in sorted(numbered)]
+        for number in sorted(numbered):
+            yield _inflated(archive, numbered[number], max_bytes)
 
 
 def _file_name(path: str) -> str:

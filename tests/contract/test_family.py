@@ -210,6 +210,7 @@ def test_of_ten_frames_four_are_judged_that_are_spread_evenly(device: Client, po
         (b"11", b"jpg", "INF-24"),
         (b"x", b"jpg", "INF-24"),
         (b"-4", b"jpg", "INF-24"),
+        (b"004", b"jpg", "INF-24"),
         (b"9" * 5000, b"jpg", "INF-24"),
         (b"4", b"png", "INF-23"),
         (b"4", b"gif", "INF-23"),
@@ -222,6 +223,12 @@ def test_number_and_names_of_the_frames_are_as_they_are_said_to_be(
     headers, body = many([portrait] * 4, count, extension)
 
     assert_refusal(device.post("/liveness/multiframe/v2", body, headers), 400, code)
+
+
+def test_zeros_before_the_number_of_the_frames_let_no_more_in(device: Client) -> None:
+    headers, body = many([NOBODY] * 40, b"0040")
+
+    assert_refusal(device.post("/liveness/multiframe/v2", body, headers), 400, "INF-24")
 
 
 def test_what_is_missing_of_the_frames_is_missing(device: Client, portrait: bytes) -> None:

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from appliance.faults import Fault
-from appliance.imaging.archive import four_pictures
+from appliance.imaging.archive import SUFFIXES, four_pictures, numbered_pictures
 
 MOST = 1000
 FOUR = {"1.png": b"one", "2.png": b"two", "3.png": b"three", "4.png": b"four"}
@@ -137,6 +137,14 @@ def test_a_file_may_be_as_large_as_the_limit_and_no_larger():
 @pytest.mark.parametrize("content", [b"", b"PK", b"PK\x03\x04", b"PK\x05\x06", b"hello", b"\xff\xd8\xff\xe0" * 50])
 def test_what_is_no_zip_is_inf_22(content):
     assert refusal(content) == "INF-22"
+
+
+def test_a_file_is_inflated_when_it_is_asked_for():
+    files = numbered_pictures(zipped({"1.jpg": b"abc", "2.jpg": b"abcdef"}), 5, 2, SUFFIXES)
+
+    assert next(files) == b"abc"
+    with pytest.raises(Fault, match="more than 5 bytes"):
+        next(files)
 
 
 def test_an_empty_zip_has_no_four_files():
