@@ -177,6 +177,25 @@ def test_what_a_pass_is_good_for(changes, facts, reason):
     assert not judge(replace(FLAWLESS, seen=replace(shown, faces=2), **facts)).granted
 
 
+@pytest.mark.parametrize(
+    ("changes", "clock", "reason", "relaxed"),
+    [
+        ({}, ClockState.PLAUSIBLE, "granted", ["clock_not_synchronised"]),
+        ({"valid_until": NOW}, ClockState.PLAUSIBLE, "pass_expired", []),
+        ({"valid_from": NOW + timedelta(seconds=1)}, ClockState.PLAUSIBLE, "pass_not_yet_valid", []),
+        ({"valid_until": NOW}, ClockState.SYNCHRONISED, "pass_expired", []),
+        ({"valid_until": NOW}, ClockState.UNSET, "granted", ["pass_expired"]),
+        ({"revoked": NOW}, ClockState.UNSET, "pass_revoked", []),
+    ],
+)
+def test_a_door_that_does_without_a_clock_still_goes_by_one_that_is_not_certainly_wrong(
+    changes, clock, reason, relaxed
+):
+    shown = Observation(captured=(1.0, 1.3, 1.6, 1.9), faces=0, visitor=replace(VISIT, **changes))
+    result = Policy(Rules(without_clock=True)).judge(replace(FLAWLESS, seen=shown, clock=clock))
+    assert (result.reason, [step.reason for step in result.relaxed]) == (reason, relaxed)
+
+
 def printed(room, text, turn, number):
     """The room in frame `number` with a code on paper, 3 pixels a module, turned, out of focus and in noise."""
     code = cv2.resize(drawn(text)[:, :, :1], None, fx=3 / 8, fy=3 / 8, interpolation=cv2.INTER_AREA)
