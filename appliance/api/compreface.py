@@ -19,7 +19,7 @@ from appliance.access.identify import Recognition
 from appliance.api import answers
 from appliance.api.access import ADMIN, RECOGNISE, Part, route
 from appliance.api.answers import NO_STORE, Answer
-from appliance.api.intake import PersonFields
+from appliance.api.intake import LONGEST, PersonFields
 from appliance.api.people import People, new_person
 from appliance.face.alignment import FIVE_OF_106
 from appliance.face.types import DetectLimits, Embedding, Face
@@ -62,6 +62,11 @@ CODES = {
     "missing_parameter": 33,
 }
 """CompreFace's code (CommonExceptionCode.java) for each reason; 0 for all others."""
+
+MOST_MARKS = 16
+"""Commas, colons and brackets in a JSON body of more than LONGEST bytes, each of which may cost an object of Python's: two
+pictures in base64 have three.
+"""
 
 RULE = "/api/v1/recognition"
 
@@ -256,7 +261,10 @@ class CompreFace:
         return known
 
     def _posted_subject(self) -> str:
-        return _checked(_document(self.people.subjects.intake.body(bottle.request.environ)).get("subject"))
+        content = self.people.subjects.intake.body(bottle.request.environ)
+        if len(content) > LONGEST:
+            raise Refusal(ResultCode.INVALID_BODY, "invalid_body", f"body: more than {LONGEST} bytes")
+        return _checked(_document(content).get("subject"))
 
     def _picture(self, name: str) -> EncodedPicture:
         return self._pictures(name)[0]
@@ -364,6 +372,8 @@ def _checked(subject: object) -> str:
 
 
 def _document(content: bytes) -> Mapping[str, Any]:
+    if len(content) > LONGEST and sum(content.count(mark) for mark in (b",", b":", b"[")) > MOST_MARKS:
+        raise Refusal(ResultCode.INVALID_BODY, "invalid_body", "body: more than two pictures")
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):

@@ -18,6 +18,7 @@ from devices import Device, pool, shipped_engine
 
 from appliance import keys
 from appliance.api.compreface import _similarity
+from appliance.api.intake import LONGEST
 from appliance.keys import Scope
 from appliance.vision.loading import Choice
 
@@ -261,6 +262,20 @@ def test_a_picture_as_base64(device: Device, key: str, hopper: bytes) -> None:
     assert device.client.post(f"{API}/faces?subject=Grace", body, headers).status == 201
     (face,) = device.client.post(f"{API}/recognize?face_plugins=age,pose", body, headers).document["result"]
     assert (set(face), face["subjects"][0]["subject"]) == ({"box", "subjects", "pose"}, "Grace")
+
+
+def test_a_long_document_has_pictures_and_little_else(device: Device, key: str, hopper: bytes) -> None:
+    headers = {"x-api-key": key, "Content-Type": "application/json"}
+    picture = base64.b64encode(hopper).decode()
+    assert len(picture) > LONGEST
+    cases = [
+        (f"{API}/recognize", {"file": picture, "numbers": [1] * 40}),
+        (f"{API}/recognize", {"file": picture, **{f"n{number}": 1 for number in range(40)}}),
+        (f"{API}/subjects", {"subject": "Grace", "x": " " * LONGEST}),
+    ]
+    for path, document in cases:
+        answer = device.client.post(path, json.dumps(document).encode(), headers)
+        assert (answer.status, answer.document["reason"]) == (400, "invalid_body"), path
 
 
 @pytest.mark.parametrize("similarity", [0, 0.1, 0.49999999, 0.5, 0.50001, 0.9, 1])
