@@ -76,14 +76,21 @@ class Network:
         return np.zeros(shape, np.uint8) if shape[-1] == COLOURS else np.zeros(shape, np.float32)
 
     def _fill(self, pixels: Pixels | Floats) -> None:
-        """Writes the pixels' values into the input tensor, in place. Raises cv2.error or ValueError for another size."""
+        """Writes the pixels' values into the input tensor, in place. Raises cv2.error or ValueError for another size.
+
+        The interpreter refuses to run while anything refers to its memory, as this frame does as long as an error from it is
+        kept.
+        """
         tensor = self._interpreter.tensor(self._input["index"])()[0]
-        if tensor.shape != pixels.shape:
-            raise ValueError(f"pixels {pixels.shape} for an input of {tensor.shape}")
-        if self._table is None or pixels.dtype == np.float32:
-            tensor[:] = pixels
-        else:
-            cv2.LUT(pixels, self._table, dst=tensor)
+        try:
+            if tensor.shape != pixels.shape:
+                raise ValueError(f"pixels {pixels.shape} for an input of {tensor.shape}")
+            if self._table is None or pixels.dtype == np.float32:
+                tensor[:] = pixels
+            else:
+                cv2.LUT(pixels, self._table, dst=tensor)
+        finally:
+            del tensor
 
     def _lookup_table(self) -> npt.NDArray[Any] | None:
         """What each of the 256 pixel values becomes in the input tensor; None when it stays what it is."""

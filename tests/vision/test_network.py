@@ -1,5 +1,6 @@
 """A network in its interpreter: what it refuses, what it is fed, and that its answers are its caller's own."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -47,6 +48,17 @@ def test_answers_stay_when_the_next_one_is_given(embedder_file, content, crop):
     before = first.copy()
     network.run(255 - crop)
     assert np.array_equal(first, before)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((7, 7, 3), np.uint8), np.zeros((112, 112, 3), np.uint16)])
+def test_it_still_answers_while_the_error_of_a_wrong_input_is_kept(embedder_file, content, crop, wrong):
+    file = embedder_file.model_copy(update={"colour": "RGB"})
+    network = Network(file, content, 1)
+    (before,) = network.run(crop)
+    with pytest.raises((ValueError, cv2.error)) as kept:
+        network.run(wrong)
+    assert np.array_equal(network.run(crop)[0], before)
+    assert kept.tb
 
 
 def test_the_pixels_stay_as_they_were(embedder_file, content, crop):
