@@ -32,14 +32,23 @@ def test_liveness_of_the_same_pictures_agrees(engines, photos, pictured):
     assert eight == pytest.approx(full, abs=1)
 
 
+def given(choice, role, photo):
+    """What the role's network is given: a part of the photo, or, the strong head, what the trunk makes of one."""
+    if role is Role.STRONG_HEAD:
+        (features,) = choice[Role.STRONG_EMBEDDER].networks(1)[0].run(given(choice, Role.STRONG_EMBEDDER, photo))
+        return features
+    file = choice[role].networks(1)[0].file
+    return np.ascontiguousarray(photo[: file.height, : file.width])
+
+
 @pytest.mark.parametrize("precision", ["float16", "int8"])
 @pytest.mark.parametrize("role", list(Role))
 def test_a_network_says_the_same_of_the_same_pixels_and_another_of_others(chosen, photos, role, precision):
     network = chosen(precision)[role].networks(1)[0]
-    first, second = (photos[name][: network.file.height, : network.file.width] for name in NAMES)
-    outputs = [output.copy() for output in network.run(np.ascontiguousarray(first))]
-    others = network.run(np.ascontiguousarray(second))
-    again = network.run(np.ascontiguousarray(first))
+    first, second = (given(chosen(precision), role, photos[name]) for name in NAMES)
+    outputs = [output.copy() for output in network.run(first)]
+    others = network.run(second)
+    again = network.run(first)
     assert all(np.array_equal(a, b) for a, b in zip(outputs, again, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(outputs, others, strict=True))
     assert all(output.dtype == np.float32 and np.isfinite(output).all() for output in outputs)
