@@ -330,7 +330,9 @@ class Decider:
         return self._signed(pending.nonce, pending.trigger, facts, None, signer)
 
     def _take_pin(self, pending: OpenStep, answer: StepAnswer) -> Given:
-        """What becomes of the PIN in an answer. Raises GalleryError, and Refusal `invalid_body` (400) without an id."""
+        """What becomes of the PIN in an answer. Duress is kept, whatever follows. Raises GalleryError, and Refusal
+        `invalid_body` (400) without an id.
+        """
         gallery, facts, typed = self._recognition().gallery, pending.facts, answer.pin or ""
         if facts.person is not None:
             checked = self._pins.of_person(gallery, facts.person, typed)
@@ -342,7 +344,9 @@ class Decider:
             if person and self._policy.rules.required(person, reading.now, reading.state) is not Factors.FACE_OR_PIN:
                 person = None
             checked = self._pins.of_id(gallery, person, answer.id, typed)
-        return replace(facts.given, pin=checked.pin, person=checked.person, duress=checked.duress)
+        kept = replace(facts.given, duress=facts.given.duress or checked.duress)
+        pending.facts = replace(facts, given=kept)
+        return replace(kept, pin=checked.pin, person=checked.person)
 
     def _watched(self, pending: OpenStep, watch: ChallengeWatch, signer: Signer) -> SignedDecision | PendingStep:
         """What a person's movements lead to: what they are asked next, or how the challenge ended."""
@@ -360,7 +364,7 @@ class Decider:
         `after_s` later. It is repeated for a while, because who types does not look at the camera.
         """
         if not passed:
-            return self._raised(self._denied(pending, signer, given), given)
+            return self._denied(pending, signer, given)
         before, begun = pending.facts, time.monotonic()
         expected = given.person or before.person
         while True:
@@ -368,18 +372,15 @@ class Decider:
             facts, gallery = self._facts(pending.nonce, before.direction, since, given, expected)
             rule = self._policy.judge(facts).decided
             if rule is None or rule.rule not in TRIED_AGAIN or time.monotonic() - begun > LOOK_SECONDS:
-                return self._raised(self._outcome(pending.nonce, pending.trigger, facts, gallery, signer), given)
+                return self._outcome(pending.nonce, pending.trigger, facts, gallery, signer)
 
-    def _raised(self, outcome: SignedDecision | PendingStep, given: Given) -> SignedDecision | PendingStep:
-        """The outcome, unchanged; after a PIN for duress the silent alarm is raised, which nothing at the door shows."""
-        if given.duress and isinstance(outcome, SignedDecision):
-            try:
-                facts = {"event": DoorEventKind.DURESS.value, "decision": outcome.decision.id}
-                self._record.append(DOOR, facts)
-            except RecordError as error:
-                log.error("a door event cannot be recorded: %s", error)
-            self._publish(DoorEvent(DoorEventKind.DURESS, datetime.now(UTC), outcome.decision.id))
-        return outcome
+    def _raise_alarm(self, decision: str) -> None:
+        """The silent alarm after a PIN for duress, which nothing at the door shows."""
+        try:
+            self._record.append(DOOR, {"event": DoorEventKind.DURESS.value, "decision": decision})
+        except RecordError as error:
+            log.error("a door event cannot be recorded: %s", error)
+        self._publish(DoorEvent(DoorEventKind.DURESS, datetime.now(UTC), decision))
 
     def _signed(
         self, nonce: str, trigger: Trigger, facts: Facts, gallery: Gallery | None, signer: Signer
@@ -401,6 +402,8 @@ class Decider:
                 self._take_back_passage(before, gallery)
         token = write_token(decision, entry.anchor if entry else None, signer)
         shown = facts.person or facts.visitor
+        if facts.given.duress:
+            self._raise_alarm(decision.id)
         return SignedDecision(decision, token, result.text, shown.name if shown else None)
 
     def _facts(

@@ -130,6 +130,33 @@ def test_under_duress_everything_looks_the_same_and_the_alarm_is_silent(at):
         assert "duress" not in str(granted) + str(decision.document()) + signed.token
 
 
+def alarms(door):
+    return [(event.kind, event.by) for event in door.told if isinstance(event, DoorEvent)]
+
+
+@pytest.mark.parametrize("answer", [StepAnswer(cancel=True), StepAnswer("0815", "vera")])
+def test_duress_is_not_forgotten_by_a_further_step(at, photos, answer):
+    rules = replace(ANY_CLOCK, factors=factors(("face+pin", "staff"), ("face|pin",)))
+    with at(rules, known=("hopper",)) as door:
+        door.know("vera")
+        door.gallery.set_pin("vera", StoredPin.of("0815"))
+        step = asked(door)
+        door.camera.show(head(photos["portrait"], 3))
+        further = door.decider.proceed(step.handle, StepAnswer("4712"))
+        assert further.facts["id"]
+        signed = door.decider.proceed(further.handle, answer)
+        assert alarms(door) == [("duress", signed.decision.id)]
+
+
+def test_duress_is_not_forgotten_when_there_is_no_other_look(at):
+    with at(WITH_PIN) as door:
+        step = asked(door)
+        with door.engines.lease(), pytest.raises(Fault):
+            door.decider.proceed(step.handle, StepAnswer("4712"))
+        signed = door.decider.proceed(step.handle, StepAnswer(cancel=True))
+        assert alarms(door) == [("duress", signed.decision.id)]
+
+
 def test_another_person_who_steps_up_after_the_pin_is_denied(at, photos):
     with at(WITH_PIN) as door:
         step = asked(door)
