@@ -63,6 +63,11 @@ CODES = {
 }
 """CompreFace's code (CommonExceptionCode.java) for each reason; 0 for all others."""
 
+MOST_PREDICTED = 5
+"""Subjects named of each face, as many as a list on a screen shows: a key that only recognises is not to list everyone, and a
+picture of hundreds of faces not to cost an answer of everyone for each.
+"""
+
 MOST_MARKS = 16
 """Commas, colons and brackets in a JSON body of more than LONGEST bytes, each of which may cost an object of Python's: two
 pictures in base64 have three.
@@ -187,11 +192,18 @@ class CompreFace:
 
     @_route("POST", f"{RULE}/recognize", RECOGNISE, Part.GALLERY, expires=True)
     def recognize(self) -> Answer:
-        count = _number("prediction_count", 1, least=1)
+        """A `prediction_count` of more than MOST_PREDICTED means as many."""
+        count = min(_number("prediction_count", 1, least=1), MOST_PREDICTED)
         recognition = self.people.handle.recognition()
         portraits = self._portraits(self._picture("file"))
+        subjects = {known.person.reference: subject for subject, known in self._subjects().items()}
         return _answer(
-            {"result": [{**_face(each), "subjects": self._predicted(recognition, each, count)} for each in portraits]}
+            {
+                "result": [
+                    {**_face(each), "subjects": self._predicted(recognition, each, subjects, count)}
+                    for each in portraits
+                ]
+            }
         )
 
     @_route("POST", f"{RULE}/faces/<image>/verify", RECOGNISE, Part.GALLERY, expires=True)
@@ -287,8 +299,12 @@ class CompreFace:
             raise Fault(ResultCode.NO_FACE)
         return found
 
-    def _predicted(self, recognition: Recognition, portrait: Portrait, count: int) -> Sequence[Mapping[str, Any]]:
-        """The `count` most similar people; only the one whom this device identifies reaches ABOVE."""
+    def _predicted(
+        self, recognition: Recognition, portrait: Portrait, subjects: Mapping[str, str], count: int
+    ) -> Sequence[Mapping[str, Any]]:
+        """The `count` most similar people of `subjects` (by reference). Only the one whom this device identifies, maybe by both
+        networks, reaches ABOVE, and comes first.
+        """
         if not portrait.face.upright:
             return []
         least = recognition.identifier.threshold
@@ -298,15 +314,14 @@ class CompreFace:
                 return engine.feature_of_both(portrait.aligned, portrait.embedding)
 
         found = recognition.identifier.identify(portrait.embedding, second_look)
-        subjects = {known.person.reference: subject for subject, known in self._subjects().items()}
         identified = found.person.reference if found.outcome is Outcome.IDENTIFIED and found.person else None
+        alike = {identified: _similarity(found.similarity)} if identified else {}
+        for each in recognition.gallery.ranking(portrait.embedding, count):
+            alike.setdefault(each.reference, _similarity(similarity(each.cosine, least, least), sure=False))
         return [
-            {
-                "subject": subjects[each.reference],
-                "similarity": _similarity(similarity(each.cosine, least, least), sure=each.reference == identified),
-            }
-            for each in recognition.gallery.ranking(portrait.embedding, count)
-            if each.reference in subjects
+            {"subject": subjects[reference], "similarity": likeness}
+            for reference, likeness in list(alike.items())[:count]
+            if reference in subjects
         ]
 
 

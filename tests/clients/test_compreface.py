@@ -11,14 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from bodies import form, jpeg, opened
 from client import Answer, Client
 from devices import Device, pool, shipped_engine
 
 from appliance import keys
-from appliance.api.compreface import _similarity
+from appliance.api import compreface
+from appliance.api.compreface import ABOVE, BELOW, _similarity
 from appliance.api.intake import LONGEST
+from appliance.face.embedding import FAST, joined
+from appliance.face.types import Embedding
+from appliance.gallery.people import Source
 from appliance.keys import Scope
 from appliance.vision.loading import Choice
 
@@ -262,6 +267,49 @@ def test_a_picture_as_base64(device: Device, key: str, hopper: bytes) -> None:
     assert device.client.post(f"{API}/faces?subject=Grace", body, headers).status == 201
     (face,) = device.client.post(f"{API}/recognize?face_plugins=age,pose", body, headers).document["result"]
     assert (set(face), face["subjects"][0]["subject"]) == ({"box", "subjects", "pose"}, "Grace")
+
+
+def test_a_face_has_few_predictions_however_many_are_asked_for(
+    device: Device, key: str, hopper: bytes, portrait: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compreface, "MOST_PREDICTED", 1)
+    for name, photo in (("Grace", hopper), ("Eileen", portrait)):
+        assert ask(device.client, key, "POST", f"{API}/faces?subject={name}", file=photo).status == 201
+
+    (face,) = ask(device.client, key, "POST", f"{API}/recognize?prediction_count=9999", file=hopper).document["result"]
+
+    assert [each["subject"] for each in face["subjects"]] == ["Grace"]
+
+
+def test_who_is_identified_by_both_networks_comes_first(
+    device: Device, key: str, hopper: bytes, portrait: bytes
+) -> None:
+    """By the fast network alone nobody reaches the threshold, and another is nearer."""
+    recognition = device.gallery.recognition()
+    if recognition.identifier.both is None:
+        pytest.skip("needs the strong embedder")
+    headers = {"x-api-key": key}
+    assert ask(device.client, key, "POST", f"{API}/faces?subject=Eileen", file=portrait).status == 201
+    ((own,),) = (known.templates for known in recognition.gallery.people())
+    (face,) = device.client.post("/facefeatures?networks=both", hopper, headers).document["face_features"]
+    fast, strong = np.split(np.frombuffer(base64.b64decode(face["feature_data"]), np.float32), [FAST])
+    for name, below, its_strong in (("Grace", 0.03, strong), ("Other", 0.01, -strong)):
+        assert device.client.post(f"{API}/subjects", json.dumps({"subject": name}).encode(), headers).status == 201
+        embedding = joined(_turned(fast, recognition.identifier.threshold - below), its_strong)
+        recognition.gallery.enrol(name, embedding, own.model, 0.9, Source.PHOTO, strong=own.strong)
+
+    asked = f"{API}/recognize?prediction_count=2"
+    (face,) = ask(device.client, key, "POST", asked, file=hopper).document["result"]
+
+    first, second = face["subjects"]
+    assert (first["subject"], second["subject"]) == ("Grace", "Other")
+    assert first["similarity"] >= ABOVE > BELOW >= second["similarity"]
+
+
+def _turned(fast: Embedding, cosine: float) -> Embedding:
+    """A unit vector with this cosine to another."""
+    across = np.roll(fast, 1) - (np.roll(fast, 1) @ fast) * fast
+    return (cosine * fast + np.sqrt(1 - cosine**2) * across / np.linalg.norm(across)).astype(np.float32)
 
 
 def test_a_long_document_has_pictures_and_little_else(device: Device, key: str, hopper: bytes) -> None:
