@@ -144,6 +144,11 @@ class Challenge:
             self._turn(np.array(pose[:2]), since, now)
 
     @property
+    def centred(self) -> bool:
+        """Whether the newest frame shows the head at the centre, while it is to be there."""
+        return bool(self._centred)
+
+    @property
     def _limit(self) -> float:
         if self._base is None:
             return FRONT_SECONDS

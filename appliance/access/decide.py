@@ -314,7 +314,9 @@ class Decider:
         if result.asks is None:
             return self._signed(nonce, trigger, facts, gallery, signer)
         if result.asks is StepKind.CHALLENGE:
-            return self._steps.prompt(self._observer.watch(self._policy.rules.prompts), nonce, trigger, facts)
+            person = facts.seen.subject.person if facts.seen.subject else None
+            watch = self._observer.watch(self._policy.rules.prompts, self._recognition(), person)
+            return self._steps.prompt(watch, nonce, trigger, facts)
         shown = {"id": result.reason is Reason.PIN_INSTEAD, "least": SHORTEST, "most": LONGEST}
         return self._steps.open(result.asks, result.text, shown, nonce, trigger, facts)
 
@@ -361,7 +363,8 @@ class Decider:
         self, pending: OpenStep, given: Given, signer: Signer, *, passed: bool, after_s: float
     ) -> SignedDecision | PendingStep:
         """What follows from what was given: if that has `passed`, another look at the same person, whose newest frame is taken
-        `after_s` later. It is repeated for a while, because who types does not look at the camera.
+        `after_s` later. It is repeated for a while, because who types does not look at the camera; after a challenge it is
+        not: that ends with a face from the front, and in a longer time another one could come.
         """
         if not passed:
             return self._denied(pending, signer, given)
@@ -371,7 +374,8 @@ class Decider:
             since = max(begun + after_s, time.monotonic())
             facts, gallery = self._facts(pending.nonce, before.direction, since, given, expected)
             rule = self._policy.judge(facts).decided
-            if rule is None or rule.rule not in TRIED_AGAIN or time.monotonic() - begun > LOOK_SECONDS:
+            over = pending.watch or time.monotonic() - begun > LOOK_SECONDS
+            if rule is None or rule.rule not in TRIED_AGAIN or over:
                 return self._outcome(pending.nonce, pending.trigger, facts, gallery, signer)
 
     def _raise_alarm(self, decision: str) -> None:

@@ -20,7 +20,7 @@ from appliance.gallery.search import Outcome
 from appliance.observation.following import Follower
 from appliance.observation.mounting import Mounting
 from appliance.observation.tracking import LOST_SECONDS, SIGHTING_SECONDS, SIGHTINGS, followed
-from appliance.vision.engine import EnginePool, Examined, FaceEngine
+from appliance.vision.engine import EnginePool, Examined, FaceEngine, Portrait
 
 PATIENCE_SECONDS = 2.5
 """Longest wait for the frames: a camera that has just started has them after 1.2 s."""
@@ -134,9 +134,9 @@ class SubjectObserver:
         except CameraError as error:
             return Observation(trouble=error.detail)
 
-    def watch(self, prompts: int) -> "ChallengeWatch":
-        """What follows the person through a challenge with so many prompts."""
-        return ChallengeWatch(self._engines, self._frames, self._near, prompts)
+    def watch(self, prompts: int, recognition: Recognition, person: Person | None) -> "ChallengeWatch":
+        """What follows the face of this person, or of anyone, through a challenge with so many prompts."""
+        return ChallengeWatch(self._engines, self._frames, self._near, prompts, recognition, person)
 
     def _examined(self, engine: FaceEngine, frames: Sequence[CameraFrame], recognition: Recognition) -> Observation:
         found = [engine.detect(frame, DetectLimits()) for frame in frames]
@@ -166,7 +166,7 @@ class SubjectObserver:
 
 
 class ChallengeWatch:
-    """Follows the one face at the camera through a challenge."""
+    """Follows the face of one person at the camera through a challenge."""
 
     def __init__(
         self,
@@ -174,15 +174,21 @@ class ChallengeWatch:
         frames: RecentFrames,
         near: Callable[[Face], bool],
         prompts: int,
+        recognition: Recognition,
+        person: Person | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`near` says whether a face is near enough to count."""
+        """`near` says whether a face is near enough to count. `person` is the one who is to answer, None for
+        somebody whose face is not recognised.
+        """
         self.challenge = Challenge(prompts)
         self._engines, self._frames, self._near, self._clock = engines, frames, near, clock
         self._follower, self._sequence = Follower(), 0
         self._face: Face | None = None
         self._seen = float("-inf")
         self._embeddings: list[Embedding] = []
+        self._recognition, self._person = recognition, person
+        self._portraits: list[Portrait] = []
 
     def go_on(self) -> None:
         """Watches until the person is asked for something else, or the challenge has ended. Raises the Faults of an engine and
@@ -208,12 +214,36 @@ class ChallengeWatch:
             if not near and frame.captured - self._seen <= MISSED_SECONDS:
                 return
             face = near[0] if len(near) == 1 and self._follows(near[0]) else None
+            portraits: list[Portrait] = []
             if face is not None:
                 self._face, self._seen = face, frame.captured
-                self._embeddings += [each.embedding for each in engine.portray(frame, [face])]
+                portraits = engine.portray(frame, [face])
+                self._embeddings += [each.embedding for each in portraits]
+            asked = self.challenge.prompt
             self.challenge.see(frame.captured, None if face is None else face.pose, self._clock())
-            if not engine.one_person(self._embeddings):
+            if self.challenge.centred:
+                self._portraits += portraits
+            ends = self.challenge.prompt is not asked or self.challenge.response is Response.PASSED
+            if not engine.one_person(self._embeddings) or (ends and not self._expected(engine)):
                 self.challenge.end(Response.ANOTHER_PERSON)
+
+    def _expected(self, engine: EmbedsByBoth) -> bool:
+        """Whether the frames from the front, since it was last asked, show the person who is to answer: without this a film of
+        them before and after the challenge would be enough for somebody else to answer it. It takes a few frames together
+        (and the strong network, where the fast one is not sure), as the decision does.
+        """
+        person, portraits, self._portraits = self._person, self._portraits, []
+        if person is None or not portraits:
+            return True
+        search = self._recognition.identifier
+        mean = _mean([each.embedding for each in portraits])
+        if search.matches(mean, person, nearest=True):
+            return True
+        if search.both is None:
+            return False
+        best = sorted(portraits, key=lambda each: -each.quality.overall)[:LOOKS]
+        strong = _mean([engine.feature_of_both(each.aligned, each.embedding)[FAST:] for each in best])
+        return search.matches(np.concatenate([mean, strong]), person, nearest=True)
 
     def _follows(self, face: Face) -> bool:
         return face.upright and (self._face is None or followed([[self._face], [face]]) is not None)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from devices import until
-from doors import ANY_CLOCK, FourFrames, head, heads
+from doors import ANY_CLOCK, FourFrames, empty, head, heads
 from turning import Head
 
 from appliance.access.challenge import TRIES, ChallengeMode
@@ -125,3 +125,29 @@ def test_another_person_is_not_granted_after_it(door, turned, photos):
         while isinstance(step, PendingStep):
             step = door.decider.wait(step.handle)
     assert not step.decision.granted
+
+
+class Hiding:
+    """Observes at a door from whose camera the person turns away as each look begins, and is back before it at its end."""
+
+    def __init__(self, door):
+        self._door, self._observer = door, door.decider._observer
+        self.looks, self.watch = 0, self._observer.watch
+
+    def observe(self, moment, recognition):
+        self.looks += 1
+        self._door.camera.show(empty(3))
+        seen = self._observer.observe(time.monotonic() + 0.5, recognition)
+        self._door.camera.show(self._door.front)
+        return seen
+
+
+@pytest.mark.parametrize("door", [ALWAYS], indirect=True)
+def test_who_is_not_there_right_after_the_challenge_gets_no_other_look(door, turned):
+    with Person(door, turned):
+        step = door.ask()
+        door.decider._observer = hiding = Hiding(door)
+        while isinstance(step, PendingStep):
+            step = door.decider.wait(step.handle)
+    assert (step.decision.granted, hiding.looks) == (False, 1)
+    assert step.decision.reason in ("nobody", "not_followed")

@@ -4,7 +4,7 @@ nothing.
 
 import pytest
 from devices import pool
-from doors import empty, head, side_by_side
+from doors import FourFrames, empty, head, heads, side_by_side
 from living import stirred
 from turning import Head
 
@@ -54,17 +54,21 @@ def poses(engine, photos):
 
 
 @pytest.fixture
-def watched(engine, poses):
-    """A challenge and the camera that watches it."""
+def watched(engine, poses, doorstep, photos):
+    """A challenge for one of two people who are known, Hopper by default, and the camera that watches it."""
+    with doorstep(FourFrames(heads(*[photos["hopper"]] * 4))) as door:
+        people = {name: door.know(name, photos[name]) for name in ("hopper", "portrait")}
 
-    def made(prompts=1, obeys=lambda prompt: prompt):
-        camera = Mirror(poses, obeys)
-        camera.watch = ChallengeWatch(
-            pool(engine), RecentFrames(camera, camera.ring), lambda face: True, prompts, lambda: camera.now
-        )
-        return camera
+        def made(prompts=1, obeys=lambda prompt: prompt, of="hopper"):
+            camera = Mirror(poses, obeys)
+            frames = RecentFrames(camera, camera.ring)
+            person = people.get(of)
+            camera.watch = ChallengeWatch(
+                pool(engine), frames, lambda face: True, prompts, door.recognition, person, lambda: camera.now
+            )
+            return camera
 
-    return made
+        yield made
 
 
 def concluded(camera):
@@ -80,6 +84,16 @@ def test_a_person_who_turns_as_asked_passes(watched):
     asked, response = concluded(watched(2))
     assert response is Response.PASSED
     assert asked[::2] == [Prompt.LOOK_FRONT] * 3
+
+
+def test_somebody_else_cannot_answer_for_the_person_whom_the_decision_is_about(watched):
+    asked, response = concluded(watched(of="portrait"))
+    assert response is Response.ANOTHER_PERSON
+    assert asked == [Prompt.LOOK_FRONT]  # they do not get as far as a turn
+
+
+def test_for_a_person_without_a_known_face_anybody_s_answers_count(watched):
+    assert concluded(watched(of=None))[1] is Response.PASSED
 
 
 def test_a_person_who_turns_elsewhere_fails(watched):
