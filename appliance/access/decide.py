@@ -479,7 +479,7 @@ class Decider:
             gallery.note_passage(person.reference, facts.direction.value, facts.now)
         except NoSuchPersonError:  # erased since they were recognised
             unknown = replace(subject, outcome=Outcome.UNKNOWN, person=None)
-            given = replace(facts.given, pin=PinCheck.WRONG, person=None) if facts.given.person else facts.given
+            given = replace(facts.given, pin=PinCheck.WRONG if facts.given.person else None, person=None)
             return replace(facts, seen=replace(facts.seen, subject=unknown), given=given)
         except GalleryUnavailableError as error:
             return replace(facts, gallery=str(error))
