@@ -234,10 +234,10 @@ class Decider:
             elif pending.watch:
                 outcome = self._watched(pending, pending.watch, signer)
             else:
-                given = self._take_pin(pending, answer)
-                outcome = self._continued(
-                    pending, given, signer, passed=given.pin is PinCheck.RIGHT, after_s=AFTER_SECONDS
-                )
+                with pending.being_answered():
+                    given = self._take_pin(pending, answer)
+                    passed = given.pin is PinCheck.RIGHT
+                    outcome = self._continued(pending, given, signer, passed=passed, after_s=AFTER_SECONDS)
             self._end(pending, outcome)
         _log(outcome, time.monotonic() - asked)
         return outcome
@@ -252,11 +252,13 @@ class Decider:
         if not self._waiters.acquire(blocking=False):
             raise Fault(ResultCode.NOT_READY, "others wait for this step already", status=503, retry_after=1)
         try:
-            answered = pending.ended.wait(self._steps.left(pending))
+            if not pending.wait(self._steps.left(pending)):
+                return self.proceed(handle, StepAnswer(cancel=True))
+        except Fault:
+            if not pending.wait(0.0):  # else another client was faster
+                raise
         finally:
             self._waiters.release()
-        if not answered:
-            return self.proceed(handle, StepAnswer(cancel=True))
         if pending.outcome is None:
             raise Fault(ResultCode.NOT_READY, "the device stops", status=503)
         return pending.outcome

@@ -3,7 +3,8 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,9 @@ HANDLE_BYTES = 16
 
 STEP_SECONDS = 20.0
 """How long a step waits for its answer: eight digits take 8 s on a touch screen, and as long to be remembered."""
+
+ANSWER_SECONDS = 10.0
+"""The longest wait for what a PIN that came in time leads to: up to 4 s of looks at the face, and the last of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +62,24 @@ class OpenStep:
     watch: ChallengeWatch | None = None
     ended: threading.Event = field(default_factory=threading.Event)
     outcome: "SignedDecision | PendingStep | None" = None
+    _answering: bool = False
 
     def end(self, outcome: "SignedDecision | PendingStep") -> None:
         self.outcome = outcome
         self.ended.set()
+
+    @contextmanager
+    def being_answered(self) -> Iterator[None]:
+        """While an answer is looked at inside, the step does not expire."""
+        self._answering = True
+        try:
+            yield
+        finally:
+            self._answering = False
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it has ended within `seconds`, or later if it is being answered by then."""
+        return self.ended.wait(seconds) or (self._answering and self.ended.wait(ANSWER_SECONDS))
 
 
 class OpenSteps:

@@ -190,6 +190,33 @@ def test_it_can_be_cancelled_and_waited_for_by_another_client(at):
         assert signed.decision.reason == "pin_required"
 
 
+def waiting_for(door, step, found):
+    """Threads of two clients that wait for a step."""
+    threads = [threading.Thread(target=lambda: found.append(door.decider.wait(step.handle))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def test_who_waits_gets_the_decision_after_a_pin_that_comes_just_in_time(at):
+    with at(WITH_PIN, step_s=0.5) as door:
+        found, step = [], asked(door)
+        threads = waiting_for(door, step, found)
+        signed = door.decider.proceed(step.handle, StepAnswer("4711"))
+        for thread in threads:
+            thread.join()
+        assert (signed.decision.granted, found) == (True, [signed] * 2)
+
+
+def test_all_who_wait_for_an_answer_that_does_not_come_get_the_same_denial(at):
+    with at(WITH_PIN, step_s=0.5) as door:
+        found, step = [], asked(door)
+        for thread in waiting_for(door, step, found):
+            thread.join()
+        assert found == [door.decider.wait(step.handle)] * 2
+        assert outcomes(door) == [("denied", "pin_required")]
+
+
 def test_the_device_itself_waits_for_the_display(at):
     with at(WITH_PIN) as door:
         found = []
