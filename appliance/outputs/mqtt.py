@@ -18,6 +18,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from appliance.access.passes import VISITOR
 from appliance.camera.source import Ring
 from appliance.events import DoorEvent
 from appliance.faults import Problem
@@ -453,7 +454,8 @@ class Publisher:
                 if valid:
                     topic = "event" if isinstance(queued.message, DoorEvent) else "decision"
                     session.publish(f"{self._base}/{topic}", _json(queue.notice_of(queued.message, self._device)))
-                    if topic == "decision" and self._pictures and (picture := self._pictures.newest()):
+                    shown = self._pictures if _may_be_shown(queued.message) else None
+                    if shown and (picture := shown.newest()):
                         session.publish(f"{self._base}/picture", picture)
             except ConnectionError:
                 self._queue.settled(delivered=False)
@@ -468,6 +470,11 @@ class Publisher:
     def _wake(self) -> None:
         with suppress(OSError):  # the buffer is full, or `run` has ended
             self._waker.send(b"!")
+
+
+def _may_be_shown(message: Message) -> bool:
+    """Whether a picture goes with it: with a decision, unless a visitor shows the camera a pass, which could be copied."""
+    return not isinstance(message, DoorEvent) and not (message.decision.person or "").startswith(VISITOR)
 
 
 def _json(document: Mapping[str, Any]) -> bytes:

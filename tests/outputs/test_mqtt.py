@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -205,6 +206,19 @@ def test_pictures_are_published_where_they_are_configured(broker, hopper):
     assert (components["camera"]["platform"], components["camera"]["topic"]) == ("camera", topics[0])
     assert (components["picture"]["platform"], components["picture"]["image_topic"]) == ("image", topics[1])
     assert len({each["unique_id"] for each in components.values()}) == len(components)
+
+
+def test_no_picture_goes_with_the_decision_about_a_visitor_pass(broker, hopper):
+    ring = Ring()
+    ring.publish(CameraFrame(EncodedPicture(hopper, 10**6).frame(1.0).pixels.copy(), time.monotonic()))
+    with Listener(broker.port) as listener, running(publisher(broker.port, pictures=Pictures(ring, 60.0))) as output:
+        assert connected(listener)
+        person = signed()
+        visitor = replace(person, decision=replace(person.decision, person="visitor:7f3a"))
+        output.notify(visitor)
+        output.notify(person)
+        assert len(listener.on("/decision", 2)) == 2
+        assert len(listener.on("/picture", 2, seconds=0.5)) == 1
 
 
 def test_the_door_is_kept_and_its_events_are_not(broker):
