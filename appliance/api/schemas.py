@@ -75,17 +75,23 @@ class LandmarkJson(Json):
 
 
 class FaceJson(Json):
+    """A face that was found."""
+
     box: BoxJson
     landmark: LandmarkJson
     pose: PoseJson
 
 
 class FacesJson(SuccessJson):
+    """The faces of a picture."""
+
     count: Size
     faces: list[FaceJson]
 
 
 class BoxedJson(Json):
+    """What belongs to the face in this box."""
+
     box: BoxJson
 
 
@@ -99,24 +105,34 @@ class AlignedFaceJson(BoxedJson):
 
 
 class AlignedFacesJson(SuccessJson):
+    """The faces of a picture, cut out upright."""
+
     count: Size
     aligned_faces: list[AlignedFaceJson]
 
 
 class SimilarityJson(SuccessJson):
+    """How alike two faces are; 0.5 is the operating point."""
+
     similarity: Share
 
 
 class ComparisonJson(SimilarityJson):
+    """How alike the faces of two pictures are, and where they are."""
+
     box_a: BoxJson
     box_b: BoxJson
 
 
 class ConfidenceJson(SuccessJson):
+    """How sure it is that a living person was seen."""
+
     confidence: Share
 
 
 class VerdictJson(ConfidenceJson):
+    """The same, and whether that is enough."""
+
     is_live: bool
 
 
@@ -136,6 +152,8 @@ class FaceFeatureJson(BoxedJson, FeatureMembersJson):
 
 
 class FaceFeaturesJson(SuccessJson):
+    """The faces of a picture and their embeddings."""
+
     count: Size
     face_features: list[FaceFeatureJson]
 
@@ -145,31 +163,43 @@ class AlignedFeatureJson(AlignedFaceJson, FeatureMembersJson):
 
 
 class AlignedFeaturesJson(SuccessJson):
+    """The faces of a picture, cut out, and their embeddings."""
+
     count: Size
     face_features: list[AlignedFeatureJson]
 
 
 class MaskJson(BoxedJson):
+    """Whether a face wears a mask."""
+
     masked: bool
     confidence: Share
 
 
 class MasksJson(SuccessJson):
+    """The faces of a picture, and which of them wear a mask."""
+
     count: Size
     masks: list[MaskJson]
 
 
 class RuntimeJson(Json):
+    """What runs the networks."""
+
     name: str
     version: str
 
 
 class EnginesJson(Json):
+    """How many requests are computed at once, and why so many."""
+
     count: Size
     reason: str
 
 
 class ModelJson(Json):
+    """A network in use."""
+
     name: str
     file: str
     sha256: Digest
@@ -178,6 +208,8 @@ class ModelJson(Json):
 
 
 class VersionJson(SuccessJson):
+    """What the device runs: program, networks and operating points."""
+
     api_version: str
     sdk_version: str
     liveness_mode: Literal["MULTI", "SINGLE"]
@@ -196,6 +228,8 @@ class PlaceJson(Json):
 
 
 class TemplateJson(Json):
+    """What is kept of a picture that a person was enrolled with, without its embedding."""
+
     number: Size
     quality: Share
     source: Literal["photo", "camera"]
@@ -215,6 +249,8 @@ class CardJson(Json):
 
 
 class PersonJson(Json):
+    """A person in the gallery."""
+
     id: str
     name: str
     groups: list[str]
@@ -226,6 +262,8 @@ class PersonJson(Json):
 
 
 class OnePersonJson(SuccessJson):
+    """The person who was asked for, added or changed."""
+
     person: PersonJson
 
 
@@ -240,6 +278,8 @@ class PeopleJson(SuccessJson):
 
 
 class ReceiptJson(Json):
+    """What was erased of a person, by reference, without their name."""
+
     reference: str
     templates: Size
     time: Time
@@ -249,10 +289,14 @@ class ReceiptJson(Json):
 
 
 class ErasureJson(SuccessJson):
+    """The receipt of an erasure."""
+
     receipt: ReceiptJson
 
 
 class QualityJson(Json):
+    """The quality of a face, its aspects, and which of them is weakest."""
+
     overall: Share
     weakest: str
     size: Share
@@ -263,26 +307,36 @@ class QualityJson(Json):
 
 
 class WarningJson(Json):
+    """A person who looks like the one who was enrolled."""
+
     kind: Literal["look-alike", "duplicate"]
     person: str
 
 
 class EnrolledJson(SuccessJson):
+    """The new template, its quality, and people who look alike."""
+
     template: TemplateJson
     quality: QualityJson
     warnings: list[WarningJson]
 
 
 class NamedJson(Json):
+    """Who a person is."""
+
     id: str
     name: str | None
 
 
 class MemberJson(NamedJson):
+    """Who a person is, and their groups."""
+
     groups: list[str]
 
 
 class IdentifiedFaceJson(BoxedJson):
+    """A face, and whose it is."""
+
     pose: PoseJson
     quality: QualityJson
     result: Literal["identified", "unknown", "ambiguous"]
@@ -293,6 +347,8 @@ class IdentifiedFaceJson(BoxedJson):
 
 
 class IdentifiedJson(SuccessJson):
+    """The faces of a picture, and whose they are."""
+
     count: Size
     faces: list[IdentifiedFaceJson]
 
@@ -306,10 +362,14 @@ class DecidedJson(SuccessJson):
 
 
 class OpenedJson(SuccessJson):
+    """The door was opened; the place of that in the record."""
+
     record: PlaceJson | None
 
 
 class PublicKeyJson(SuccessJson):
+    """The key that decisions are verified with."""
+
     device: str
     algorithm: Literal["Ed25519"]
     public_key: str
@@ -323,6 +383,8 @@ class KeySetJson(SuccessJson):
 
 
 class ListedDecisionJson(BaseModel):
+    """A decision in the list of the newest."""
+
     sequence: Size
     time: Time
     result: str
@@ -333,17 +395,23 @@ class ListedDecisionJson(BaseModel):
 
 
 class DecisionsJson(SuccessJson):
+    """The newest decisions."""
+
     count: Size
     decisions: list[ListedDecisionJson]
 
 
 class ProblemJson(Json):
+    """A part that does not work, and why."""
+
     part: str
     state: str
     text: str
 
 
 class CameraJson(Json):
+    """The camera and its pictures."""
+
     driver: str
     demonstration: bool
     state: str
@@ -356,6 +424,8 @@ class CameraJson(Json):
 
 
 class HealthJson(SuccessJson):
+    """Whether the device works, and what does not."""
+
     status: Literal["ok", "starting", "fault"]
     reasons: list[ProblemJson]
     camera: CameraJson | None
@@ -364,14 +434,20 @@ class HealthJson(SuccessJson):
 
 
 class PinStateJson(Json):
+    """Whether a PIN is set."""
+
     set: bool
 
 
 class PinJson(SuccessJson):
+    """The state of a person's PIN."""
+
     pin: PinStateJson
 
 
 class PassesJson(SuccessJson):
+    """The visitor passes."""
+
     count: Size
     passes: list[dict[str, Any]]
 
