@@ -204,7 +204,7 @@ class _Facts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Impostors(_Facts):
+class ImpostorTable(_Facts):
     """The tail of an embedder's impostor cosines: at ascending cosines the number of pairs that reach it, and the bounds of FMR
     and TMR.
     """
@@ -268,13 +268,13 @@ class Attacks(_Facts):
 class Statistics:
     """The bundled statistics by the sha256 of their model."""
 
-    impostors: Mapping[str, Impostors]
+    impostors: Mapping[str, ImpostorTable]
     attacks: Mapping[str, Attacks]
 
     @classmethod
     def read(cls, folder: Path) -> "Statistics":
         """The statistics beside the models of a folder; empty without the files. Raises CalibrationError."""
-        impostors = _tables(folder / IMPOSTORS, TypeAdapter(list[Impostors]))
+        impostors = _tables(folder / IMPOSTORS, TypeAdapter(list[ImpostorTable]))
         attacks = _tables(folder / ATTACKS, TypeAdapter(list[Attacks]))
         return cls({each.model: each for each in impostors}, {each.model: each for each in attacks})
 

@@ -33,7 +33,7 @@ from appliance.calibration.points import (
 from appliance.calibration.rates import RULE_OF_THREE, Reals, bona_fide_classification_error, rate
 from appliance.calibration.statistics import (
     Attacks,
-    Impostors,
+    ImpostorTable,
     Pairs,
     Statistics,
     compared,
@@ -224,7 +224,7 @@ def _point(before: Mapping[str, float], way: Comparator, entry: SimilarityEntry)
     return FoundPoint(way.file, before.get(way.model, way.shipped.cosine), entry)
 
 
-def _tabulated(table: Impostors, fmr: float) -> SimilarityEntry:
+def _tabulated(table: ImpostorTable, fmr: float) -> SimilarityEntry:
     row = table.row(fmr)
     rates = {"fmr": table.false_match_rate(row), "tmr": table.true_match_rate(row)}
     counts = {name: getattr(table, name) for name in ("people", "pictures", "impostor_pairs", "genuine_pairs")}

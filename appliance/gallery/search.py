@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance.calibration.points import CalibrationError
-from appliance.calibration.statistics import Impostors, Statistics
+from appliance.calibration.statistics import ImpostorTable, Statistics
 from appliance.face.embedding import FAST, SHARES, STRONG, scaled
 from appliance.face.types import Embedding
 
@@ -241,7 +241,7 @@ class Tail:
     decay: float
 
     @classmethod
-    def fitted(cls, table: Impostors) -> Self:
+    def fitted(cls, table: ImpostorTable) -> Self:
         """Fits the tail to an embedder's measurements: the mean excess over the start (the maximum likelihood exponential) of
         the upper 95 % bounds that drawing other people gives. Raises CalibrationError if the bounds do not fall to the start.
         """

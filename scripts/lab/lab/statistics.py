@@ -13,7 +13,7 @@ import tomlkit
 
 from appliance.calibration import statistics
 from appliance.calibration.points import CalibrationError
-from appliance.calibration.statistics import Attacks, Impostors, Pairs, compared, genuine_bounds, impostor_bounds
+from appliance.calibration.statistics import Attacks, ImpostorTable, Pairs, compared, genuine_bounds, impostor_bounds
 from appliance.cli.photos import PhotoEngine, listed
 from appliance.config import Config
 from appliance.face.embedding import parts
@@ -133,13 +133,13 @@ def odds(engine: FaceEngine, frames: Sequence[bytes]) -> float:
         return LEAST_ODDS
 
 
-def tabulated(model: str, file: str, impostors: Pairs, genuine: Pairs) -> Impostors:
+def tabulated(model: str, file: str, impostors: Pairs, genuine: Pairs) -> ImpostorTable:
     """The table of an embedder from its impostor and genuine pairs."""
     start = np.ceil(np.quantile(impostors.scores, 1 - LOOSEST) / STEP)
     end = np.floor(impostors.scores.max() / STEP) + 1
     cosines = np.arange(start, end + 1) * STEP
     false, true = impostor_bounds(impostors, cosines), genuine_bounds(genuine, cosines)
-    return Impostors(
+    return ImpostorTable(
         model=model,
         file=file,
         people=impostors.people,
@@ -156,7 +156,7 @@ def tabulated(model: str, file: str, impostors: Pairs, genuine: Pairs) -> Impost
     )
 
 
-def written(kind: str, tables: list[Impostors] | list[Attacks]) -> str:
+def written(kind: str, tables: list[ImpostorTable] | list[Attacks]) -> str:
     """The TOML file of these tables."""
     document = {"model": [table.model_dump(mode="json") for table in tables]}
     return HEADER.format(kind) + tomlkit.dumps(document)
