@@ -4,6 +4,7 @@ skips are expected, and that no server logs an error that its test does not expe
 
 import logging
 import re
+import signal
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -178,3 +179,17 @@ def _no_unexpected_errors(request: pytest.FixtureRequest) -> Iterator[None]:
     marker = request.node.get_closest_marker("logs_errors")
     unexpected = [line for line in lines if marker is None or not re.search(marker.args[0], line)]
     assert not unexpected, unexpected
+
+
+@pytest.fixture
+def usual_signals() -> Iterator[None]:
+    """Commands that a test starts are ended by SIGHUP and SIGINT, though a run under nohup or in the background ignores those
+    and they would inherit that.
+    """
+    before = [
+        (signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_DFL)),
+        (signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler)),
+    ]
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)

@@ -11,6 +11,7 @@ import pytest
 DISCOVER = shlex.join([sys.executable, "-m", "appliance", "discover", "--timeout", "6"])
 
 
+@pytest.mark.usefixtures("usual_signals")
 @pytest.mark.parametrize(
     ("before", "number", "ended"),
     [

@@ -190,6 +190,7 @@ def test_liveness_is_calibrated_before_the_camera_of_a_running_device(door: Door
     assert until(lambda: door.point()["source"] == "shipped", 2)
 
 
+@pytest.mark.usefixtures("usual_signals")
 def test_wrong_usage_is_reported_in_one_line_and_ctrl_c_ends_it(door: Door, tmp_path: Path) -> None:
     refused = door.run(key="wrong")
     assert (refused.returncode, refused.stdout) == (1, "")
