@@ -199,7 +199,7 @@ class Access:
         if key is not None:
             self._note(key, address)
             return key
-        if token_of(environ) is None:
+        if not any(tokens_of(environ)):
             raise Fault(ResultCode.RESTRICTED, "no key", status=401)
         if wait := self._attempts.wait(address):
             if self._attempts.worth_logging(address):
@@ -213,8 +213,12 @@ class Access:
         return self._found(environ) is not None
 
     def _found(self, environ: Environ) -> Key | None:
-        token = token_of(environ)
-        return self._keys.find(token) if token is not None else self.sessions.key(session_of(environ))
+        """A password of HTTP Basic that is no key may be for a proxy in front: then another header or the session counts."""
+        password, token = tokens_of(environ)
+        key = self._keys.find(password) if password else None
+        if key is None:
+            key = self._keys.find(token) if token else self.sessions.key(session_of(environ))
+        return key
 
     def _exempt(self, address: str) -> bool:
         return self._everyone or (self._loopback and address in LOOPBACK)
@@ -229,15 +233,16 @@ class Access:
         audit.info("key %s is used from %s", key.name, address)
 
 
-def token_of(environ: Environ) -> str | None:
-    """The key in a request, from the first of the headers that clients use. With HTTP Basic it is the password."""
+def tokens_of(environ: Environ) -> tuple[str, str]:
+    """The password of HTTP Basic in a request, and the key in the first of the other headers; empty without."""
     scheme, _, credentials = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    kind = scheme.lower()
     given = (
-        {"bearer": credentials.strip(), "basic": _password(credentials)}.get(scheme.lower(), ""),
+        credentials.strip() if kind == "bearer" else "",
         environ.get("HTTP_X_API_KEY", ""),
         environ.get("HTTP_X_RAPIDAPI_KEY", ""),
     )
-    return next(filter(None, given), None)
+    return _password(credentials) if kind == "basic" else "", next(filter(None, given), "")
 
 
 def _password(credentials: str) -> str:
@@ -283,9 +288,7 @@ class SignIn:
     def begin(self) -> Answer:
         """Starts a session of the key in a header."""
         environ = bottle.request.environ
-        if token_of(environ) is None:
-            raise Fault(ResultCode.RESTRICTED, "no key", status=401)
-        token = self.access.sessions.begin(self.access.key(environ))
+        token = self.access.sessions.begin(self.access.key({**environ, "HTTP_COOKIE": ""}))
         return self._with_cookie(token, LIFE_SECONDS, secure=environ["wsgi.url_scheme"] == "https")
 
     @route("DELETE", "/key", ANYONE)

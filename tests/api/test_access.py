@@ -346,6 +346,15 @@ def test_a_good_header_stands_before_an_old_cookie(guarded: Guarded) -> None:
     assert guarded.asked(("GET", "/version"), headers).status == 200
 
 
+@pytest.mark.parametrize("header", ["X-API-Key", "X-RapidAPI-Key", "Cookie"])
+def test_a_login_of_a_proxy_in_front_stands_in_no_ones_way(guarded: Guarded, header: str) -> None:
+    login = {"Authorization": f"Basic {b64encode(b'house:of the proxy').decode()}"}
+    token = guarded.session if header == "Cookie" else guarded.every
+
+    assert guarded.asked(("GET", "/version"), {**login, **sent(header, token)}).status == 200
+    assert_refusal(guarded.asked(("GET", "/version"), {**login, **sent(header, WRONG)}), 401, "INF-25")
+
+
 def test_a_signed_in_browser_has_a_session_and_not_the_key(guarded: Guarded) -> None:
     answer = guarded.asked(("POST", "/key"), sent("Authorization", guarded.every))
 
@@ -401,9 +410,10 @@ def test_a_script_of_the_pages_is_not_offered_basic(guarded: Guarded, headers: d
 
 
 def test_a_session_does_not_start_another_one(guarded: Guarded) -> None:
-    answer = guarded.asked(("POST", "/key"), sent("Cookie", guarded.session))
-    assert_refusal(answer, 401, "INF-25")
-    assert "Set-Cookie" not in answer.headers
+    for login in ({}, {"Authorization": f"Basic {b64encode(b'house:of the proxy').decode()}"}):
+        answer = guarded.asked(("POST", "/key"), {**login, **sent("Cookie", guarded.session)})
+        assert_refusal(answer, 401, "INF-25")
+        assert "Set-Cookie" not in answer.headers
 
 
 def test_a_session_outlives_the_process_and_ends_with_its_key_or_its_time(tmp_path: Path) -> None:
