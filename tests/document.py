@@ -88,8 +88,11 @@ def assert_refusal(answer: Answer, status: int, code: str) -> None:
 
 
 def _reason(answer: Answer) -> dict[str, Any]:
-    """What must stand before the `return_msg`: nothing on a path of the document or one that is not there, and in 5xx."""
-    if answer.path in DOCUMENTED or answer.status == 404 or answer.status >= 500 or answer.status == 431:
+    """What must stand before the `return_msg`: nothing on a path of the document or one that is not there, and in 5xx. A path
+    that is not ASCII (RFC 3986, 2) cannot be read, and is answered as one of the document would be.
+    """
+    unread = answer.status == 400 and not answer.path.isascii()
+    if unread or answer.path in DOCUMENTED or answer.status == 404 or answer.status >= 500 or answer.status == 431:
         return {}
     reason, text = answer.document["reason"], answer.document["text"]
     assert re.fullmatch(r"[a-z0-9_]+", reason)

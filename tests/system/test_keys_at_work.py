@@ -140,11 +140,12 @@ def test_a_front_port_that_is_taken_is_named(tmp_path: Path, child: Child) -> No
         assert "in use" in line
 
 
-def test_a_connection_to_the_front_port_without_its_line_is_closed(tmp_path: Path) -> None:
+def test_a_connection_to_the_front_port_without_its_line_is_refused_and_closed(tmp_path: Path) -> None:
     with Child(tmp_path, FRONT) as child:
         child.listening()
         front = child.elsewhere().port
         with Client(front).wire() as wire:
             wire.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert_refusal(wire.answer(), 400, "INF-01")
             assert wire.rest() == b""
         assert from_elsewhere(front).get("/nothing-here").status == 401
