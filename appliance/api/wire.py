@@ -95,8 +95,10 @@ class Ledger:
         self._lock = threading.Lock()
 
     def take(self, size: int) -> bool:
-        """Whether there was room for `size` more bytes, which are then held."""
-        while not self._taken(size):
+        """Whether there was room for `size` more bytes, which are then held. Only for the server's own thread, which may
+        have to make room.
+        """
+        while not self.take_free(size):
             if not self._make_room():
                 return False
         return True
@@ -105,7 +107,8 @@ class Ledger:
         with self._lock:
             self._held -= size
 
-    def _taken(self, size: int) -> bool:
+    def take_free(self, size: int) -> bool:
+        """The same without making room, for workers: the server's thread may be adding to what would be closed."""
         with self._lock:
             if self._held + size > self._limit:
                 return False
@@ -120,9 +123,11 @@ NOTHING = Ledger(0)
 class Body:
     """A request body in memory, up to a limit; what comes beyond it is counted and thrown away."""
 
-    def __init__(self, limit: int, ledger: Ledger) -> None:
+    def __init__(self, limit: int, ledger: Ledger, *, makes_room: bool = True) -> None:
+        """`makes_room` is for bodies that the server's own thread receives."""
         self._limit = limit
         self._ledger = ledger
+        self._take = ledger.take if makes_room else ledger.take_free
         self._kept = BytesIO()
         self.begun, self.held, self.received = time.monotonic(), 0, 0
         self.overloaded = False
@@ -135,7 +140,7 @@ class Body:
     def append(self, data: bytes) -> None:
         """Keeps more of the body, if there is room."""
         self.received += len(data)
-        if not (self.too_large or self.overloaded or self._ledger.take(len(data))):
+        if not (self.too_large or self.overloaded or self._take(len(data))):
             self.overloaded = True
         if self.too_large or self.overloaded:
             self.close()
@@ -238,7 +243,8 @@ class Task(WSGITask):
         # not of self, which keeps environ: a circle would keep the body until Python looks for circles
         environ["appliance.unsent"] = self.channel.unsent
         environ["wsgi.url_scheme"] = self.channel.scheme
-        environ[EMPTY_BODY] = partial(Body, self.channel.adj.max_request_body_size // DRAINED, self.channel.adj.ledger)
+        adj = self.channel.adj
+        environ[EMPTY_BODY] = partial(Body, adj.max_request_body_size // DRAINED, adj.ledger, makes_room=False)
         return environ
 
 

@@ -1,5 +1,6 @@
 """Many connections: which are closed when there are too many, and who is answered all the same."""
 
+import gzip
 import threading
 import time
 from collections.abc import Iterator
@@ -110,6 +111,19 @@ def test_a_slow_upload_makes_room_when_the_memory_is_full() -> None:
 
         assert_refusal(device.client.post("/faces", bytes(limit)), 400, "INF-04")
         assert sum(closed(wire) for wire in slow) == 1
+
+
+def test_an_inflated_body_closes_no_upload() -> None:
+    limit = 2**17
+    whole, small = request("POST", "/faces", bytes(limit)), gzip.compress(bytes(limit))
+    with Device(pool(), max_body=limit) as device, ExitStack() as stack:
+        slow = [stack.enter_context(Wire(device.client.port)) for _ in range(8)]
+        for wire in slow:
+            wire.send(whole[: -len(small)])  # the compressed body finds room
+        time.sleep(1.1)  # from here on they are slow
+
+        assert_refusal(device.client.post("/faces", small, {"Content-Encoding": "gzip"}), 503, "INF-08")
+        assert not any(closed(wire) for wire in slow)
 
 
 @pytest.mark.parametrize(("full", "hangs"), [(True, False), (False, True)])
