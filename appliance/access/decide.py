@@ -425,6 +425,9 @@ class Decider:
         recognised = subject.person if subject else None
         if subject and recognised and expected and recognised.reference != expected.reference:
             seen = replace(seen, subject=replace(subject, one_person=False))
+        if gallery and given.person:
+            known = gallery.named(given.person.reference)  # they may have been changed or erased since
+            given = replace(given, person=known.person) if known else replace(given, pin=PinCheck.WRONG, person=None)
         person = given.person or recognised
         last = gallery.last_passage(person.reference) if gallery and person else None
         if given.pin is None and gallery and person and gallery.pin(person.reference) is None:

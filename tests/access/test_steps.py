@@ -263,6 +263,16 @@ def test_who_is_not_recognised_may_type_an_id_and_a_pin(at, photos):
         assert outcomes(door)[-1] == ("denied", "wrong_pin")
 
 
+def test_who_is_known_by_id_and_pin_is_looked_up_again_for_the_decision(at):
+    with at(OR_PIN) as door:
+        typed = Given(PinCheck.RIGHT, replace(door.gallery.person("hopper").person, name="Before"))
+        facts, _ = door.decider._facts("a" * 43, Direction.IN, 0.0, typed)
+        assert (facts.given.person.name, facts.given.pin) == ("Hopper", PinCheck.RIGHT)
+        door.gallery.erase("hopper")
+        facts, _ = door.decider._facts("a" * 43, Direction.IN, 0.0, typed)
+        assert (facts.given.person, facts.given.pin) == (None, PinCheck.WRONG)
+
+
 def test_an_id_that_does_not_exist_is_slowed_like_one_that_does(tmp_path):
     gallery = Gallery(tmp_path / "gallery.db", SiteKey(bytes(32)))
     ada = gallery.add(ADA).person
