@@ -46,8 +46,10 @@ WAIT_SECONDS = 0.5
 NAP_SECONDS = 0.02
 """How often a slow client is checked: less than the time of a frame at 30 per second."""
 
-HEARTBEAT_SECONDS = 15.0
-"""A comment is sent so often: a client that has left is noticed, and a proxy does not close the stream (nginx: after 60 s)."""
+HEARTBEAT_SECONDS = 5.0
+"""A comment is sent so often: a proxy does not close the stream (nginx: after 60 s), and the second one after a client has left
+frees its place.
+"""
 
 BOUNDARY, EVENTS = "frame", "text/event-stream"
 
