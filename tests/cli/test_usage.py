@@ -102,7 +102,7 @@ def test_help_and_wrong_usage_load_no_numpy_or_pictures(environment, line):
         "import sys; from appliance.cli.main import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
-        "print(sorted({'cv2', 'numpy', 'PIL', 'pydantic', 'tflite_runtime'} & set(sys.modules)))"
+        "print(sorted({'cv2', 'numpy', 'PIL', 'pydantic', 'ai_edge_litert', 'tflite_runtime'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, *line.split()],

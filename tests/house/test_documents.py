@@ -146,7 +146,7 @@ def mentioned(page: str) -> Iterator[str]:
     lines = [command for block in blocks(page, "sh") if is_elsewhere(block) for command in commands(block)]
     for span in (*inline(page), *lines):
         for command in span.split("; "):
-            plain = re.sub(r"^(?:sudo |EXTRA=litert |\.venv/bin/)+", "", command)
+            plain = re.sub(r"^(?:sudo |EXTRA=tflite |\.venv/bin/)+", "", command)
             if re.match(r"(?:appliance|scripts/\w+)(?: |$)", plain):
                 yield plain
 

@@ -55,7 +55,7 @@ def test_an_unknown_peer_is_reported(root):
     done = subprocess.run(
         ["sh", root / "scripts" / "peers", "nobody"], capture_output=True, text=True, timeout=60, check=False
     )
-    complaint = "peers: there is no nobody; there are: dlib mediapipe onnxruntime litert human\n"
+    complaint = "peers: there is no nobody; there are: dlib mediapipe onnxruntime tflite human\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", complaint)
 
 
