@@ -134,7 +134,7 @@ class Machine:
             listeners=config.live.listeners,
             fps=config.live.stream_fps,
         )
-        metrics = Metrics(self._camera, self._outputs.counts)
+        metrics = Metrics(self._camera, self._outputs.counts, self._state)
         metrics.register(health.gauges, self._engines.gauges, streams.gauges, self._gallery.gauges, door.gauges)
         metrics.listen(self._broadcast)
 

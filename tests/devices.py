@@ -186,7 +186,7 @@ class Device:
             fps=fps,
             heartbeat=heartbeat,
         )
-        metrics = Metrics(self.camera)
+        metrics = Metrics(self.camera, folder=gallery)
         metrics.register(streams.gauges, self.gallery.gauges, door.gauges)
         metrics.listen(broadcast)
         sessions = Sessions((keys or folder / "keys.json").with_name("sessions.json"), store)

@@ -1,16 +1,27 @@
 """The state of the device, for people, for monitors and for the live page. Parts register what they report."""
 
+import os
+import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+import bottle
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    Info,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from appliance import state
+from appliance import __version__, identity, state
 from appliance.access.token import SignedDecision
 from appliance.api import answers
 from appliance.api.access import ADMIN, ANY_KEY, METRICS, route
@@ -23,6 +34,12 @@ from appliance.vision.loading import LOADING
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Bounds of the histograms: a stage takes from 1 ms here to some 100 ms on a small board, a queued request at most 10 s."""
+
+PLAIN = "text/plain; version=0.0.4; charset=utf-8"
+"""The format that every scraper reads, and every version of prometheus_client writes."""
+
+THERMAL = Path("/sys/class/thermal")
+"""The kernel's temperatures in thousandths of a degree (Documentation/driver-api/thermal/sysfs-api.rst)."""
 
 Check = Callable[[], Iterable[Problem]]
 """Returns what is wrong with a part at the moment."""
@@ -91,6 +108,32 @@ def disk_problems(folder: Path) -> list[Problem]:
     return [Problem("disk", "full", "The disk is full: neither keys nor settings can be changed.")]
 
 
+def board_gauges(folder: Path | None, thermal: Path = THERMAL) -> dict[str, tuple[str, float]]:
+    """The temperature of the board and the file system of the state folder, for `/metrics`; without what cannot be read."""
+    gauges = {}
+    if temperatures := [degrees for zone in thermal.glob("thermal_zone*/temp") for degrees in _degrees(zone)]:
+        gauges["board_temperature_celsius"] = ("The hottest sensor of the board.", max(temperatures))
+    try:
+        disk = os.statvfs(folder) if folder else None
+    except OSError:  # the folder is not there before the first key
+        disk = None
+    if disk:
+        gauges["disk_size_bytes"] = (
+            "Size of the file system of the state folder.",
+            float(disk.f_blocks * disk.f_frsize),
+        )
+        gauges["disk_free_bytes"] = ("What is free of it.", float(disk.f_bavail * disk.f_frsize))
+    return gauges
+
+
+def _degrees(zone: Path) -> list[float]:
+    """Celsius; empty for a sensor that gives no number, as those of a sleeping part do."""
+    try:
+        return [int(zone.read_text("ascii")) / 1000]
+    except (OSError, ValueError):
+        return []
+
+
 def _facts(camera: CameraState) -> dict[str, Any]:
     return {
         "driver": camera.driver,
@@ -121,10 +164,16 @@ class Tally(Protocol):
 class Metrics(Collector):
     """Counts requests; `/metrics` shows the counts and the registered gauges."""
 
-    def __init__(self, camera: CameraLoop | None, outputs: Callable[[], Mapping[str, Tally]] = dict) -> None:
-        """`outputs` returns the numbers of each output by its name."""
+    def __init__(
+        self,
+        camera: CameraLoop | None,
+        outputs: Callable[[], Mapping[str, Tally]] = dict,
+        folder: Path | None = None,
+    ) -> None:
+        """`outputs` returns the numbers of each output by its name; `folder` is the state folder."""
         self._camera, self._outputs = camera, outputs
-        self._gauges: list[Gauges] = []
+        self._gauges: list[Gauges] = [lambda: board_gauges(folder)]
+        disable_created_metrics()  # the time of the first sample of each series: a second series for each
         registry = self._registry = CollectorRegistry()
         self._requests = Counter(
             "appliance_requests", "Requests.", ("method", "endpoint", "status", "code"), registry=registry
@@ -136,9 +185,11 @@ class Metrics(Collector):
                 ("appliance_stage_seconds", "Time in a stage of a request.", "stage"),
             )
         )
-        names = ("trigger", "result")
+        names = ("trigger", "result", "reason")
         self._decisions = Counter("appliance_decisions", "Decisions.", names, registry=registry)
         self._door_events = Counter("appliance_door_events", "Events at the door.", ("event",), registry=registry)
+        build = {"version": __version__, "python": platform.python_version(), "board": identity.board()}
+        Info("appliance_build", "The program and what it runs on.", registry=registry).info(build)
         ProcessCollector(registry=registry)
         registry.register(self)
 
@@ -148,7 +199,12 @@ class Metrics(Collector):
 
     @route("GET", "/metrics", ADMIN | METRICS, quiet=True)
     def metrics(self) -> Answer:
-        return Answer(generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST, **NO_STORE})
+        """Prometheus' text format 0.0.4, or OpenMetrics 1.0 for a scraper that accepts it."""
+        if "application/openmetrics-text" in bottle.request.get_header("Accept", ""):
+            content, kind = openmetrics.generate_latest(self._registry), openmetrics.CONTENT_TYPE_LATEST
+        else:
+            content, kind = generate_latest(self._registry), PLAIN
+        return Answer(content, headers={"Content-Type": kind, **NO_STORE})
 
     def answered(
         self, method: str, endpoint: str, status: str, code: str, seconds: float, stages: Mapping[str, float]
@@ -168,7 +224,8 @@ class Metrics(Collector):
         self._requests.labels("other", "other", str(status), code).inc()
 
     def _decided(self, signed: SignedDecision) -> None:
-        self._decisions.labels(signed.decision.trigger, signed.decision.result).inc()
+        decision = signed.decision
+        self._decisions.labels(decision.trigger, decision.result, decision.reason).inc()
 
     def collect(self) -> Iterable[Metric]:
         """What is read at the time of the request (prometheus_client's interface)."""
