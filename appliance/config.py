@@ -1,7 +1,8 @@
-"""The whole configuration, and the TOML that sets it."""
+"""The whole configuration, and the TOML and environment that set it."""
 
+import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +14,13 @@ from appliance.sections import Section
 
 NOT_SHOWN = ("webhook.url", "webhook.secret_file", "mqtt.password_file")
 """Invalid values of these keys are not printed: they may be secrets in the wrong place."""
+
+
+VARIABLES = "APPLIANCE_"
+"""Beginning of the environment variables that set a key: APPLIANCE_SERVER__PORT is server.port."""
+
+Tables = dict[str, dict[str, Any]]
+"""Section -> key -> value."""
 
 
 class ConfigError(ReportedError):
@@ -58,15 +66,16 @@ class Config(Section):
         return self
 
 
-def load(path: Path | None, overrides: dict[str, dict[str, Any]]) -> Config:
-    """The configuration in a TOML file (None: the defaults), with `overrides` (section -> key -> value). Raises ConfigError
-    that names every mistake.
+def load(path: Path | None, overrides: Tables) -> Config:
+    """The configuration in a TOML file (None: the defaults), above it that of the environment, above both `overrides`. Raises
+    ConfigError that names every mistake.
     """
     try:
         tables = tomllib.loads(path.read_text("utf-8-sig")) if path else {}  # editors on Windows begin with a BOM
-        for section, values in overrides.items():
-            if values and isinstance(tables.setdefault(section, {}), dict):
-                tables[section] |= values
+        for source in (from_environment(os.environ), overrides):
+            for section, values in source.items():
+                if values and isinstance(tables.setdefault(section, {}), dict):
+                    tables[section] |= values
         return Config.model_validate(tables)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
@@ -74,6 +83,20 @@ def load(path: Path | None, overrides: dict[str, dict[str, Any]]) -> Config:
         raise ConfigError(f"{path}: invalid TOML: {error}") from error
     except ValidationError as error:
         raise ConfigError("\n".join(_mistakes(error))) from error
+
+
+def from_environment(variables: Mapping[str, str]) -> Tables:
+    """What the variables of the form APPLIANCE_SECTION__KEY set, whose values are TOML; any other text is a string."""
+    tables: Tables = {}
+    for name, text in variables.items():
+        section, separator, key = name.removeprefix(VARIABLES).lower().partition("__")
+        if separator and name.startswith(VARIABLES):
+            try:
+                (value,) = tomllib.loads(f"value = {text}").values()
+            except ValueError:  # not TOML, or several lines of it
+                value = text
+            tables.setdefault(section, {})[key] = value
+    return tables
 
 
 def _mistakes(error: ValidationError) -> Iterator[str]:

@@ -156,6 +156,54 @@ def test_the_command_line_is_above_the_file(written):
     assert config.load(path, {"server": {}}).server.port == 8000
 
 
+def test_the_environment_is_above_the_file_and_below_the_command_line(written, monkeypatch):
+    variables = {
+        "SERVER__PORT": "1234",
+        "SERVER__HOST": "0.0.0.0",
+        "CAMERA__ROTATION": "90",
+        "CAMERA__MIRROR": "true",
+        "LAN__NAME": "Side door",
+        "ACCESS__HOSTS": '["door.lan"]',
+        "DOOR__SCHEDULES": '[{groups = ["staff"]}]',
+        "INPUTS__CONTACT": '{pin = 5, normally = "closed"}',
+        "MQTT__USERNAME": '"1234"',
+        "CONFIG": "read elsewhere",
+    }
+    for name, text in variables.items():
+        monkeypatch.setenv(f"APPLIANCE_{name}", text)
+    settings = config.load(written("[server]\nport = 8000\nqueue = 3\n"), {"server": {"host": "::1"}})
+    assert (settings.server.host, settings.server.port, settings.server.queue) == ("::1", 1234, 3)
+    assert (settings.camera.rotation, settings.camera.mirror, settings.lan.name) == (90, True, "Side door")
+    assert (settings.access.hosts, settings.mqtt.username) == (("door.lan",), "1234")
+    assert settings.door.schedules[0].groups == ("staff",)
+    assert settings.inputs.contact is not None
+    assert settings.inputs.contact.pin == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("SERVER__PROT", "1", "server.prot: unknown key"),
+        ("SEVER__PORT", "1", "sever: unknown key"),
+        ("SERVER__PORT", "many", "server.port: Input should be a valid integer (got 'many')"),
+        ("SERVER__PORT", "1\n[camera]\nfps = 1", "server.port: Input should be a valid integer"),
+        ("CAMERA__MIRROR", "yes", "camera.mirror: "),
+        ("WEBHOOK__SECRET_FILE", "whsec_hunter2", "webhook.secret_file: this must be the name of a file"),
+    ],
+)
+def test_the_environment_is_checked_like_the_file(monkeypatch, name, text, line):
+    monkeypatch.setenv(f"APPLIANCE_{name}", text)
+    (mistake,) = mistakes(None)
+    assert mistake.startswith(line)
+    assert "hunter2" not in mistake
+
+
+@given(st.dictionaries(st.text(), st.text()))
+def test_any_environment_can_be_read(variables):
+    tables = config.from_environment({f"APPLIANCE_{name}": text for name, text in variables.items()})
+    assert all(tables.values())
+
+
 def test_the_command_line_is_checked_like_the_file():
     (mistake,) = mistakes(None, {"server": {"port": 70_000}})
     assert mistake.startswith("server.port: ")
