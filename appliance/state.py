@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +19,9 @@ CHECKSUM = "checksum"
 
 LOOK_SECONDS = 1.0
 """How often a running device checks at most whether a file has changed."""
+
+IN_USE = "in-use"
+"""The file that names the program that uses the folder, and is locked meanwhile."""
 
 LEAST_FREE = 8 * 2**20
 """A disk with fewer free bytes counts as full: the state needs some kB, but other files grow as well."""
@@ -156,6 +159,31 @@ def held(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def occupied(directory: Path, program: Path) -> Iterator[None]:
+    """Inside, the folder is marked as in use by the program with this prefix (sys.prefix). Logs which other one uses it, or
+    used it last, unless that is another version beside this one; a folder that cannot be written is not marked.
+    """
+    with ExitStack() as stack:
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = stack.enter_context((directory / IN_USE).open("a+", encoding="utf-8"))
+            file.seek(0)
+            other = Path(file.read().strip() or program)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if other.parent != program.parent:
+                audit_log.info("%s has keys, people and settings that %s used last", directory, other.parent)
+            file.truncate(0)
+            file.write(f"{program}\n")
+            file.flush()
+        except BlockingIOError:
+            text = "%s is in use by another device, of %s: their changes get in each other's way; set state.folder"
+            audit_log.warning(text, directory, other.parent)
+        except OSError as error:
+            audit_log.warning("%s: %s", directory, error.strerror)
+        yield
 
 
 class Watch:

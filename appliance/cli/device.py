@@ -50,7 +50,8 @@ def serve(options: argparse.Namespace, settings: Config) -> int:
     except (OSError, ValueError) as error:
         print(f"cannot listen on {settings.server.host}:{settings.server.port}: {error}", file=sys.stderr)
         return 1
-    status = machine.run()
+    with state.occupied(state.folder(settings.state.folder), Path(sys.prefix)):
+        status = machine.run()
     logging.shutdown()
     os._exit(status)  # a thread may still be in the TFLite runtime, where Python's own exit would abort it
 
