@@ -8,8 +8,7 @@ import pytest
 from decisions import Clocks
 from devices import until
 
-from appliance.access import decide
-from appliance.access.decide import LIFE_SECONDS, MOST, AnsweredNonces, Turns
+from appliance.access.turns import LIFE_SECONDS, MOST, AnsweredNonces, Turns
 from appliance.faults import Fault
 
 
@@ -99,7 +98,7 @@ def test_nonces_do_not_pile_up():
     answered = AnsweredNonces(clocks.monotonic)
     for number in range(MOST + 10):
         answered.add(str(number))
-    assert len(answered._answered) == decide.MOST
+    assert len(answered._answered) == MOST
     assert "9" not in answered
     assert "10" in answered
     clocks.pass_by(LIFE_SECONDS + 1)
