@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf, isfinite
-from typing import Protocol
+from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -22,18 +22,18 @@ from appliance.face.types import (
     Embedding,
     Face,
     Pixels,
-    Points,
 )
 from appliance.faults import Fault, ResultCode, failing_as
 from appliance.stages import stage
 from appliance.vision import quality
-from appliance.vision.detector import OVERLAP, Picture, cut
+from appliance.vision.detector import OVERLAP, Detector, Picture, cut
+from appliance.vision.embedder import Comparators, Embedder
 from appliance.vision.evidence import Scene
-from appliance.vision.landmarks import Fit
-from appliance.vision.liveness import Liveness
+from appliance.vision.landmarks import Fit, Landmarks
+from appliance.vision.liveness import Liveness, LivenessCheck
 from appliance.vision.manifest import SHIPPED, Thresholds
-from appliance.vision.quality import Quality
-from appliance.vision.upright import PRESENCE, Locates, Standing, certain, stood
+from appliance.vision.quality import OcclusionCheck, Quality
+from appliance.vision.upright import PRESENCE, OrientationCheck, Standing, certain, stood
 
 LARGEST_COUNT = 1000
 """Most faces a caller may ask for; each costs one run of the mesh network."""
@@ -58,57 +58,6 @@ SCENE_SIDE = 960
 """Longer side to which liveness frames are brought: the scene evidence was measured there."""
 
 
-class Detects(Protocol):
-    def detect(self, picture: Picture, limits: DetectLimits) -> list[Detection]: ...
-
-
-class Orients(Protocol):
-    def way(self, picture: Picture, detection: Detection) -> int: ...
-
-
-class Aligns(Protocol):
-    def align(self, picture: Picture, faces: Sequence[Face]) -> list[AlignedFace]: ...
-
-
-class Embeds(Protocol):
-    def embed(self, face: AlignedFace) -> Embedding: ...
-
-
-class Compares(Protocol):
-    def similarity(self, a: Embedding, b: Embedding, thresholds: Thresholds) -> float: ...
-
-    def one_person(self, embeddings: Sequence[Embedding]) -> bool: ...
-
-
-class OffersComparators(Protocol):
-    """The ways to compare that are in use (`embedder.Comparators`)."""
-
-    @property
-    def fast(self) -> Compares: ...
-
-    @property
-    def own(self) -> Compares: ...
-
-    @property
-    def documented(self) -> Compares: ...
-
-
-class ChecksOcclusion(Protocol):
-    def masked(self, pixels: Pixels, points: Points) -> bool: ...
-
-    def occluded(self, pixels: Pixels, points: Points) -> bool: ...
-
-    def mask(self, face: Face, aligned: AlignedFace) -> float: ...
-
-
-class JudgesLiveness(Protocol):
-    def judge(
-        self, scenes: Sequence[Scene], *, one_person: bool, covered: bool, thresholds: Thresholds
-    ) -> Liveness: ...
-
-    def judge_single(self, scene: Scene, *, covered: bool) -> float: ...
-
-
 class Aligner:
     """Cuts faces out upright, from as many pixels as the picture has for them."""
 
@@ -121,45 +70,15 @@ class Aligner:
         return cut(picture, alignment.similarity_transform(five, alignment.TEMPLATE), ALIGNED_SIZE)
 
 
-@dataclass(frozen=True, slots=True)
 class Missing:
-    """Stands in for every part whose model does not work: it answers each question with the fault that says so."""
+    """Stands in for any part whose model does not work: whatever it is asked, it raises the fault that says so."""
 
-    fault: Fault
+    def __init__(self, fault: Fault) -> None:
+        self._fault = fault
 
-    def detect(self, picture: Picture, limits: DetectLimits) -> list[Detection]:
-        raise self._again()
-
-    def locate(self, picture: Picture, detection: Detection) -> Fit:
-        raise self._again()
-
-    def way(self, picture: Picture, detection: Detection) -> int:
-        raise self._again()
-
-    @property
-    def fast(self) -> "Missing":
-        return self
-
-    own = documented = fast
-
-    def embed(self, face: AlignedFace) -> Embedding:
-        raise self._again()
-
-    def similarity(self, a: Embedding, b: Embedding, thresholds: Thresholds) -> float:
-        raise self._again()
-
-    def one_person(self, embeddings: Sequence[Embedding]) -> bool:
-        raise self._again()
-
-    def judge(self, scenes: Sequence[Scene], *, one_person: bool, covered: bool, thresholds: Thresholds) -> Liveness:
-        raise self._again()
-
-    def judge_single(self, scene: Scene, *, covered: bool) -> float:
-        raise self._again()
-
-    def _again(self) -> Fault:
+    def __getattr__(self, _name: str) -> NoReturn:
         """A new exception each time, so that tracebacks do not pile up in one that lives as long as the engine."""
-        return Fault(self.fault.code, self.fault.detail)
+        raise Fault(self._fault.code, self._fault.detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,21 +112,21 @@ class FaceEngine:
 
     def __init__(
         self,
-        detector: Detects,
-        landmarks: Locates,
-        alignment: Locates,
-        orientation: Orients,
-        aligner: Aligns,
-        embedder: Embeds,
-        occlusion: ChecksOcclusion,
-        liveness: JudgesLiveness,
-        comparators: OffersComparators,
-        strong: Embeds | None = None,
+        detector: Detector,
+        landmarks: Landmarks,
+        alignment: Landmarks,
+        orientation: OrientationCheck,
+        aligner: Aligner,
+        embedder: Embedder,
+        occlusion: OcclusionCheck,
+        liveness: LivenessCheck,
+        comparators: Comparators,
+        strong: Embedder | None = None,
         thresholds: Callable[[], Thresholds] = lambda: SHIPPED,
     ) -> None:
         """`landmarks` finds the points that are asked for, `alignment` those by which faces are recognised, at a third of the
         cost. `strong` is the embedder beside the fast one, if it is in use. `thresholds` gives the device's own operating
-        points; it is asked once an answer.
+        points; it is asked once an answer. Each part may be a `Missing`.
         """
         self._detector = detector
         self._landmarks = landmarks
@@ -252,7 +171,7 @@ class FaceEngine:
         """The points of a face that is about where `detection` says; `precise` as in `detect`. Raises Fault INF-11, 16."""
         return self._fit(self._landmarks if precise else self._alignment, picture, detection)
 
-    def _fit(self, landmarks: Locates, picture: Picture, detection: Detection) -> Fit:
+    def _fit(self, landmarks: Landmarks, picture: Picture, detection: Detection) -> Fit:
         with stage("landmarks"), failing_as(ResultCode.DETECT):
             fit = landmarks.locate(picture, detection)
         with failing_as(ResultCode.VALIDATE):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from appliance.calibration.points import CalibrationStore, Kind
 from appliance.faults import Fault, Problem, ResultCode
@@ -309,15 +309,15 @@ def build(
         found = chosen.networks(threads) if isinstance(chosen := choice[role], Chosen) else []
         return [Courteous(each, step_aside) for each in found] if step_aside else found
 
-    def part(role: Role, make: Callable[[list[Runs]], Part]) -> Part | Missing:
+    def part(role: Role, make: Callable[[list[Runs]], Part]) -> Part:
         chosen = choice[role]
-        if isinstance(chosen, Fault):
-            return Missing(chosen)
-        try:
-            return make(networks(role))
-        except ModelError as error:
-            log.error("%s does not work: %s", role, error)
-            return Missing(_fault(role, error))
+        if isinstance(chosen, Chosen):
+            try:
+                return make(networks(role))
+            except ModelError as error:
+                log.error("%s does not work: %s", role, error)
+                chosen = _fault(role, error)
+        return cast("Part", Missing(chosen))
 
     detector = part(Role.DETECTOR, Detector)
     strong = Embedder(*(networks(role)[0] for role in STRONG)) if _strong_files(choice) else None
@@ -325,7 +325,7 @@ def build(
         detector,
         part(Role.LANDMARKS, lambda networks: Landmarks(networks[0])),
         part(Role.ALIGNMENT, lambda networks: Landmarks(networks[0])),
-        OrientationCheck(detector.smallest) if isinstance(detector, Detector) else detector,
+        part(Role.DETECTOR, lambda _: OrientationCheck(detector.smallest)),
         Aligner(),
         part(Role.EMBEDDER, lambda networks: Embedder(networks[0])),
         OcclusionCheck(),

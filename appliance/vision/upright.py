@@ -7,14 +7,13 @@ degrees. Of LFW, AFW, HELEN and WIDER FACE, 0 of 159 upright faces were called t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from appliance.face.alignment import FIVE_OF_106, apply, inverse, rotated_square
 from appliance.face.types import Box, Detection, Pixels
 from appliance.vision.detector import Picture, cut, levels, scores
-from appliance.vision.landmarks import REGION, Fit
+from appliance.vision.landmarks import REGION, Fit, Landmarks
 from appliance.vision.runtime import Floats, Runs
 
 TILES = 4
@@ -43,10 +42,6 @@ the eye distance apart, is upright: 44 of 60 upright LFW faces are (their scores
 
 TIGHT = 1.5
 """Side of the region of the second fit over the larger extent of the first one's points."""
-
-
-class Locates(Protocol):
-    def locate(self, picture: Picture, detection: Detection) -> Fit: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +85,7 @@ def certain(standing: Standing) -> bool:
     return sure and standing.disagreement < CERTAIN_DISAGREEMENT
 
 
-def stood(landmarks: Locates, picture: Picture, standing: Standing, way: int) -> Standing:
+def stood(landmarks: Landmarks, picture: Picture, standing: Standing, way: int) -> Standing:
     """The face with the points it has when it leans by about `way` degrees; `standing` is what was found by the detector's
     landmarks, which stays as it is for a face that leans by at most STEADY.
     """
