@@ -14,7 +14,7 @@ from appliance.access.passes import PassBook
 from appliance.access.policy import Observation, Subject
 from appliance.camera.source import CameraError, CameraFrame, Ring
 from appliance.face.embedding import FAST
-from appliance.face.types import AlignedFace, DetectLimits, Embedding, Face
+from appliance.face.types import DetectLimits, Embedding, Face
 from appliance.gallery.people import Person
 from appliance.gallery.search import Outcome
 from appliance.observation.following import Follower
@@ -33,7 +33,6 @@ SPAN_SECONDS = 2.0
 frames a second.
 """
 
-
 PACE_SECONDS = 0.1
 """From one frame to the next in a challenge: the limits of a turn were measured at 10 frames a second."""
 
@@ -41,12 +40,6 @@ LOOKS = 2
 """Frames, those of the best quality, of which the strong network is asked: with all four it tells people apart hardly better
 (d' 8.04 instead of 7.94; with one 7.32: models/CARDS.md).
 """
-
-
-class EmbedsByBoth(Protocol):
-    """An engine."""
-
-    def feature_of_both(self, face: AlignedFace, fast: Embedding | None) -> Embedding: ...
 
 
 MISSED_SECONDS = 0.35
@@ -227,7 +220,7 @@ class ChallengeWatch:
             if not engine.one_person(self._embeddings) or (ends and not self._expected(engine)):
                 self.challenge.end(Response.ANOTHER_PERSON)
 
-    def _expected(self, engine: EmbedsByBoth) -> bool:
+    def _expected(self, engine: FaceEngine) -> bool:
         """Whether the frames from the front, since it was last asked, show the person who is to answer: without this a film of
         them before and after the challenge would be enough for somebody else to answer it. It takes a few frames together
         (and the strong network, where the fast one is not sure), as the decision does.
@@ -249,7 +242,7 @@ class ChallengeWatch:
         return face.upright and (self._face is None or followed([[self._face], [face]]) is not None)
 
 
-def identified(engine: EmbedsByBoth, examined: Examined, recognition: Recognition) -> tuple[Outcome, Person | None]:
+def identified(engine: FaceEngine, examined: Examined, recognition: Recognition) -> tuple[Outcome, Person | None]:
     """The person whom the mean of the embeddings identifies, if each frame alone agrees: otherwise a person who is in three of
     the frames would lend their name to another one who is in the fourth. Where the fast network is not sure, the mean has the
     strong one's embeddings of the two best frames as well.

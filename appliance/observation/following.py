@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from appliance.camera.source import CameraFrame
 from appliance.face.alignment import FIVE_OF_106, DegenerateLandmarksError, apply, similarity_transform
 from appliance.face.types import Box, Detection, DetectLimits, Face
 from appliance.stages import stage
-from appliance.vision.detector import OVERLAP, Picture, magnification
-from appliance.vision.engine import SAME
-from appliance.vision.landmarks import Fit
+from appliance.vision.detector import OVERLAP, magnification
+from appliance.vision.engine import SAME, FaceEngine
 from appliance.vision.upright import PRESENCE, TURNED
 
 SEARCH_SECONDS = 0.5
@@ -38,24 +37,6 @@ HEAD = 1.5
 """Side of the head over that of its face's box. What moves in there is the followed face itself."""
 
 
-class Shot(Picture, Protocol):
-    """A frame of the camera."""
-
-    @property
-    def captured(self) -> float: ...
-
-    @property
-    def sequence(self) -> int: ...
-
-
-class Finds(Protocol):
-    """An engine, as far as it is needed here."""
-
-    def detect(self, picture: Picture, limits: DetectLimits, upright: Sequence[Box] = ()) -> list[Face]: ...
-
-    def fit(self, picture: Picture, detection: Detection) -> Fit: ...
-
-
 Blocks = npt.NDArray[np.float32]
 
 
@@ -76,7 +57,7 @@ class Follower:
     def __init__(self) -> None:
         self._seen = _Seen([], 0, float("-inf"), float("-inf"), np.zeros(BLOCKS[::-1], np.float32))
 
-    def faces(self, engine: Finds, shot: Shot) -> list[Face]:
+    def faces(self, engine: FaceEngine, shot: CameraFrame) -> list[Face]:
         """The faces of a frame within the default limits, largest first. Raises the Faults of the engine."""
         seen = self._seen
         if shot.sequence == seen.sequence:
@@ -94,7 +75,7 @@ class Follower:
         return faces
 
 
-def _asks(seen: _Seen, shot: Shot, scene: Blocks) -> bool:
+def _asks(seen: _Seen, shot: CameraFrame, scene: Blocks) -> bool:
     """Whether a frame asks for the detector: the next one may come too late, or something but the followed faces moves."""
     gap, since = shot.captured - seen.captured, shot.captured - seen.searched
     if gap <= 0 or since + gap > SEARCH_SECONDS:
@@ -102,7 +83,7 @@ def _asks(seen: _Seen, shot: Shot, scene: Blocks) -> bool:
     return since >= MOTION_SECONDS and _moves(seen, shot, scene)
 
 
-def _moves(seen: _Seen, shot: Shot, scene: Blocks) -> bool:
+def _moves(seen: _Seen, shot: CameraFrame, scene: Blocks) -> bool:
     """Whether anything outside the followed faces differs from the frame that was searched, more than the light does."""
     change = scene - seen.scene
     change = np.abs(change - np.median(change))
@@ -114,7 +95,7 @@ def _moves(seen: _Seen, shot: Shot, scene: Blocks) -> bool:
     return bool(change.max() > MOVED)
 
 
-def _followed(engine: Finds, shot: Shot, faces: Sequence[Face]) -> list[Face] | None:
+def _followed(engine: FaceEngine, shot: CameraFrame, faces: Sequence[Face]) -> list[Face] | None:
     """The faces of the frame before as they are in this one; None when one of them is lost, or two have become one."""
     found = [_moved(engine, shot, face) for face in faces]
     kept = [face for face in found if face is not None]
@@ -124,7 +105,7 @@ def _followed(engine: Finds, shot: Shot, faces: Sequence[Face]) -> list[Face] | 
     return sorted(kept, key=lambda face: face.detection.box.side, reverse=True)
 
 
-def _moved(engine: Finds, shot: Shot, face: Face) -> Face | None:
+def _moved(engine: FaceEngine, shot: CameraFrame, face: Face) -> Face | None:
     """The face in the next frame, its box moved and scaled as its points are; None when it is not there, or too far away or
     too much turned for its points to be trusted.
     """
@@ -144,7 +125,7 @@ def _moved(engine: Finds, shot: Shot, face: Face) -> Face | None:
     return Face(Detection(box, fit.points[list(FIVE_OF_106)], before.score), fit.points, fit.pose)
 
 
-def _blocks(shot: Shot) -> Blocks:
+def _blocks(shot: CameraFrame) -> Blocks:
     """Mean grey levels of the parts of a frame, of its green channel."""
     pixels = shot.frame(min(1.0, SAMPLES / shot.width)).pixels
     step = max(1, pixels.shape[1] // SAMPLES)

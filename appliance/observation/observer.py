@@ -4,17 +4,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
+from appliance.camera.source import CameraFrame, Ring
 from appliance.events import Appeared, Broadcast, FacesSeen, Left, LivenessJudged, SeenFace
 from appliance.face.types import Face
 from appliance.faults import Fault
-from appliance.observation.following import Finds, Follower, Shot
+from appliance.observation.following import Follower
 from appliance.observation.mounting import Mounting
 from appliance.observation.tracking import LOST_SECONDS, SIGHTINGS, Track, Tracker
-from appliance.vision.detector import Picture
-from appliance.vision.liveness import Liveness
-from appliance.vision.quality import Quality
+from appliance.vision.engine import FaceEngine
 
 log = logging.getLogger(__name__)
 
@@ -25,20 +23,6 @@ LIVENESS_SECONDS = 1.2
 """How often the liveness of the largest face is judged: all four frames are new each time."""
 
 
-class Shots(Protocol):
-    """The source of frames."""
-
-    def newest(self, after: int, timeout: float) -> Shot | None: ...
-
-
-class Analyser(Finds, Protocol):
-    """The engine, as far as it is needed here."""
-
-    def quality(self, picture: Picture, face: Face) -> Quality: ...
-
-    def liveness_of(self, pictures: Sequence[Picture], faces: Sequence[Face]) -> Liveness: ...
-
-
 class Observer:
     """Analyses the newest frame at most `rate` times a second, with its own engine, which exists while there are
     subscribers.
@@ -46,8 +30,8 @@ class Observer:
 
     def __init__(
         self,
-        shots: Shots,
-        engine: Callable[[], Analyser | None],
+        shots: Ring,
+        engine: Callable[[], FaceEngine | None],
         broadcast: Broadcast,
         mounting: Mounting,
         rate: float,
@@ -74,7 +58,7 @@ class Observer:
         """Ends `run` within about a second."""
         self._stopping.set()
 
-    def _observe(self, engine: Analyser) -> None:
+    def _observe(self, engine: FaceEngine) -> None:
         """Until there are no subscribers."""
         follower, tracker = Follower(), Tracker()
         after, judged, problem = 0, 0.0, ""
@@ -98,7 +82,7 @@ class Observer:
                     log.warning("the live picture cannot be analysed: %s", problem)
             self._stopping.wait(begun + self._period - time.monotonic())
 
-    def _see(self, engine: Analyser, tracker: Tracker, shot: Shot, faces: Sequence[Face]) -> list[Track]:
+    def _see(self, engine: FaceEngine, tracker: Tracker, shot: CameraFrame, faces: Sequence[Face]) -> list[Track]:
         self._mounting.note(faces)
         tracks, appeared, left = tracker.update(shot, faces, shot.captured)
         for track in appeared:
@@ -109,7 +93,7 @@ class Observer:
         self._publish_left(left)
         return tracks
 
-    def _judge(self, engine: Analyser, track: Track) -> None:
+    def _judge(self, engine: FaceEngine, track: Track) -> None:
         if len(track.sightings) < SIGHTINGS:
             return
         pictures, faces = zip(*track.sightings, strict=True)

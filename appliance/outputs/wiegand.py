@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import gpiozero
 
@@ -44,21 +44,8 @@ class WavesUnavailableError(Exception):
         self.state = state
 
 
-class Waves(Protocol):
-    """Two pins."""
-
-    def open(self) -> None:
-        """Makes them outputs that rest. Raises WavesUnavailableError."""
-
-    def send(self, pulses: list[Pulse]) -> None:
-        """Begins to send. Raises WavesUnavailableError."""
-
-    def close(self) -> None:
-        """Gives up the pins."""
-
-
 class LgpioWaves:
-    """Two pins of lgpio, which times the pulses on a thread of its own."""
+    """Two pins of lgpio, which times the pulses on a thread of its own. Its methods raise WavesUnavailableError."""
 
     def __init__(self, data0: int, data1: int, *, active_high: bool) -> None:
         """GPIO (BCM) numbers; `active_high`: a pin that is high pulls its line low. Call it before other threads start."""
@@ -100,7 +87,7 @@ class WiegandSender:
 
     def __init__(
         self,
-        waves: Waves,
+        waves: LgpioWaves,
         pulse_us: int,
         gap_us: int,
         person: Callable[[str], Person | None],
