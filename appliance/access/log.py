@@ -23,6 +23,7 @@ from appliance import state
 from appliance.access.token import Anchor, stamp
 from appliance.faults import ReportedError
 from appliance.gallery.counter import CounterUnreadableError
+from appliance.gallery.database import all_or_nothing
 from appliance.gallery.people import Erasure
 
 log = logging.getLogger(__name__)
@@ -156,7 +157,7 @@ class Record:
         ValueError for a kind or facts that may not be recorded.
         """
         with self._lock, self._writing() as connection:
-            with _transaction(connection):
+            with all_or_nothing(connection):
                 removed = self._make_room(connection)
                 entry = self._append(connection, kind, facts)
             if removed:
@@ -195,7 +196,7 @@ class Record:
         past = "SELECT max(sequence) + 1 FROM entries WHERE time < ?"
         kept = f"SELECT coalesce(min(sequence), ({past})) FROM entries WHERE time >= ? AND time <= ?"  # noqa: S608 - constants
         with self._lock, self._writing() as connection:
-            with _transaction(connection):
+            with all_or_nothing(connection):
                 (first,) = connection.execute(kept, (oldest, oldest, ahead)).fetchone()
                 removed = self._remove(connection, first, "age")
             if removed:
@@ -232,7 +233,7 @@ class Record:
         which the gallery allows for.
         """
         try:
-            with self._lock, self._opened(create=True) as connection, _transaction(connection):
+            with self._lock, self._opened(create=True) as connection, all_or_nothing(connection):
                 if before is None:
                     connection.execute("INSERT OR IGNORE INTO counter VALUES (1, ?)", (sealed,))
                 else:
@@ -328,7 +329,7 @@ class Record:
                     "SELECT 1 FROM sqlite_schema LIMIT 1"
                 ).fetchone():  # new, or killed while it was made
                     connection.execute("PRAGMA auto_vacuum = FULL")  # the file shrinks when entries expire
-                    with _transaction(connection):
+                    with all_or_nothing(connection):
                         for statement in _TABLE:
                             connection.execute(statement)
                 yield connection
@@ -372,17 +373,6 @@ def _counter(connection: sqlite3.Connection) -> bytes | None:
 def _forget_journal(connection: sqlite3.Connection) -> None:
     """The journal still holds the entries that were removed."""
     connection.execute("PRAGMA journal_mode = DELETE")
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
 
 
 def _made(sequence: int, time: datetime, kind: str, facts: Mapping[str, Fact], previous: str) -> Entry:

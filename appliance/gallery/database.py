@@ -116,6 +116,18 @@ def deleted(path: Path) -> DeletedError:
 
 
 @contextmanager
+def all_or_nothing(connection: sqlite3.Connection) -> Iterator[None]:
+    """A transaction that writes, ended with the block; undone if that raises."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+@contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Raises the gallery's error for SQLite's or the system's about the database at `path`."""
     try:
@@ -223,14 +235,8 @@ class Database:
             raise self.unwritable
         if self.moved():
             raise deleted(self._path)
-        with translated(self._path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            finally:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+        with translated(self._path), all_or_nothing(self._connection):
+            yield
 
     @contextmanager
     def view(self) -> Iterator[None]:
@@ -378,16 +384,11 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     than this program, and SQLite's errors.
     """
     while (version := _schema_version(connection)) < len(MIGRATIONS):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with all_or_nothing(connection):
             if _schema_version(connection) == version:
                 for statement in MIGRATIONS[version].split(";\n"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {version + 1}")
-            connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
     if version > len(MIGRATIONS):
         raise GalleryUnavailableError(f"{path} was made by a newer version of this program: install that version again")
 
