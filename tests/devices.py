@@ -43,7 +43,7 @@ from appliance.api.passes import Passes
 from appliance.api.people import People
 from appliance.api.server import HttpServer
 from appliance.api.sessions import Sessions
-from appliance.api.streams import HEARTBEAT_SECONDS, Snapshots, Streams
+from appliance.api.streams import HEARTBEAT_SECONDS, STUCK_SECONDS, Snapshots, Streams
 from appliance.calibration.points import CalibrationStore
 from appliance.camera.condition import Inspector
 from appliance.camera.loop import CameraLoop
@@ -104,6 +104,7 @@ class Device:
         listeners: int = 2,
         fps: float = 30,
         heartbeat: float = HEARTBEAT_SECONDS,
+        stuck: float = STUCK_SECONDS,
         keys: Path | None = None,
         attempts: Attempts | None = None,
         loopback: bool = True,
@@ -120,8 +121,11 @@ class Device:
         clock: Clock | None = None,
         rules: Rules = Rules(),  # noqa: B008
         compreface: bool = False,
+        hurry: float = 1.0,
     ) -> None:
-        """`gallery` is the folder that it and its key are kept in; `choice` are the models of the engines."""
+        """`gallery` is the folder that it and its key are kept in; `choice` are the models of the engines. A gallery that
+        cannot be opened is tried again `hurry` times as often.
+        """
         store = KeyStore(keys or Path("/nowhere/keys.json"))
         self.ring = Ring()
         self.camera = CameraLoop(source, self.ring, lambda: Inspector(*size)) if source else None
@@ -138,7 +142,9 @@ class Device:
             CalibrationStore(folder / "calibration.json"),
             UNLOADED if choice is None else choice,
         )
-        self.gallery = GalleryHandle(folder, models, broadcast, **known.handle_settings)
+        self.gallery = GalleryHandle(
+            folder, models, broadcast, **known.handle_settings, clock=lambda: hurry * time.monotonic()
+        )
         record, clock = Record(folder / RECORD_FILE), clock or Clock()
         self.retention = Retention(
             self.gallery,
@@ -185,6 +191,7 @@ class Device:
             listeners=listeners,
             fps=fps,
             heartbeat=heartbeat,
+            stuck=stuck,
         )
         metrics = Metrics(self.camera, folder=gallery)
         metrics.register(streams.gauges, self.gallery.gauges, door.gauges)
@@ -373,8 +380,9 @@ class Child:
 
 
 def until(condition: Callable[[], T], deadline: float = DEADLINE) -> T:
-    """Asks again and again, until the answer is true or the time is up."""
-    end = time.monotonic() + deadline
+    """Asks again and again, until the answer is true or the time is up; more and more seldom, because each question costs."""
+    end, pause = time.monotonic() + deadline, 0.01
     while not (answer := condition()) and time.monotonic() < end:
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(1.2 * pause, 0.05)
     return answer

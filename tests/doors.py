@@ -127,9 +127,10 @@ class Doorstep:
         repeat_s: float = 0.0,
         least_side: float = 48,
         step_s: float = 60.0,
+        patience: float = 10.0,
     ) -> None:
         self.folder, self.camera = folder, camera
-        self.engines = pool(engine)
+        self.engines = pool(engine, patience=patience)
         self.ring = Ring()
         self.loop = CameraLoop(camera, self.ring, lambda: Inspector(*size))
         self.gallery = Gallery(folder / "gallery.db", SiteKey(bytes(range(32))))

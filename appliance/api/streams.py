@@ -112,9 +112,11 @@ class Places:
 class StreamClient:
     """Whether the client of a stream reads it, and is still admitted."""
 
-    def __init__(self, unsent: Callable[[], int], admitted: Callable[[], bool]) -> None:
-        """`unsent` returns the bytes that wait for the client, `admitted` whether its key is still valid."""
-        self._unsent, self._admitted = unsent, admitted
+    def __init__(self, unsent: Callable[[], int], admitted: Callable[[], bool], stuck_s: float) -> None:
+        """`unsent` returns the bytes that wait for the client, `admitted` whether its key is still valid; `stuck_s` is after
+        how many seconds without a read it is gone.
+        """
+        self._unsent, self._admitted, self._stuck_s = unsent, admitted, stuck_s
         self._left = 0
         self._moved = time.monotonic()
 
@@ -128,7 +130,7 @@ class StreamClient:
 
     def gone(self) -> bool:
         """Whether the client has read nothing for too long, or is no longer admitted."""
-        stuck = self._left > 0 and time.monotonic() - self._moved > STUCK_SECONDS
+        stuck = self._left > 0 and time.monotonic() - self._moved > self._stuck_s
         return stuck or not self._admitted()
 
 
@@ -147,11 +149,12 @@ class Streams:
         listeners: int,
         fps: float,
         heartbeat: float = HEARTBEAT_SECONDS,
+        stuck: float = STUCK_SECONDS,
     ) -> None:
         self._camera, self._ring, self._snapshots = camera, ring, snapshots
         self._broadcast, self._health = broadcast, health
         self._viewers, self._listeners = Places(viewers), Places(listeners)
-        self._period, self._heartbeat = 1 / fps, heartbeat
+        self._period, self._heartbeat, self._stuck = 1 / fps, heartbeat, stuck
 
     def gauges(self) -> dict[str, tuple[str, float]]:
         """The numbers of open streams, for `/metrics`."""
@@ -192,7 +195,7 @@ class Streams:
 
     def _stream(self, places: Places, kind: str, content: Callable[[StreamClient], Iterator[bytes]]) -> StreamedAnswer:
         environ = bottle.request.environ
-        client = StreamClient(environ["appliance.unsent"], environ[ADMITTED])
+        client = StreamClient(environ["appliance.unsent"], environ[ADMITTED], self._stuck)
         places.take()
 
         def sent() -> Iterator[bytes]:
@@ -205,7 +208,7 @@ class Streams:
 
     def _pictures(self, client: StreamClient) -> Iterator[bytes]:
         sequence, due, heard = 0, 0.0, time.monotonic()
-        while not (self._ring.closed or client.gone() or time.monotonic() - heard > STUCK_SECONDS):
+        while not (self._ring.closed or client.gone() or time.monotonic() - heard > self._stuck):
             now = time.monotonic()
             if now < due or not client.free():
                 time.sleep(NAP_SECONDS if now >= due else min(due - now, WAIT_SECONDS))

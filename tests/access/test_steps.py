@@ -149,7 +149,7 @@ def test_duress_is_not_forgotten_by_a_further_step(at, photos, answer):
 
 
 def test_duress_is_not_forgotten_when_there_is_no_other_look(at):
-    with at(WITH_PIN) as door:
+    with at(WITH_PIN, patience=1.0) as door:
         step = asked(door)
         with door.engines.lease(), pytest.raises(Fault):
             door.decider.proceed(step.handle, StepAnswer("4712"))

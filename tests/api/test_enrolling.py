@@ -397,7 +397,7 @@ def test_a_gallery_without_its_key_is_locked_until_it_is_back(choice: Choice, tm
     key = tmp_path / "site.key"
     away = key.rename(tmp_path / "away.key")
 
-    with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice) as device:
+    with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice, hurry=10.0) as device:
         client = device.client
         reasons = client.get("/healthz").document["reasons"]
         assert [reason["state"] for reason in reasons] == ["gallery_locked"]

@@ -19,9 +19,11 @@ from document import assert_refusal
 from overlaps import overlap
 from prometheus_client.parser import text_string_to_metric_families
 
-from appliance.api.streams import STUCK_SECONDS
 from appliance.face.types import Box, Pixels
 from appliance.vision.loading import Choice
+
+STUCK = 4.0
+"""Seconds without a read after which these devices give a viewer up."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,9 @@ def picture(portrait: bytes) -> Callable[[int], Pixels]:
 def filmed(choice: Choice, picture: Callable[[int], Pixels]) -> Iterator[Filmed]:
     camera = Scripted(picture, 1 / 30)
     engine = shipped_engine(choice)
-    with Device(pool(engine), source=camera, size=(WIDTH, HEIGHT), observing=shipped_engine(choice)) as device:
+    with Device(
+        pool(engine), source=camera, size=(WIDTH, HEIGHT), observing=shipped_engine(choice), stuck=STUCK
+    ) as device:
         running = Filmed(device, camera)
         running.ready()
         yield running
@@ -269,9 +273,9 @@ def test_a_viewer_that_never_reads_costs_one_frame_and_then_its_place(filmed: Fi
         assert until(lambda: metric(filmed.client, "appliance_stream_viewers") == 1)
         stream = Stream(reading, "/camera/stream.mjpg")
         begun, sizes = time.monotonic(), []
-        while time.monotonic() - begun < 5:
+        while time.monotonic() - begun < 2:
             sizes.append(len(stream.jpeg()))
-        assert len(sizes) > 50, "another viewer is not held up"
+        assert len(sizes) > 20, "another viewer is not held up"
         waiting = [each.unsent() for each in filmed.device.connections()]
         assert 0 < max(waiting) < 1.1 * max(sizes), "one frame waits for it"
         assert until(lambda: metric(filmed.client, "appliance_stream_viewers") == 1, 20), "it is given up"
@@ -292,7 +296,7 @@ def test_a_slow_viewer_sees_the_present(filmed: Filmed) -> None:
     with filmed.client.wire() as wire:
         stream = Stream(wire, "/camera/stream.mjpg")
         ages = []
-        while time.monotonic() - started < STUCK_SECONDS + 3:
+        while time.monotonic() - started < STUCK + 3:
             frame = stream.jpeg()
             seen = simplejpeg.decode_jpeg(frame, colorspace="RGB")[:48].mean() / 8
             ages.append(time.monotonic() - started - seen)
