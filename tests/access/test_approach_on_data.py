@@ -15,7 +15,9 @@ from devices import pool
 from doors import ANY_CLOCK, recognition
 from situations import FLAWLESS
 
+from appliance.access.log import RECORD_FILE, Record
 from appliance.access.observe import RecentFrames, SubjectObserver
+from appliance.access.passes import PASSES_FILE, PassBook
 from appliance.access.policy import Policy
 from appliance.access.trigger import Approach, Zone
 from appliance.api.faces import NoCamera
@@ -99,9 +101,9 @@ def test_people_are_granted_and_attacks_never(choice, engine, tmp_path, data):
         for row in csv.DictReader(file):
             rows[row["subject"], row["label"]].append(row["sequence"])
     ways = comparators(choice)
-    observer = SubjectObserver(
-        pool(engine), RecentFrames(NoCamera(), Ring()), Mounting(0, mirror=False), liveness=True, least_side=LEAST_SIDE
-    )
+    passes = PassBook(tmp_path / PASSES_FILE, lambda: SiteKey(bytes(range(32))), Record(tmp_path / RECORD_FILE))
+    frames, mounting = RecentFrames(NoCamera(), Ring()), Mounting(0, mirror=False)
+    observer = SubjectObserver(pool(engine), frames, mounting, passes, liveness=True, least_side=LEAST_SIDE)
     results, waits, wrong = defaultdict(Counter), [], []
     gallery = Gallery(tmp_path / "gallery.db", SiteKey(bytes(range(32))))
     for (subject, label), sequences in rows.items():

@@ -14,7 +14,6 @@ from appliance.calibration.rates import Rate
 from appliance.face.types import DetectLimits, Embedding, Face, Pixels, Points
 from appliance.imaging.codec import EncodedPicture
 from appliance.vision.engine import FaceEngine
-from appliance.vision.manifest import SHIPPED
 
 EIGHTHS = range(45, 360, 45)
 
@@ -120,10 +119,10 @@ def test_strangers_turned_alike_do_not_match_and_a_turned_face_matches_itself(en
     for degrees in range(0, 360, 15):
         seen = [_middle(engine, pictured, pixels, degrees) for pixels in people]
         there = [(face, self_) for face, self_ in zip(seen, upright, strict=True) if face]
-        scores = [_similarity(engine, a[1], b[1]) for (a, _), (b, _) in combinations(there, 2)]
+        scores = [engine.similarity(a[1], b[1]) for (a, _), (b, _) in combinations(there, 2)]
         alike = sum(score >= 0.5 for score in scores)
         false, pairs, worst = false + alike, pairs + len(scores), max(worst, alike / len(scores))
-        same += sum(_similarity(engine, face[1], self_[1]) >= 0.5 for face, self_ in there if self_)
+        same += sum(engine.similarity(face[1], self_[1]) >= 0.5 for face, self_ in there if self_)
         found += len(there)
         if 60 <= degrees <= 300:
             passed += sum(face[0].upright for face, _ in there)
@@ -153,7 +152,3 @@ def _middle(
         if np.linalg.norm(face.detection.box.center - middle) < 0.5 * face.detection.box.side:
             return face, engine.portray(picture, [face])[0].embedding
     return None
-
-
-def _similarity(engine: FaceEngine, a: Embedding, b: Embedding) -> float:
-    return engine._embedder.similarity(a, b, SHIPPED)
