@@ -57,18 +57,12 @@ LIBC = ctypes.CDLL(None)
 Vector = npt.NDArray[np.float32]
 
 
-class Saturated(Retry):  # type: ignore[misc]
-    """Waits as Retry-After says."""
-
-    RETRY_AFTER_STATUS_CODES = frozenset({503})
-
-
 ONCE_MORE = {"connect": 0, "read": 1, "allowed_methods": None, "raise_on_status": False}
 """Sent again when the server has closed an idle connection."""
 
-AT_ONCE = Saturated(1, status=0, respect_retry_after_header=False, **ONCE_MORE)
+AT_ONCE = Retry(1, status=0, respect_retry_after_header=False, **ONCE_MORE)
 
-PATIENT = Saturated(20, **ONCE_MORE)
+PATIENT = Retry(20, **ONCE_MORE)
 """So often a saturated device (503 with Retry-After) is asked again before its answer stands."""
 
 

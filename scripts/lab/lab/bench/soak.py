@@ -23,7 +23,7 @@ from lab.bench.bench import PORTRAITS, replay
 from lab.bench.load import Load, Swarm, swarming
 from lab.bench.material import Material, film
 from lab.device import Device, OwnDevice, free_port, own_device, resident_megabytes
-from lab.report import Finding, print_table, tracked, write_json
+from lab.report import Finding, print_table, tracked
 
 MINUTES = 10.0
 
@@ -163,8 +163,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0 when every bound is kept, 1 when one is missed."""
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=MINUTES, help="of mixed load (default 10)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
-    parser.add_argument("--log", type=Path, metavar="FILE", help="keep the device's log there")
     options = parser.parse_args(arguments)
     busy = psutil.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name, soaked(Path(name)) as soak:
@@ -172,10 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log = soak.device.log.read_bytes()
     findings.append(Finding("log", "errors in it", len(ERROR.findall(log)), at_most=0))
     findings.append(Finding("log", "load of the machine before (idle: 0)", busy))
-    if options.log is not None:
-        options.log.write_bytes(log)
     print_table(findings)
-    write_json(options.json, [finding.as_json() for finding in findings])
     return 0 if all(finding.passed for finding in findings) else 1
 
 
