@@ -170,7 +170,7 @@ class Door:
 
     def _listed(self, entry: Entry, *, void: bool) -> Mapping[str, Any]:
         reason = str(entry.facts["reason"])
-        text = Reason(reason).text if reason in set(Reason) else reason
+        text = next((each.text for each in Reason if each == reason), reason)
         return {
             "sequence": entry.sequence,
             "time": stamp(entry.time),
