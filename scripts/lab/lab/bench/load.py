@@ -83,7 +83,8 @@ def swarming(swarm: Swarm, *prefix: str) -> Iterator[Load]:
     results. Raises ProgramFailedError.
     """
     load, command = Load(), [*prefix, sys.executable, "-m", "lab.bench.swarm", json.dumps(asdict(swarm))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    # unbuffered: `communicate` does not see what reading the first line would have read ahead
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process:
         try:
             assert process.stdout is not None
             if not process.stdout.readline():
