@@ -35,6 +35,9 @@ many devices do not return at the same moment.
 TABLES = {"relay", "inputs", "osdp", "wiegand", "webhook", "mqtt", "server", "lan"}
 """The tables of the configuration that `configured_outputs` reads."""
 
+FRONT_PORT = 9443
+"""The port of the TLS front (systemd/stunnel.conf)."""
+
 Message = SignedDecision | DoorEvent
 """What an output is notified of."""
 
@@ -70,6 +73,11 @@ class Outputs:
     def __init__(self, outputs: Iterable[Output] = ()) -> None:
         self._outputs = tuple(outputs)
         self._threads: list[threading.Thread] = []
+
+    @property
+    def empty(self) -> bool:
+        """Whether no output is configured, so that a decision opens nothing."""
+        return not self._outputs
 
     def notify(self, message: Message) -> None:
         """Hands a message to all outputs; from any thread. Returns at once and never raises."""
@@ -155,18 +163,22 @@ def configured_outputs(
         from appliance.outputs.mqtt import Broker, Pictures, Publisher
 
         broker = Broker(*(mqtt[each] for each in ("host", "port", "tls", "ca_file", "username")))
-        shown = {**introduction, "url": _page(tables, device)} if mqtt["home_assistant"] else None
+        shown = {**introduction, "url": page_address(tables, device)} if mqtt["home_assistant"] else None
         signals = {name for name in ("contact", "tamper", "fire") if inputs[name]}
         sensors = [*({"contact"} & signals and ("open", "forced", "held")), *sorted(signals - {"contact"})]
         camera = Pictures(ring, mqtt["picture_s"]) if mqtt["picture_s"] else None
         yield Publisher(broker, mqtt["password_file"], mqtt["prefix"], device, health, shown, sensors, camera)
 
 
-def _page(tables: Mapping[str, Mapping[str, Any]], device: str) -> str:
-    """The address of the device's page on the LAN; empty for a device that is not found there."""
+def page_address(tables: Mapping[str, Mapping[str, Any]], device: str) -> str:
+    """The address of the device's page on the LAN, below `server.base_path` and by the TLS front if there is one; empty for a
+    device that is not found there.
+    """
     server = tables["server"]
-    found = tables["lan"]["enabled"] and server["host"] not in {"127.0.0.1", "::1", "localhost"}
-    return f"http://face-appliance-{device[:6]}.local:{server['port']}/" if found else ""
+    if not tables["lan"]["enabled"] or server["host"] in {"127.0.0.1", "::1", "localhost"}:
+        return ""
+    scheme, port = ("https", FRONT_PORT) if server["front_certificate"] else ("http", server["port"])
+    return f"{scheme}://face-appliance-{device[:6]}.local:{port}{server['base_path']}/"
 
 
 def notice_of(message: Message, device: str) -> dict[str, Any]:
