@@ -17,7 +17,7 @@ WIDTH, HEIGHT = 640, 360
 class Scripted:
     """A camera with cable and lens in a test's hands; it opens, plays, falls silent, fails and hangs for real."""
 
-    description, demonstration = "scripted", False
+    description, demonstration, stored = "scripted", False, False
 
     def __init__(self, picture: Callable[[int], Pixels | LazyPixels], period: float = 0.01) -> None:
         """`picture` gives the pixels of frame 0, 1, 2, …"""

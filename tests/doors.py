@@ -69,7 +69,7 @@ class FourFrames:
     these four pictures.
     """
 
-    description, demonstration = "four frames", False
+    description, demonstration, stored = "four frames", False, False
 
     def __init__(self, pictures: Sequence[Pixels], *, living: bool = True) -> None:
         self._pictures = pictures

@@ -1,17 +1,22 @@
 """Enrolment: a portrait is captured from a photograph or the camera, and becomes a template of a person."""
 
+import re
+import secrets
 import threading
-from collections.abc import Sequence
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
-from math import hypot
-from typing import Final
+from math import dist, hypot
+from typing import Any, Final
 
 from appliance.access.identify import Likeness, Recognition
 from appliance.face.types import Box, DetectLimits, Embedding, Face, Pose
-from appliance.faults import Refusal, ResultCode
-from appliance.gallery.people import Known, Person, Source, Template
+from appliance.faults import Fault, Refusal, ResultCode
+from appliance.gallery.people import GalleryError, Known, Person, Source, Template
 from appliance.imaging.codec import png
 from appliance.observation.tracking import followed
 from appliance.vision import quality
@@ -97,6 +102,64 @@ class Enrolment:
         return Enrolled(known.person, template, tuple(alike))
 
 
+HELD_SECONDS = 600.0
+"""How long a capture waits for its confirmation: longer than it takes to photograph one person from all sides."""
+
+MOST_HELD = 64
+"""Captures held at most, about 50 kB each."""
+
+CAPTURE_BYTES = 16
+"""Random bytes of a capture's name."""
+
+
+class NoSuchCaptureError(Refusal):
+    """No capture of this person has this name, or it was held for too long."""
+
+    def __init__(self) -> None:
+        text = "This picture is not held any more: take it again."
+        super().__init__(ResultCode.INVALID_QUERY, "no_such_capture", text, status=404)
+
+
+class Captures:
+    """Portraits that are shown before they become templates, each for one person; in memory only. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._held: OrderedDict[str, tuple[float, str, Portrait, Source]] = OrderedDict()
+
+    def hold(self, person: Person, portrait: Portrait, source: Source) -> str:
+        """Keeps a portrait for HELD_SECONDS, and returns its name; the oldest makes room."""
+        name = secrets.token_urlsafe(CAPTURE_BYTES)
+        with self._lock:
+            self._held[name] = (self._clock() + HELD_SECONDS, person.reference, portrait, source)
+            self._forget()
+        return name
+
+    @contextmanager
+    def taken(self, name: str, person: Person) -> Iterator[tuple[Portrait, Source]]:
+        """The portrait of this name, once; after an error inside it can be taken again. Raises NoSuchCaptureError."""
+        with self._lock:
+            self._forget()
+            held = self._held.get(name)
+            if held is None or held[1] != person.reference:
+                raise NoSuchCaptureError
+            del self._held[name]
+        try:
+            yield held[2:]
+        except (Fault, GalleryError):
+            with self._lock:
+                self._held[name] = held
+                self._held.move_to_end(name, last=False)
+            raise
+
+    def _forget(self) -> None:
+        """Drops what was held for too long, and the oldest above MOST_HELD. Call it with the lock."""
+        ends = {name: end for name, (end, *_) in self._held.items()}
+        for number, name in enumerate(reversed(ends)):
+            if number >= MOST_HELD or ends[name] <= self._clock():
+                del self._held[name]
+
+
 def _one_person(recognition: Recognition, known: Known, embedding: Embedding) -> bool:
     """Whether the best of a person's templates matches this embedding, or none of them can be compared."""
     if all(template.model != recognition.model for template in known.templates):
@@ -147,7 +210,7 @@ TEXTS = {
 
 PHOTO_TEXTS = {
     Prompt.NOBODY: "There is no face in the photograph.",
-    Prompt.MORE_THAN_ONE: "There is more than one face in the photograph: take one of this person alone.",
+    Prompt.MORE_THAN_ONE: "There is more than one face in the photograph: say which one is meant.",
     Prompt.CLOSER: "The face is too small: take a photograph that shows it larger.",
     Prompt.FARTHER: "The face is cut off: take a photograph that shows all of it.",
     Prompt.HOLD_STILL: "The face is blurred: take a sharper photograph.",
@@ -164,9 +227,10 @@ PHOTO_TEXTS = {
 class CaptureError(Refusal):
     """No portrait can be captured from a picture: `prompt` says what to do, `text` as a sentence."""
 
-    def __init__(self, prompt: Prompt, source: Source) -> None:
+    def __init__(self, prompt: Prompt, source: Source, facts: Mapping[str, Any] | None = None) -> None:
         code = ResultCode.NO_FACE if prompt is Prompt.NOBODY else ResultCode.REFUSED
-        super().__init__(code, prompt.value, (TEXTS if source is Source.CAMERA else PHOTO_TEXTS)[prompt])
+        text = (TEXTS if source is Source.CAMERA else PHOTO_TEXTS)[prompt]
+        super().__init__(code, prompt.value, text, facts=facts)
         self.prompt = prompt
 
 
@@ -226,9 +290,11 @@ SEEN_SIDE = 24
 """Pixels of a face that is asked to come closer; a smaller one is no face."""
 
 CLEARLY = 2.0
-"""How many times as large as every other face the subject of a photograph must be. At the camera there may be no other face: a
-person who looks over a shoulder may be the one who holds still.
+"""How many times as large as every other face the subject of a photograph must be, unless a point says which face is meant. At
+the camera there may be no other face: a person who looks over a shoulder may be the one who holds still.
 """
+
+_POINT = re.compile(r"(\d{1,6}(?:\.\d{1,9})?),(\d{1,6}(?:\.\d{1,9})?)", re.ASCII)
 
 CUT_OFF = 0.1
 """Share of a face's 106 points that may lie beyond the border: a tenth of them does when a sixth of the face is missing. The
@@ -239,17 +305,48 @@ UNSTEADY = 0.25
 """By how many sides of its box a face may move from one frame to the next, 0.3 s later; beyond that it is blurred."""
 
 
-def capture_from_photograph(engine: FaceEngine, picture: Picture, least: float) -> Portrait:
-    """The portrait of the subject of a photograph; other faces must be much smaller. `least` is the quality (0..1) that it must
-    have. Raises CaptureError, and the Faults of the engine.
+def point(text: str) -> tuple[float, float]:
+    """A point of a photograph, such as "120,80.5": pixels from the left and from the top. Raises ValueError."""
+    match = _POINT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"not x,y in pixels: {text[:40]!r}")
+    return float(match[1]), float(match[2])
+
+
+def capture_from_photograph(
+    engine: FaceEngine, picture: Picture, least: float, meant: tuple[float, float] | None = None
+) -> Portrait:
+    """The portrait of the subject of a photograph: the face at the point `meant` (pixels of the upright picture), or the
+    largest, which all others are much smaller than. `least` is the quality (0..1) that it must have. Raises CaptureError,
+    where there are several with their boxes; Refusal `no_face_there`; and the Faults of the engine.
     """
     faces = engine.detect(picture, DetectLimits(min_size=SEEN_SIDE))
     if not faces:
         raise CaptureError(Prompt.NOBODY, Source.PHOTO)
-    subject, *others = faces
-    if any(other.detection.box.side * CLEARLY > subject.detection.box.side for other in others):
-        raise CaptureError(Prompt.MORE_THAN_ONE, Source.PHOTO)
+    boxes = [face.detection.box for face in faces]
+    if meant is not None:
+        subject = _face_at(faces, meant)
+    elif any(box.side * CLEARLY > boxes[0].side for box in boxes[1:]):
+        raise CaptureError(Prompt.MORE_THAN_ONE, Source.PHOTO, {"faces": [_rounded(box.squared()) for box in boxes]})
+    else:
+        subject = faces[0]
     return _good(engine, picture, subject, least, Source.PHOTO)
+
+
+def _face_at(faces: Sequence[Face], meant: tuple[float, float]) -> Face:
+    """The face in whose box a point is; of several the one whose centre is nearest. Raises Refusal."""
+    x, y = meant
+    squares = [(face, face.detection.box.squared()) for face in faces]
+    hit = [(face, box) for face, box in squares if 0 <= x - box.x <= box.width and 0 <= y - box.y <= box.height]
+    if not hit:
+        text = "There is no face at this point of the photograph."
+        raise Refusal(ResultCode.NO_FACE, "no_face_there", text, facts={"faces": [_rounded(box) for _, box in squares]})
+    return min(hit, key=lambda each: dist(each[1].center, meant))[0]
+
+
+def _rounded(box: Box) -> dict[str, float]:
+    """A box as JSON, in tenths of a pixel."""
+    return {name: round(getattr(box, name), 1) for name in ("x", "y", "width", "height")}
 
 
 def capture_from_camera(

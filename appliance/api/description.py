@@ -45,6 +45,10 @@ QUERY: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "count": ("Most decisions, the newest ones.", {**COUNT, "maximum": 1000, "default": 50}),
     "pose": ("Where the person is to look.", {"type": "string", "enum": ["front", "left", "right", "up", "down"]}),
     "networks": ("both: the strong network's numbers behind the fast one's.", {"type": "string", "enum": ["both"]}),
+    "face": (
+        "x,y: the face of the photograph that is meant, in pixels.",
+        {"type": "string", "pattern": "^[0-9]{1,6},[0-9]{1,6}$"},
+    ),
     "allow_duplicate": ("1: another person may look the same.", FLAG),
     "allow_mismatch": ("1: the picture need not match the person's others.", FLAG),
 }
@@ -110,10 +114,17 @@ ROUTES: Mapping[str, Described] = {
     "PUT /people/<identity>/pin": Described(schemas.PinJson, PinFields),
     "DELETE /people/<identity>/pin": Described(schemas.PinJson),
     "POST /people/<identity>/templates": Described(
-        schemas.EnrolledJson, PHOTO, OVERRIDES, succeeds=(201,), fails=(409,)
+        schemas.EnrolledJson, PHOTO, ("face", *OVERRIDES), succeeds=(201,), fails=(409,)
     ),
     "POST /people/<identity>/templates/camera": Described(
         schemas.EnrolledJson, query=("pose", *OVERRIDES), succeeds=(201,), fails=(409,)
+    ),
+    "POST /people/<identity>/captures": Described(schemas.CaptureJson, PHOTO, ("face",), succeeds=(201,)),
+    "POST /people/<identity>/captures/camera": Described(
+        schemas.CaptureJson, query=("pose",), succeeds=(201,), fails=(409,)
+    ),
+    "POST /people/<identity>/captures/<capture>/confirm": Described(
+        schemas.EnrolledJson, query=OVERRIDES, succeeds=(201,), fails=(409,)
     ),
     "DELETE /people/<identity>/templates/<number>": Described(schemas.OnePersonJson),
     "POST /access/decide": Described(schemas.DecidedJson, Question, fails=(409,)),

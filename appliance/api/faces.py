@@ -36,7 +36,7 @@ PATIENCE_SECONDS = 2.5
 class NoCamera:
     """The camera of a device that is configured without one."""
 
-    demonstration = False
+    demonstration = stored = False
 
     def usable(self) -> None:
         raise CameraError('camera.driver is "none"')

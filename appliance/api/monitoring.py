@@ -94,7 +94,9 @@ class Health:
 
     def words(self) -> str:
         """The same as one line for people."""
-        return " ".join(reason["text"] for reason in self.report()["reasons"]) or "Everything works."
+        report = self.report()
+        fine = "This is a demonstration." if (report["camera"] or {}).get("demonstration") else "Everything works."
+        return " ".join(reason["text"] for reason in report["reasons"]) or fine
 
     def gauges(self) -> dict[str, tuple[str, float]]:
         """The state, for `/metrics`."""
@@ -138,6 +140,7 @@ def _facts(camera: CameraState) -> dict[str, Any]:
     return {
         "driver": camera.driver,
         "demonstration": camera.demonstration,
+        "stored": camera.stored,
         "state": camera.trouble.value if camera.trouble else "ok",
         "width": camera.width,
         "height": camera.height,

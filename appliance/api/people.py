@@ -9,7 +9,7 @@ from functools import partial
 import bottle
 
 from appliance.access import enrol, log
-from appliance.access.enrol import Enrolment, RequestedPose
+from appliance.access.enrol import Captures, Enrolment, RequestedPose
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import Record
 from appliance.api import answers, intake
@@ -43,6 +43,7 @@ class People:
     liveness: bool
     """Whether a person who is enrolled by the camera is checked for liveness, with four frames."""
     enrolment: Enrolment = field(default_factory=Enrolment)
+    captures: Captures = field(default_factory=Captures)
 
     @route("GET", "/people", ADMIN, Part.GALLERY)
     def all(self) -> Answer:
@@ -121,19 +122,32 @@ class People:
 
     @route("POST", "/people/<identity>/templates", ADMIN, Part.GALLERY)
     def enrol_photograph(self, identity: str) -> Answer:
-        self._check_enrollable(identity)
-        with self.subjects.leased() as (engine, picture):
-            portrait = enrol.capture_from_photograph(engine, picture, self.min_quality)
-        return self._enrol(identity, portrait, Source.PHOTO)
+        """A template from a photograph."""
+        return self._enrol(self._enrollable(identity), self._from_photograph(), Source.PHOTO)
 
     @route("POST", "/people/<identity>/templates/camera", ADMIN, Part.GALLERY)
     def enrol_frame(self, identity: str) -> Answer:
-        requested = _requested_pose(bottle.request.query.get("pose", RequestedPose.FRONT.value))
-        self._check_enrollable(identity)
-        self._frames(PATIENCE_SECONDS)  # for a camera that has just started; these may be old when an engine is free
-        with self.subjects.engines.lease() as engine:
-            portrait = enrol.capture_from_camera(engine, self._frames(0), requested, self.min_quality)
-        return self._enrol(identity, portrait, Source.CAMERA)
+        """A template of the person at the camera."""
+        requested = _requested_pose()
+        return self._enrol(self._enrollable(identity), self._from_camera(requested), Source.CAMERA)
+
+    @route("POST", "/people/<identity>/captures", ADMIN, Part.GALLERY)
+    def capture_photograph(self, identity: str) -> Answer:
+        """A photograph's face as it would be enrolled, which is held until it is confirmed."""
+        return self._held(self._enrollable(identity), self._from_photograph(), Source.PHOTO)
+
+    @route("POST", "/people/<identity>/captures/camera", ADMIN, Part.GALLERY)
+    def capture_frame(self, identity: str) -> Answer:
+        """The same of the person at the camera."""
+        requested = _requested_pose()
+        return self._held(self._enrollable(identity), self._from_camera(requested), Source.CAMERA)
+
+    @route("POST", "/people/<identity>/captures/<capture>/confirm", ADMIN, Part.GALLERY)
+    def confirm(self, identity: str, capture: str) -> Answer:
+        """A template from a capture, once."""
+        person = self._enrollable(identity)
+        with self.captures.taken(capture, person) as (portrait, source):
+            return self._enrol(person, portrait, source)
 
     @route("POST", "/identify", RECOGNISE, Part.GALLERY, expires=True)
     @route("GET", "/identify", LIVE, Part.GALLERY, expires=True)
@@ -149,18 +163,43 @@ class People:
             ]
         return self.subjects.answer({"count": len(faces), "faces": faces}, picture, NO_STORE)
 
-    def _check_enrollable(self, identity: str) -> None:
+    def _enrollable(self, identity: str) -> Person:
         """Raises GalleryError when the person cannot be enrolled, before anyone is asked to hold still."""
-        self.handle.recognition().gallery.person(identity)
+        return self.handle.recognition().gallery.person(identity).person
+
+    def _from_photograph(self) -> Portrait:
+        try:
+            meant = enrol.point(bottle.request.query["face"]) if "face" in bottle.request.query else None
+        except ValueError:
+            text = "face: x,y in pixels of the upright photograph"
+            raise Refusal(ResultCode.INVALID_QUERY, "invalid_face", text) from None
+        with self.subjects.leased() as (engine, picture):
+            return enrol.capture_from_photograph(engine, picture, self.min_quality, meant)
+
+    def _from_camera(self, requested: RequestedPose) -> Portrait:
+        if self.subjects.live.camera.stored:
+            text = "The camera shows stored pictures, which are not enrolled: use a photograph."
+            raise Refusal(ResultCode.REFUSED, "stored_pictures", text, status=409)
+        self._frames(PATIENCE_SECONDS)  # for a camera that has just started; these may be old when an engine is free
+        with self.subjects.engines.lease() as engine:
+            return enrol.capture_from_camera(engine, self._frames(0), requested, self.min_quality)
 
     def _frames(self, patience: float) -> list[CameraFrame]:
         live = self.subjects.live
         return live.spaced(patience) if self.liveness else [live.newest()]
 
-    def _enrol(self, identity: str, portrait: Portrait, source: Source) -> Answer:
+    def _held(self, person: Person, portrait: Portrait, source: Source) -> Answer:
+        body = {
+            "capture": self.captures.hold(person, portrait, source),
+            "face": answers.aligned_face(portrait.aligned),
+            "quality": answers.quality(portrait.quality),
+        }
+        return answers.answer(body, status=201, headers=NO_STORE)
+
+    def _enrol(self, person: Person, portrait: Portrait, source: Source) -> Answer:
         allowed = {name: bottle.request.query.get(name) == "1" for name in ("allow_duplicate", "allow_mismatch")}
         recognition = self.handle.recognition()
-        enrolled = self.enrolment.enrol(recognition, identity, portrait, source, **allowed)
+        enrolled = self.enrolment.enrol(recognition, person.id, portrait, source, **allowed)
         self.changed(enrolled.person, f"template {enrolled.template.number} enrolled ({source})")
         body = {
             "template": answers.template(enrolled.template, recognition.model),
@@ -209,7 +248,8 @@ def _body() -> bytes:
     return content
 
 
-def _requested_pose(pose: str) -> RequestedPose:
+def _requested_pose() -> RequestedPose:
+    pose = bottle.request.query.get("pose", RequestedPose.FRONT.value)
     try:
         return RequestedPose(pose)
     except ValueError:

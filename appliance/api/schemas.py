@@ -321,6 +321,14 @@ class EnrolledJson(SuccessJson):
     warnings: list[WarningJson]
 
 
+class CaptureJson(SuccessJson):
+    """A face as it would be enrolled, which is held under the name `capture` until it is confirmed."""
+
+    capture: str
+    face: AlignedFaceJson
+    quality: QualityJson
+
+
 class NamedJson(Json):
     """Who a person is."""
 
@@ -414,6 +422,7 @@ class CameraJson(Json):
 
     driver: str
     demonstration: bool
+    stored: bool
     state: str
     width: int
     height: int

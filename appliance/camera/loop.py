@@ -32,6 +32,7 @@ class CameraState:
 
     driver: str
     demonstration: bool
+    stored: bool
     trouble: Trouble | None
     detail: str
     width: int
@@ -111,6 +112,7 @@ class CameraLoop:
         return CameraState(
             driver=self._source.description,
             demonstration=self._source.demonstration,
+            stored=self._source.stored,
             trouble=trouble,
             detail=self._detail,
             width=last.width if last else 0,
@@ -125,6 +127,11 @@ class CameraLoop:
     def demonstration(self) -> bool:
         """Whether the pictures are bundled ones."""
         return self._source.demonstration
+
+    @property
+    def stored(self) -> bool:
+        """Whether the pictures come from files."""
+        return self._source.stored
 
     def problems(self) -> list[Problem]:
         """What is wrong with the camera, for `/healthz`."""

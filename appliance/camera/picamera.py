@@ -31,7 +31,7 @@ USB = "/usb"
 class PiCamera:
     """A camera module: the full picture in RGB and a small one of the same exposure."""
 
-    demonstration = False
+    demonstration = stored = False
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ from appliance.imaging.codec import EncodedPicture
 log = logging.getLogger(__name__)
 
 DEMONSTRATION = Path(__file__).parent / "demonstration"
-"""Bundled pictures (NOTICE names their source)."""
+"""A bundled picture of a second person, to compare with the portrait (NOTICE names its source)."""
 
 PICTURES = {".jpg", ".jpeg", ".png"}
 
@@ -44,6 +44,8 @@ would count as frozen."""
 
 class Replay:
     """Plays pictures in the given order, or a video, repeatedly."""
+
+    stored = True
 
     def __init__(
         self,
@@ -70,12 +72,12 @@ class Replay:
         self._due = 0.0
         self._decoded: dict[Path, Pixels] = {}
         self.demonstration = demonstration
-        self.description = "replay " + (f"{len(paths)} pictures" if demonstration else ", ".join(map(str, paths)))
+        self.description = "demonstration" if demonstration else "replay " + ", ".join(map(str, paths))
 
     def open(self) -> None:
         """Lists the pictures or opens the video. Raises NoCameraError."""
         if self.demonstration:
-            log.warning("this is a demonstration with bundled pictures")
+            log.warning("this is a demonstration: a bundled portrait is shown instead of a camera's picture")
         self._decoded.clear()
         pictures = [picture for path in self._paths for picture in _pictures(path)]
         if pictures:

@@ -120,6 +120,11 @@ class FrameSource(Protocol):
         """Whether its pictures are bundled ones instead of what is in front of the device."""
         ...
 
+    @property
+    def stored(self) -> bool:
+        """Whether its pictures come from files, so that they do not show who is there now."""
+        ...
+
     def open(self) -> None:
         """Starts the camera. Raises NoCameraError, CameraError."""
         ...

@@ -43,7 +43,7 @@ LIBCAMERAS = {"unicam", "rp1-cfe", "bcm2835-isp", "bcm2835-codec", "pispbe", "rp
 class V4l2Camera:
     """A Video4Linux camera."""
 
-    demonstration = False
+    demonstration = stored = False
 
     def __init__(
         self,

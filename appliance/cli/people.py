@@ -264,7 +264,8 @@ def _enroller(gallery: Gallery, settings: Config, options: argparse.Namespace) -
     enrolment, max_pixels = Enrolment(), int(settings.server.max_megapixels * 1e6)
 
     def enrol_photo(content: bytes) -> Enrolled:
-        portrait = capture_from_photograph(engine, EncodedPicture(content, max_pixels), settings.gallery.min_quality)
+        picture, least = EncodedPicture(content, max_pixels), settings.gallery.min_quality
+        portrait = capture_from_photograph(engine, picture, least, options.face)
         return enrolment.enrol(recognition, options.id, portrait, Source.PHOTO, **allowed)
 
     return enrol_photo

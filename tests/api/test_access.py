@@ -98,6 +98,9 @@ SCOPES = {
         *((method, "/people/<identity>/pin") for method in ("GET", "PUT", "DELETE")),
         ("POST", "/people/<identity>/templates"),
         ("POST", "/people/<identity>/templates/camera"),
+        ("POST", "/people/<identity>/captures"),
+        ("POST", "/people/<identity>/captures/camera"),
+        ("POST", "/people/<identity>/captures/<capture>/confirm"),
         ("DELETE", "/people/<identity>/templates/<number>"),
     },
 }

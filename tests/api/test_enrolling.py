@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from bodies import group, jpeg, opened, png
 from cameras import HEIGHT, WIDTH, Scripted, noisy, on_canvas
-from client import Client
+from client import Answer, Client
 from devices import Device, pool, shipped_engine, until
 from document import assert_refusal, assert_success
 from people import add, assert_all, assert_enrolled, assert_one, assert_refused
@@ -103,7 +103,6 @@ def with_glasses(portrait: Image.Image) -> Image.Image:
 
 SPOILT: dict[Prompt, Callable[[bytes], bytes]] = {
     Prompt.NOBODY: lambda _: NOBODY,
-    Prompt.MORE_THAN_ONE: lambda picture: jpeg(group([opened(picture), opened(picture)], [512, 500])),
     Prompt.CLOSER: lambda picture: smaller(picture, 0.35),
     Prompt.FARTHER: lambda picture: jpeg(opened(picture).crop((200, 0, 512, 512))),
     Prompt.HOLD_STILL: lambda picture: jpeg(opened(picture).filter(ImageFilter.GaussianBlur(6))),
@@ -179,6 +178,73 @@ def test_the_flaw_of_a_photograph_is_reported(waiting: Client, portrait: bytes, 
     answer = waiting.post("/people/x/templates", SPOILT[prompt](portrait))
 
     assert assert_refused(answer, 400, code_of(prompt), prompt.value) == PHOTO_TEXTS[prompt]
+
+
+def faces_of(answer: Answer, reason: str) -> list[dict[str, float]]:
+    """The boxes in a refusal, from the left."""
+    faces = answer.document["faces"]
+    assert_refused(answer, 400, "INF-17" if reason == "no_face_there" else "APP-01", reason, faces=faces)
+    assert all(set(face) == {"x", "y", "width", "height"} for face in faces)
+    return sorted(faces, key=lambda face: face["x"])
+
+
+def centre(face: dict[str, float]) -> str:
+    return f"{face['x'] + face['width'] / 2:.1f},{face['y'] + face['height'] / 2:.1f}"
+
+
+def test_of_several_people_in_a_photograph_a_point_says_who_is_meant(
+    client: Client, portrait: bytes, hopper: bytes
+) -> None:
+    photo = jpeg(group([opened(portrait), opened(hopper)], [512, 400]))
+    left, right = faces_of(client.post("/people/eileen/templates", photo), "more_than_one")
+    add(client, "grace")
+
+    enrol(client, "eileen", photo, f"?face={centre(left)}")
+    enrol(client, "grace", photo, f"?face={centre(right)}")
+
+    for picture, identity in ((portrait, "eileen"), (hopper, "grace")):
+        assert client.post("/identify", picture).document["faces"][0]["person"]["id"] == identity
+
+
+def test_a_point_beside_every_face_is_refused(client: Client, portrait: bytes) -> None:
+    (face,) = faces_of(client.post("/people/eileen/templates?face=1,1", portrait), "no_face_there")
+    assert face["x"] > 1
+    for point in ("", "12", "a,b", "1,2,3", "-1,2", "nan,nan", "1e3,2"):
+        answer = client.post(f"/people/eileen/templates?face={point}", portrait)
+        assert_refused(answer, 400, "INF-02", "invalid_face")
+    assert assert_one(client.get("/people/eileen"))["templates"] == []
+
+
+def captured(client: Client, identity: str, picture: bytes) -> str:
+    """The name of a capture."""
+    found = assert_success(
+        client.post(f"/people/{identity}/captures", picture), "capture", "face", "quality", status=201
+    )
+    assert len(base64.b64decode(found["face"]["image_data"])) == 112 * 112 * 3
+    return str(found["capture"])
+
+
+def test_a_capture_becomes_a_template_once_it_is_confirmed(client: Client, portrait: bytes) -> None:
+    name = captured(client, "eileen", portrait)
+    add(client, "grace")
+    assert assert_one(client.get("/people/eileen"))["templates"] == []
+
+    answer = client.ask("POST", f"/people/grace/captures/{name}/confirm")
+    assert_refused(answer, 404, "INF-02", "no_such_capture")
+    found = assert_enrolled(client.ask("POST", f"/people/eileen/captures/{name}/confirm"))
+
+    assert found["template"]["source"] == "photo"
+    assert assert_one(client.get("/people/eileen"))["templates"] == [found["template"]]
+    assert client.ask("POST", f"/people/eileen/captures/{name}/confirm").status == 404
+
+
+def test_a_capture_that_was_refused_can_be_confirmed_again(client: Client, portrait: bytes) -> None:
+    enrol(client, "eileen", portrait)
+    add(client, "twin")
+    confirm = f"/people/twin/captures/{captured(client, 'twin', varied(portrait))}/confirm"
+
+    assert_refused(client.ask("POST", confirm), 409, "APP-01", "duplicate", person="eileen")
+    assert_enrolled(client.ask("POST", f"{confirm}?allow_duplicate=1"))
 
 
 def test_a_much_smaller_second_person_in_a_photograph_does_not_matter(
@@ -294,6 +360,25 @@ def test_an_impossible_pose_is_refused(filmed: Filmed, pose: str) -> None:
     answer = filmed.device.client.ask("POST", f"/people/x/templates/camera?pose={pose}")
 
     assert "front" in assert_refused(answer, 400, "INF-02", "invalid_pose")
+
+
+def test_the_person_at_the_camera_is_captured_and_confirmed(filmed: Filmed, portrait: bytes) -> None:
+    filmed.shows(on_canvas(portrait))
+    client = filmed.device.client
+
+    found = assert_success(client.ask("POST", "/people/x/captures/camera"), "capture", "face", "quality", status=201)
+    template = assert_enrolled(client.ask("POST", f"/people/x/captures/{found['capture']}/confirm"))["template"]
+
+    assert template["source"] == "camera"
+
+
+def test_stored_pictures_enrol_nobody(filmed: Filmed, portrait: bytes) -> None:
+    filmed.camera.stored = True
+    filmed.shows(on_canvas(portrait))
+    assert filmed.device.client.get("/healthz").document["camera"]["stored"] is True
+    for path in ("templates", "captures"):
+        answer = filmed.device.client.ask("POST", f"/people/x/{path}/camera")
+        assert_refused(answer, 409, "APP-01", "stored_pictures")
 
 
 def test_a_photograph_before_the_camera_is_not_alive(choice: Choice, tmp_path: Path, portrait: bytes) -> None:

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import cv2
 import pytest
+from bodies import group, jpeg, opened
 from browser import DESKTOP, PHONE, Visit, accessible, payload, tabbed, watching
-from cameras import on_canvas
+from cameras import Scripted, noisy, on_canvas
 from client import Client
-from devices import Child, until
+from devices import Child, Device, pool, shipped_engine, until
 from people import add, assert_all, assert_enrolled
 from playwright.sync_api import Page, expect
 
 from appliance import keys
+from appliance.face.types import Pixels
 from appliance.keys import Scope
+from appliance.vision.loading import Choice
 
 HOSTILE = """<img src=x onerror="document.title='pwned'">"""
 
@@ -29,10 +32,24 @@ def device(folder: Path, camera: str, more: str = "") -> Iterator[tuple[Client, 
         yield client, child
 
 
+@contextmanager
+def sitting(choice: Choice, folder: Path, pixels: Pixels, *, alive: bool) -> Iterator[Client]:
+    """A device in this process, at whose camera somebody sits; with `alive` it checks liveness."""
+    frames = [noisy(pixels)(number) for number in range(7)]
+    camera, size = Scripted(lambda number: frames[number % 7], 1 / 10), (pixels.shape[1], pixels.shape[0])
+    engine, observing = shipped_engine(choice), shipped_engine(choice)
+    with Device(
+        pool(engine), source=camera, observing=observing, size=size, gallery=folder, choice=choice, alive=alive
+    ) as made:
+        assert until(lambda: made.client.get("/healthz").status == 200)
+        yield made.client
+
+
 @pytest.fixture(scope="module")
-def unguarded(tmp_path_factory: pytest.TempPathFactory, seated: str) -> Iterator[Client]:
+def unguarded(tmp_path_factory: pytest.TempPathFactory, choice: Choice, portrait: bytes) -> Iterator[Client]:
     """A device that enrols whoever sits there, be it a still picture."""
-    with device(tmp_path_factory.mktemp("unguarded"), seated, '[liveness]\nmode = "single"\n') as (client, _):
+    pixels = on_canvas(portrait, 1280, 720, left=0.3)
+    with sitting(choice, tmp_path_factory.mktemp("unguarded"), pixels, alive=False) as client:
         yield client
 
 
@@ -82,15 +99,22 @@ def give(page: Page, *photos: bytes) -> None:
     page.locator("#photos").set_input_files([payload(each, f"{number}.jpg") for number, each in enumerate(photos)])
 
 
+def confirm(page: Page, pictures: int) -> None:
+    """Enrols what is shown."""
+    expect(page.locator("#captures li")).to_have_count(pictures)
+    page.locator("#finish").click()
+
+
 def test_a_person_is_enrolled_with_a_photograph(visit: Visit, guarded: Client, hopper: bytes) -> None:
-    with visit(
-        guarded, path="/door#people", refusals=True
-    ) as page:  # the camera, which tries as well, shows no live person
+    with visit(guarded, path="/door#people") as page:
         expect(page.locator("#no-people")).to_be_visible()
         begin(page, "staff-17", "Grace Hopper", "staff, crew")
         give(page, hopper)
-        expect(page.locator("#photo-outcomes li")).to_contain_text("added, quality")
-        page.get_by_role("button", name="Finish").click()
+        expect(page.locator("#captures canvas")).to_have_attribute("aria-label", re.compile(r"0\.jpg, \d+ %"))
+        expect(page.locator("#captures-title")).to_have_text("Pictures of Grace Hopper (staff-17)")
+        accessible(page)
+        assert guarded.get("/people/staff-17").document["person"]["templates"] == []
+        page.get_by_role("button", name="Enrol this picture as Grace Hopper").click()
         expect(page.locator("#done-title")).to_have_text("Grace Hopper is enrolled")
         page.get_by_role("link", name="Show people").click()
         expect(page.locator("#known summary")).to_contain_text("Grace Hopper")
@@ -100,27 +124,74 @@ def test_a_person_is_enrolled_with_a_photograph(visit: Visit, guarded: Client, h
     assert (person["id"], person["groups"], len(person["templates"])) == ("staff-17", ["staff", "crew"], 1)
 
 
-def test_the_camera_takes_the_picture_by_itself(visit: Visit, unguarded: Client) -> None:
+def test_the_camera_takes_pictures_from_its_start_until_photographs_are_chosen(
+    visit: Visit, unguarded: Client, portrait: bytes
+) -> None:
     with visit(unguarded, path="/door#enrol") as page:
         begin(page, "eileen", "Eileen Collins")
+        expect(page.locator("#start-camera")).to_be_enabled()
+        page.wait_for_timeout(1500)
+        expect(page.locator("#picture")).to_be_hidden()
+        expect(page.locator("#captures li")).to_have_count(0)
+        accessible(page)
+
+        page.locator("#start-camera").click()
         expect(page.locator("#poses [data-pose=front]")).to_contain_text("taken", timeout=20_000)
-        expect(page.locator("#prompt")).to_contain_text(re.compile("Turn your head to your left|Thank you"))
         expect(page.locator("#prompt")).to_contain_text("Turn your head to your left")
-        page.get_by_role("button", name="Finish").click()
+        accessible(page)
+        assert unguarded.get("/people/eileen").document["person"]["templates"] == []
+
+        give(page, portrait)
+        expect(page.locator("#start-camera")).to_be_visible()
+        expect(page.locator("#picture")).to_be_hidden()
+        expect(page.locator("#captures li")).to_have_count(2)
+        page.get_by_role("button", name="Remove 0.jpg").click()
+        confirm(page, 1)
         expect(page.locator("#done-templates li")).to_have_count(1)
 
     (person,) = assert_all(unguarded.get("/people"))
     assert [template["source"] for template in person["templates"]] == ["camera"]
 
 
-def test_a_picture_before_the_camera_is_refused_and_reported(visit: Visit, guarded: Client) -> None:
-    with visit(guarded, path="/door#enrol", refusals=True) as page:
+def test_a_picture_before_the_camera_is_refused_and_reported(
+    visit: Visit, choice: Choice, tmp_path: Path, portrait: bytes
+) -> None:
+    with (
+        sitting(choice, tmp_path, on_canvas(portrait, 640, 360), alive=True) as client,
+        visit(client, path="/door#enrol", refusals=True) as page,
+    ):
         begin(page, "eileen", "Eileen Collins")
+        page.locator("#start-camera").click()
         expect(page.locator("#prompt[data-code=not_live]")).to_have_text(
             "Show your own face, not a photo or a screen", timeout=20_000
         )
-    (person,) = assert_all(guarded.get("/people"))
-    assert person["templates"] == []
+        expect(page.locator("#captures li")).to_have_count(0)
+
+
+def test_stored_pictures_are_not_enrolled_by_the_camera(visit: Visit, guarded: Client) -> None:
+    with visit(guarded, path="/door#enrol") as page:
+        begin(page, "eileen", "Eileen Collins")
+        expect(page.locator("#start-camera")).to_be_disabled()
+        expect(page.locator("#start-note")).to_contain_text("The camera shows stored pictures")
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_a_photograph_of_several_people_asks_which_is_meant(
+    visit: Visit, guarded: Client, hopper: bytes, portrait: bytes, size: tuple[int, int]
+) -> None:
+    both = jpeg(group([opened(portrait), opened(hopper)], [512, 420]))
+    with visit(guarded, size, path="/door#enrol", refusals=True) as page:
+        begin(page, "grace", "Grace Hopper")
+        give(page, both, both)
+        expect(page.locator("#which-title")).to_have_text("Which face is Grace Hopper?")
+        accessible(page)
+        page.get_by_role("button", name="Face 2 of 2, from the left").click()
+        expect(page.locator("#captures li")).to_have_count(1)
+        page.get_by_role("button", name="None of these").click()
+        expect(page.locator("#photo-outcomes [data-state=refused]")).to_contain_text("more than one face")
+        confirm(page, 1)
+        expect(page.locator("#done-title")).to_have_text("Grace Hopper is enrolled")
+    assert guarded.post("/identify", hopper).document["faces"][0]["person"]["id"] == "grace"
 
 
 def test_what_is_wrong_is_reported_beside_the_field(visit: Visit, guarded: Client) -> None:
@@ -138,10 +209,9 @@ def test_a_known_face_is_enrolled_again_only_after_confirmation(visit: Visit, gu
         for button, templates in (("Do not enrol", 0), ("Enrol as another person", 1)):
             begin(page, f"twin-{templates}", "Her twin")
             give(page, hopper)
+            confirm(page, 1)
             expect(page.locator("#doubt")).to_contain_text("grace")
             page.get_by_role("button", name=button).click()
-            expect(page.locator("#photo-outcomes li")).to_have_attribute("data-state", re.compile("taken|refused"))
-            page.get_by_role("button", name="Finish").click()
             expect(page.locator("#done-templates li")).to_have_count(templates)
         expect(page.locator("#warnings")).to_contain_text("grace")
 
@@ -153,24 +223,24 @@ def test_doubts_about_two_pictures_are_asked_one_after_the_other(
     enrol(unguarded, "eileen", portrait)
     with visit(unguarded, path="/door#enrol", refusals=True) as page:
         begin(page, "twin", "Their twin")
-        page.locator("#automatic").uncheck()
-        page.locator("#take").click()
+        page.locator("#start-camera").click()
+        expect(page.locator("#captures li")).to_have_count(1, timeout=20_000)
         give(page, hopper)
+        confirm(page, 2)
         for known in ("eileen", "grace"):
             expect(page.locator("#doubt")).to_contain_text(known)
             page.get_by_role("button", name="Do not enrol").click()
-        expect(page.locator("#photo-outcomes li")).to_have_attribute("data-state", "refused")
+        expect(page.locator("#warnings [data-kind=refused]")).to_have_count(2)
     assert unguarded.get("/people/twin").document["person"]["templates"] == []
 
 
-def test_photographs_that_were_given_are_enrolled_before_it_ends(
+def test_of_several_pictures_another_persons_is_left_out(
     visit: Visit, guarded: Client, hopper: bytes, portrait: bytes
 ) -> None:
     with visit(guarded, path="/door#enrol", refusals=True) as page:
         begin(page, "grace", "Grace Hopper")
-        page.locator("#automatic").uncheck()
         give(page, hopper, portrait, hopper)
-        page.get_by_role("button", name="Finish").click()
+        confirm(page, 3)
         page.get_by_role("button", name="Do not enrol").click()
         expect(page.locator("#done-templates li")).to_have_count(2)
     assert len(guarded.get("/people/grace").document["person"]["templates"]) == 2
@@ -268,10 +338,10 @@ def test_an_access_card_is_given_changed_and_taken_away(visit: Visit, guarded: C
         accessible(page)
         person.get_by_label("Facility code").fill("17")
         page.get_by_role("button", name="Continue").click()
-        expect(page.locator("#poses-title")).to_be_visible()
+        expect(page.locator("#captures-title")).to_be_visible()
         assert card(guarded) == {"format": "26", "facility": 17, "card": 4711}
 
-        page.get_by_role("button", name="Finish").click()
+        page.get_by_role("button", name="Finish without pictures").click()
         page.get_by_role("link", name="Show people").click()
         page.locator("#known summary").click()
         expect(page.locator("#known .person")).to_contain_text("Access card: 26 bits, facility 17, number 4711.")
@@ -312,7 +382,7 @@ def test_the_wizard_is_worked_by_the_keyboard(visit: Visit, guarded: Client) -> 
         page.keyboard.press("Tab")
         page.keyboard.type("by-keys")
         page.keyboard.press("Enter")
-        expect(page.locator("#poses-title")).to_be_focused()
+        expect(page.locator("#captures-title")).to_be_focused()
 
 
 @pytest.mark.parametrize("view", ["door", "people"])

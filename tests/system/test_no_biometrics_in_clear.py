@@ -111,7 +111,8 @@ def test_everything_is_done_once_and_nothing_is_in_clear(tmp_path: Path, portrai
         (aligned,) = client.post("/alignedfaces", portrait).document["aligned_faces"]
         add(client, IDENTITY, NAME, groups=["staff"])
         assert_enrolled(client.post(f"/people/{IDENTITY}/templates", portrait))
-        assert_enrolled(client.ask("POST", f"/people/{IDENTITY}/templates/camera"))
+        held = client.post(f"/people/{IDENTITY}/captures", portrait).document["capture"]
+        assert_enrolled(client.ask("POST", f"/people/{IDENTITY}/captures/{held}/confirm"))
         assert client.post("/identify", portrait).document["faces"][0]["person"]["id"] == IDENTITY
         assert client.get("/identify").document["faces"][0]["result"] == "identified"
         assert client.ask("POST", "/access/decide", body({"nonce": "0123456789abcdefghij"})).status == 200

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 
-import { bytesOf, formFile, legible, quoted, timing } from "../../appliance/api/web/trial.js";
+import { bytesOf } from "../../appliance/api/web/marks.js";
+import { formFile, legible, quoted, timing } from "../../appliance/api/web/trial.js";
 
 const stages = (...pairs) => pairs.map(([name, ms]) => ["", name, ms]);
 

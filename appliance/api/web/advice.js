@@ -1,6 +1,6 @@
 /* The texts for the states of the device, and what the user can do about each. */
 
-export const STATUS = { ok: "Everything works", starting: "Starting", fault: "Needs attention", silent: "No answer", locked: "Key required" };
+export const STATUS = { ok: "Everything works", starting: "Starting", demonstration: "Demonstration", fault: "Needs attention", silent: "No answer", locked: "Key required" };
 export const ADVICE = {
   loading: "This takes a few seconds after the start.",
   starting: "The first picture takes a few seconds.",
@@ -17,6 +17,7 @@ export const ADVICE = {
   none: "It still answers requests with posted photos. To use a camera, set camera.driver in the configuration.",
 };
 export const FINE = { state: "ok", text: "Everything works.", advice: "The camera and the models are working." };
+export const DEMONSTRATION = { state: "demonstration", text: "This is a demonstration.", advice: "A stored portrait stands in for a camera. To use a camera, connect it and start the device again." };
 export const SILENT = { state: "silent", text: "The device does not answer.", advice: "This page keeps trying." };
 export const LOCKED = { state: "locked", text: "A key is required.", advice: "" };
 export const CONNECTING = { state: "loading", text: "Connecting to the device …", advice: "" };

@@ -1,7 +1,7 @@
 /* The door page: the views of the door, the people and the enrolment, of which one is shown. */
 
 import { $, ignoreDrops } from "./elements.js";
-import { addPictures, guideTo, setUpEnrolment, takesPictures, waitForFaces } from "./enrolment.js";
+import { addPictures, guideTo, setUpEnrolment, showCamera, stopCamera, takesPictures, waitForFaces } from "./enrolment.js";
 import { gallery, onGallery, refresh, setUpGallery, showTroubles } from "./gallery.js";
 import { setUpKey } from "./key.js";
 import { keepScaled } from "./marks.js";
@@ -21,6 +21,7 @@ function show() {
     if (link.hash === `#${view}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  if (view !== "enrol") stopCamera();
   settle();
   window.scrollTo({ top: 0, behavior: "instant" });
 }
@@ -57,6 +58,7 @@ setUpWatch({
     reasons = report?.reasons.filter(({ part }) => part === "gallery") ?? [];
     showTroubles(reasons);
     if (report) {
+      showCamera(report.camera);
       showLock(report.door);
       showAlarms(report.reasons);
     }

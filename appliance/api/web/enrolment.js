@@ -4,6 +4,7 @@ import { $, announce, make, onFiles, percent } from "./elements.js";
 import { fieldsOf } from "./fields.js";
 import { askGallery, gallery, keep, pathOf, refresh, refusalText, send } from "./gallery.js";
 import { ARROWS, POSES, PROMPTS, guide } from "./guidance.js";
+import { crop } from "./marks.js";
 import { shape } from "./shapes.js";
 import { templateItem } from "./templates.js";
 import { mark } from "./watch.js";
@@ -11,6 +12,9 @@ import { mark } from "./watch.js";
 const HOLD_MS = 700; // how long the face must be good before a picture is taken
 const STAND_MS = 1800; // how long an answer of the device is shown before the next prompt
 const DRIFT = 0.08; // the movement between two events, as a share of the face's width, from which a head is not still
+const START = "No picture is taken before the camera is started.";
+const STORED = "The camera shows stored pictures, so people are enrolled with photos.";
+const NO_CAMERA = "There is no camera, so people are enrolled with photos.";
 const STEPS = ["step-person", "step-pictures", "step-done"];
 
 const DOUBTS = {
@@ -29,8 +33,8 @@ const DOUBTS = {
 };
 
 let fields = null, stepChanged = () => {};
-let queue = Promise.resolve(); // the enrolments under way, one after the other; it never rejects
-const shots = { step: 0, person: null, pose: "front", taken: {}, warnings: [], allowed: [], busy: 0, since: null, at: null, stands: 0, turn: 0 };
+let queue = Promise.resolve(); // the requests under way, one after the other; it never rejects
+const shots = { step: 0, person: null, camera: false, pose: "front", captures: [], allowed: [], busy: 0, since: null, at: null, stands: 0, turn: 0 };
 
 /* Sets up the wizard; `stepped` is called when the step has changed. */
 export function setUpEnrolment({ stepped }) {
@@ -39,6 +43,8 @@ export function setUpEnrolment({ stepped }) {
   $("step-person").onsubmit = addPerson;
   onFiles($("photos"), addPhotos);
   $("take").onclick = takePicture;
+  $("start-camera").onclick = startCamera;
+  $("stop-camera").onclick = () => { stopCamera(); $("start-camera").focus(); };
   $("finish").onclick = finish;
   $("next").onclick = startAnew;
   $("again").onclick = () => addPictures(shots.person);
@@ -46,17 +52,51 @@ export function setUpEnrolment({ stepped }) {
 }
 
 /* Whether the wizard shows the camera's picture. */
-export const takesPictures = () => shots.step === 1;
+export const takesPictures = () => shots.step === 1 && shots.camera;
 
 /* Goes to the step of the pictures, for a person in the gallery. */
 export function addPictures(person) {
-  Object.assign(shots, { person, taken: {}, warnings: [], allowed: [], stands: 0, turn: shots.turn + 1 });
-  choose("front");
-  $("poses-title").textContent = `${person.name} (${person.id})`;
+  Object.assign(shots, { person, camera: false, captures: [], allowed: [], stands: 0, turn: shots.turn + 1 });
+  $("captures-title").textContent = `Pictures of ${person.name} (${person.id})`;
   $("shot-outcome").textContent = "";
   $("photo-outcomes").replaceChildren();
-  prompt("wait", "looking", "Looking …");
-  go(1, $("poses-title"));
+  showCaptures();
+  go(1, $("captures-title"));
+}
+
+/* Shows whether the camera of a health report can enrol people. */
+export function showCamera(camera) {
+  const obstacle = !camera ? NO_CAMERA : camera.stored ? STORED : "";
+  if ($("start-note").textContent === (obstacle || START)) return;
+  $("start-note").textContent = obstacle || START;
+  $("start-camera").disabled = Boolean(obstacle);
+  if (!shots.camera) promptToStart();
+}
+
+/* Stops the camera: no picture is taken until it is started again. */
+export function stopCamera() {
+  if (!shots.camera) return;
+  shots.camera = false;
+  showShooting();
+}
+
+function startCamera() {
+  Object.assign(shots, { camera: true, since: null, stands: 0 });
+  showShooting();
+  $("stop-camera").focus({ preventScroll: true });
+}
+
+function showShooting() {
+  $("start").hidden = shots.camera;
+  for (const id of ["enrol-scene", "shooting"]) $(id).hidden = !shots.camera;
+  if (shots.camera) prompt("wait", "looking", "Looking …");
+  else promptToStart();
+  stepChanged();
+}
+
+function promptToStart() {
+  if ($("start-camera").disabled) prompt("wait", "choose", "Choose photos");
+  else prompt("wait", "start", "Start the camera, or choose photos");
 }
 
 /* Shows a prompt for the faces of an event, and takes a picture once they are good for HOLD_MS. */
@@ -66,7 +106,7 @@ export function guideTo(seen) {
   const code = shots.pose ? guide(seen, shots.pose) : null;
   if (code || !shots.pose || !steady(seen.faces[0])) shots.since = null;
   if (code) return prompt("go", code);
-  if (!shots.pose) return prompt("good", "done", "All pictures are taken");
+  if (!shots.pose) return prompt("good", "done", "All pictures are taken: check them, then enrol");
   shots.since ??= performance.now();
   const held = performance.now() - shots.since;
   prompt("good", "hold_still", PROMPTS.hold_still, held / HOLD_MS);
@@ -76,7 +116,7 @@ export function guideTo(seen) {
 /* Shows that there are no current faces. */
 export function waitForFaces() {
   shots.since = null;
-  if (!shots.busy && performance.now() >= shots.stands) prompt("wait", "blind", "One moment …");
+  if (shots.camera && !shots.busy && performance.now() >= shots.stands) prompt("wait", "blind", "One moment …");
 }
 
 /* Whether a face has hardly moved since the last event. */
@@ -87,7 +127,7 @@ function steady({ box }) {
 }
 
 function startAnew() {
-  Object.assign(shots, { person: null, turn: shots.turn + 1 });
+  Object.assign(shots, { person: null, camera: false, turn: shots.turn + 1 });
   fields.fill(null);
   go(0);
   if (!$("view-enrol").hidden) fields.focusFirst();
@@ -101,7 +141,7 @@ function go(step, focused) {
     if (index === step) item.setAttribute("aria-current", "step");
     else item.removeAttribute("aria-current");
   });
-  stepChanged();
+  showShooting();
   focused?.focus();
 }
 
@@ -130,12 +170,12 @@ async function addPerson(event) {
 function choose(pose) {
   Object.assign(shots, { pose, since: null });
   $("poses").replaceChildren(...Object.entries(POSES).map(([name, title]) => {
-    const template = shots.taken[name];
+    const taken = shots.captures.find((each) => each.pose === name);
     const button = make("button", { type: "button", className: "pose", data: { pose: name }, onclick: () => choose(name) },
-      shape(template ? "granted" : name === "front" ? "neutral" : name), make("b", {}, title),
-      make("span", { className: "quiet" }, template ? `taken, quality ${percent(template.quality)}` : name === pose ? "now" : "to do"));
+      shape(taken ? "granted" : name === "front" ? "neutral" : name), make("b", {}, title),
+      make("span", { className: "quiet" }, taken ? "taken" : name === pose ? "now" : "to do"));
     button.setAttribute("aria-current", name === pose ? "step" : "false");
-    return make("li", { className: template ? "taken" : "" }, button);
+    return make("li", { className: taken ? "taken" : "" }, button);
   }));
 }
 
@@ -143,72 +183,86 @@ async function takePicture() {
   if (shots.busy || !shots.person) return;
   const { turn } = shots, pose = shots.pose ?? "front";
   prompt("good", "hold_still", PROMPTS.hold_still, 1);
-  const answer = await enrol(cameraPath(pose), {});
+  const answer = await enqueue(() => capture(`/camera?pose=${pose}`));
   if (turn !== shots.turn) return;
   shots.since = null;
   shots.stands = performance.now() + STAND_MS;
-  if (answer.template) {
-    shots.taken[pose] = answer.template;
+  $("shot-outcome").textContent = "";
+  if (answer?.ok) {
     prompt("good", "taken", "Thank you", 1);
     announce(`${POSES[pose]}: picture taken.`);
-    $("shot-outcome").textContent = "";
-    choose(Object.keys(POSES).find((name) => !shots.taken[name]) ?? null);
-    if (!shots.pose) setTimeout(() => turn === shots.turn && shots.step === 1 && !shots.pose && finish(), STAND_MS);
-  } else if (PROMPTS[answer.reason]) {
+    hold({ ...answer.body, title: POSES[pose], pose });
+  } else if (PROMPTS[answer?.reason]) {
     prompt("stop", answer.reason);
-    $("shot-outcome").textContent = "";
   } else {
-    if (answer.text) $("automatic").checked = false; // it would be refused every time
-    $("shot-outcome").textContent = answer.text;
-    prompt("wait", "stopped", "Wait a moment");
+    if (answer) $("automatic").checked = false; // it would be refused every time
+    $("shot-outcome").textContent = refusalText(answer);
+    prompt("wait", "refused", "Wait a moment");
   }
+  if (!shots.camera) promptToStart();
 }
 
-/* Enrols a picture after those before it; returns the template, or the reason and text of the refusal. */
-function enrol(path, options) {
+/* Makes a request after those before it. */
+function enqueue(request) {
   shots.busy++;
-  const { person: { id }, allowed, turn } = shots;
-  const answered = queue.then(() => post({ id, allowed, turn }, path, options)).finally(() => { shots.busy--; });
+  const { turn } = shots;
+  const answered = queue.then(() => (turn === shots.turn ? request() : null)).finally(() => { shots.busy--; });
   queue = answered.catch(() => {});
   return answered;
 }
 
-/* Posts a picture; where the device has a doubt, the operator decides. */
-async function post({ id, allowed, turn }, path, options) {
-  const attempt = () => askGallery(pathOf(id, path(allowed)), { method: "POST", ...options });
-  let answer = await attempt();
-  while (turn === shots.turn && DOUBTS[answer?.reason] && !allowed.includes(answer.reason)) {
-    if (!(await overrules(answer))) break;
-    allowed.push(answer.reason);
-    answer = await attempt();
-  }
-  if (!answer?.ok) return { reason: answer?.reason, text: refusalText(answer) };
-  const { template, warnings } = answer.body;
-  if (turn === shots.turn) {
-    shots.warnings.push(...warnings);
-    shots.person = { ...shots.person, templates: [...shots.person.templates, template] };
-    keep(shots.person);
-  }
-  return { template };
+/* Requests a capture, which the device holds until it is confirmed. */
+const capture = (path, options) => askGallery(pathOf(shots.person.id, `/captures${path}`), { method: "POST", ...options });
+
+/* Adds a capture to those that are shown; it takes the place of one in the same pose. */
+function hold(taken) {
+  shots.captures = [...shots.captures.filter(({ pose }) => !pose || pose !== taken.pose), taken];
+  showCaptures();
 }
 
-const cameraPath = (pose) => (allowed) => `/templates/camera?${new URLSearchParams([["pose", pose], ...overrides(allowed)])}`;
-const photoPath = (allowed) => `/templates?${new URLSearchParams(overrides(allowed))}`;
-const overrides = (allowed) => allowed.map((reason) => [DOUBTS[reason].override, "1"]);
+function drop(taken) {
+  shots.captures = shots.captures.filter((each) => each !== taken);
+  showCaptures();
+}
+
+/* Shows the captures, and whose they will be. */
+function showCaptures() {
+  const { person, captures } = shots, count = captures.length;
+  $("captures").replaceChildren(...captures.map((each) => make("li", {},
+    crop(each.face, `${each.title}, ${percent(each.quality.overall)}`),
+    make("button", { type: "button", onclick: () => drop(each), ariaLabel: `Remove ${each.title}` }, "Remove"))));
+  $("captures-note").textContent = count ? `Nothing is stored yet. Is this ${person.name}?` : "None yet. Two or three in different light are better than one.";
+  $("finish").textContent = count ? `Enrol ${count === 1 ? "this picture" : `these ${count} pictures`} as ${person.name}` : "Finish without pictures";
+  choose(Object.keys(POSES).find((name) => !captures.some(({ pose }) => pose === name)) ?? null);
+}
+
+/* Makes a template of a capture; where the device has a doubt, the operator decides. Returns the last answer. */
+async function confirm({ capture: name }) {
+  const { person: { id }, allowed, turn } = shots;
+  for (;;) {
+    const overrides = new URLSearchParams(allowed.map((reason) => [DOUBTS[reason].override, "1"]));
+    const answer = await askGallery(pathOf(id, `/captures/${name}/confirm?${overrides}`), { method: "POST" });
+    if (turn !== shots.turn || !DOUBTS[answer?.reason] || allowed.includes(answer.reason) || !(await overrules(answer))) return answer;
+    allowed.push(answer.reason);
+  }
+}
 
 /* Whether the operator overrules a doubt. */
-function overrules({ reason, body }) {
+async function overrules({ reason, body }) {
   const { title, words, note, stop, go: onwards } = DOUBTS[reason];
-  const dialog = $("doubt");
   $("doubt-title").textContent = title;
   $("doubt-words").textContent = words(shots.person.name, nameOf(body.person));
   $("doubt-note").textContent = note;
   $("doubt-stop").textContent = stop;
   $("doubt-go").textContent = onwards;
+  for (const choice of ["stop", "go"]) $(`doubt-${choice}`).onclick = () => $("doubt").close(choice);
+  return (await chosen($("doubt"))) === "go";
+}
+
+/* Shows a dialog; returns what it is closed with. */
+function chosen(dialog) {
   return new Promise((resolve) => {
-    $("doubt-stop").onclick = () => dialog.close("stop");
-    $("doubt-go").onclick = () => dialog.close("go");
-    dialog.onclose = () => resolve(dialog.returnValue === "go");
+    dialog.onclose = () => resolve(dialog.returnValue);
     dialog.returnValue = "";
     dialog.showModal();
   });
@@ -221,14 +275,49 @@ function nameOf(id) {
 
 function addPhotos(files) {
   if (!shots.person) return;
-  for (const file of files) {
-    const line = make("li", { data: { state: "busy" } }, `${file.name}: checking …`);
-    $("photo-outcomes").append(line);
-    enrol(photoPath, { body: file }).then(({ template, text }) => {
-      line.dataset.state = template ? "taken" : "refused";
-      line.textContent = `${template ? "✓" : "✕"} ${file.name}: ${template ? `added, quality ${percent(template.quality)}` : text}`;
-    });
-  }
+  stopCamera();
+  for (const file of files) addPhoto(file);
+}
+
+async function addPhoto(file) {
+  const { turn } = shots;
+  const line = make("li", { data: { state: "busy" } }, `${file.name}: checking …`);
+  $("photo-outcomes").append(line);
+  const answer = await enqueue(() => capturePhoto(file));
+  if (turn !== shots.turn) return;
+  line.dataset.state = answer?.ok ? "taken" : "refused";
+  line.textContent = answer?.ok ? `✓ ${file.name}` : `✕ ${file.name}: ${refusalText(answer)}`;
+  if (answer?.ok) hold({ ...answer.body, title: file.name });
+}
+
+/* Requests a capture of a photo; where it shows several people, the operator chooses. */
+async function capturePhoto(file) {
+  const answer = await capture("", { body: file });
+  if (answer?.reason !== "more_than_one") return answer;
+  const box = await chosenFace(file, answer.body.faces);
+  return box ? capture(`?face=${(box.x + box.width / 2).toFixed(1)},${(box.y + box.height / 2).toFixed(1)}`, { body: file }) : answer;
+}
+
+/* Returns the box of the face that the operator chooses in a photo; undefined for none. */
+async function chosenFace(file, faces) {
+  const image = make("img", { alt: file.name, src: URL.createObjectURL(file) });
+  try { await image.decode(); } catch { return undefined; }
+  const { naturalWidth: width, naturalHeight: height } = image;
+  const boxes = [...faces].sort((a, b) => a.x - b.x);
+  const buttons = boxes.map((box, index) => {
+    const label = `Face ${index + 1} of ${boxes.length}, from the left`;
+    const button = make("button", { type: "button", className: "face-choice", ariaLabel: label, onclick: () => $("which").close(String(index)) }, make("span", {}, String(index + 1)));
+    const place = { left: box.x / width, top: box.y / height, width: box.width / width, height: box.height / height };
+    for (const [name, share] of Object.entries(place)) button.style[name] = `${100 * share}%`;
+    button.style.zIndex = String(boxes.filter((other) => other.width > box.width).length);
+    return button;
+  });
+  $("which-title").textContent = `Which face is ${shots.person.name}?`;
+  $("which-photo").replaceChildren(image, ...buttons);
+  $("which-none").onclick = () => $("which").close("");
+  const choice = await chosen($("which"));
+  URL.revokeObjectURL(image.src);
+  return choice ? boxes[choice] : undefined;
 }
 
 /* Shows a prompt; `held` (0..1) is the share of HOLD_MS that has passed. */
@@ -242,22 +331,46 @@ function prompt(kind, code, words = PROMPTS[code], held = 0) {
 
 /* ---- Done ---- */
 
-/* Waits for the enrolments under way, then shows the result. */
+/* Enrols the captures that are shown, then shows the result. Those that come later or could not be answered stay. */
 async function finish() {
-  const { turn } = shots;
+  const { turn, captures } = shots, warnings = [], refused = [];
+  stopCamera();
   shots.busy++;
   $("finish").disabled = true;
   await queue;
+  let unanswered = "";
+  for (const each of captures) {
+    const answer = turn === shots.turn ? await confirm(each) : null;
+    if (turn !== shots.turn) break;
+    if (answer?.ok) {
+      const { template, warnings: found } = answer.body;
+      warnings.push(...found);
+      shots.person = { ...shots.person, templates: [...shots.person.templates, template] };
+      keep(shots.person);
+    } else if ([404, 409].includes(answer?.status)) {
+      refused.push(`${each.title}: ${refusalText(answer)}`);
+    } else {
+      unanswered = refusalText(answer);
+      break;
+    }
+    drop(each);
+  }
   $("finish").disabled = false;
   shots.busy--;
   if (turn !== shots.turn) return;
-  const { person, warnings } = shots;
+  $("shot-outcome").textContent = [...refused, unanswered].join(" ").trim();
+  if (!shots.captures.length) showDone(warnings, refused);
+}
+
+function showDone(warnings, refused) {
+  const { person } = shots;
   shots.turn++;
   const count = person.templates.length;
   $("done-title").textContent = count ? `${person.name} is enrolled` : `${person.name} has no pictures yet`;
   const seen = new Map(warnings.map((warning) => [`${warning.kind} ${warning.person}`, warning]));
   const lines = [...seen.values()].map(({ kind, person: id }) =>
     make("li", { data: { kind } }, kind === "duplicate" ? `Enrolled although the face matches ${nameOf(id)}.` : `Looks like ${nameOf(id)}. The door may confuse the two; more pictures help.`));
+  lines.push(...refused.map((text) => make("li", { data: { kind: "refused" } }, `Not enrolled: ${text}`)));
   if (!count) lines.push(make("li", { data: { kind: "empty" } }, "A person without pictures is not recognised: add pictures, or erase the entry."));
   $("warnings").replaceChildren(...lines);
   $("done-templates").replaceChildren(...person.templates.map((template) => templateItem(template)));

@@ -1,6 +1,6 @@
 /* Faces drawn on a picture. */
 
-import { LIVE_FROM, degrees, drawn } from "./elements.js";
+import { LIVE_FROM, degrees, drawn, make } from "./elements.js";
 
 const angles = ({ yaw, pitch, roll }) => `yaw ${degrees(yaw)}  pitch ${degrees(pitch)}  roll ${degrees(roll)}`;
 
@@ -59,4 +59,19 @@ function axes(box, pose) {
   const [x0, y0, length] = [box.x + box.width / 2, box.y + box.height / 2, box.width * 0.42];
   return Object.entries(tips).map(([name, [x, up]]) =>
     drawn("path", { class: `axis ${name}`, d: `M${x0} ${y0}l${x * length} ${-up * length}` }));
+}
+
+/* Returns the bytes of base64. */
+export function bytesOf(base64) {
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+}
+
+/* Returns an aligned face of the API, drawn, with its label. */
+export function crop({ image_width: width, image_height: height, image_data: data }, label) {
+  const canvas = make("canvas", { width, height, role: "img", ariaLabel: label });
+  const context = canvas.getContext("2d"), image = context.createImageData(width, height);
+  bytesOf(data).forEach((value, i) => { image.data[i + Math.floor(i / 3)] = value; });
+  for (let i = 3; i < image.data.length; i += 4) image.data[i] = 255;
+  context.putImageData(image, 0, 0);
+  return make("figure", {}, canvas, make("figcaption", {}, label));
 }

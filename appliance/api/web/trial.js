@@ -3,7 +3,7 @@
 import { explained } from "./advice.js";
 import { $, LIVE_FROM, announce, copy, counted, drawn, make, meter, onFiles, save, wait } from "./elements.js";
 import { address, ask, keyed, request } from "./key.js";
-import { drawFaces, keepScaled } from "./marks.js";
+import { bytesOf, crop, drawFaces, keepScaled } from "./marks.js";
 import { zip } from "./zip.js";
 
 const SAME_FROM = 0.5; // the similarity from which two faces count as one person: the contract's operating point
@@ -71,20 +71,6 @@ async function framed(photo, faces) {
   keepScaled(svg);
   requestAnimationFrame(() => drawFaces(svg, width, height, faces)); // once it has a size
   return make("figure", { className: "photo" }, image, svg);
-}
-
-/* Returns the bytes of base64. */
-export function bytesOf(base64) {
-  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-}
-
-function crop({ image_width: width, image_height: height, image_data: data }, label) {
-  const canvas = make("canvas", { width, height, role: "img", ariaLabel: label });
-  const context = canvas.getContext("2d"), image = context.createImageData(width, height);
-  bytesOf(data).forEach((value, i) => { image.data[i + Math.floor(i / 3)] = value; });
-  for (let i = 3; i < image.data.length; i += 4) image.data[i] = 255;
-  context.putImageData(image, 0, 0);
-  return make("figure", {}, canvas, make("figcaption", {}, label));
 }
 
 function gauge(share, threshold, label) {

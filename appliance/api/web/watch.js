@@ -1,6 +1,6 @@
 /* The state of the device and what its camera sees, while the page is visible: health (polled and by events), picture, faces. */
 
-import { ADVICE, BLIND, CONNECTING, FINE, LOCKED, SILENT, STATUS } from "./advice.js";
+import { ADVICE, BLIND, CONNECTING, DEMONSTRATION, FINE, LOCKED, SILENT, STATUS } from "./advice.js";
 import { $, announce, make } from "./elements.js";
 import { ask, isLocked } from "./key.js";
 import { drawFaces } from "./marks.js";
@@ -68,7 +68,7 @@ export function showHealth() {
   if (!watches()) return;
   const { report } = state;
   const silent = state.unanswered > 1; // a single answer may be late
-  const status = silent ? "silent" : report?.status ?? "starting";
+  const status = silent ? "silent" : statusOf(report);
   const troubles = silent ? [SILENT] : report ? troublesOf(report) : [CONNECTING];
   $("unreachable").hidden = !silent;
   $("demonstration").hidden = !report?.camera?.demonstration;
@@ -107,17 +107,22 @@ function hangUp() {
 }
 
 function onHealth(report) {
-  if (state.report?.status !== report.status) announce(STATUS[report.status]);
+  if (statusOf(state.report) !== statusOf(report)) announce(STATUS[statusOf(report)]);
   state.unanswered = 0;
   state.report = report;
   showHealth();
+}
+
+/* Returns the key of STATUS for a report: a demonstration that works is not a device that works. */
+function statusOf(report) {
+  return report?.status === "ok" && report.camera?.demonstration ? "demonstration" : report?.status ?? "starting";
 }
 
 function troublesOf({ reasons, camera }) {
   const adviceOn = ({ part, state: name }) => ADVICE[name] ?? (part === "models" ? ADVICE.unusable : "");
   const troubles = reasons.map((reason) => ({ ...reason, advice: adviceOn(reason) }));
   if (!camera) troubles.push({ part: "camera", state: "none", text: "This device has no camera.", advice: ADVICE.none });
-  return troubles.length ? troubles : [FINE];
+  return troubles.length ? troubles : [camera.demonstration ? DEMONSTRATION : FINE];
 }
 
 function forgetStale() {

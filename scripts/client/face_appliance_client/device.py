@@ -268,10 +268,20 @@ class FaceAppliance:
         return _read(Receipt, checked(self._sent("DELETE", _person(identity))), "receipt")
 
     def enrol(
-        self, identity: str, photo: Photo, *, allow_duplicate: bool = False, allow_mismatch: bool = False
+        self,
+        identity: str,
+        photo: Photo,
+        *,
+        face: tuple[float, float] | None = None,
+        allow_duplicate: bool = False,
+        allow_mismatch: bool = False,
     ) -> Enrolled:
-        """Adds a template from a photograph of this person alone."""
-        query = _allowed(allow_duplicate, allow_mismatch)
+        """Adds a template from a photograph of this person. If it shows others as well, `face` is a point (x, y) of theirs, in
+        pixels; without it RefusedError has the boxes of all.
+        """
+        query: dict[str, Any] = _allowed(allow_duplicate, allow_mismatch)
+        if face is not None:
+            query["face"] = f"{face[0]:g},{face[1]:g}"
         return self._posted(Enrolled, None, f"{_person(identity)}/templates", params=query, content=_content(photo))
 
     def enrol_from_camera(
