@@ -77,9 +77,9 @@ class Machine:
     """The whole device."""
 
     def __init__(
-        self, config: Config, *, demonstrate: bool = False, reread: Callable[[], Config | None] = lambda: None
+        self, config: Config, *, demonstrate: str | None = None, reread: Callable[[], Config | None] = lambda: None
     ) -> None:
-        """Binds the socket. With `demonstrate`, bundled pictures stand in for a camera that is neither configured nor found.
+        """Binds the socket. `demonstrate` says when the demonstration stands in for a camera, as `camera_source` takes it.
         `reread` returns the configuration as it is now, None if it is invalid. Raises OSError when the address cannot be had,
         ConfigError when other devices reach it and there is no key.
         """
@@ -90,7 +90,7 @@ class Machine:
         self._device_id = identity.device_id(self._state)
         self._keys = KeyStore(self._state / keys.FILE)
         self._broadcast, self._clock, self._ring = Broadcast(), Clock(), Ring()
-        self._camera = self._camera_loop(demonstrate=demonstrate)
+        self._camera = self._camera_loop(demonstrate)
         self._mounting = Mounting(config.camera.rotation, mirror=config.camera.mirror)
         self._with_gallery = config.gallery.enabled
         self._with_door = config.gallery.enabled and config.door.enabled
@@ -104,7 +104,7 @@ class Machine:
         self._record = Record(self._state / RECORD_FILE, most_bytes=config.door.record_mib * 2**20)
         rules = Rules.of(**config.door.rules)
         self._retention = self._made_retention(rules)
-        signing_key = SigningKey(self._state / SIGNING_KEY_FILE, self._gallery)
+        signing_key = SigningKey(self._state / SIGNING_KEY_FILE, self._gallery, lambda: self._usable.demonstration)
         passes = PassBook(self._state / PASSES_FILE, self._gallery.site_key, self._record)
         decider = self._decides = self._decider(signing_key, passes, rules)
         self._trigger = DoorTrigger(
@@ -246,7 +246,7 @@ class Machine:
     def _usable(self) -> Camera:
         return self._camera or NoCamera()
 
-    def _camera_loop(self, *, demonstrate: bool) -> CameraLoop | None:
+    def _camera_loop(self, demonstrate: str | None) -> CameraLoop | None:
         section = self._config.camera
         source = camera_source(**section.source_settings, demonstrate=demonstrate)
         return CameraLoop(source, self._ring, partial(Inspector, section.width, section.height)) if source else None
@@ -265,10 +265,10 @@ class Machine:
         )
 
     def _decider(self, signing_key: SigningKey, passes: PassBook, rules: Rules) -> Decider:
-        frames, near = RecentFrames(self._usable, self._ring), self._config.door.near
-        observer = SubjectObserver(
-            self._engines, frames, self._mounting, passes, liveness=self._config.liveness.multi, least_side=near
-        )
+        liveness, near = self._config.liveness.multi, self._config.door.near
+        frames = RecentFrames(self._usable, self._ring, demonstrates=lambda: self._outputs.empty)
+        parts = (self._engines, frames, self._mounting, passes)
+        observer = SubjectObserver(*parts, liveness=liveness, least_side=near)
         return Decider(
             self._device_id,
             signing_key.signer,

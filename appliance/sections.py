@@ -172,7 +172,7 @@ class CameraSection(Section):
 
     driver: Literal["auto", "picamera", "v4l2", "replay", "demonstration", "none"] = "auto"
     """"auto": the camera module (picamera), else the first USB camera (v4l2); "replay" plays `source`; "demonstration" plays
-    the bundled pictures; "none": no camera, only posted pictures are answered.
+    a bundled portrait; "none": no camera, only posted pictures are answered.
     """
     module: int = Field(default=0, ge=0, le=8)
     """Number of the camera module, as `rpicam-hello --list-cameras` counts."""

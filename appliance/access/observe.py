@@ -62,13 +62,25 @@ class DoorCamera(Protocol):
 class RecentFrames:
     """The frames around a moment."""
 
-    def __init__(self, camera: DoorCamera, ring: Ring, clock: Callable[[], float] = time.monotonic) -> None:
-        self._camera, self._ring, self._clock = camera, ring, clock
+    def __init__(
+        self,
+        camera: DoorCamera,
+        ring: Ring,
+        clock: Callable[[], float] = time.monotonic,
+        demonstrates: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`demonstrates` returns whether a demonstration's pictures count: only where a decision opens nothing."""
+        self._camera, self._ring, self._clock, self._demonstrates = camera, ring, clock, demonstrates
+
+    @property
+    def demonstration(self) -> bool:
+        """Whether they are a demonstration's."""
+        return self._camera.demonstration
 
     def since(self, moment: float) -> list[CameraFrame]:
         """Four frames in time order, each SIGHTING_SECONDS after the one before. The last is the newest and was taken at
         `moment` (seconds of `time.monotonic`) or later, so that it shows the scene after the question. Raises CameraError when
-        there are none within PATIENCE_SECONDS, or the pictures are a demonstration's.
+        there are none within PATIENCE_SECONDS, or the pictures are a demonstration's and do not count.
         """
         end, seen = self._clock() + PATIENCE_SECONDS, 0
         while (left := end - self._clock()) > 0:
@@ -92,8 +104,8 @@ class RecentFrames:
 
     def _check(self) -> None:
         self._camera.usable()
-        if self._camera.demonstration:
-            raise CameraError("the pictures are a demonstration's")
+        if self._camera.demonstration and not self._demonstrates():
+            raise CameraError("the pictures are a demonstration's, and outputs are configured")
 
     def _current(self, frames: list[CameraFrame]) -> bool:
         span = frames[-1].captured - frames[0].captured
@@ -155,7 +167,8 @@ class SubjectObserver:
         outcome, person = identified(engine, examined, recognition) if upright else (Outcome.UNKNOWN, None)
         quality, weakest = median_low([(each.overall, each.weakest) for each in examined.qualities])
         liveness = examined.liveness.confidence if self._liveness else None
-        return Subject(upright, liveness, examined.one_person, quality, weakest, outcome, person)
+        shown = self._frames.demonstration
+        return Subject(upright, liveness, examined.one_person, quality, weakest, outcome, person, shown)
 
 
 class ChallengeWatch:

@@ -79,7 +79,10 @@ class PolicyResult:
     @property
     def reason(self) -> Reason:
         """That of the rule that decided."""
-        return Reason.GRANTED if self.decided is None or self.decided.reason is None else self.decided.reason
+        if self.decided is not None and self.decided.reason is not None:
+            return self.decided.reason
+        demonstrated = any(step.reason is Reason.DEMONSTRATION for step in self.steps)
+        return Reason.DEMONSTRATION if demonstrated else Reason.GRANTED
 
     @property
     def text(self) -> str:
@@ -101,7 +104,7 @@ class PolicyResult:
 class Subject:
     """The one face that is in all four frames: whether it is upright in each, its liveness (0..1, or None if `liveness.mode` is
     "single"), whether it is one person's throughout, the quality of its picture (0..1) and what limits that, and the result of
-    the search in the gallery.
+    the search in the gallery; whether it is that of a demonstration, whose liveness does not count.
     """
 
     upright: bool
@@ -111,6 +114,7 @@ class Subject:
     weakest: str
     outcome: Outcome
     person: Person | None
+    demonstration: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +332,8 @@ def _one_person(_: Rules, subject: Subject) -> Finding:
 
 
 def _liveness(rules: Rules, subject: Subject) -> Finding:
+    if subject.demonstration:
+        return Mark.RELAXED, Reason.DEMONSTRATION, "not checked in a demonstration"
     if subject.liveness is None:
         return _unless(rules.without_liveness, Reason.LIVENESS_OFF, 'liveness.mode = "single"', "door.without_liveness")
     return _at_least(subject.liveness, ALIVE, Reason.NOT_LIVE)

@@ -16,6 +16,10 @@ class Reason(StrEnum):
         return member
 
     GRANTED = "granted", "access granted"
+    DEMONSTRATION = (
+        "demonstration",
+        "access granted in a demonstration: the picture is a stored one, and liveness is off",
+    )
     GALLERY_UNAVAILABLE = "gallery_unavailable", "people cannot be recognised at the moment"
     NONCE_REPEATED = "nonce_repeated", "this question has been asked before"
     CAMERA_BLIND = "camera_blind", "the camera does not show the present scene"

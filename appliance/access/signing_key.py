@@ -3,6 +3,7 @@
 import logging
 import secrets
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from appliance import state
@@ -43,10 +44,13 @@ def obtain_signing_key(path: Path, site_key: SiteKey) -> Signer:
 
 
 class SigningKey:
-    """The device's signing key, sealed with the gallery's key. Thread-safe."""
+    """The device's signing key, sealed with the gallery's key; in a demonstration another one, made at each start, so that no
+    door that trusts the device opens to a stored picture. Thread-safe.
+    """
 
-    def __init__(self, path: Path, handle: GalleryHandle) -> None:
-        self._path, self._handle = path, handle
+    def __init__(self, path: Path, handle: GalleryHandle, demonstration: Callable[[], bool] = lambda: False) -> None:
+        self._path, self._handle, self._demonstration = path, handle, demonstration
+        self._demonstrator = Signer.of(secrets.token_bytes(SECRET_BYTES))
         self._lock = threading.Lock()
         self._signer: Signer | None = None
         self._logged = False
@@ -56,6 +60,8 @@ class SigningKey:
         key is never made under another one.
         """
         self._handle.gallery()
+        if self._demonstration():
+            return self._demonstrator
         with self._lock:
             if self._signer is None:
                 self._signer = obtain_signing_key(self._path, self._handle.site_key())
@@ -68,7 +74,7 @@ class SigningKey:
         except (GalleryError, Fault):
             return []
         try:
-            if self._path.exists():
+            if self._path.exists() and not self._demonstration():
                 self.signer()
         except GalleryError as error:
             if not self._logged:

@@ -7,12 +7,12 @@ import appliance_models
 
 from appliance.camera import picamera, v4l2
 from appliance.camera.picamera import PiCamera
-from appliance.camera.replay import DEMONSTRATION, Replay
+from appliance.camera.replay import DRIFT_SECONDS, Replay
 from appliance.camera.source import CameraFrame, FrameSource, NoCameraError, Orientation
 from appliance.camera.v4l2 import V4l2Camera
 
-DEMONSTRATION_SECONDS = 8.0
-"""How long each picture of the demonstration is shown."""
+DEMONSTRATION_SECONDS = 2 * DRIFT_SECONDS
+"""The demonstration begins anew after whole periods of its motion, so that it does not jump."""
 
 
 def camera_source(
@@ -32,15 +32,16 @@ def camera_source(
     lens_position: float | None,
     exposure_us: int | None,
     gain: float | None,
-    demonstrate: bool,
+    demonstrate: str | None,
 ) -> FrameSource | None:
-    """The driver with this name; None for "none". `source`, `hold_s` and `real_time` are those of "replay"; with `demonstrate`,
-    "auto" shows bundled pictures when it finds no camera. Exposure is in microseconds, the lens position in 1 / metres.
+    """The driver with this name; None for "none". `source`, `hold_s` and `real_time` are those of "replay". With `demonstrate`
+    there is the demonstration instead ("always"), or "auto" shows it when it finds no camera ("without-camera"): the bundled
+    portrait, moved like a person who stands there. Exposure is in microseconds, the lens position in 1 / metres.
     """
     shape = (width, height, fps, Orientation(rotation, mirror))
-    pictures = [appliance_models.FOLDER / "portrait.jpg", DEMONSTRATION]
-    demonstration = Replay(pictures, *shape, hold_s=DEMONSTRATION_SECONDS, demonstration=True)
-    match driver:
+    portrait = appliance_models.FOLDER / "portrait.jpg"
+    demonstration = Replay([portrait], *shape, hold_s=DEMONSTRATION_SECONDS, demonstration=True)
+    match "demonstration" if demonstrate == "always" else driver:
         case "none":
             return None
         case "demonstration":
@@ -71,6 +72,10 @@ class FirstThatOpens:
     @property
     def demonstration(self) -> bool:
         return self._current.demonstration
+
+    @property
+    def stored(self) -> bool:
+        return self._current.stored
 
     def open(self) -> None:
         """Raises NoCameraError if none exists, CameraError if the first one that exists does not work."""

@@ -111,7 +111,8 @@ def _add_device(add: Add) -> None:
     serve = add("serve", "device:serve", "Answer the HTTP API.")
     serve.add_argument("--host", help="address to listen on")
     serve.add_argument("--port", type=int, help="TCP port to listen on; 0 takes a free one")
-    serve.flag("--demonstration", "show the bundled pictures when no camera is configured or found")
+    text = "show the demonstration instead of a camera (without-camera: only if none is configured or found)"
+    serve.add_argument("--demonstration", nargs="?", const="always", choices=("always", "without-camera"), help=text)
     serve.flag("--print-config", "print the effective configuration and exit")
     discover = add("discover", "device:discover", "List the appliances on the LAN.")
     discover.flag("--json", "print everything that they announce, as JSON")
@@ -207,9 +208,10 @@ def _add_persons(add: Add) -> None:
 
 
 def _add_templates(add: Add) -> None:
-    enrol = add("enrol", "people:enrol", "Enrol a person with photos that show them alone.")
+    enrol = add("enrol", "people:enrol", "Enrol a person with photos of them.")
     enrol.value("id", "ID")
     enrol.value("photos", "PHOTO", None, Path, nargs="+")
+    enrol.value("--face", "X,Y", "the face that is meant, if a photo shows several: pixels from its top left", _point)
     enrol.flag("--allow-duplicate", "enrol even if another enrolled person looks the same")
     enrol.flag("--allow-mismatch", "enrol even if the person's other templates look different")
     forget = add("forget", "people:forget", "Erase one template of a person.")
@@ -343,6 +345,11 @@ OVER_0 = sys.float_info.min
 
 positive, _count = _within("positive", int, 1), _within("count", int, 0)
 _share, _seconds = _within("share", float, 0, 1), _within("seconds", float, 0, 3600)
+
+
+def _point(text: str) -> tuple[float, float]:
+    x, y = map(float, text.split(","))
+    return x, y
 
 
 def _read(kind: type[date], name: str) -> Callable[[str], date]:

@@ -91,6 +91,14 @@ def test_the_first_failing_rule_decides_and_the_others_are_listed():
     assert [step.rule for step in result.steps if step.mark is Mark.FAILED] == ["camera", "liveness", "quality"]
 
 
+@pytest.mark.parametrize("liveness", [None, 0.1, 0.9])
+def test_a_demonstration_is_granted_without_liveness_and_says_so(liveness):
+    result = ruled(spoilt(liveness=liveness, demonstration=True))
+    assert (result.granted, result.reason) == (True, "demonstration")
+    assert [step.rule for step in result.relaxed] == ["liveness"]
+    assert ruled(spoilt(demonstration=True, quality=0.1)).reason == "poor_picture"
+
+
 def test_a_result_of_no_rule_grants_nothing():
     assert not PolicyResult(()).granted
 
@@ -191,7 +199,12 @@ def test_every_reason_has_a_text_of_its_own_and_every_rule_a_case_here():
     )
     words = {"pin", "pass", "challenge"}  # in test_steps.py and test_passes.py, and below
     elsewhere = {reason for reason in Reason if words & {*reason.split("_")}}
-    assert {reason for _, reason, _ in ONE_FLAW} | {"granted", "not_followed", "too_soon"} | elsewhere == set(Reason)
+    assert {reason for _, reason, _ in ONE_FLAW} | {
+        "granted",
+        "demonstration",
+        "not_followed",
+        "too_soon",
+    } | elsewhere == (set(Reason))
 
 
 @pytest.mark.parametrize(

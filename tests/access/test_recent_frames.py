@@ -48,6 +48,20 @@ def test_the_newest_is_taken_after_the_question(ring):
     assert frames[-1].sequence == 5
 
 
+@pytest.mark.parametrize("demonstrates", [False, True])
+def test_a_demonstration_counts_only_where_a_decision_opens_nothing(ring, demonstrates):
+    camera = Usable()
+    camera.demonstration = True
+    asked = shown(ring, 0.93, 0.62, 0.31, 0.0)
+    frames = RecentFrames(camera, ring, demonstrates=lambda: demonstrates)
+    assert frames.demonstration
+    if demonstrates:
+        assert len(frames.since(asked)) == 4
+    else:
+        with pytest.raises(CameraError, match="demonstration"):
+            frames.since(asked)
+
+
 def test_the_newest_may_be_there_already(ring):
     asked = shown(ring, 0.93, 0.62, 0.31, 0.0)
     assert [each.sequence for each in RecentFrames(Usable(), ring).since(asked)] == [1, 2, 3, 4]

@@ -48,7 +48,7 @@ def camera(module: ModuleType) -> Iterator[Callable[..., PiCamera]]:
         section = CameraSection.model_validate(
             {"driver": "picamera", "width": 640, "height": 360, "fps": 60, **options}
         )
-        source = camera_source(**section.source_settings, demonstrate=False)
+        source = camera_source(**section.source_settings, demonstrate=None)
         assert isinstance(source, PiCamera)
         made.append(source)
         return source
@@ -360,9 +360,7 @@ def test_a_usb_camera_is_left_to_its_own_driver(camera: Callable[..., PiCamera],
 
 def test_auto_goes_on_to_the_usb_camera(module: ModuleType, tmp_path: Path) -> None:
     module.identifiers = [module.USB]
-    source = camera_source(
-        **CameraSection(driver="auto", device=tmp_path / "video0").source_settings, demonstrate=False
-    )
+    source = camera_source(**CameraSection(driver="auto", device=tmp_path / "video0").source_settings, demonstrate=None)
     assert source is not None
     with pytest.raises(NoCameraError, match=r"camera module 0 does not exist; .*video0 does not exist"):
         source.open()

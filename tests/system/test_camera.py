@@ -171,7 +171,8 @@ def test_the_clock_may_jump(tmp_path: Path, pictures: Path) -> None:
 
 
 def test_the_demonstration_stands_in_for_a_camera_only_when_asked(tmp_path: Path) -> None:
-    with Child(tmp_path, "[engine]\nengines = 1\n", arguments=("--port", "0", "--demonstration")) as child:
+    arguments = ("--port", "0", "--demonstration=without-camera")
+    with Child(tmp_path, "[engine]\nengines = 1\n", arguments=arguments) as child:
         client = child.ready()
         assert until(lambda: healthy(client))
         assert client.get("/healthz").document["camera"]["demonstration"] is True

@@ -342,7 +342,7 @@ def test_a_device_without_a_camera_says_so(visit: Visit, tmp_path: Path, portrai
 
 def test_a_demonstration_says_so(visit: Visit, tmp_path: Path) -> None:
     with watching(tmp_path, 'driver = "demonstration"\n') as child, visit(child.ready()) as page:
-        expect(page.locator("#demonstration")).to_contain_text("these are stored pictures, not a camera")
+        expect(page.locator("#demonstration")).to_contain_text("this is a stored portrait")
         page.wait_for_selector("#overlay .box")
 
 
