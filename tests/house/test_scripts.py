@@ -1,5 +1,7 @@
 """The shell scripts are sound, and `install` says in one line what it cannot do."""
 
+import os
+import pty
 import re
 import shutil
 import subprocess
@@ -57,6 +59,32 @@ def test_an_unknown_peer_is_reported(root):
     )
     complaint = "peers: there is no nobody; there are: dlib mediapipe onnxruntime tflite human\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", complaint)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_first_start_shows_its_progress_in_a_terminal(root, tmp_path, terminal):
+    shutil.copytree(root / "scripts", tmp_path / "scripts", ignore=shutil.ignore_patterns("*.d", "__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml"):
+        shutil.copy(root / name, tmp_path / name)
+    (tmp_path / "wheels").mkdir()
+    settings = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "wheels"), "PIP_CONFIG_FILE": os.devnull}
+    reading, writing = pty.openpty()
+    with (tmp_path / "log").open("wb") as log:
+        done = subprocess.run(
+            ["sh", tmp_path / "scripts" / "environment", ".venv"],
+            stdout=subprocess.DEVNULL,
+            stderr=writing if terminal else log,
+            env={**os.environ, **settings, "PYTHON": sys.executable},
+            timeout=100,
+            check=False,
+        )
+    os.set_blocking(reading, False)
+    shown = os.read(reading, 100_000).decode() if terminal else (tmp_path / "log").read_text()
+    os.close(reading)
+    os.close(writing)
+    assert done.returncode, "there is nothing to install from"
+    assert shown.startswith("setting up .venv: takes a minute or two, once")
+    assert ("Obtaining file:" in shown) is terminal
 
 
 def test_the_python_in_install_makes_a_site_key_and_names_the_device(root, tmp_path):
