@@ -1,12 +1,15 @@
 """What `/metrics` says besides requests and camera: its format, the program, the board, decisions by their reason."""
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from decisions import GRANTED
-from devices import Device, pool
+from devices import Child, Device, pool
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
@@ -20,6 +23,17 @@ PROMETHEUS = (
     "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 )
 """What Prometheus 3 sends."""
+
+DOOR = """
+[camera]
+driver = "demonstration"
+[relay]
+pin = 17
+[inputs]
+contact = {pin = 5, normally = "closed"}
+fire = {pin = 6, normally = "closed"}
+tamper = {pin = 13, normally = "closed"}
+"""
 
 
 @pytest.fixture
@@ -72,3 +86,29 @@ def test_the_hottest_sensor_counts_and_those_without_a_number_do_not(tmp_path: P
     (tmp_path / "thermal_zone9").mkdir()
     text, value = board_gauges(None, tmp_path)["board_temperature_celsius"]
     assert (text, value) == ("The hottest sensor of the board.", 61.0)
+
+
+def texts(value: Any, key: str) -> Iterator[str]:
+    """The strings of this key, however deep."""
+    if isinstance(value, list):
+        for each in value:
+            yield from texts(each, key)
+    elif isinstance(value, dict):
+        yield from (text for name, text in value.items() if name == key)
+        for each in value.values():
+            yield from texts(each, key)
+
+
+@pytest.mark.logs_errors("relay|inputs|door")
+def test_the_dashboard_shows_metrics_that_there_are(tmp_path: Path) -> None:
+    dashboard = json.loads((Path(__file__).parents[2] / "examples" / "grafana.json").read_text("utf-8"))
+    asked = set(re.findall(r"\b(?:appliance|process)_\w+", " ".join(texts(dashboard, "expr"))))
+    with Child(tmp_path, DOOR, environment={"GPIOZERO_PIN_FACTORY": "mock"}) as child:
+        text = child.ready().get("/metrics").content.decode()
+        assert child.terminate() == 0
+    there = set()
+    for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE):
+        there |= {f"{name}_{part}" for part in ("bucket", "sum", "count")} if kind == "histogram" else {name}
+    sensors = {"appliance_board_temperature_celsius"}  # not every machine has one
+    assert len(asked) > 25
+    assert asked - there - sensors == set()
