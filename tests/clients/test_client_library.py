@@ -145,11 +145,16 @@ def use_people(client: FaceAppliance, hopper: bytes) -> None:
     assert (changed.name, changed.valid_from, changed.groups) == ("G. Hopper", date(2026, 1, 1), ())
     assert client.enrol("hopper", hopper).quality.overall > 0.5
     assert client.enrol_from_camera("hopper", allow_mismatch=True).template.source == "camera"
+    captures = [client.capture("hopper", hopper, face=(262, 218)), client.capture_from_camera("hopper")]
+    confirmed = [client.confirm("hopper", each.capture, allow_mismatch=True).template.source for each in captures]
+    assert (confirmed, len(captures[0].face.image_data)) == (["photo", "camera"], 112 * 112 * 3)
+    with pytest.raises(RefusedError, match="no_face_there"):
+        client.enrol("hopper", hopper, face=(1, 1))
     assert [person.id for person in client.people("HOPP")] == ["hopper"]
     assert client.people("nobody") == ()
     (known,) = client.identify(hopper)
     assert (known.result, known.person.id) == ("identified", "hopper")
-    assert len(client.forget("hopper", client.person("hopper").templates[-1].number).templates) == 1
+    assert len(client.forget("hopper", client.person("hopper").templates[-1].number).templates) == 3
 
 
 def use_door(client: FaceAppliance) -> None:

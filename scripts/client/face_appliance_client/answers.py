@@ -231,6 +231,15 @@ class Enrolled:
 
 
 @dataclass(frozen=True)
+class Capture:
+    """A face as it would be enrolled, which the device holds under the name `capture` until it is confirmed."""
+
+    capture: str
+    face: AlignedFace
+    quality: Quality
+
+
+@dataclass(frozen=True)
 class Place:
     """The place of an entry in the record of decisions."""
 

@@ -18,6 +18,7 @@ import httpx
 from face_appliance_client import answers
 from face_appliance_client.answers import (
     AlignedFace,
+    Capture,
     Comparison,
     Connected,
     Enrolled,
@@ -279,9 +280,7 @@ class FaceAppliance:
         """Adds a template from a photograph of this person. If it shows others as well, `face` is a point (x, y) of theirs, in
         pixels; without it RefusedError has the boxes of all.
         """
-        query: dict[str, Any] = _allowed(allow_duplicate, allow_mismatch)
-        if face is not None:
-            query["face"] = f"{face[0]:g},{face[1]:g}"
+        query = {**_meant(face), **_allowed(allow_duplicate, allow_mismatch)}
         return self._posted(Enrolled, None, f"{_person(identity)}/templates", params=query, content=_content(photo))
 
     def enrol_from_camera(
@@ -292,6 +291,25 @@ class FaceAppliance:
         """
         query = {"pose": pose, **_allowed(allow_duplicate, allow_mismatch)}
         return self._posted(Enrolled, None, f"{_person(identity)}/templates/camera", params=query)
+
+    def capture(self, identity: str, photo: Photo, *, face: tuple[float, float] | None = None) -> Capture:
+        """The face of a photograph as `enrol` would enrol it. It is held for ten minutes, until `confirm`."""
+        content, path = _content(photo), f"{_person(identity)}/captures"
+        return self._posted(Capture, None, path, params=_meant(face), content=content)
+
+    def capture_from_camera(self, identity: str, pose: str = "front") -> Capture:
+        """The same of the person at the camera, as `enrol_from_camera` would enrol them."""
+        return self._posted(Capture, None, f"{_person(identity)}/captures/camera", params={"pose": pose})
+
+    def confirm(
+        self, identity: str, capture: str, *, allow_duplicate: bool = False, allow_mismatch: bool = False
+    ) -> Enrolled:
+        """Adds a template from a capture, by its name."""
+        query, path = (
+            _allowed(allow_duplicate, allow_mismatch),
+            f"{_person(identity)}/captures/{quote(capture)}/confirm",
+        )
+        return self._posted(Enrolled, None, path, params=query)
 
     def forget(self, identity: str, number: int) -> Person:
         """Erases a template."""
@@ -543,6 +561,10 @@ def _fields(
 ) -> dict[str, Any]:
     validity = {"valid_from": valid_from, "valid_until": valid_until}
     return {"name": name, "groups": list(groups), **validity, "credential": credential}
+
+
+def _meant(face: tuple[float, float] | None) -> dict[str, str]:
+    return {} if face is None else {"face": f"{face[0]:.1f},{face[1]:.1f}"}
 
 
 def _allowed(allow_duplicate: bool, allow_mismatch: bool) -> dict[str, int]:  # noqa: FBT001 # as the device names them
