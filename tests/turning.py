@@ -56,11 +56,11 @@ class Head:
             corners = np.round(after[self.triangles[triangle], :2] * 16).astype(np.int32)
             cv2.fillConvexPoly(numbers, corners, int(triangle), cv2.LINE_8, 4)
         y, x = np.nonzero(numbers >= 0)
-        corners = self.triangles[numbers[y, x]]
+        seen = numbers[y, x]
         places = np.stack([x, y, np.ones_like(x)], 1).astype(float)
-        frames = np.concatenate([after[corners, :2], np.ones((len(x), 3, 1))], 2).transpose(0, 2, 1)
-        weights = np.einsum("nij,nj->ni", np.linalg.pinv(frames), places)
-        source = np.einsum("ni,nij->nj", weights, self.vertices[corners, :2]).astype(np.float32)
+        frames = np.concatenate([after[self.triangles, :2], np.ones((*self.triangles.shape, 1))], 2).transpose(0, 2, 1)
+        weights = np.einsum("nij,nj->ni", np.linalg.pinv(frames)[seen], places)
+        source = np.einsum("ni,nij->nj", weights, self.vertices[self.triangles[seen], :2]).astype(np.float32)
         columns, rows = (each.astype(np.float32) for each in np.meshgrid(np.arange(width), np.arange(height)))
         columns[y, x], rows[y, x] = source[:, 0], source[:, 1]
         behind = cv2.GaussianBlur(self.pixels, (0, 0), width / 12)
