@@ -31,7 +31,7 @@ def clean(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 @pytest.fixture
 def camera() -> Iterator[Device]:
     source = Replay([DEMONSTRATION], 320, 180, 30, Orientation(), hold_s=1)
-    with Device(pool(), source=source, size=(320, 180), viewers=6, listeners=6) as device:
+    with Device(pool(), source=source, size=(320, 180), viewers=6, listeners=6, heartbeat=0.5) as device:
         assert until(lambda: device.ring.newest() is not None)
         yield device
 

@@ -97,5 +97,6 @@ def assert_nothing_written(child: Child) -> None:
         "configuration.json",
         "decisions.db",
         "gallery.db",
+        "in",  # "in-use"
     }
     assert sum(path.stat().st_size for path in child.state.rglob("*")) < MIB // 2

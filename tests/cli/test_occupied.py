@@ -55,8 +55,8 @@ def test_a_folder_that_cannot_be_made_is_a_warning(tmp_path: Path, caplog: pytes
 def test_a_device_says_so_at_its_start(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
-    (folder / state.IN_USE).write_text("/home/other/clone/.venv\n")
+    (folder / state.IN_USE).write_text("/srv/other/clone/.venv\n")
     with Child(tmp_path, CONFIG) as child:
-        child.logged(r"has keys, people and settings that /home/other/clone used last")
+        child.logged(r"has keys, people and settings that /srv/other/clone used last")
         assert (folder / state.IN_USE).read_text() == f"{sys.prefix}\n"
         assert child.terminate() == 0
