@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -206,19 +207,31 @@ class Doorstep:
         return self.verifier.verify(self.ask(direction).token)
 
 
+@cache
+def _room() -> Pixels:
+    """The background of every frame."""
+    small = np.random.default_rng(5).integers(60, 180, (9, 16, 3), np.uint8)
+    return np.asarray(cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+@lru_cache(16)
+def _oval(height: int, width: int) -> np.ndarray:
+    """How much of each pixel is the head's (0..1), with a soft border."""
+    oval = np.zeros((height, width), np.float32)
+    cv2.ellipse(oval, (width // 2, height // 2), (int(width * 0.4), int(height * 0.49)), 0, 0, 360, 1.0, -1)
+    return np.asarray(cv2.GaussianBlur(oval, (0, 0), 15)[:, :, np.newaxis], np.float32)
+
+
 def head(photo: Pixels, number: int, *, left: float = 0.5, scale: float = 1.0, living: bool = True) -> Pixels:
     """A person in a room, as they are in frame `number`: the head of a photograph, without the photograph's border, that moves
     and, if `living`, stirs before a background that does not. These pictures test the decision, not the liveness check.
     """
-    small = np.random.default_rng(5).integers(60, 180, (9, 16, 3), np.uint8)
-    room = cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    room = _room().copy()
     photo = stirred(photo, number) if living else photo
     photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[:HEIGHT]
     height, width = photo.shape[:2]
     x = round((WIDTH - width - 60) * left) + number * 17 % 61
-    oval = np.zeros((height, width), np.float32)
-    cv2.ellipse(oval, (width // 2, height // 2), (int(width * 0.4), int(height * 0.49)), 0, 0, 360, 1.0, -1)
-    oval = cv2.GaussianBlur(oval, (0, 0), 15)[:, :, np.newaxis]
+    oval = _oval(height, width)
     there = room[HEIGHT - height :, x : x + width]
     there[:] = (there * (1 - oval) + photo * oval).astype(np.uint8)
     room = cv2.convertScaleAbs(room, beta=4 * (number % 5))  # within a second or two no two frames are the same still

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -46,11 +46,11 @@ def sway(step: int) -> int:
     return 18 * abs(step % 30 - 15)  # 17 * 18 is 1 modulo 61
 
 
-def beside(frame: Pixels, photo: Pixels, *, left: float, scale: float) -> Pixels:
-    """The frame with another head in it, which does not move."""
+def beside(frames: Iterable[Pixels], photo: Pixels, *, left: float, scale: float) -> list[Pixels]:
+    """The frames with another head in them, which does not move."""
     with_other, room = head(photo, 0, left=left, scale=scale), head(np.full((8, 8, 3), 128, np.uint8), 0)
     there = np.abs(with_other.astype(int) - room).max(axis=2, keepdims=True) > 12
-    return np.where(there, with_other, frame)
+    return [np.where(there, with_other, frame) for frame in frames]
 
 
 def comes(photo: Pixels, step: int) -> Pixels:
@@ -88,9 +88,8 @@ def test_a_person_who_walks_up_opens_the_door_once_and_who_stands_behind_does_no
     tmp_path: Path, photo: Pixels, hopper: bytes, portrait: bytes
 ) -> None:
     other = EncodedPicture(portrait, 10**6).frame(1.0).pixels
-    scene = [beside(empty(number), other, left=0.0, scale=0.95) for number in range(20)]
-    scene += [beside(comes(photo, step), other, left=0.0, scale=0.95) for step in range(90)]
-    film(tmp_path / "film", scene)
+    scene = (*map(empty, range(20)), *(comes(photo, step) for step in range(90)))
+    film(tmp_path / "film", beside(scene, other, left=0.0, scale=0.95))
     with device(tmp_path) as child:
         client = child.ready()
         known(client, hopper)
@@ -147,9 +146,9 @@ def test_it_is_silent_before_a_passer_by_a_poster_and_people_who_are_far_away(
     tmp_path: Path, photo: Pixels, hopper: bytes, portrait: bytes
 ) -> None:
     poster = EncodedPicture(portrait, 10**6).frame(1.0).pixels
-    scene = [beside(empty(0), poster, left=0.02, scale=0.8)] * 20
-    scene += [beside(head(photo, 0, left=step / 20), poster, left=0.02, scale=0.8) for step in range(21)]
-    scene += [beside(head(photo, sway(step), scale=0.25), poster, left=0.02, scale=0.8) for step in range(45)]
+    walk = (head(photo, 0, left=step / 20) for step in range(21))
+    far = (head(photo, sway(step), scale=0.25) for step in range(45))
+    scene = beside([*[empty(0)] * 20, *walk, *far], poster, left=0.02, scale=0.8)
     noise = np.random.default_rng(3)
     film(tmp_path / "film", [cv2.add(each, noise.integers(0, 5, each.shape, np.uint8)) for each in scene])
     with device(tmp_path) as child:
