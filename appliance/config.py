@@ -45,6 +45,7 @@ class Config(Section):
     wiegand: wires.WiegandSection = wires.WiegandSection()
     webhook: wires.WebhookSection = wires.WebhookSection()
     mqtt: wires.MqttSection = wires.MqttSection()
+    fleet: sections.FleetSection = sections.FleetSection()
     compat: sections.CompatSection = sections.CompatSection()
     state: sections.StateSection = sections.StateSection()
     log: sections.LogSection = sections.LogSection()
@@ -59,11 +60,18 @@ class Config(Section):
                 raise ValueError(f"GPIO {pin} can be one of these only: {', '.join(keys)}")
         if self.door.trigger == "button" and self.inputs.button is None:
             raise ValueError('door.trigger = "button" needs inputs.button')
+        if self.fleet.enabled and not self.gallery.enabled:
+            raise ValueError("fleet.enabled = true needs gallery.enabled = true")
         if self.osdp.port is not None and self.wiegand.data0 is not None:
             raise ValueError("osdp.port and wiegand.data0 exclude each other: a door has one reader")
         if self.relay.until_opened and self.inputs.contact is None:
             raise ValueError("relay.until_opened = true needs inputs.contact")
         return self
+
+    @property
+    def fleet_settings(self) -> dict[str, Any]:
+        """What `FleetHandle` takes."""
+        return {**self.fleet.model_dump(), "stale_hours": self.door.stale_hours}
 
 
 def load(path: Path | None, overrides: Tables) -> Config:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from appliance import __version__, identity, keys, state, supervision
 from appliance.access.clock import Clock
@@ -41,6 +41,7 @@ from appliance.camera.loop import CameraLoop
 from appliance.camera.source import Ring
 from appliance.config import Config, ConfigError
 from appliance.events import Broadcast
+from appliance.fleet.handle import FleetHandle
 from appliance.keys import KeyStore
 from appliance.observation.mounting import Mounting
 from appliance.observation.observer import Observer
@@ -92,18 +93,18 @@ class Machine:
         self._broadcast, self._clock, self._ring = Broadcast(), Clock(), Ring()
         self._camera = self._camera_loop(demonstrate)
         self._mounting = Mounting(config.camera.rotation, mirror=config.camera.mirror)
-        self._with_gallery = config.gallery.enabled
-        self._with_door = config.gallery.enabled and config.door.enabled
+        self._with_gallery, self._with_door = config.gallery.enabled, config.gallery.enabled and config.door.enabled
 
         engine, calibration = config.engine, CalibrationStore(self._state / points.FILE)
+        enrolling = config.gallery.min_quality, config.liveness.multi
         self._models = Models(
             engine.folder, engine.precisions, engine.threads, calibration, recognition=engine.recognition
         )
         self._engines = EnginePool(config.server.queue, config.server.patience_s, memory=config.server.decoded_bytes)
         self._gallery = GalleryHandle(self._state, self._models, self._broadcast, **config.gallery.handle_settings)
+        self._fleet = FleetHandle(self._state, self._device_id, self._gallery, self._about, **config.fleet_settings)
         self._record = Record(self._state / RECORD_FILE, most_bytes=config.door.record_mib * 2**20)
-        rules = Rules.of(**config.door.rules)
-        self._retention = self._made_retention(rules)
+        self._retention = self._made_retention(rules := Rules.of(**config.door.rules))
         signing_key = SigningKey(self._state / SIGNING_KEY_FILE, self._gallery, lambda: self._usable.demonstration)
         passes = PassBook(self._state / PASSES_FILE, self._gallery.site_key, self._record)
         decider = self._decides = self._decider(signing_key, passes, rules)
@@ -123,7 +124,7 @@ class Machine:
         health.register(partial(disk_problems, self._state), partial(identity.problems, self._state))
         health.register(*([self._camera.problems, self._mounting.problems] if self._camera else []))
         health.register(self._outputs.problems, door.problems, self._retention.problems, signing_key.problems)
-        health.register(decider.problems, self._clock.problems)
+        health.register(decider.problems, self._clock.problems, self._fleet.problems)
         streams = Streams(
             self._usable,
             self._ring,
@@ -145,7 +146,7 @@ class Machine:
         parts = (
             Faces(subjects, self._models, config.liveness.mode),
             Features(subjects),
-            people := People(self._gallery, self._record, subjects, config.gallery.min_quality, config.liveness.multi),
+            people := People(self._gallery, self._record, subjects, *enrolling, self._fleet.share),
             *([CompreFace(people)] if config.compat.compreface else []),
             Door(decider, signing_key, self._record, self._gallery, door),
             Passes(passes),
@@ -182,6 +183,7 @@ class Machine:
                 start("trigger", self._trigger.run)
         if self._with_gallery:
             start("gallery", self._retention.run)
+            self._fleet.start(start)
         if self._manager.watches:
             start("pulse", self._pulse.run)
         status = self._supervisor.wait(self._tick, TICK_SECONDS)
@@ -203,6 +205,7 @@ class Machine:
         self._http.stop()
         self._outputs.stop(OUTPUTS_STOP_SECONDS)
         self._retention.stop()
+        self._fleet.stop()
         self._gallery.close()
         if self._camera:
             self._camera.stop(CAMERA_STOP_SECONDS)
@@ -252,17 +255,9 @@ class Machine:
         return CameraLoop(source, self._ring, partial(Inspector, section.width, section.height)) if source else None
 
     def _made_retention(self, rules: Rules) -> Retention:
-        known, door = self._config.gallery, self._config.door
-        return Retention(
-            self._gallery,
-            self._record,
-            self._clock,
-            ClockState(door.clock),
-            people_days=known.erase_expired_after_days,
-            template_days=known.erase_templates_after_days,
-            record_days=door.record_days if self._with_door else None,
-            rules=rules if self._with_door else None,
-        )
+        door, days = self._config.door, self._config.gallery.retention_settings
+        of_the_door: dict[str, Any] = {"record_days": door.record_days, "rules": rules} if self._with_door else {}
+        return Retention(self._gallery, self._record, self._clock, ClockState(door.clock), **days, **of_the_door)
 
     def _decider(self, signing_key: SigningKey, passes: PassBook, rules: Rules) -> Decider:
         liveness, near = self._config.liveness.multi, self._config.door.near
@@ -273,7 +268,7 @@ class Machine:
             self._device_id,
             signing_key.signer,
             observer,
-            self._gallery.current,
+            self._fleet.recognition,
             self._clock,
             self._record,
             Policy(rules),
@@ -317,6 +312,9 @@ class Machine:
             raise ConfigError(
                 f"server.host {error} lets others in and there is no key: `appliance keys add NAME`, or access.open = true"
             ) from error
+
+    def _about(self) -> tuple[str, str, str]:
+        return self._name, __version__, self._health.report()["status"]
 
     @property
     def _name(self) -> str:

@@ -307,6 +307,11 @@ class GallerySection(Section):
         """What `identify.GalleryHandle` takes."""
         return self.model_dump(include={"key_file", "pictures", "most_templates", "fpir", "margin"})
 
+    @property
+    def retention_settings(self) -> dict[str, Any]:
+        """What `retention.Retention` takes."""
+        return {"people_days": self.erase_expired_after_days, "template_days": self.erase_templates_after_days}
+
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun", "holiday"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -405,6 +410,8 @@ class DoorSection(Section):
     """Seconds from one decision that the device starts to the next."""
     direction: Literal["in", "out"] = "in"
     """The direction of decisions that the device starts."""
+    stale_hours: float | None = Field(default=None, gt=0, le=8784)
+    """Hours after which a device that has not heard from its fleet grants nobody; unset: it goes on with what it knows."""
     held_s: float = Field(default=30, ge=1, le=3600)
     """Seconds after which a door that is still open is an alarm; this takes a door contact."""
     record_days: int = Field(default=90, ge=1, le=3650)
@@ -415,7 +422,9 @@ class DoorSection(Section):
     @property
     def rules(self) -> dict[str, Any]:
         """What `policy.Rules.of` takes."""
-        return self.model_dump(exclude={"enabled", "held_s", "record_days", "record_mib", *self.trigger_settings})
+        return self.model_dump(
+            exclude={"enabled", "held_s", "record_days", "record_mib", "stale_hours", *self.trigger_settings}
+        )
 
     @property
     def near(self) -> int:
@@ -433,6 +442,17 @@ class DoorSection(Section):
         if left >= right or top >= bottom:
             raise ValueError("region is left, top, right, bottom: left < right and top < bottom")
         return self
+
+
+class FleetSection(Section):
+    """The people whom all devices of a site share, over NATS JetStream; this takes the extra `fleet`."""
+
+    enabled: bool = False
+    """true: this device shares its people with the fleet that `appliance fleet create` or `join` has made it a member of."""
+    ca_file: File | None = None
+    """Certificates (PEM) that are trusted instead of the system's."""
+    nkey_file: File | None = None
+    """File with the nkey seed by which the servers know this device; unset: they ask for none."""
 
 
 class CompatSection(Section):

@@ -107,12 +107,12 @@ ROUTES: Mapping[str, Described] = {
     "GET /people": Described(schemas.PeopleJson, query=("query", "limit", "after")),
     "POST /people": Described(schemas.OnePersonJson, NewPerson, succeeds=(201,), fails=(409,)),
     "GET /people/<identity>": Described(schemas.OnePersonJson),
-    "PUT /people/<identity>": Described(schemas.OnePersonJson, PersonFields),
-    "PATCH /people/<identity>": Described(schemas.OnePersonJson, ChangedFields),
-    "DELETE /people/<identity>": Described(schemas.ErasureJson),
+    "PUT /people/<identity>": Described(schemas.OnePersonJson, PersonFields, fails=(409,)),
+    "PATCH /people/<identity>": Described(schemas.OnePersonJson, ChangedFields, fails=(409,)),
+    "DELETE /people/<identity>": Described(schemas.ErasureJson, fails=(409,)),
     "GET /people/<identity>/pin": Described(schemas.PinJson),
-    "PUT /people/<identity>/pin": Described(schemas.PinJson, PinFields),
-    "DELETE /people/<identity>/pin": Described(schemas.PinJson),
+    "PUT /people/<identity>/pin": Described(schemas.PinJson, PinFields, fails=(409,)),
+    "DELETE /people/<identity>/pin": Described(schemas.PinJson, fails=(409,)),
     "POST /people/<identity>/templates": Described(
         schemas.EnrolledJson, PHOTO, ("face", *OVERRIDES), succeeds=(201,), fails=(409,)
     ),
@@ -126,7 +126,7 @@ ROUTES: Mapping[str, Described] = {
     "POST /people/<identity>/captures/<capture>/confirm": Described(
         schemas.EnrolledJson, query=OVERRIDES, succeeds=(201,), fails=(409,)
     ),
-    "DELETE /people/<identity>/templates/<number>": Described(schemas.OnePersonJson),
+    "DELETE /people/<identity>/templates/<number>": Described(schemas.OnePersonJson, fails=(409,)),
     "POST /access/decide": Described(schemas.DecidedJson, Question, fails=(409,)),
     "POST /access/decide/<handle>": Described(schemas.DecidedJson, Step, fails=(409, 410)),
     "POST /access/open": Described(schemas.OpenedJson),

@@ -1,7 +1,7 @@
 """The endpoints of the people known to this device: kept, enrolled and identified."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +20,7 @@ from appliance.api.intake import ChangedFields, NewPerson, PersonFields, PinFiel
 from appliance.camera.source import CameraFrame
 from appliance.face.types import Embedding
 from appliance.faults import Refusal, ResultCode
-from appliance.gallery.people import Known, NoSuchTemplateError, Person, Source, new_reference
+from appliance.gallery.people import ChangedElsewhereError, Known, NoSuchTemplateError, Person, Source, new_reference
 from appliance.gallery.pin import StoredPin
 from appliance.state import audit_log as audit
 from appliance.vision.engine import FaceEngine, Portrait
@@ -42,6 +42,10 @@ class People:
     min_quality: float
     liveness: bool
     """Whether a person who is enrolled by the camera is checked for liveness, with four frames."""
+    share: Callable[[str], bool | None] = lambda _: None
+    """Shares a person, or their erasure, with the fleet: whether its servers have it, None without a fleet. Raises
+    ChangedElsewhereError.
+    """
     enrolment: Enrolment = field(default_factory=Enrolment)
     captures: Captures = field(default_factory=Captures)
 
@@ -65,8 +69,8 @@ class People:
     def add(self) -> Answer:
         fields = intake.read_json(_body(), NewPerson)
         known = self.handle.gallery().add(new_person(fields.id, fields))
-        self.changed(known.person, "added")
-        return self._one(known, 201, {"Location": f"people/{fields.id}"})
+        shared = self.changed(known.person, "added")
+        return self._one(known, 201, {"Location": f"people/{fields.id}"}, shared)
 
     @route("GET", "/people/<identity>", ADMIN, Part.GALLERY)
     def show(self, identity: str) -> Answer:
@@ -88,27 +92,24 @@ class People:
         gallery = self.handle.gallery()
         known = gallery.person(identity)
         erasure = gallery.erase(identity)
-        self.changed(known.person, "erased")
         receipt = log.receipt(erasure, log.enter_receipt(self.record, erasure))
-        return answers.answer({"receipt": receipt}, headers=NO_STORE)
+        return answers.answer({"receipt": receipt, **self.changed(known.person, "erased")}, headers=NO_STORE)
 
     @route("GET", "/people/<identity>/pin", ADMIN, Part.GALLERY)
     def has_pin(self, identity: str) -> Answer:
         gallery = self.handle.gallery()
-        return _pin(is_set=gallery.pin(gallery.person(identity).person.reference) is not None)
+        return _pin({}, is_set=gallery.pin(gallery.person(identity).person.reference) is not None)
 
     @route("PUT", "/people/<identity>/pin", ADMIN, Part.GALLERY)
     def set_pin(self, identity: str) -> Answer:
         fields = intake.read_json(_body(), PinFields)
         known = self.handle.gallery().set_pin(identity, StoredPin.of(fields.pin, fields.duress))
-        self.changed(known.person, "PIN set")
-        return _pin(is_set=True)
+        return _pin(self.changed(known.person, "PIN set"), is_set=True)
 
     @route("DELETE", "/people/<identity>/pin", ADMIN, Part.GALLERY)
     def remove_pin(self, identity: str) -> Answer:
         known = self.handle.gallery().set_pin(identity, None)
-        self.changed(known.person, "PIN removed")
-        return _pin(is_set=False)
+        return _pin(self.changed(known.person, "PIN removed"), is_set=False)
 
     @route("DELETE", "/people/<identity>/templates/<number>", ADMIN, Part.GALLERY)
     def forget(self, identity: str, number: str) -> Answer:
@@ -117,8 +118,7 @@ class People:
         if not _NUMBER.fullmatch(number):
             raise NoSuchTemplateError("a template has a number")
         known = gallery.forget(identity, int(number))
-        self.changed(known.person, f"template {int(number)} erased")
-        return self._one(known)
+        return self._one(known, shared=self.changed(known.person, f"template {int(number)} erased"))
 
     @route("POST", "/people/<identity>/templates", ADMIN, Part.GALLERY)
     def enrol_photograph(self, identity: str) -> Answer:
@@ -200,26 +200,42 @@ class People:
         allowed = {name: bottle.request.query.get(name) == "1" for name in ("allow_duplicate", "allow_mismatch")}
         recognition = self.handle.recognition()
         enrolled = self.enrolment.enrol(recognition, person.id, portrait, source, **allowed)
-        self.changed(enrolled.person, f"template {enrolled.template.number} enrolled ({source})")
+        shared = self.changed(enrolled.person, f"template {enrolled.template.number} enrolled ({source})")
         body = {
             "template": answers.template(enrolled.template, recognition.model),
             "quality": answers.quality(portrait.quality),
             "warnings": [{"kind": likeness.value, "person": person.id} for person, likeness in enrolled.alike],
+            **shared,
         }
         return answers.answer(body, status=201, headers=NO_STORE)
 
     def _change(self, identity: str, fields: PersonFields, names: Iterable[str]) -> Answer:
         known = self.handle.gallery().change(identity, {name: getattr(fields, name) for name in names})
-        self.changed(known.person, "changed")
-        return self._one(known)
+        return self._one(known, shared=self.changed(known.person, "changed"))
 
-    def changed(self, person: Person, what: str) -> None:
-        """Notes in the audit trail what has changed, and publishes it."""
+    def changed(self, person: Person, what: str) -> dict[str, bool]:
+        """Notes in the audit trail what has changed, and publishes it; with a fleet, returns whether it is `shared`. Raises
+        Refusal `changed_elsewhere` (409) with the person as another device has changed them at the same time.
+        """
         audit.info("person %s: %s by key %s", person.reference, what, bottle.request.environ[NAME])
         self.handle.publish()
+        try:
+            shared = self.share(person.id)
+        except ChangedElsewhereError as error:
+            newer = self.handle.gallery().snapshot.people.get(person.id)
+            facts = {"person": newer and answers.person(newer, self.handle.model())}
+            reason, text = "changed_elsewhere", str(error)
+            raise Refusal(ResultCode.REFUSED, reason, text, status=409, facts=facts) from error
+        return {} if shared is None else {"shared": shared}
 
-    def _one(self, known: Known, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
-        body = {"person": answers.person(known, self.handle.model())}
+    def _one(
+        self,
+        known: Known,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        shared: Mapping[str, bool] | None = None,
+    ) -> Answer:
+        body = {"person": answers.person(known, self.handle.model()), **(shared or {})}
         return answers.answer(body, status=status, headers={**NO_STORE, **(headers or {})})
 
 
@@ -235,8 +251,8 @@ def _words(person: Person) -> str:
     return "\n".join((person.id, person.name, *person.groups)).casefold()
 
 
-def _pin(*, is_set: bool) -> Answer:
-    return answers.answer({"pin": {"set": is_set}}, headers=NO_STORE)
+def _pin(shared: Mapping[str, bool], *, is_set: bool) -> Answer:
+    return answers.answer({"pin": {"set": is_set}, **shared}, headers=NO_STORE)
 
 
 def _both(engine: FaceEngine, portrait: Portrait) -> Embedding:

@@ -261,7 +261,13 @@ class PersonJson(Json):
     templates: list[TemplateJson]
 
 
-class OnePersonJson(SuccessJson):
+class ChangedJson(SuccessJson):
+    """`shared` is there on a device of a fleet: whether its servers have the change; otherwise they get it later."""
+
+    shared: bool = True
+
+
+class OnePersonJson(ChangedJson):
     """The person who was asked for, added or changed."""
 
     person: PersonJson
@@ -288,7 +294,7 @@ class ReceiptJson(Json):
     copies: str
 
 
-class ErasureJson(SuccessJson):
+class ErasureJson(ChangedJson):
     """The receipt of an erasure."""
 
     receipt: ReceiptJson
@@ -313,7 +319,7 @@ class WarningJson(Json):
     person: str
 
 
-class EnrolledJson(SuccessJson):
+class EnrolledJson(ChangedJson):
     """The new template, its quality, and people who look alike."""
 
     template: TemplateJson
@@ -448,7 +454,7 @@ class PinStateJson(Json):
     set: bool
 
 
-class PinJson(SuccessJson):
+class PinJson(ChangedJson):
     """The state of a person's PIN."""
 
     pin: PinStateJson

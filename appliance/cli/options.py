@@ -64,6 +64,7 @@ def parser() -> "CommandParser":
     _add_persons(people)
     _add_templates(people)
     _add_archives(people)
+    _add_fleet(_group(commands, "fleet", "Share people with the other devices of the site."))
     _add_door(commands, add)
     for entry in added:
         entry.load()(add)
@@ -242,6 +243,28 @@ def _add_archives(add: Add) -> None:
     conflict = merge.add_mutually_exclusive_group()
     conflict.add_argument("--replace", action="store_true", help="replace people who are on this device already")
     conflict.add_argument("--skip", action="store_true", help="keep people who are on this device already as they are")
+
+
+def _add_fleet(add: Add) -> None:
+    create = add("create", "fleet:create", "Make a fleet of this device and its people.")
+    create.value("servers", "URL", "nats://HOST:PORT or tls://HOST:PORT; several are separated by commas")
+    create.value("--replicas", "N", "servers that keep each value (default 1)", int, choices=(1, 3, 5), default=1)
+    invite = add("invite", "fleet:invite", "Print a code with which one device can join.")
+    invite.value(
+        "--minutes", "N", "how long it is valid (default 15)", _within("minutes", float, OVER_0, 60), default=15.0
+    )
+    invite.value("--code", "FILE", "new file for its QR code: .svg, or PNG", Path)
+    text = "Become a member, and merge the people of this device with those of the fleet."
+    add("join", "fleet:join", text).value("invitation", "CODE", "what `appliance fleet invite` prints")
+    add("leave", "fleet:leave", "End the membership; the people of this device stay.")
+    listing = add("status", "fleet:status", "List the devices, and the people who differ from those of the fleet.")
+    listing.flag("--json", "print JSON")
+    resolve = add("resolve", "fleet:resolve", "Take one side for a person who differs from that of the fleet.")
+    resolve.value("id", "ID")
+    resolve.add_argument("--take", choices=("fleet", "device"), required=True, help="whose person stays")
+    text = "Print which devices have confirmed an erasure, and which have not yet."
+    add("receipt", "fleet:receipt", text).value("reference", "REFERENCE", "`reference` of the receipt of the erasure")
+    add("rotate-key", "fleet:rotate_key", "Seal the people with a new key; every other device has to join again.")
 
 
 def _add_door(commands: Any, add: Add) -> None:

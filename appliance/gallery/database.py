@@ -42,11 +42,14 @@ MIGRATIONS = (
         sealed BLOB NOT NULL
     );
     """,
+    """
+    CREATE TABLE shares (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, sealed BLOB NOT NULL);
+    """,
 )
 """Each raises the schema version (PRAGMA user_version) by one; an entry never changes once it is here.
 
 `people.tag` is an HMAC of the id. `pictures.number` is that of the template, `passages.number` and `pins.number` those of the
-person.
+person. `shares.key` is an HMAC of the id under the fleet's key.
 """
 
 RESTORE = "restore a backup with `appliance people restore FILE`"

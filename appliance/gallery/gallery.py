@@ -34,6 +34,7 @@ from appliance.gallery.people import (
 from appliance.gallery.pin import StoredPin
 from appliance.gallery.records import unit_vector
 from appliance.gallery.search import Candidate
+from appliance.gallery.shares import identifying
 from appliance.gallery.store import Store, Transaction
 from appliance.gallery.vault import BrokenSealError, SiteKey
 
@@ -180,6 +181,7 @@ class Gallery(Store):
         """Erases a person so that no sealed row of theirs is left in the database's files. Raises NoSuchPersonError."""
         with self.writing() as transaction:
             known = transaction.erase_person(identity)
+            transaction.bury(known.person.reference)
         complete = self.empty_log()
         return Erasure(known.person.reference, len(known.templates), datetime.now(UTC), complete)
 
@@ -259,9 +261,12 @@ class Gallery(Store):
         """Yields all people in clear in the order of their ids. Changes made meanwhile may be included or not; templates that
         cannot be read are left out.
         """
-        for known in self.people():
-            exports = [self._export(known.person.reference, template) for template in known.templates]
-            yield PersonExport(known.person, tuple(each for each in exports if each is not None))
+        yield from map(self.exported, self.people())
+
+    def exported(self, known: Known) -> PersonExport:
+        """Returns a person in clear as `export` does."""
+        exports = [self._export(known.person.reference, template) for template in known.templates]
+        return PersonExport(known.person, tuple(each for each in exports if each is not None))
 
     def replace(self, people: Iterable[PersonExport]) -> int:
         """Erases everyone and adds these people, all or none, and returns their number. References stay, and with them the last
@@ -273,6 +278,8 @@ class Gallery(Store):
             passages, pins = dict(kept.passages), dict(kept.pins)
             transaction.erase_everyone()
             transaction.accepted = True
+            for key, share in kept.shares.items():
+                transaction.write_share(key, share.restored())
             for each in people:
                 reference = each.person.reference
                 _import(transaction, each, passages.get(reference), pins.get(reference))
@@ -358,6 +365,37 @@ def rebuild(path: Path, key: SiteKey, people: Iterable[PersonExport], record: Co
         finally:
             _remove(new)
     return count
+
+
+def absorb(transaction: Transaction, export: PersonExport, pin: StoredPin | None) -> None:
+    """Makes a person what another device of the fleet has: templates that are here already stay with their numbers and
+    pictures. Raises InvalidPersonError, OtherEmbedderError, TooManyError before anything is written.
+    """
+    person, contents = export.person, transaction.contents
+    validate(person)
+    for each in export.templates:
+        _check_embedder(contents.embedder, each.template.model)
+    wanted = {identifying(each.template): each for each in export.templates}
+    known, owner = contents.people.get(person.id), contents.references.get(person.reference)
+    if owner is not None and owner is not known:
+        raise InvalidPersonError("reference: it is another person's")
+    _check_room(transaction, len(wanted) - (len(known.templates) if known else 0))
+    passage = None
+    if known is not None and owner is None:
+        passage = contents.passages.get(known.person.reference)
+        transaction.erase_person(person.id)
+        known = None
+    known = transaction.write_person(person) if known else transaction.add_person(person)
+    if passage is not None:
+        transaction.write_passage(person.reference, passage)
+    for template in known.templates:
+        if wanted.pop(identifying(template), None) is None:
+            transaction.erase_template(person.id, template.number)
+    for each in wanted.values():
+        vector = contents.rotation.apply(unit_vector(each.embedding, each.template.strong))
+        transaction.add_template(person.id, each.template, vector, each.picture)
+    if contents.pins.get(person.reference) != pin:
+        transaction.write_pin(person.reference, pin)
 
 
 def _made_by(template: Template, model: str, strong: str | None) -> bool:

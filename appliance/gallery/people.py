@@ -169,6 +169,10 @@ class PersonExistsError(GalleryError):
     """A person with this id already exists."""
 
 
+class ChangedElsewhereError(GalleryError):
+    """Another device of the fleet has changed this person at the same time; the gallery has its change."""
+
+
 class InvalidPersonError(GalleryError):
     """A person's description is invalid. The text names the field."""
 

@@ -58,9 +58,13 @@ def pack_person(person: Person) -> bytes:
 
 def pack_template(template: Template, vector: Rotated) -> bytes:
     """Returns a template, without its number, and its rotated vector (see Rotation) as bytes."""
+    return template_head(template) + vector.astype("<f4").tobytes() + bytes.fromhex(template.strong or "")
+
+
+def template_head(template: Template) -> bytes:
+    """Returns what describes a template on any device, without its strong embedder."""
     created = (template.created - _EPOCH) // timedelta(microseconds=1)
-    head = _HEAD.pack(bytes.fromhex(template.model), template.quality, _SOURCES.index(template.source), created)
-    return head + vector.astype("<f4").tobytes() + bytes.fromhex(template.strong or "")
+    return _HEAD.pack(bytes.fromhex(template.model), template.quality, _SOURCES.index(template.source), created)
 
 
 def unpack_template(content: bytes, number: int, *, pictured: bool) -> tuple[Template, Rotated]:

@@ -28,6 +28,7 @@ from appliance.gallery.people import (
 )
 from appliance.gallery.pin import StoredPin
 from appliance.gallery.search import MOST, Columns, Index
+from appliance.gallery.shares import SHARE, Share
 from appliance.gallery.vault import BrokenSealError, Rotated, Rotation, Seal, SiteKey, new_seed
 
 EMPTYING_PATIENCE_MS = 1000
@@ -40,14 +41,23 @@ OF_A_PERSON = ("passages", "pins")
 
 T = TypeVar("T")
 
-_ONE_OF = {"people": "a person", "templates": "a template", "passages": "a passage", "pins": "a PIN"}
+_BY_OWNER = (*OF_A_PERSON, "shares")
+"""Tables whose rows are sealed for their owner alone."""
+
+_ONE_OF = {
+    "people": "a person",
+    "templates": "a template",
+    "passages": "a passage",
+    "pins": "a PIN",
+    "shares": "a share",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class GallerySnapshot:
-    """People by id and by reference, last passages and PINs by reference, and an index of the templates that can be compared:
-    those of one embedder, rotated by `rotation`, with the embeddings of one strong embedder. A published snapshot never
-    changes.
+    """People by id and by reference, last passages and PINs by reference, what the fleet knows of people by their keys in it,
+    and an index of the templates that can be compared: those of one embedder, rotated by `rotation`, with the embeddings of one
+    strong embedder. A published snapshot never changes.
     """
 
     rotation: Rotation
@@ -55,6 +65,7 @@ class GallerySnapshot:
     references: dict[str, Known]
     passages: dict[str, LastPassage]
     pins: dict[str, StoredPin]
+    shares: dict[str, Share]
     index: Index
 
     @property
@@ -171,6 +182,7 @@ class Repository:
                 reference: StoredPin.unpack(content)
                 for _, reference, content in self._rows("pins", "number", references.__getitem__)
             },
+            {key: SHARE.validate_json(content) for _, key, content in self._rows("shares", "key", str)},
             Index(),
         )
         for embedders, rows in waiting.items():
@@ -183,13 +195,13 @@ class Repository:
         return replace(snapshot, index=Index(tuple(each for key in parts if key[0] == model for each in parts[key])))
 
     def _rows(self, table: str, owner_column: str, owner_of: Callable[[Any], str]) -> Iterator[tuple[int, str, bytes]]:
-        """Yields the number, the owner and the content of each row of a table. A row is sealed for its number and its owner, a
-        passage or a PIN, whose number is that of the person, for its owner alone.
+        """Yields the number, the owner and the content of each row of a table. A row is sealed for its number and its owner,
+        one of _BY_OWNER for its owner alone.
         """
         for number, column, sealed in self._database.rows(table, owner_column, "sealed"):
             try:
                 owner = owner_of(column)
-                place = (owner,) if table in OF_A_PERSON else (number, owner)
+                place = (owner,) if table in _BY_OWNER else (number, owner)
                 content = self._seal.open(sealed, table, *place)
             except (BrokenSealError, KeyError):
                 self._database.losses.append(f"the seal of {_ONE_OF[table]} is broken")
@@ -217,6 +229,7 @@ class Transaction(Repository):
             references=dict(before.references),
             passages=dict(before.passages),
             pins=dict(before.pins),
+            shares=dict(before.shares),
         )
         self._index, self._embedders = before.index, before.embedders
         self.reread = False
@@ -309,6 +322,19 @@ class Transaction(Repository):
     def write_pin(self, reference: str, pin: StoredPin | None) -> None:
         """Replaces the PIN of a person; None erases it. Raises NoSuchPersonError."""
         self._write_of("pins", self.contents.pins, reference, pin, None if pin is None else pin.pack())
+
+    def write_share(self, key: str, share: Share) -> None:
+        """Replaces what the fleet knows of the person with this key."""
+        sealed = self._seal.close(SHARE.dump_json(share), "shares", key)
+        self._database.run("INSERT OR REPLACE INTO shares (key, sealed) VALUES (?, ?)", key, sealed)
+        self.contents.shares[key] = share
+
+    def bury(self, reference: str) -> None:
+        """Has the fleet erase the person with this reference, if it knows them."""
+        for key, share in self.contents.shares.items():
+            if share.reference == reference:
+                self.write_share(key, share.buried())
+                break
 
     def _write_of(
         self, table: str, memory: dict[str, T], reference: str, value: T | None, content: bytes | None

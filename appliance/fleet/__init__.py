@@ -1,0 +1,1 @@
+"""People whom all devices of a site know, shared over NATS JetStream."""

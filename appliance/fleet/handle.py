@@ -1,0 +1,109 @@
+"""The fleet of the running device, whether it is in one or not: the client of the servers is loaded only if it is."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance import state
+from appliance.access.identify import GalleryHandle, Recognition
+from appliance.faults import Problem
+from appliance.fleet.devices import About
+from appliance.fleet.membership import FleetError, Membership, read_membership
+from appliance.gallery.people import GalleryUnavailableError
+
+if TYPE_CHECKING:
+    from appliance.fleet.member import Member
+
+log = logging.getLogger(__name__)
+
+SILENCE_FILE = "fleet-silence.json"
+"""How long this device had not heard from its fleet when it was written."""
+
+WRITTEN_SECONDS = 600.0
+"""How often the silence is written while it lasts: what a restart can shorten it by."""
+
+
+class FleetHandle:
+    """Thread-safe."""
+
+    def __init__(
+        self,
+        folder: Path,
+        device: str,
+        gallery: GalleryHandle,
+        about: Callable[[], tuple[str, str, str]],
+        *,
+        enabled: bool,
+        ca_file: Path | None,
+        nkey_file: Path | None,
+        stale_hours: float | None,
+    ) -> None:
+        """`folder` is that of the state; `about` returns what `About` takes. With `stale_hours`, nobody is recognised once the
+        fleet has been silent for so long.
+        """
+        self._folder, self._gallery, self._stale_hours = folder, gallery, stale_hours
+        self._member: Member | None = None
+        self._silent_before, self._written = 0.0, time.monotonic()
+        if enabled:
+            try:
+                from appliance.fleet import link, member
+            except ModuleNotFoundError as missing:
+                raise FleetError(f"{missing.name} is not installed: pip install 'face-appliance[fleet]'") from missing
+            files, parts = link.Address((), ca_file, nkey_file), (gallery.gallery, gallery.refresh)
+            self._member = member.Member(self._membership, files, device, *parts, lambda: About(*about()))
+            self._silent_before = self._read_silence()
+
+    def start(self, start: Callable[[str, Callable[[], None]], threading.Thread]) -> None:
+        """Starts the thread if this device is in a fleet; `start` is that of the supervisor."""
+        if self._member:
+            start("fleet", self._member.run)
+
+    def stop(self) -> None:
+        if self._member:
+            self._write_silence()
+            self._member.stop()
+
+    def share(self, identity: str) -> bool | None:
+        """As `Member.share`; None for a device without a fleet."""
+        return self._member.share(identity) if self._member else None
+
+    def problems(self) -> list[Problem]:
+        """What is wrong, for `/healthz`."""
+        return self._member.problems() if self._member else []
+
+    def recognition(self) -> Recognition:
+        """What people are recognised with, as `GalleryHandle.current`. Raises GalleryUnavailableError, too, if the fleet has
+        been silent for more than `stale_hours`.
+        """
+        if self._member and self._stale_hours is not None and (silent := self.silent_s()) > self._stale_hours * 3600:
+            raise GalleryUnavailableError(f"the fleet has been silent for {silent / 3600:.1f} h (door.stale_hours)")
+        return self._gallery.current()
+
+    def silent_s(self) -> float:
+        """Returns the seconds since the fleet's servers confirmed that this device has everything, also before its start."""
+        assert self._member is not None
+        silent = self._member.silent_s() + (0.0 if self._member.heard else self._silent_before)
+        if time.monotonic() - self._written > WRITTEN_SECONDS:
+            self._write_silence()
+        return silent
+
+    def _membership(self) -> Membership:
+        return read_membership(self._folder, self._gallery.site_key())
+
+    def _read_silence(self) -> float:
+        """The silence at the last end, with the time since then as far as the clock knows it: it may be late."""
+        try:
+            found = state.read_document(self._folder / SILENCE_FILE)
+            return float(found["silent"]) + max(0.0, time.time() - float(found["time"]))
+        except (OSError, state.DamagedError, KeyError, TypeError, ValueError):
+            return 0.0
+
+    def _write_silence(self) -> None:
+        self._written = time.monotonic()
+        try:
+            state.write_document(self._folder / SILENCE_FILE, {"silent": self.silent_s(), "time": time.time()})
+        except OSError as error:
+            log.warning("the fleet's silence is not written: %s", error)

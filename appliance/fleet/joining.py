@@ -1,0 +1,74 @@
+"""Making a fleet, inviting devices and joining: what the commands do at the servers."""
+
+import base64
+import json
+import re
+import secrets
+import time
+
+from appliance.fleet.link import Bucket, Link, OvertakenError
+from appliance.fleet.member import devices_bucket, people_bucket
+from appliance.fleet.membership import FleetError, Membership, check_urls
+from appliance.gallery.vault import BrokenSealError, Seal, SiteKey
+
+INVITATIONS = "fleet-invitations"
+"""The bucket of the invitations of all fleets on a server."""
+
+MOST_MINUTES = 60
+"""How long an invitation may be valid; the servers delete it then in any case."""
+
+SECRET_BYTES = 15
+"""Of a code: 120 bits, which are 24 characters."""
+
+_CODE = re.compile(r"([^#\s]+)#([A-Za-z2-7-]{24,30})")
+
+
+async def make_buckets(link: Link, membership: Membership, replicas: int) -> None:
+    """Makes the buckets of a fleet, kept by so many servers. Raises LinkError."""
+    for name in (people_bucket(membership.keys.id), devices_bucket(membership.keys.id)):
+        await link.bucket(name, replicas=replicas)
+    await link.bucket(INVITATIONS, replicas=replicas, max_age=MOST_MINUTES * 60)
+
+
+async def invite(link: Link, membership: Membership, minutes: float) -> str:
+    """Returns a code with which one device can join within so many minutes. The servers get the membership sealed with a key
+    that only the code has. Raises LinkError.
+    """
+    bucket, secret = await link.bucket(INVITATIONS), secrets.token_bytes(SECRET_BYTES)
+    content = {"until": time.time() + minutes * 60, "membership": membership.pack().decode()}
+    await bucket.write(_key(secret), Seal(SiteKey(secret)).close(json.dumps(content).encode(), INVITATIONS), 0)
+    text = base64.b32encode(secret).decode()
+    return f"{','.join(membership.urls)}#{'-'.join(text[at : at + 6] for at in range(0, len(text), 6))}"
+
+
+def read_code(code: str) -> tuple[tuple[str, ...], bytes]:
+    """Returns the URLs and the secret of a code. Raises FleetError."""
+    found = _CODE.fullmatch(code.strip())
+    letters = found[2].replace("-", "").upper() if found else ""
+    if not found or len(letters) != SECRET_BYTES * 8 // 5:
+        raise FleetError("this is not a code of `appliance fleet invite`: copy all of it, from nats:// or tls:// on")
+    urls = tuple(found[1].split(","))
+    check_urls(urls)
+    return urls, base64.b32decode(letters)
+
+
+async def redeem(link: Link, secret: bytes) -> Membership:
+    """Returns what an invitation is about, and uses it up. Raises FleetError, LinkError."""
+    bucket: Bucket = await link.bucket(INVITATIONS)
+    found = await bucket.read(_key(secret))
+    try:
+        content = json.loads(Seal(SiteKey(secret)).open(found.value if found else b"", INVITATIONS))
+        membership = Membership.unpack(content["membership"].encode())
+        if content["until"] < time.time():
+            raise FleetError("this invitation has expired: make another one with `appliance fleet invite`")
+        assert found is not None
+        await bucket.write(found.key, b"", found.sequence)
+    except (BrokenSealError, OvertakenError, ValueError, KeyError, TypeError) as error:
+        raise FleetError(
+            "this invitation is used or expired: make another one with `appliance fleet invite`"
+        ) from error
+    return membership
+
+
+def _key(secret: bytes) -> str:
+    return Seal(SiteKey(secret)).tag(INVITATIONS).hex()

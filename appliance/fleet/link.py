@@ -1,0 +1,229 @@
+"""The connection to the servers of a fleet (NATS JetStream). It ends when it is lost: nothing is buffered and sent later.
+
+Facts about nats-py 2.16 with the servers 2.9.10 and 2.15.1 that this answers for: a put that timed out is sent after the
+reconnect, a watcher of a closed connection hangs, and one is blind for 14 s after the loss of the node that holds its consumer.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+import nats
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import (
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    Header,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import APIError, NotFoundError
+
+from appliance.faults import ReportedError
+from appliance.fleet.replica import StoredValue
+
+PATIENCE_SECONDS = 2.0
+"""How long an answer may take: a cluster that elects a leader answers within this, or the next attempt finds it."""
+
+BATCH = 256
+"""Values handed over at once: one transaction of the gallery each."""
+
+_WRONG_SEQUENCE = 10071
+"""JetStream's error code of a write whose expected last sequence is not the last one."""
+
+
+class LinkError(ReportedError):
+    """The servers cannot be reached, or did not answer in time; the text says why."""
+
+
+class OvertakenError(Exception):
+    """Another device has written this value meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The URLs of the servers (nats://host:port or tls://host:port), the certificate authority of their TLS and the file with
+    the nkey seed of this device, both None where they are not used.
+    """
+
+    urls: tuple[str, ...]
+    authority: Path | None = None
+    seed_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BucketState:
+    """When the bucket was made, and the sequence number of its last value."""
+
+    created: datetime
+    last: int
+
+
+@contextmanager
+def _translated(reasons: Sequence[Exception] = ()) -> Iterator[None]:
+    """Raises OvertakenError or LinkError for the errors of the client, with the last of `reasons` if there are any."""
+    try:
+        yield
+    except APIError as error:
+        if error.err_code == _WRONG_SEQUENCE:
+            raise OvertakenError from error
+        raise LinkError(f"the fleet's servers refuse: {error.description}") from error
+    except (nats.errors.Error, OSError) as error:
+        reason = reasons[-1] if reasons else error
+        raise LinkError(f"the fleet's servers cannot be reached: {str(reason) or type(reason).__name__}") from error
+
+
+class Link:
+    """An open connection."""
+
+    def __init__(self, client: Client, closed: asyncio.Event) -> None:
+        self._client, self.closed = client, closed
+        self.jetstream: JetStreamContext = client.jetstream(timeout=PATIENCE_SECONDS)
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, address: Address, name: str) -> AsyncIterator[Self]:
+        """A connection under this name, to one of the servers. Raises LinkError."""
+        closed = asyncio.Event()
+
+        async def end() -> None:
+            closed.set()
+
+        async def note(error: Exception) -> None:
+            """Keeps why a server cannot be reached; everything else is raised by the call that it concerns."""
+            reasons[:] = [error]
+
+        tls, reasons = None, list[Exception]()
+        with _translated(reasons):
+            if address.authority or any(url.startswith("tls:") for url in address.urls):
+                tls = ssl.create_default_context(cafile=address.authority)
+            client = await nats.connect(
+                list(address.urls),
+                name=name,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,  # without reconnects, too, it tries each server so often again
+                reconnect_time_wait=0,
+                connect_timeout=int(PATIENCE_SECONDS),
+                error_cb=note,
+                closed_cb=end,
+                tls=tls,
+                nkeys_seed=str(address.seed_file) if address.seed_file else None,
+            )
+        try:
+            yield cls(client, closed)
+        finally:
+            with suppress(nats.errors.Error, OSError):
+                await asyncio.wait_for(client.close(), PATIENCE_SECONDS)
+
+    async def bucket(self, name: str, *, replicas: int | None = None, max_age: float | None = None) -> "Bucket":
+        """Returns a key-value bucket, made if `replicas` are given and it is not there; its values are kept for `max_age`
+        seconds. An existing one stays as it is: servers refuse the arguments with which their predecessors made it.
+        """
+        bucket = Bucket(self, name)
+        with _translated():
+            try:
+                await self.jetstream.stream_info(bucket.stream)
+            except NotFoundError:
+                if replicas is None:
+                    raise
+                await self.jetstream.add_stream(
+                    StreamConfig(
+                        name=bucket.stream,
+                        subjects=[f"{bucket.prefix}>"],
+                        retention=RetentionPolicy.LIMITS,
+                        storage=StorageType.FILE,
+                        discard=DiscardPolicy.NEW,
+                        max_msgs_per_subject=1,
+                        max_age=max_age,
+                        num_replicas=replicas,
+                        allow_rollup_hdrs=True,
+                        deny_delete=True,
+                    )
+                )
+        return bucket
+
+
+class Bucket:
+    """A key-value bucket: a stream that keeps the last value of each key. Each method raises LinkError."""
+
+    def __init__(self, link: Link, name: str) -> None:
+        self._link, self.stream, self.prefix = link, f"KV_{name}", f"$KV.{name}."
+
+    async def write(self, key: str, value: bytes, last: int) -> int:
+        """Replaces the value with the sequence number `last` (0: none) and returns that of the new one, once the servers have
+        stored it. Raises OvertakenError.
+        """
+        headers = {Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(last)}
+        with _translated():
+            subject = self.prefix + key
+            stored = await self._link.jetstream.publish(subject, value, PATIENCE_SECONDS, self.stream, headers)
+            return stored.seq
+
+    async def read(self, key: str) -> StoredValue | None:
+        """Returns the value of a key as the leader has it, None without one."""
+        with _translated():
+            try:
+                found = await self._link.jetstream.get_last_msg(self.stream, self.prefix + key)
+            except NotFoundError:
+                return None
+        return StoredValue(key, found.data or b"", found.seq or 0)
+
+    async def state(self) -> BucketState:
+        with _translated():
+            found = await self._link.jetstream.stream_info(self.stream)
+        assert found.created is not None
+        return BucketState(found.created, found.state.last_seq)
+
+    async def values(self) -> list[StoredValue]:
+        """Returns all values."""
+        found: dict[str, StoredValue] = {}
+        last = (await self.state()).last
+        async with self.following(1) as feed:
+            while last > max((each.sequence for each in found.values()), default=0):
+                if not (values := await feed.batch(PATIENCE_SECONDS)):
+                    break
+                found |= {each.key: each for each in values}
+        return list(found.values())
+
+    @asynccontextmanager
+    async def following(self, start: int) -> AsyncIterator["Feed"]:
+        """The values from the sequence number `start` on, as they come."""
+        config = ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=max(1, start))
+        with _translated():
+            found = await self._link.jetstream.subscribe(
+                f"{self.prefix}>", stream=self.stream, ordered_consumer=True, config=config
+            )
+        try:
+            yield Feed(found, len(self.prefix))
+        finally:
+            with suppress(nats.errors.Error, OSError):
+                await found.unsubscribe()
+
+
+class Feed:
+    """The values of a bucket as they come."""
+
+    def __init__(self, subscription: JetStreamContext.PushSubscription, prefix: int) -> None:
+        self._subscription, self._prefix = subscription, prefix
+
+    async def batch(self, patience: float) -> list[StoredValue]:
+        """Returns the values that have come, BATCH at most; waits `patience` seconds for the first one, then returns none."""
+        values: list[StoredValue] = []
+        with _translated():
+            while len(values) < BATCH:
+                try:
+                    message = await self._subscription.next_msg(0.01 if values else patience)
+                except nats.errors.TimeoutError:
+                    break
+                values.append(
+                    StoredValue(message.subject[self._prefix :], message.data, message.metadata.sequence.stream)
+                )
+        return values

@@ -1,0 +1,276 @@
+"""This device as a member of its fleet: one thread with an event loop of its own keeps the gallery and the servers in step."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import CancelledError
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from appliance.faults import Fault, Problem
+from appliance.fleet.devices import About, DeviceRecord
+from appliance.fleet.link import Address, Bucket, BucketState, Link, LinkError, OvertakenError
+from appliance.fleet.membership import FleetError, Membership
+from appliance.fleet.replica import Replica
+from appliance.fleet.sealing import Envelopes
+from appliance.gallery.gallery import Gallery
+from appliance.gallery.people import ChangedElsewhereError, GalleryError
+from appliance.gallery.shares import Share
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = 1.0
+"""How often a member without news asks for the bucket's last sequence number. After two such questions without the values in
+between, it subscribes again: a subscription may be blind (see `link`).
+"""
+
+RETRY_SECONDS = 1.0
+"""From the loss of a connection to the next attempt."""
+
+SHARE_SECONDS = 1.0
+"""How long the answer to a change waits for the servers; after that it says that the change is not shared yet."""
+
+TRIES = 3
+"""Attempts to write a person whom other devices change at the same time."""
+
+AT_ONCE = 64
+"""Values on their way to the servers at the same time."""
+
+PATIENCE_SECONDS = 10.0
+"""How long the servers may be away before that is a problem."""
+
+RECORD_SECONDS = (2.0, 30.0)
+"""How often a device writes its record: at most, and at least."""
+
+OWN_CONFLICT = timedelta(seconds=2)
+"""A conflict of a person is that of the change whose answer waits if it is not older."""
+
+
+class Member:
+    """Shares the people of the gallery. `share`, `problems` and `silent_s` may be called by any thread."""
+
+    def __init__(
+        self,
+        membership: Callable[[], Membership],
+        files: Address,
+        device: str,
+        gallery: Callable[[], Gallery],
+        refresh: Callable[[], None],
+        about: Callable[[], About],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`membership` is read before each connection; `files` has the certificate authority and the nkey seed, `device` is the
+        id of this device. `gallery` raises GalleryError or Fault while there is none; `refresh` takes over and publishes what
+        has changed in it.
+        """
+        self._membership, self._files, self._device, self._clock = membership, files, device, clock
+        self._gallery, self._refresh, self._about = gallery, refresh, about
+        self._joined: Membership | None = None
+        self._envelopes: Envelopes | None = None
+        self._replica: Replica | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._bucket: Bucket | None = None
+        self._created: datetime | None = None
+        self._position = 0
+        self._record: tuple[float, DeviceRecord | None] = (float("-inf"), None)
+        self._heard = clock()
+        self.heard = False
+        """Whether the servers have confirmed since the start that this device has everything."""
+        self._trouble: str | None = None
+        self._stopped = False
+
+    def run(self) -> None:
+        """Works until `stop`."""
+        with suppress(asyncio.CancelledError):
+            asyncio.run(self._work())
+
+    def stop(self) -> None:
+        """Ends `run`; what is not shared by then is shared after the next start."""
+        self._stopped = True
+        if self._loop is not None and self._task is not None:
+            with suppress(RuntimeError):  # the loop has ended by itself
+                self._loop.call_soon_threadsafe(self._task.cancel)
+
+    def share(self, identity: str) -> bool:
+        """Returns whether the servers have the person as they are in the gallery, or their erasure; waits for that for a
+        moment. Raises ChangedElsewhereError if another device's change came first, which the gallery has then.
+        """
+        if self._loop is None or self._bucket is None:
+            return False
+        answer = asyncio.run_coroutine_threadsafe(self._share(self._bucket, identity), self._loop)
+        try:
+            return answer.result(SHARE_SECONDS)
+        except (TimeoutError, CancelledError, LinkError):
+            answer.cancel()
+            return False
+
+    def silent_s(self) -> float:
+        """Returns the seconds since the servers last confirmed that this device has everything, or since the start."""
+        return self._clock() - self._heard
+
+    def problems(self) -> list[Problem]:
+        """What is wrong, for `/healthz`."""
+        found = []
+        if self._trouble and self.silent_s() > PATIENCE_SECONDS:
+            found.append(Problem("fleet", "fleet_unreachable", "The fleet's servers cannot be reached: see the log."))
+        if self._replica and (refused := self._replica.refused()):
+            text = f"{len(refused)} values of the fleet's servers were refused, because they are older or altered: see the log."
+            found.append(Problem("fleet", "fleet_values_refused", text))
+        if self._replica and (held := self._replica.held()):
+            text = f"{len(held)} people differ from those of the fleet: `appliance fleet status` lists them."
+            found.append(Problem("fleet", "fleet_people_differ", text))
+        return found
+
+    async def synchronise(self, *, reseal: bool = False) -> Replica:
+        """Connects, brings the gallery and the servers in step once, and returns the replica; with `reseal`, has every value
+        sealed anew. Raises LinkError, FleetError, GalleryError.
+        """
+        async with self._connection() as (link, bucket, devices, replica):
+            while (self._trouble or replica.pending()) and not link.closed.is_set():
+                await self._follow(link, bucket, devices, replica)
+            if reseal:
+                replica.reseal()
+                await self._settle(bucket, replica)
+        return replica
+
+    async def _work(self) -> None:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        while not self._stopped:
+            try:
+                async with self._connection() as (link, bucket, devices, replica):
+                    log.info("fleet: connected")
+                    while not link.closed.is_set():
+                        await self._follow(link, bucket, devices, replica)
+                raise LinkError("the connection to the fleet's servers is lost")
+            except (LinkError, FleetError, GalleryError, Fault) as error:
+                if str(error) != self._trouble:
+                    log.warning("fleet: %s", error)
+                self._trouble = str(error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[tuple[Link, Bucket, Bucket, Replica]]:
+        gallery, membership = self._gallery(), self._membership()
+        if self._replica is None or membership != self._joined:
+            self._joined, self._envelopes = membership, Envelopes(membership.keys)
+            self._replica, self._created = Replica(gallery, self._envelopes), None
+        self._trouble = self._trouble or "not yet in step"
+        fleet, address = membership.keys.id, replace(self._files, urls=membership.urls)
+        async with Link.to(address, self._device) as link:
+            self._bucket, devices = await link.bucket(people_bucket(fleet)), await link.bucket(devices_bucket(fleet))
+            try:
+                yield link, self._bucket, devices, self._replica
+            finally:
+                self._bucket = None
+
+    async def _follow(self, link: Link, bucket: Bucket, devices: Bucket, replica: Replica) -> None:
+        """One subscription, until it is blind, or the bucket is another one."""
+        state = await bucket.state()
+        if state.created != self._created or state.last < self._position:
+            replica.start_anew()
+            self._created, self._position = state.created, 0
+        async with bucket.following(self._position + 1) as feed:
+            doubts, due = 0, self._clock()
+            while not link.closed.is_set():
+                if values := await feed.batch(CHECK_SECONDS):
+                    replica.absorb(values)
+                    self._position, doubts = values[-1].sequence, 0
+                    if self._clock() < due:
+                        continue
+                due = self._clock() + CHECK_SECONDS
+                self._refresh()
+                state = await bucket.state()
+                if state.created != self._created or state.last < self._position:
+                    return
+                if state.last == self._position:
+                    if await self._in_step(bucket, devices, replica, state):
+                        return
+                elif not values:
+                    doubts += 1
+                    if doubts == 2:
+                        return
+
+    async def _in_step(self, bucket: Bucket, devices: Bucket, replica: Replica, state: BucketState) -> bool:
+        """Once everything has been taken: shares what is pending. Returns whether a member that does this once is done."""
+        self._heard, self.heard, self._trouble = self._clock(), True, None
+        if await self._settle(bucket, replica):
+            return False  # until these come back
+        await self._report(devices, replica, state)
+        return self._loop is None
+
+    async def _settle(self, bucket: Bucket, replica: Replica) -> bool:
+        """Writes what the servers do not have, and reads what this device does not have any more; returns whether it has
+        written anything.
+        """
+        for key in replica.missing():
+            if found := await bucket.read(key):
+                replica.absorb([found])
+        keys = replica.pending()
+        begin = int(self._device, 16) % max(1, len(keys))  # devices that share the same people begin at different ones
+        keys = keys[begin:] + keys[:begin]
+        for first in range(0, len(keys), AT_ONCE):
+            await self._write(bucket, replica, keys[first : first + AT_ONCE])
+        return bool(keys)
+
+    async def _write(self, bucket: Bucket, replica: Replica, keys: Sequence[str]) -> None:
+        stored = await asyncio.gather(*(self._write_one(bucket, replica, key) for key in keys))
+        replica.acknowledged([each for each in stored if each])
+
+    async def _write_one(self, bucket: Bucket, replica: Replica, key: str) -> tuple[str, Share, int] | None:
+        outgoing = replica.outgoing(key)
+        if outgoing is None:
+            return None
+        version, value, last = outgoing
+        try:
+            return key, version, await bucket.write(key, value, last)
+        except OvertakenError:
+            if found := await bucket.read(key):
+                replica.absorb([found])
+            else:
+                replica.vanished(key)
+            return None
+
+    async def _report(self, devices: Bucket, replica: Replica, state: BucketState) -> None:
+        """Writes this device's record when it has changed, or is old."""
+        written, before = self._record
+        age = self._clock() - written
+        if age < RECORD_SECONDS[0] or self._envelopes is None:
+            return
+        people, held, pending = len(self._gallery().snapshot.people), len(replica.held()), len(replica.pending())
+        facts = (self._device, self._about(), people, held, pending, state.created, self._position)
+        record = DeviceRecord(*facts, time=time.time())
+        if before == replace(record, time=before.time if before else 0.0) and age < RECORD_SECONDS[1]:
+            return
+        found = await devices.read(self._device)
+        with suppress(OvertakenError):
+            await devices.write(self._device, record.close(self._envelopes), found.sequence if found else 0)
+            self._record = self._clock(), record
+
+    async def _share(self, bucket: Bucket, identity: str) -> bool:
+        replica = self._replica
+        assert replica is not None
+        key = replica.key(identity)
+        for _ in range(TRIES):
+            await self._write(bucket, replica, [key])
+            for conflict in replica.conflicts:
+                if conflict.key == key and datetime.now(UTC) - conflict.time < OWN_CONFLICT:
+                    replica.conflicts.remove(conflict)
+                    raise ChangedElsewhereError(
+                        f"another device has changed {identity} at the same time, and its change stays"
+                    )
+            if replica.shared(key):
+                return True
+        return False
+
+
+def people_bucket(fleet: str) -> str:
+    """Returns the name of the bucket with the people of a fleet."""
+    return f"fleet-{fleet}-people"
+
+
+def devices_bucket(fleet: str) -> str:
+    """Returns the name of the bucket with the records of a fleet's devices."""
+    return f"fleet-{fleet}-devices"

@@ -1,0 +1,247 @@
+"""This device's copy of the fleet: takes what arrives into the gallery, and says what the fleet does not have yet."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from appliance.fleet.merge import DIFFERS, NOTHING, Local, MergeResult, arrived, joined, wanted
+from appliance.fleet.sealing import Arrival, Envelopes, OtherKeyError, RefusedValueError
+from appliance.gallery.gallery import Gallery, absorb
+from appliance.gallery.people import GalleryRolledBackError, InvalidPersonError, Known, OtherEmbedderError, TooManyError
+from appliance.gallery.pin import StoredPin
+from appliance.gallery.shares import Share, fingerprint
+from appliance.gallery.store import GallerySnapshot, Transaction
+
+log = logging.getLogger(__name__)
+
+MOST_CONFLICTS = 100
+"""Lost changes that are remembered."""
+
+REMEMBERED_SECONDS = 3600.0
+"""How long a refused value is a problem after the last one with its key."""
+
+UNFIT = (OtherEmbedderError, TooManyError, InvalidPersonError)
+"""Why a person of the fleet cannot be taken into this gallery."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredValue:
+    """A value of the bucket: its key, its content (empty once it is deleted), and its sequence number in the stream."""
+
+    key: str
+    value: bytes
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A change of this device that is lost, because another device's came first: when, to whom, and its fingerprint."""
+
+    time: datetime
+    key: str
+    identity: str
+    digest: str
+
+
+class Replica:
+    """Not thread-safe. Methods raise the subclasses of GalleryUnavailableError."""
+
+    def __init__(self, gallery: Gallery, envelopes: Envelopes) -> None:
+        self._gallery, self._envelopes = gallery, envelopes
+        self._seen: dict[str, tuple[int, Share | None]] = {}
+        """The sequence number and the version of each key in the bucket; None where the value was refused."""
+        self._locals: dict[str, tuple[Known, StoredPin | None, str, Local]] = {}
+        """By id: what the key and the local version were computed from, and these."""
+        self._ids: dict[str, str] = {}
+        self._looked_at: GallerySnapshot | None = None
+        self._settled = False
+        """Whether nothing was pending the last time, and nothing has changed since."""
+        self._refused: dict[str, tuple[float, str]] = {}
+        """When the last value of a key was refused, and why."""
+        self.conflicts: deque[Conflict] = deque(maxlen=MOST_CONFLICTS)
+
+    def start_anew(self) -> None:
+        """Forgets what the bucket holds, because it was made anew or restored."""
+        self._seen.clear()
+        self._settled = False
+
+    def reseal(self) -> None:
+        """Has every value that this device knows written again, with the newest key."""
+        self._seen = {key: (sequence, None) for key, (sequence, _) in self._seen.items()}
+        self._settled = False
+
+    def absorb(self, values: Iterable[StoredValue]) -> None:
+        """Takes values as they arrive, in one transaction. Values that were there before are skipped."""
+        arrivals = {each.key: self._opened(each) for each in values if each.sequence > self._seen_at(each.key)[0]}
+        if not arrivals:
+            return
+        self._settled = erased = False
+        with self._gallery.writing() as transaction:
+            self._scan(transaction.contents)
+            for key, arrival in arrivals.items():
+                if arrival is not None:
+                    erased |= self._take(transaction, key, arrival)
+        if erased:
+            self._gallery.empty_log()
+
+    def pending(self) -> list[str]:
+        """Returns the keys whose value in the bucket is not what this device knows. An older copy of the gallery has nothing to
+        say until it has been accepted.
+        """
+        self._look()
+        if self._settled or isinstance(self._gallery.rollback(), GalleryRolledBackError):
+            return []
+        keys = dict.fromkeys((*self._ids, *self._gallery.snapshot.shares))
+        found = [key for key in keys if (version := self._wanted(key)) and version != self._seen_at(key)[1]]
+        self._settled = not found
+        return found
+
+    def missing(self) -> list[str]:
+        """Returns the keys of people who are in the fleet and not in this gallery; their values will be taken again."""
+        self._look()
+        shares = self._gallery.snapshot.shares
+        gone = [key for key in self._seen if key not in self._ids and (share := shares.get(key)) and share.reference]
+        return [key for key in gone if shares[key].held in {"", DIFFERS} and self._seen.pop(key)]
+
+    def outgoing(self, key: str) -> tuple[Share, bytes, int] | None:
+        """Returns the version that the bucket should have, its value, and the sequence number of the value that it replaces (0:
+        none); None if there is nothing to write.
+        """
+        self._look()
+        version = self._wanted(key)
+        sequence, seen = self._seen_at(key)
+        if version is None or version == seen:
+            return None
+        export = pin = None
+        if version.reference:
+            if (known := self._gallery.named(version.reference)) is None:
+                return None
+            export, pin = self._gallery.exported(known), self._gallery.pin(version.reference)
+        return version, self._envelopes.close(key, version, export, pin), sequence
+
+    def acknowledged(self, stored: Iterable[tuple[str, Share, int]]) -> None:
+        """Notes that the servers have stored these versions of these keys, with these sequence numbers."""
+        new = [each for each in stored if each[2] > self._seen_at(each[0])[0]]
+        self._seen |= {key: (sequence, version) for key, version, sequence in new}
+        shares = self._gallery.snapshot.shares
+        if all((share := shares.get(key)) == version and share and not share.unshared for key, version, _ in new):
+            return
+        with self._gallery.writing() as transaction:
+            for key, version, _ in new:
+                share = transaction.contents.shares.get(key, NOTHING)
+                if share.unshared or joined(share, version) != share:
+                    transaction.write_share(key, version)
+
+    def vanished(self, key: str) -> None:
+        """Notes that the bucket has no value of this key any more."""
+        self._seen.pop(key, None)
+        self._settled = False
+
+    def shared(self, key: str) -> bool:
+        """Returns whether the bucket has this person as they are here."""
+        self._look()
+        version = self._wanted(key)
+        return version is not None and version == self._seen_at(key)[1]
+
+    def refused(self) -> dict[str, str]:
+        """Returns why values were refused within the last hour, by key."""
+        oldest = time.monotonic() - REMEMBERED_SECONDS
+        self._refused = {key: each for key, each in self._refused.items() if each[0] >= oldest}
+        return {key: reason for key, (_, reason) in self._refused.items()}
+
+    def held(self) -> dict[str, str]:
+        """Returns why people are kept apart from the fleet, by their ids; by their keys those who are not in this gallery."""
+        self._look()
+        shares = self._gallery.snapshot.shares
+        return {self._ids.get(key, key): share.held for key, share in shares.items() if share.held}
+
+    def key(self, identity: str) -> str:
+        """Returns a person's key in the bucket."""
+        return self._envelopes.key(identity)
+
+    def _take(self, transaction: Transaction, key: str, arrival: Arrival) -> bool:
+        """Returns whether a person or a part of them was erased."""
+        share, entry = transaction.contents.shares.get(key, NOTHING), self._locals.get(self._ids.get(key, ""))
+        local = entry[3] if entry else None
+        after, verdict = arrived(share, local, arrival.share)
+        if verdict is MergeResult.REFUSED:
+            self._refuse(key, "an older value, or a person who is erased")
+        if verdict is MergeResult.LOST and entry:
+            self.conflicts.append(Conflict(datetime.now(UTC), key, entry[0].person.id, entry[3].digest))
+            log.warning("person %s: changed on two devices, the change of the other one stays", entry[3].reference)
+        gone = entry is not None and entry[3].reference in after.erased
+        if entry and gone:
+            transaction.erase_person(entry[0].person.id)
+        taken = verdict in {MergeResult.TAKEN, MergeResult.LOST} and arrival.person is not None
+        if taken and arrival.person is not None:
+            try:
+                absorb(transaction, arrival.person, arrival.pin)
+            except UNFIT as error:
+                after = replace(after, held=str(error))
+        if (after, after.held, after.unshared) != (share, share.held, share.unshared):
+            transaction.write_share(key, after)
+        return gone or taken
+
+    def _opened(self, value: StoredValue) -> Arrival | None:
+        """Returns None for a value that is refused."""
+        try:
+            arrival = self._envelopes.open(value.key, value.value)
+            if arrival.person and self._envelopes.key(arrival.person.person.id) != value.key:
+                raise RefusedValueError("another person's")
+        except RefusedValueError as error:
+            self._refuse(value.key, str(error))
+            # what this device cannot read is not its to replace
+            self._seen[value.key] = (
+                value.sequence,
+                self._wanted(value.key) if isinstance(error, OtherKeyError) else None,
+            )
+            return None
+        self._seen[value.key] = value.sequence, arrival.share
+        return arrival
+
+    def _refuse(self, key: str, reason: str) -> None:
+        if self._refused.get(key, (0.0, ""))[1] != reason:
+            log.warning("a value of the fleet's servers is refused: %s: %s", key, reason)
+        self._refused[key] = time.monotonic(), reason
+
+    def _look(self) -> None:
+        """Finds out what has changed in the gallery, and erases people again who came back with a restored copy."""
+        snapshot = self._gallery.snapshot
+        if snapshot is self._looked_at:
+            return
+        if back := self._scan(snapshot):
+            log.warning("%d people who are erased in the fleet were in the gallery again, and are erased", len(back))
+            with self._gallery.writing() as transaction:
+                for identity in back:
+                    if identity in transaction.contents.people:
+                        transaction.erase_person(identity)
+            self._gallery.empty_log()
+            self._scan(self._gallery.snapshot)
+
+    def _scan(self, snapshot: GallerySnapshot) -> list[str]:
+        """Computes keys and versions of the people in the gallery; returns the ids of those who are erased in the fleet."""
+        before, self._locals, self._ids, back = self._locals, {}, {}, []
+        for identity, known in snapshot.people.items():
+            pin, entry = snapshot.pins.get(known.person.reference), before.get(identity)
+            if entry is None or entry[0] is not known or entry[1] is not pin:
+                key = entry[2] if entry else self._envelopes.key(identity)
+                digest = fingerprint(known.person, known.templates, pin)
+                entry = known, pin, key, Local(digest, known.person.reference)
+            self._locals[identity], self._ids[entry[2]] = entry, identity
+            if (share := snapshot.shares.get(entry[2])) and known.person.reference in share.erased:
+                back.append(identity)
+        self._looked_at, self._settled = snapshot, False
+        return back
+
+    def _wanted(self, key: str) -> Share | None:
+        entry = self._locals.get(self._ids.get(key, ""))
+        return wanted(self._share(key), entry[3] if entry else None)
+
+    def _share(self, key: str) -> Share:
+        return self._gallery.snapshot.shares.get(key, NOTHING)
+
+    def _seen_at(self, key: str) -> tuple[int, Share | None]:
+        return self._seen.get(key, (0, None))

@@ -1,0 +1,114 @@
+"""The fleet's keys, and the sealed value that stands for a person on its servers, which learn no name, id or template."""
+
+import base64
+import json
+import struct
+import zlib
+from dataclasses import dataclass, field, replace
+
+from appliance.gallery import records
+from appliance.gallery.people import PersonExport
+from appliance.gallery.pin import StoredPin
+from appliance.gallery.shares import Share, fingerprint
+from appliance.gallery.vault import BrokenSealError, Seal, SiteKey
+
+_HEAD = struct.Struct(">BBQ32s")
+"""Format, generation of the key, revision and the sha256 of the embedder (zeros without templates), in clear."""
+
+_FORMAT = 1
+
+_TAG_DIGITS = 32
+"""Hexadecimal digits of a key in the bucket: 128 bits of an HMAC."""
+
+
+class RefusedValueError(Exception):
+    """A value of the servers is not what a device of the fleet wrote there; the text says why."""
+
+
+class OtherKeyError(RefusedValueError):
+    """A value was sealed with a key that this device does not have: it has to join again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An opened value: the version, and the person with their PIN; None once they are erased."""
+
+    share: Share
+    person: PersonExport | None
+    pin: StoredPin | None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetKeys:
+    """The public `id` of a fleet (12 hexadecimal digits) and its secrets, one of each generation: the first tags people, the
+    last one seals what is written, all of them open what was written before.
+    """
+
+    id: str
+    secrets: tuple[bytes, ...] = field(repr=False)
+
+    @property
+    def seals(self) -> tuple[Seal, ...]:
+        """The seal of each generation."""
+        return tuple(Seal(SiteKey(secret)) for secret in self.secrets)
+
+
+class Envelopes:
+    """Seals and opens the values of people."""
+
+    def __init__(self, keys: FleetKeys) -> None:
+        self._seals = keys.seals
+
+    def key(self, identity: str) -> str:
+        """Returns the key of a person in the bucket, which only a holder of the fleet's keys can trace to the id."""
+        return self._seals[0].tag(identity).hex()[:_TAG_DIGITS]
+
+    def close(self, key: str, share: Share, person: PersonExport | None, pin: StoredPin | None) -> bytes:
+        """Returns the value of a version for a key: without the pictures of templates, which stay on their device."""
+        content: dict[str, object] = {"reference": share.reference, "erased": share.erased}
+        embedder = bytes(32)
+        if person is not None:
+            bare = tuple(
+                replace(each, template=replace(each.template, pictured=False), picture=None)
+                for each in person.templates
+            )
+            content["person"] = records.pack_export(PersonExport(person.person, bare))
+            content["pin"] = base64.b64encode(pin.pack()).decode() if pin else None
+            embedder = next((bytes.fromhex(each.template.model) for each in bare), embedder)
+        head = _HEAD.pack(_FORMAT, len(self._seals) - 1, share.revision, embedder)
+        return head + self._seals[-1].close(zlib.compress(json.dumps(content).encode()), "fleet", key, head.hex())
+
+    def open(self, key: str, value: bytes) -> Arrival:
+        """Returns what was sealed for this key. Raises RefusedValueError."""
+        head = value[: _HEAD.size]
+        if len(head) < _HEAD.size:
+            raise RefusedValueError("deleted or cut off")
+        version, generation, revision, _ = _HEAD.unpack(head)
+        if version != _FORMAT or generation >= len(self._seals):
+            raise OtherKeyError("sealed with a later key or by a later program")
+        try:
+            content = json.loads(
+                zlib.decompress(self._seals[generation].open(value[_HEAD.size :], "fleet", key, head.hex()))
+            )
+            person = records.unpack_export(content["person"]) if content["reference"] else None
+            pin = StoredPin.unpack(base64.b64decode(content["pin"])) if person and content["pin"] else None
+        except BrokenSealError as error:
+            raise RefusedValueError("altered, or another person's") from error
+        except (records.MalformedError, KeyError, ValueError, TypeError) as error:
+            raise RefusedValueError(f"malformed: {error}") from error
+        digest = fingerprint(person.person, (each.template for each in person.templates), pin) if person else ""
+        return Arrival(Share(revision, digest, content["reference"], tuple(content["erased"])), person, pin)
+
+    def close_note(self, content: bytes, *place: str) -> bytes:
+        """Returns what is not about a person, sealed for a place."""
+        generation = len(self._seals) - 1
+        return bytes([generation]) + self._seals[-1].close(content, *place, generation)
+
+    def open_note(self, value: bytes, *place: str) -> bytes:
+        """Returns what was sealed for a place. Raises RefusedValueError."""
+        if not value or value[0] >= len(self._seals):
+            raise OtherKeyError("deleted, or sealed with a later key")
+        try:
+            return self._seals[value[0]].open(value[1:], *place, value[0])
+        except BrokenSealError as error:
+            raise RefusedValueError("altered, or of another place") from error

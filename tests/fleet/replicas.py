@@ -1,0 +1,102 @@
+"""Devices of a fleet without cameras and networks: a gallery and its member."""
+
+import asyncio
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import numpy as np
+from devices import until
+
+from appliance.fleet.devices import About
+from appliance.fleet.link import Address, Link
+from appliance.fleet.member import Member, devices_bucket, people_bucket
+from appliance.fleet.membership import Membership
+from appliance.fleet.sealing import FleetKeys
+from appliance.gallery.gallery import Gallery
+from appliance.gallery.people import Person, Source, new_reference
+from appliance.gallery.shares import fingerprint
+from appliance.gallery.vault import SiteKey
+
+MODEL = "ab" * 32
+
+KEYS = FleetKeys("f1ee7000f1ee", (bytes(range(32)),))
+
+PEOPLE = people_bucket(KEYS.id)
+
+
+def unit(seed):
+    """A unit vector, the same for a seed."""
+    vector = np.random.default_rng(seed).normal(size=512)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+class Site:
+    """A gallery with a site key of its own, and its member while it runs."""
+
+    def __init__(self, folder, number, url, keys=KEYS):
+        self.device = f"{number:012x}"
+        self.gallery = Gallery(folder / f"{self.device}.db", SiteKey(bytes([number]) * 32), keep_pictures=True)
+        self.url, self.keys, self.member = url, keys, None
+
+    def add(self, identity, seed=None, name="Somebody"):
+        person = Person(
+            identity, name, ("staff",), None, None, new_reference(), datetime.now(UTC).replace(microsecond=0)
+        )
+        known = self.gallery.add(person)
+        if seed is not None:
+            self.gallery.enrol(identity, unit(seed), MODEL, 0.83, Source.PHOTO, b"a picture")
+        return known.person.reference
+
+    def rename(self, identity, name):
+        self.gallery.change(identity, {"name": name})
+
+    def content(self):
+        """What should be the same on all devices: people by id, with their references, templates and PINs."""
+        people, pins = self.gallery.snapshot.people, self.gallery.snapshot.pins
+        return {
+            identity: (
+                known.person.reference,
+                fingerprint(known.person, known.templates, pins.get(known.person.reference)),
+            )
+            for identity, known in people.items()
+        }
+
+    def name(self, identity):
+        known = self.gallery.snapshot.people.get(identity)
+        return known and known.person.name
+
+    @contextmanager
+    def running(self):
+        membership, about = Membership((self.url,), self.keys), About(self.device, "1.0", "ok")
+        gallery = self.gallery
+        self.member = Member(
+            lambda: membership, Address(()), self.device, lambda: gallery, gallery.refresh, lambda: about
+        )
+        thread = threading.Thread(target=self.member.run)
+        thread.start()
+        try:
+            yield self.member
+        finally:
+            self.member.stop()
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+def alike(*sites):
+    """Waits until all have the same people."""
+    return until(lambda: len({str(sorted(each.content().items())) for each in sites}) == 1, 15)
+
+
+async def with_bucket(url, work, name=PEOPLE, **made):
+    """The result of `work` with the bucket of people."""
+    async with Link.to(Address((url,)), "test") as link:
+        return await work(await link.bucket(name, **made))
+
+
+def make_bucket(url, keys=KEYS):
+    async def nothing(_):
+        pass
+
+    for name in (people_bucket(keys.id), devices_bucket(keys.id)):
+        asyncio.run(with_bucket(url, nothing, name, replicas=1))

@@ -1,0 +1,149 @@
+"""`appliance fleet`, and a running device in a fleet: made, invited, joined, differing, erased with receipts, left."""
+
+import json
+
+import pytest
+from devices import Child, until
+from replicas import Site
+from servers import NatsServer
+
+from appliance.cli.main import main
+from appliance.fleet.membership import read_membership
+from appliance.gallery.vault import read_site_key
+
+
+@pytest.fixture
+def server(tmp_path):
+    with NatsServer(tmp_path / "nats") as running:
+        yield running
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """Runs a command on one of two devices, which have their folders and one device id; returns its status and output."""
+    for name in "ab":
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "appliance.toml").write_text(
+            f'[state]\nfolder = "{folder}/state"\n[gallery]\nkey_file = "{folder}/gallery.key"\n[lan]\nname = "Door {name}"\n'
+        )
+
+    def command(name, *words):
+        status = main([*words, "--config", str(tmp_path / name / "appliance.toml")])
+        done = capsys.readouterr()
+        return status, done.out.strip(), done.err.strip()
+
+    return command
+
+
+def test_two_devices_from_the_first_to_the_last_day(server, run, tmp_path):
+    assert run("a", "people", "add", "anna", "--name", "Anna")[0] == 0
+    assert run("b", "people", "add", "anna", "--name", "Anders")[0] == 0
+    assert run("b", "people", "add", "bert", "--name", "Bert")[0] == 0
+    assert (
+        run("a", "fleet", "status")[2]
+        == "this device is in no fleet: `appliance fleet create` or `appliance fleet join`"
+    )
+    assert run("a", "fleet", "create", server.url)[0] == 0
+    status, _, text = run("a", "fleet", "create", server.url)
+    assert status == 1
+    assert "leave" in text
+
+    status, code, _ = run("a", "fleet", "invite", "--minutes", "5", "--code", str(tmp_path / "code.svg"))
+    assert status == 0
+    assert code.startswith(f"{server.url}#")
+    assert (tmp_path / "code.svg").read_bytes().startswith(b"<?xml")
+    status, _, text = run("b", "fleet", "join", code)
+    assert status == 1  # for one person differs
+    assert "anna: differs" in text
+    assert run("b", "fleet", "join", code)[2].startswith("this invitation is used or expired")
+    assert run("b", "fleet", "join", code[:-1])[2].startswith("this is not a code")
+
+    status, listed, _ = run("b", "fleet", "status", "--json")
+    found = json.loads(listed)
+    assert status == 1
+    assert found["differing"] == {"anna": "differs"}
+    assert [(each["name"], each["people"], each["differing"]) for each in found["devices"]] == [("Door b", 2, 1)]
+    assert run("b", "fleet", "resolve", "anna", "--take", "device")[0] == 0
+    assert run("b", "fleet", "resolve", "anna", "--take", "device")[0] == 1  # it does not differ any more
+    status, listed, _ = run("b", "fleet", "status")
+    assert status == 0
+    assert "Door b" in listed
+
+    state = tmp_path / "a" / "state"
+    keys = read_membership(state, read_site_key(tmp_path / "a" / "gallery.key")).keys
+    third = Site(tmp_path, 3, server.url, keys)
+    with third.running():
+        assert until(lambda: set(third.content()) == {"anna", "bert"})
+        assert third.name("anna") == "Anders"
+        status, receipt, _ = run("b", "people", "erase", "bert", "--yes")
+        reference = json.loads(receipt)["reference"]
+        status, receipt, _ = run("b", "fleet", "receipt", reference)
+        assert status == 1
+        assert json.loads(receipt)["confirmed"] == []
+        assert run("b", "fleet", "join", run("a", "fleet", "invite")[1])[0] == 0  # which shares the erasure
+        assert until(lambda: run("b", "fleet", "receipt", reference)[0] == 0)
+        assert third.device in json.loads(run("b", "fleet", "receipt", reference)[1])["confirmed"]
+        assert set(third.content()) == {"anna"}
+
+    third.gallery.close()
+
+
+def test_after_a_change_of_the_key_each_device_joins_again(server, run, tmp_path):
+    assert run("b", "people", "add", "anna", "--name", "Anders")[0] == 0
+    assert run("b", "fleet", "create", server.url)[0] == 0
+    keys = read_membership(tmp_path / "b" / "state", read_site_key(tmp_path / "b" / "gallery.key")).keys
+    third = Site(tmp_path, 3, server.url, keys)
+    with third.running():
+        assert until(lambda: third.name("anna"))
+        assert run("b", "fleet", "rotate-key")[0] == 0
+        assert until(third.member.problems)  # it cannot read what is sealed with the new key
+        assert third.name("anna") == "Anders"
+    third.gallery.close()
+    code = run("b", "fleet", "invite")[1]
+    assert run("a", "fleet", "join", code)[0] == 0
+    assert "Anders" in run("a", "people", "list")[1]
+    assert run("b", "fleet", "leave")[0] == 0
+    assert "Anders" in run("b", "people", "list")[1]
+    assert run("a", "people", "change", "anna", "--name", "Andrea")[0] == 0
+    assert run("a", "fleet", "status")[0] == 0
+
+
+def test_an_expired_invitation_is_refused(server, run):
+    run("a", "fleet", "create", server.url)
+    code = run("a", "fleet", "invite", "--minutes", "1e-9")[1]
+    assert run("b", "fleet", "join", code)[2].startswith("this invitation has expired")
+
+
+def test_a_server_that_is_not_there_is_named_in_one_line(run):
+    status, _, text = run("a", "fleet", "create", "nats://127.0.0.1:9")
+    assert (status, text.count("\n")) == (1, 0)
+    assert text.startswith("the fleet's servers cannot be reached")
+    assert run("a", "fleet", "create", "http://127.0.0.1:9")[2].startswith("a server is nats://")
+
+
+@pytest.mark.timeout(180)
+def test_the_answers_of_a_running_device_say_whether_a_change_is_shared(server, tmp_path, run):
+    settings = f'[state]\nfolder = "{tmp_path}/a/state"\n[gallery]\nkey_file = "{tmp_path}/a/gallery.key"\n'
+    run("a", "fleet", "create", server.url)
+    (tmp_path / "child").mkdir()
+    with Child(tmp_path / "child", f"{settings}[fleet]\nenabled = true\n[door]\nstale_hours = 0.0001\n") as child:
+        client = child.ready()
+
+        def ask(method, path, **fields):
+            return client.ask(method, path, json.dumps(fields).encode(), {"Content-Type": "application/json"})
+
+        added = ask("POST", "/people", id="anna", name="Anna")
+        assert added.status == 201
+        assert until(lambda: ask("PATCH", "/people/anna", name="Anna B").document["shared"])
+        assert run("b", "fleet", "join", run("a", "fleet", "invite")[1])[0] == 0
+        assert "Anna B" in run("b", "people", "list")[1]
+        assert ask("DELETE", "/people/anna").document["shared"] is True
+        server.stop(kill=True)
+        assert ask("POST", "/people", id="bert", name="Bert").document["shared"] is False
+        assert until(lambda: decided(ask) == ("denied", "gallery_unavailable"))  # by stale_hours
+
+
+def decided(ask):
+    decision = ask("POST", "/access/decide", nonce="0123456789abcdef").document["decision"]
+    return decision["result"], decision["reason"]
