@@ -371,8 +371,12 @@ _share, _seconds = _within("share", float, 0, 1), _within("seconds", float, 0, 3
 
 
 def _point(text: str) -> tuple[float, float]:
-    x, y = map(float, text.split(","))
-    return x, y
+    from appliance.access.enrol import point
+
+    try:
+        return point(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _read(kind: type[date], name: str) -> Callable[[str], date]:

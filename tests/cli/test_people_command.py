@@ -6,6 +6,7 @@ from pathlib import Path
 
 import appliance_models
 import pytest
+from bodies import group, jpeg, opened
 from people_of_nowhere import face
 
 from appliance.access.log import RECORD_FILE, Record
@@ -120,6 +121,16 @@ def test_photos_are_enrolled_by_the_same_rules_as_over_http(place, portrait, hop
     assert place.people() == (["ada", "eve"], 2)
     place.says("forget", "eve", "2")
     assert place.people() == (["ada", "eve"], 1)
+
+
+def test_of_several_people_in_a_photo_a_point_says_who_is_meant(place, portrait, hopper):
+    (place.folder / "both.jpg").write_bytes(jpeg(group([opened(portrait), opened(hopper)], [512, 500])))
+    place.begin("ada", templates=0)
+    refused = place.run("enrol", "ada", "both.jpg")
+    assert (refused.returncode, "say which one is meant" in refused.stderr) == (1, True)
+    assert place.says("enrol", "ada", "both.jpg", "--face", "224,118").startswith("both.jpg: template 1, quality ")
+    with pytest.raises(SystemExit):
+        place.run("enrol", "ada", "both.jpg", "--face", "left")
 
 
 def other_models(folder: Path) -> Path:
