@@ -36,8 +36,8 @@ PATIENCE_SECONDS = 2.0
 BATCH = 256
 """Values handed over at once: one transaction of the gallery each."""
 
-_WRONG_SEQUENCE = 10071
-"""JetStream's error code of a write whose expected last sequence is not the last one."""
+_WRONG_SEQUENCE = {10071, 10164}
+"""JetStream's error codes of a write whose expected last sequence is not the last one; a cluster has one of its own."""
 
 
 class LinkError(ReportedError):
@@ -73,7 +73,7 @@ def _translated(reasons: Sequence[Exception] = ()) -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        if error.err_code == _WRONG_SEQUENCE:
+        if error.err_code in _WRONG_SEQUENCE:
             raise OvertakenError from error
         raise LinkError(f"the fleet's servers refuse: {error.description}") from error
     except (nats.errors.Error, OSError) as error:

@@ -216,6 +216,7 @@ class Member:
         return bool(keys)
 
     async def _write(self, bucket: Bucket, replica: Replica, keys: Sequence[str]) -> None:
+        replica.announce(keys)
         stored = await asyncio.gather(*(self._write_one(bucket, replica, key) for key in keys))
         replica.acknowledged([each for each in stored if each])
 

@@ -106,6 +106,21 @@ class Replica:
         gone = [key for key in self._seen if key not in self._ids and (share := shares.get(key)) and share.reference]
         return [key for key in gone if shares[key].held in {"", DIFFERS} and self._seen.pop(key)]
 
+    def announce(self, keys: Iterable[str]) -> None:
+        """Notes whom the servers are about to get, so that an erasure reaches them even if their answer does not come."""
+        self._look()
+        versions = {key: version for key in keys if (version := self._wanted(key)) and version.reference}
+        new = [
+            key
+            for key, each in versions.items()
+            if each.reference not in {self._share(key).reference, self._share(key).sent}
+        ]
+        if new:
+            with self._gallery.writing() as transaction:
+                for key in new:
+                    share = transaction.contents.shares.get(key, NOTHING)
+                    transaction.write_share(key, replace(share, sent=versions[key].reference))
+
     def outgoing(self, key: str) -> tuple[Share, bytes, int] | None:
         """Returns the version that the bucket should have, its value, and the sequence number of the value that it replaces (0:
         none); None if there is nothing to write.
@@ -167,6 +182,7 @@ class Replica:
         share, entry = transaction.contents.shares.get(key, NOTHING), self._locals.get(self._ids.get(key, ""))
         local = entry[3] if entry else None
         after, verdict = arrived(share, local, arrival.share)
+        after = replace(after, sent=share.sent)
         if verdict is MergeResult.REFUSED:
             self._refuse(key, "an older value, or a person who is erased")
         if verdict is MergeResult.LOST and entry:

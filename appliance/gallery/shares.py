@@ -17,7 +17,8 @@ class Share:
     """A version of a person in the fleet: `revision` counts their changes (0: never shared), `digest` is the fingerprint of
     their content and `reference` theirs; both are empty once they are erased. `erased` are the references of people who were
     erased under this id, which are never accepted again. `held` says why this device keeps another person than the fleet,
-    `unshared` that the fleet does not have this version yet.
+    `unshared` that the fleet does not have this version yet, and `sent` is the reference of a person who was sent to the
+    servers, which may have stored them.
     """
 
     revision: int = 0
@@ -26,10 +27,11 @@ class Share:
     erased: tuple[str, ...] = ()
     held: str = field(default="", compare=False)
     unshared: bool = field(default=False, compare=False)
+    sent: str = field(default="", compare=False)
 
-    def buried(self) -> Self:
-        """Returns the version in which this person is erased."""
-        erased = tuple(sorted({*self.erased, self.reference}))
+    def buried(self, reference: str) -> Self:
+        """Returns the version in which the person with this reference is erased."""
+        erased = tuple(sorted({*self.erased, reference}))
         return replace(self, revision=self.revision + 1, digest="", reference="", erased=erased, held="", unshared=True)
 
     def restored(self) -> Self:

@@ -332,8 +332,8 @@ class Transaction(Repository):
     def bury(self, reference: str) -> None:
         """Has the fleet erase the person with this reference, if it knows them."""
         for key, share in self.contents.shares.items():
-            if share.reference == reference:
-                self.write_share(key, share.buried())
+            if reference in {share.reference, share.sent}:
+                self.write_share(key, share.buried(reference))
                 break
 
     def _write_of(

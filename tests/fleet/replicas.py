@@ -9,7 +9,7 @@ import numpy as np
 from devices import until
 
 from appliance.fleet.devices import About
-from appliance.fleet.link import Address, Link
+from appliance.fleet.link import Address, Link, LinkError
 from appliance.fleet.member import Member, devices_bucket, people_bucket
 from appliance.fleet.membership import Membership
 from appliance.fleet.sealing import FleetKeys
@@ -68,7 +68,8 @@ class Site:
 
     @contextmanager
     def running(self):
-        membership, about = Membership((self.url,), self.keys), About(self.device, "1.0", "ok")
+        urls = (self.url,) if isinstance(self.url, str) else tuple(self.url)
+        membership, about = Membership(urls, self.keys), About(self.device, "1.0", "ok")
         gallery = self.gallery
         self.member = Member(
             lambda: membership, Address(()), self.device, lambda: gallery, gallery.refresh, lambda: about
@@ -90,13 +91,22 @@ def alike(*sites):
 
 async def with_bucket(url, work, name=PEOPLE, **made):
     """The result of `work` with the bucket of people."""
-    async with Link.to(Address((url,)), "test") as link:
+    async with Link.to(Address((url,) if isinstance(url, str) else tuple(url)), "test") as link:
         return await work(await link.bucket(name, **made))
 
 
-def make_bucket(url, keys=KEYS):
+def make_buckets(urls, keys=KEYS, replicas=1):
+    """The buckets of a fleet, once the servers have found each other."""
+
     async def nothing(_):
         pass
 
+    def made(name):
+        try:
+            asyncio.run(with_bucket(urls, nothing, name, replicas=replicas))
+        except LinkError:
+            return False
+        return True
+
     for name in (people_bucket(keys.id), devices_bucket(keys.id)):
-        asyncio.run(with_bucket(url, nothing, name, replicas=1))
+        assert until(lambda name=name: made(name), 30)

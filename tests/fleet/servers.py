@@ -4,6 +4,8 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -49,3 +51,30 @@ class NatsServer:
     def _listens(self) -> bool:
         with socket.socket() as attempt:
             return attempt.connect_ex((HOST, self.port)) == 0
+
+
+@contextmanager
+def cluster(folder: Path, count: int) -> Iterator[list[NatsServer]]:
+    """So many servers as one cluster; a single one is none."""
+    with ExitStack() as stack:
+        ports = []
+        for _ in range(count):
+            with socket.create_server((HOST, 0)) as free:
+                ports.append(free.getsockname()[1])
+        routes = ",".join(f"nats://{HOST}:{port}" for port in ports)
+        servers = []
+        for number, port in enumerate(ports):
+            options = [
+                "-n",
+                f"n{number}",
+                "--cluster_name",
+                "site",
+                "--cluster",
+                f"nats://{HOST}:{port}",
+                "--routes",
+                routes,
+            ]
+            servers.append(NatsServer(folder / f"n{number}", *(options if count > 1 else [])))
+        for server in servers:
+            stack.enter_context(server)
+        yield servers

@@ -4,10 +4,13 @@ import asyncio
 
 import pytest
 from devices import until
-from replicas import KEYS, Site, alike, make_bucket, unit, with_bucket
+from replicas import KEYS, Site, alike, make_buckets, unit, with_bucket
 from servers import NatsServer
 
 from appliance.fleet.member import people_bucket
+from appliance.fleet.merge import NOTHING
+from appliance.fleet.replica import Replica
+from appliance.fleet.sealing import Envelopes
 from appliance.gallery.people import ChangedElsewhereError
 from appliance.gallery.pin import StoredPin
 
@@ -15,7 +18,7 @@ from appliance.gallery.pin import StoredPin
 @pytest.fixture
 def server(tmp_path):
     with NatsServer(tmp_path / "nats") as running:
-        make_bucket(running.url)
+        make_buckets(running.url)
         yield running
 
 
@@ -173,3 +176,23 @@ def test_a_bucket_that_was_made_anew_is_filled_again_and_an_erasure_in_between_i
         assert alike(one, other)
         assert set(other.content()) == {"p0", "p2", "p3", "p4"}
         assert until(lambda: other.member.share("p0"))
+
+
+def test_a_person_who_was_erased_before_the_servers_answered_does_not_come_back(sites):
+    one, other = sites
+    reference = one.add("anna", 1)
+    replica = Replica(one.gallery, Envelopes(KEYS))
+    key = replica.key("anna")
+    replica.announce([key])
+    _, value, _ = replica.outgoing(key)
+    one.gallery.erase("anna")
+
+    async def write(bucket):
+        await bucket.write(key, value, 0)  # it arrives late
+
+    asyncio.run(with_bucket(one.url, write))
+    with one.running(), other.running():
+        assert until(lambda: one.member.share("anna"))
+        assert until(lambda: reference in other.gallery.snapshot.shares.get(key, NOTHING).erased)
+        assert one.content() == other.content() == {}
+        assert one.member.problems() == other.member.problems() == []

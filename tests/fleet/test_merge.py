@@ -48,7 +48,7 @@ def test_a_change_that_is_not_shared_yet_outlives_a_restart():
 
 
 def test_an_erasure_wins_against_later_changes():
-    erased = Share(1, "a", "r1").buried()
+    erased = Share(1, "a", "r1").buried("r1")
     changed = Share(3, "b", "r1")
     after, verdict = arrived(erased, None, changed)
     assert (after, verdict) == (Share(4, "", "", ("r1",)), MergeResult.SAME)  # nobody else can know of the erasure yet
@@ -75,7 +75,7 @@ def test_people_who_were_enrolled_differently_before_both_devices_joined_are_hel
 
 
 def test_a_person_may_be_enrolled_again_after_their_erasure():
-    erased = Share(1, "a", "r1").buried()
+    erased = Share(1, "a", "r1").buried("r1")
     again = wanted(erased, Local("a", "r2"))
     assert again == Share(3, "a", "r2", ("r1",))
     assert arrived(erased, None, again) == (again, MergeResult.TAKEN)
@@ -99,7 +99,7 @@ class Device:
         reference = self.local.reference if self.local else ""
         self.local = None
         if reference and self.share.reference == reference:
-            self.share = self.share.buried()
+            self.share = self.share.buried(reference)
             return reference
         return ""
 
