@@ -778,6 +778,24 @@ def check_removal(device: Device) -> None:
         true(curl("/version")[0] == 0, "something still answers")
 
 
+def check_package(device: Device) -> None:
+    with check("the Debian package installs, and the service starts with a key", device.journal) as facts:
+        (package,) = (path.name for path in Path(f"{device.root}/opt").glob("*.deb"))
+        done = device.run("dpkg", "-i", f"/opt/{package}", timeout=400)
+        true(done.returncode == 0, done.stdout + done.stderr)
+        found = re.search(r"first key, shown only now: (fa_\S+)", done.stdout)
+        true(found, done.stdout)
+        facts.append(f"{answering(PATIENCE, key=found[1] if found else ''):.1f} s")
+        true(device.says("dpkg", "--verify", SERVICE) == "", "files of the package were changed")
+    with check("removed, the package keeps people, keys and settings; purged, nothing"):
+        for action, stays in (("--remove", True), ("--purge", False)):
+            device.says("dpkg", action, SERVICE)
+            for path in ("/etc/face-appliance", "/var/lib/face-appliance"):
+                true(Path(f"{device.root}{path}").exists() is stays, f"{path} {stays}")
+            true(not Path(f"{device.root}/opt/face-appliance").exists(), "the program is there")
+        true(device.run("id", SERVICE).returncode, "the user is there")
+
+
 def main() -> int:
     """Everything in turn; returns the exit status."""
     containers = [Device("device"), Container("observer")]
@@ -799,6 +817,7 @@ def main() -> int:
         check_mishaps(device)
         check_upgrades(device)
         check_removal(device)
+        check_package(device)
     finally:
         for each in containers:
             each.stop()

@@ -11,7 +11,12 @@ import pytest
 
 
 def shell_scripts(root):
-    files = [*(root / "scripts").iterdir(), *(root / "systemd" / "kiosk").iterdir(), root / ".ci" / "run"]
+    files = [
+        *(root / "scripts").iterdir(),
+        *(root / "scripts" / "package.d").iterdir(),
+        *(root / "systemd" / "kiosk").iterdir(),
+        root / ".ci" / "run",
+    ]
     return [file for file in files if file.is_file() and file.read_bytes().startswith(b"#!/bin/sh\n")]
 
 
