@@ -10,6 +10,7 @@ from appliance import __version__, identity, keys, state, supervision
 from appliance.access.clock import Clock
 from appliance.access.decide import Decider
 from appliance.access.identify import GalleryHandle
+from appliance.access.invitations import Invitations
 from appliance.access.log import RECORD_FILE, Record
 from appliance.access.observe import RecentFrames, SubjectObserver
 from appliance.access.passes import PASSES_FILE, PassBook
@@ -20,11 +21,13 @@ from appliance.access.signing_key import SIGNING_KEY_FILE, SigningKey
 from appliance.access.trigger import DoorTrigger
 from appliance.api.access import Access, Attempts, Part, SignIn
 from appliance.api.app import FaceApi, Restrictions
+from appliance.api.batch import PeopleTables
 from appliance.api.compreface import CompreFace
 from appliance.api.door import Door, DoorStatus
 from appliance.api.faces import API_VERSION, Camera, Faces, Live, NoCamera, Subjects
 from appliance.api.features import Features
 from appliance.api.intake import Intake
+from appliance.api.invitations import SelfEnrolment
 from appliance.api.monitoring import Health, Metrics, disk_problems
 from appliance.api.origins import Origins
 from appliance.api.passes import Passes
@@ -116,25 +119,16 @@ class Machine:
             self._ring, analyser, self._broadcast, self._mounting, fps, liveness=config.liveness.multi
         )
 
-        door = DoorStatus(self._broadcast)
+        door, shots = DoorStatus(self._broadcast), Snapshots(self._ring, config.live.jpeg_quality)
         health = self._health = Health(self._camera, door=door.document)
         self._outputs = Outputs(self._configured_outputs())
         self._outputs.listen(self._broadcast)
         health.register(self._models.problems, self._keys.problems, calibration.problems, self._gallery.problems)
         health.register(partial(disk_problems, self._state), partial(identity.problems, self._state))
         health.register(*([self._camera.problems, self._mounting.problems] if self._camera else []))
-        health.register(self._outputs.problems, door.problems, self._retention.problems, signing_key.problems)
         health.register(decider.problems, self._clock.problems, self._fleet.problems)
-        streams = Streams(
-            self._usable,
-            self._ring,
-            Snapshots(self._ring, config.live.jpeg_quality),
-            self._broadcast,
-            health,
-            viewers=config.live.viewers,
-            listeners=config.live.listeners,
-            fps=config.live.stream_fps,
-        )
+        health.register(self._outputs.problems, door.problems, self._retention.problems, signing_key.problems)
+        streams = Streams(self._usable, self._ring, shots, self._broadcast, health, **config.live.stream_settings)
         metrics = Metrics(self._camera, self._outputs.counts, self._state)
         metrics.register(health.gauges, self._engines.gauges, streams.gauges, self._gallery.gauges, door.gauges)
         metrics.listen(self._broadcast)
@@ -147,6 +141,8 @@ class Machine:
             Faces(subjects, self._models, config.liveness.mode),
             Features(subjects),
             people := People(self._gallery, self._record, subjects, *enrolling, self._fleet.share),
+            PeopleTables(people),
+            SelfEnrolment(people, Invitations(self._state, self._gallery.site_key), config.gallery.consent),
             *([CompreFace(people)] if config.compat.compreface else []),
             Door(decider, signing_key, self._record, self._gallery, door),
             Passes(passes),

@@ -241,6 +241,11 @@ class LiveSection(Section):
     analysis_fps: float = Field(default=5, gt=0, le=60)
     """Most analyses per second while a client listens to the events."""
 
+    @property
+    def stream_settings(self) -> dict[str, Any]:
+        """What `streams.Streams` takes."""
+        return {"viewers": self.viewers, "listeners": self.listeners, "fps": self.stream_fps}
+
 
 class AccessSection(Section):
     """Keys, names and origins: which requests are answered."""
@@ -301,6 +306,13 @@ class GallerySection(Section):
     """Days after valid_until when a person is erased; unset: never."""
     erase_templates_after_days: int | None = Field(default=None, ge=1, le=36_500)
     """Age in days at which a template is erased; unset: never."""
+    consent: str = Field(
+        default="A template of your face, made from your photo, is stored on this device, sealed, so that you are recognised "
+        "at the door. You can have it erased at any time.",
+        min_length=1,
+        max_length=4000,
+    )
+    """What people agree to who enrol themselves by an invitation; the record of decisions keeps its SHA-256."""
 
     @property
     def handle_settings(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from waitress.channel import HTTPChannel
 from appliance.access.clock import Clock
 from appliance.access.decide import Decider
 from appliance.access.identify import GalleryHandle
+from appliance.access.invitations import Invitations
 from appliance.access.log import RECORD_FILE, Record
 from appliance.access.observe import RecentFrames, SubjectObserver
 from appliance.access.passes import PASSES_FILE, PassBook
@@ -32,11 +33,13 @@ from appliance.access.signing_key import SIGNING_KEY_FILE, SigningKey
 from appliance.access.token import SignedDecision
 from appliance.api.access import Access, Attempts, Part, SignIn
 from appliance.api.app import FaceApi, Restrictions
+from appliance.api.batch import PeopleTables
 from appliance.api.compreface import CompreFace
 from appliance.api.door import Door, DoorStatus
 from appliance.api.faces import Faces, Live, NoCamera, Subjects
 from appliance.api.features import Features
 from appliance.api.intake import Intake
+from appliance.api.invitations import SelfEnrolment
 from appliance.api.monitoring import Health, Metrics
 from appliance.api.origins import Origins
 from appliance.api.passes import Passes
@@ -204,6 +207,8 @@ class Device:
             Faces(subjects, models, liveness),
             Features(subjects),
             people := People(self.gallery, record, subjects, known.min_quality, alive),
+            PeopleTables(people),
+            SelfEnrolment(people, Invitations(folder, self.gallery.site_key), known.consent),
             *([CompreFace(people)] if compreface else []),
             Door(decider, self.signing_key, record, self.gallery, door),
             Passes(passes),

@@ -65,7 +65,7 @@ class Enrolment:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
 
     def enrol(
         self,
@@ -82,7 +82,7 @@ class Enrolment:
         DuplicateError, and the gallery's errors.
         """
         gallery = recognition.gallery
-        with self._lock:
+        with self.lock:
             known = gallery.person(identity)
             if not (allow_mismatch or _one_person(recognition, known, portrait.embedding)):
                 raise NotThisPersonError

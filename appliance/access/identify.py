@@ -31,7 +31,7 @@ from appliance.gallery.people import (
     RecordRolledBackError,
     StorageFullError,
 )
-from appliance.gallery.search import Candidate, Outcome, Point, Tail, identify, tail_of, threshold
+from appliance.gallery.search import Candidate, Index, Outcome, Point, Tail, identify, tail_of, threshold
 from appliance.gallery.vault import SiteKey, find_site_key, obtain_site_key, read_site_key
 from appliance.vision import loading
 from appliance.vision.embedder import Comparator, Comparators, similarity
@@ -158,10 +158,11 @@ class Identifier:
         return found[:MOST_ALIKE]
 
     def ranked(
-        self, embedding: Embedding, count: int, *, two_pictures: bool = False
+        self, embedding: Embedding, count: int, *, two_pictures: bool = False, among: Index | None = None
     ) -> tuple[Sequence[Candidate], float]:
-        """The `count` people nearest to a face, best first, and the score from which they match: that of the search, or that
-        of `two_pictures`. A template without an embedding of the strong network has the fast one's threshold.
+        """The `count` people nearest to a face, best first, in the gallery or `among` others, and the score from which they
+        match: that of the search, or that of `two_pictures`. A template without an embedding of the strong network has the
+        fast one's threshold.
         """
         if not np.isfinite(embedding).all():
             raise ValueError("an embedding is not finite")
@@ -171,9 +172,10 @@ class Identifier:
             for each in (self.fast, self.both)
         )
         assert fast is not None
+        ranking = (self.gallery if among is None else among).ranking
         if both is None or embedding.size == FAST:
-            return self.gallery.ranking(embedding[:FAST], count), fast
-        return self.gallery.ranking(embedding, count, fast - both), both
+            return ranking(embedding[:FAST], count), fast
+        return ranking(embedding, count, fast - both), both
 
 
 log = logging.getLogger(__name__)

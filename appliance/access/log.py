@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 RECORD_FILE = "decisions.db"
 """In the state folder."""
 
-DECISION, DOOR, ERASURE, EXPIRED, PASS = "decision", "door", "erased", "expired", "pass"
+DECISION, DOOR, ERASURE, EXPIRED, PASS, CONSENT = "decision", "door", "erased", "expired", "pass", "consent"
 """Kinds of entries; DOOR is an event there. EXPIRED says up to which sequence older entries were removed, and has the hash of
-the last of those.
+the last of those. CONSENT has the person who has agreed to be enrolled, and the SHA-256 of what they have agreed to.
 """
 
 VOIDS = "voids"
@@ -52,6 +52,9 @@ _PATIENCE_SECONDS = 5.0
 
 _STEP = 256
 """Pages of 4 kB that are copied at once, in some milliseconds: nothing can be added meanwhile."""
+
+_PAGE, _BEYOND = 1000, 2**62
+"""Entries that `each` reads at once, in 20 ms; a sequence that no entry has."""
 
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS counter (number INTEGER PRIMARY KEY CHECK (number = 1), sealed BLOB NOT NULL) STRICT",
@@ -175,6 +178,17 @@ class Record:
         """The last entries, of one kind if it is given, newest first. Raises RecordError."""
         with self._opened() as connection:
             return tuple(_newest(connection, count, kind))
+
+    def each(self, kind: str) -> Iterator[Entry]:
+        """All entries of a kind, newest first, read in pages, so that others can be added meanwhile. Raises RecordError."""
+        before = _BEYOND
+        while True:
+            with self._opened() as connection:
+                page = _newest(connection, _PAGE, kind, before)
+            yield from page
+            if len(page) < _PAGE:
+                return
+            before = page[-1].sequence
 
     def latest(self, until: datetime | None = None) -> datetime | None:
         """The latest time in the record, of the entries up to `until` if it is given; None without any. Raises RecordError."""
@@ -403,9 +417,10 @@ def _read(row: tuple[Any, ...], previous: str) -> Entry:
     return entry
 
 
-def _newest(connection: sqlite3.Connection, count: int, kind: str | None = None) -> list[Entry]:
-    condition, values = ("WHERE kind = ?", (kind,)) if kind else ("", ())
-    rows = connection.execute(f"{_SELECT} {condition} ORDER BY sequence DESC LIMIT ?", (*values, count)).fetchall()
+def _newest(connection: sqlite3.Connection, count: int, kind: str | None = None, before: int = _BEYOND) -> list[Entry]:
+    condition, values = ("AND kind = ?", (kind,)) if kind else ("", ())
+    query = f"{_SELECT} WHERE sequence < ? {condition} ORDER BY sequence DESC LIMIT ?"
+    rows = connection.execute(query, (before, *values, count)).fetchall()
     return [_read(row, row[5] or _expired(connection).hash) for row in rows]
 
 

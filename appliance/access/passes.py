@@ -3,23 +3,21 @@
 import logging
 import secrets
 import struct
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import AwareDatetime, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, TypeAdapter
 
-from appliance import state
 from appliance.access.log import PASS, Record, RecordError
+from appliance.access.sealed_book import SealedBook
 from appliance.access.token import Signer, decoded, encoded, stamp
 from appliance.camera.source import CameraFrame
 from appliance.faults import Problem
-from appliance.gallery.people import LONGEST_NAME, GalleryError, GalleryUnavailableError
-from appliance.gallery.vault import BrokenSealError, Seal, SiteKey
+from appliance.gallery.people import LONGEST_NAME, GalleryError
+from appliance.gallery.vault import SiteKey
 from appliance.imaging import barcode
 
 log = logging.getLogger(__name__)
@@ -100,18 +98,17 @@ class PassBook:
 
     def __init__(self, path: Path, site_key: Callable[[], SiteKey], record: Record) -> None:
         """`record` keeps what is issued and revoked."""
-        self._path, self._site_key, self._record = path, site_key, record
-        self._lock = threading.Lock()
-        self._trouble = ""
+        self._book = SealedBook(path, site_key, _BOOK, "issue the passes again")
+        self._site_key, self._record = site_key, record
 
     def all(self) -> list[VisitorPass]:
         """Those in the book, in the order of their end."""
-        with self._opened(writing=False) as book:
+        with self._book.opened(writing=False) as book:
             return sorted(book.values(), key=lambda each: (each.valid_until, each.id))
 
     def one(self, identity: str) -> VisitorPass:
         """The pass with an id. Raises NoSuchPassError."""
-        with self._opened(writing=False) as book:
+        with self._book.opened(writing=False) as book:
             return _of(book, identity)
 
     def issue(
@@ -129,7 +126,7 @@ class PassBook:
         if end <= now:
             raise InvalidPassError("valid_until: it has passed already")
         made = VisitorPass(secrets.token_hex(ID_BYTES), name, begin, end, single_use, now)
-        with self._opened() as book:
+        with self._book.opened() as book:
             for each in [each for each in book.values() if each.valid_until < now - timedelta(days=KEPT_DAYS)]:
                 del book[each.id]
             if len(book) >= MOST:
@@ -144,7 +141,7 @@ class PassBook:
 
     def revoke(self, identity: str, key: str) -> VisitorPass:
         """The pass, which opens nothing any more. Raises NoSuchPassError."""
-        with self._opened() as book:
+        with self._book.opened() as book:
             found = _of(book, identity)
             now = datetime.now(UTC).replace(microsecond=0)
             book[identity] = revoked = replace(found, revoked=found.revoked or now)
@@ -153,17 +150,17 @@ class PassBook:
 
     def shown(self, frames: Sequence[CameraFrame]) -> VisitorPass | None:
         """The pass whose code one of these frames shows, the newest first. A code that this device has not signed is none."""
-        if not self._path.exists():
+        if not self._book.path.exists():
             return None
         try:
             for text in (text for frame in reversed(frames) for text in barcode.read(frame.pixels)):
                 if (identity := self._signed(text)) is not None:
-                    with self._opened(writing=False) as book:
+                    with self._book.opened(writing=False) as book:
                         return book.get(identity)
         except GalleryError as error:
-            if str(error) != self._trouble:
+            if str(error) != self._book.trouble:
                 log.error("visitor passes: %s", error)
-            self._trouble = str(error)
+            self._book.trouble = str(error)
             return None
         return None
 
@@ -171,7 +168,7 @@ class PassBook:
         """The pass as it was before it opened the door at `used`, which is noted unless it may not any more (for a single use,
         and used; or revoked). None takes the note back. Raises NoSuchPassError.
         """
-        with self._opened() as book:
+        with self._book.opened() as book:
             found = _of(book, identity)
             if used is None or not (found.revoked or (found.single_use and found.used)):
                 book[identity] = replace(found, used=used)
@@ -180,7 +177,7 @@ class PassBook:
     def problems(self) -> list[Problem]:
         """A book that could not be read when it was last needed, for `/healthz`."""
         text = "Visitor passes cannot be used: see the log."
-        return [Problem("door", "passes_unusable", text)] if self._trouble else []
+        return [Problem("door", "passes_unusable", text)] if self._book.trouble else []
 
     def _signed(self, text: str) -> str | None:
         """The id in a code with a signature of this device."""
@@ -203,27 +200,6 @@ class PassBook:
             self._record.append(PASS, {"event": event, "pass": about.id, "key": key})
         except RecordError as error:
             log.error("pass %s: %s, and not recorded: %s", about.id, event, error)
-
-    @contextmanager
-    def _opened(self, *, writing: bool = True) -> Iterator[dict[str, VisitorPass]]:
-        """The passes by id; those in it at the end are written unless the block raises."""
-        seal = Seal(self._site_key())
-        try:
-            with self._lock, state.held(self._path):
-                sealed = self._path.read_bytes() if self._path.exists() else None
-                book = {} if sealed is None else _BOOK.validate_json(seal.open(sealed, PASSES_FILE))
-                before = dict(book)
-                yield book
-                self._trouble = ""
-                if writing and book != before:
-                    state.write_atomically(self._path, seal.close(_BOOK.dump_json(book), PASSES_FILE), 0o600)
-        except OSError as error:
-            raise GalleryUnavailableError(f"{self._path} cannot be used: {error.strerror}") from error
-        except (BrokenSealError, ValidationError) as error:
-            raise GalleryUnavailableError(
-                f"{self._path} is damaged, or sealed with another site key: put that back, or delete the file, and issue the "
-                "passes again"
-            ) from error
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

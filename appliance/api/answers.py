@@ -3,7 +3,7 @@
 import json
 import logging
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from http import HTTPStatus
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from appliance.access.identify import Identification, state_of
+from appliance.access.invitations import NoSuchInvitationError
 from appliance.access.passes import InvalidPassError, NoSuchPassError
 from appliance.access.reason import Reason
 from appliance.access.token import SignedDecision, stamp
@@ -83,6 +84,12 @@ def answer(
     )
 
 
+def csv(name: str, pieces: Iterable[bytes]) -> Answer:
+    """A table that a browser saves under this name."""
+    disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Answer(b"".join(pieces), headers={"Content-Type": "text/csv; charset=utf-8", **disposition, **NO_STORE})
+
+
 def message(code: ResultCode) -> dict[str, str]:
     """The `return_msg` of every answer. (The document's prose says result_code; all its examples say return_code.)"""
     return {"return_code": code.text, "return_msg": code.message}
@@ -106,6 +113,7 @@ def failure(fault: Fault, challenge: str = "Bearer") -> Answer:
 ABSENT: Mapping[type[GalleryError], tuple[str, str]] = {
     NoSuchPersonError: ("no_such_person", "No person has this id."),
     NoSuchTemplateError: ("no_such_template", "This person has no template with this number."),
+    NoSuchInvitationError: ("no_such_invitation", "This link is not valid any more: ask for another one."),
     NoSuchPassError: ("no_such_pass", "No pass has this id."),
 }
 """The errors that are answered 404: reason and text."""

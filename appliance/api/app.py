@@ -32,8 +32,16 @@ log = logging.getLogger(__name__)
 
 WEB = Path(__file__).parent / "web"
 
-PAGES = {"index.html": "/", "door.html": "/door", "kiosk.html": "/kiosk", "reference.html": "/docs"}
-"""The paths of the live page, of the page for people and the door, of the display at the door, and of the API's description."""
+PAGES = {
+    "index.html": "/",
+    "door.html": "/door",
+    "kiosk.html": "/kiosk",
+    "reference.html": "/docs",
+    "invitation.html": "/enrol/<token>",
+}
+"""The paths of the live page, of the page for people and the door, of the display at the door, of the API's description, and of
+the page for people who are invited.
+"""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -53,8 +61,8 @@ CODE = "appliance.code"
 SHOWN = 120
 """Characters of a path in the log; the paths of the API have at most 100."""
 
-_PERSONAL = re.compile(r"(/people/|/subjects/).+", re.IGNORECASE | re.DOTALL)
-"""A path that has a person's id or name, or nearly."""
+_PERSONAL = re.compile(r"(/people/|/subjects/|/enrol/).+", re.IGNORECASE | re.DOTALL)
+"""A path that has a person's id or name, or the token of an invitation, or nearly."""
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """A request id that a client may choose."""
@@ -74,7 +82,7 @@ class Page:
             Route("GET", PAGES.get(name, f"/{name}"), ANYONE, partial(self._file, name)) for name in self._files
         )
 
-    def _file(self, name: str) -> Answer:
+    def _file(self, name: str, **_places: str) -> Answer:
         environ = bottle.request.environ
         if not environ["PATH_INFO"]:  # the base path without its slash, where relative links would lead elsewhere
             return Answer(b"", 308, {"Location": environ["SCRIPT_NAME"].rpartition("/")[2] + "/"})

@@ -19,6 +19,7 @@ from appliance.api.answers import Answer
 from appliance.api.door import Question, Step
 from appliance.api.intake import DOCUMENTED, ChangedFields, NewPerson, PersonFields, PinFields
 from appliance.api.passes import PassFields
+from appliance.gallery.people import OnConflict
 
 JSON, EVENTS = "application/json", "text/event-stream"
 
@@ -49,6 +50,18 @@ QUERY: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "x,y: the face of the photograph that is meant, in pixels.",
         {"type": "string", "pattern": "^[0-9]{1,6},[0-9]{1,6}$"},
     ),
+    "consent": ("1: the person agrees to the text of the invitation.", FLAG),
+    "dry_run": ("1: nothing is changed.", FLAG),
+    "on_conflict": (
+        "What becomes of people who are there already, and are not as in their row.",
+        {"type": "string", "enum": [each.value for each in OnConflict], "default": OnConflict.REFUSE.value},
+    ),
+    "from": ("The first day, or the time from which on.", {"type": "string"}),
+    "until": ("The last day, or the time before which.", {"type": "string"}),
+    "person": ("Only decisions about the person with this id.", {"type": "string"}),
+    "result": ("Only decisions with this result.", {"type": "string", "enum": ["granted", "denied", "void"]}),
+    "reason": ("Only decisions with this reason.", {"type": "string"}),
+    "direction": ("Only decisions about this direction.", {"type": "string", "enum": ["in", "out"]}),
     "allow_duplicate": ("1: another person may look the same.", FLAG),
     "allow_mismatch": ("1: the picture need not match the person's others.", FLAG),
 }
@@ -58,7 +71,7 @@ LIMITS, OVERRIDES = ("minsize", "maxsize", "detectcount"), ("allow_duplicate", "
 NETWORKS = ("networks",)
 
 Takes = type[BaseModel] | tuple[str, ...]
-"""What a body is: JSON, or the parts of a form."""
+"""What a body is: JSON, or the parts of a form; one with a question mark may be absent."""
 
 PHOTO: Takes = ("",)
 """A picture, or the first file of a form."""
@@ -105,6 +118,10 @@ ROUTES: Mapping[str, Described] = {
     "POST /identify": Described(schemas.IdentifiedJson, PHOTO, LIMITS),
     "GET /identify": Described(schemas.IdentifiedJson, query=LIMITS),
     "GET /people": Described(schemas.PeopleJson, query=("query", "limit", "after")),
+    "GET /people.csv": Described("text/csv", query=("query",)),
+    "POST /people/import": Described(
+        schemas.ImportedJson, ("people", "photos?"), ("dry_run", "on_conflict"), fails=(409,)
+    ),
     "POST /people": Described(schemas.OnePersonJson, NewPerson, succeeds=(201,), fails=(409,)),
     "GET /people/<identity>": Described(schemas.OnePersonJson),
     "PUT /people/<identity>": Described(schemas.OnePersonJson, PersonFields, fails=(409,)),
@@ -126,6 +143,12 @@ ROUTES: Mapping[str, Described] = {
     "POST /people/<identity>/captures/<capture>/confirm": Described(
         schemas.EnrolledJson, query=OVERRIDES, succeeds=(201,), fails=(409,)
     ),
+    "POST /people/<identity>/invitation": Described(schemas.InvitedJson, succeeds=(201,), fails=(409,)),
+    "DELETE /people/<identity>/invitation": Described(schemas.SuccessJson),
+    "GET /enrol/<token>/invitation": Described(schemas.InvitationAnswerJson, fails=(503,)),
+    "POST /enrol/<token>": Described(
+        schemas.SelfEnrolledJson, PHOTO, ("consent",), succeeds=(201,), fails=(409, 500, 503)
+    ),
     "DELETE /people/<identity>/templates/<number>": Described(schemas.OnePersonJson, fails=(409,)),
     "POST /access/decide": Described(schemas.DecidedJson, Question, fails=(409,)),
     "POST /access/decide/<handle>": Described(schemas.DecidedJson, Step, fails=(409, 410)),
@@ -138,6 +161,9 @@ ROUTES: Mapping[str, Described] = {
     "GET /access/passes/<identity>/code.png": Described("image/png"),
     "GET /access/passes/<identity>/code.svg": Described("image/svg+xml"),
     "GET /access/decisions": Described(schemas.DecisionsJson, query=("count",)),
+    "GET /access/decisions.csv": Described(
+        "text/csv", query=("from", "until", "person", "result", "reason", "direction")
+    ),
     "GET /.well-known/jwks.json": Described(schemas.KeySetJson),
     "GET /healthz": Described(schemas.HealthJson, succeeds=(200, 503)),
     "GET /metrics": Described("text/plain"),
@@ -238,7 +264,8 @@ def _content(takes: Takes) -> dict[str, Any]:
     if isinstance(takes, type):
         return {JSON: {"schema": _reference(takes)}}
     names = ["file"] if takes == PHOTO else list(takes)
-    schema = {"type": "object", "properties": dict.fromkeys(names, ANYTHING), "required": names}
+    properties = {name.rstrip("?"): ANYTHING for name in names}
+    schema = {"type": "object", "properties": properties, "required": [name for name in names if name in properties]}
     pictures = {"image/jpeg": {"schema": ANYTHING}, "image/png": {"schema": ANYTHING}}
     return {**(pictures if takes in (PHOTO, FACE) else {}), "multipart/form-data": {"schema": schema}}
 

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import islice
 from typing import Annotated, Any
 
 import bottle
@@ -10,24 +12,26 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from appliance.access.decide import Decider
+from appliance.access.decision_table import COLUMNS, DecisionFilter, listed_decision, moment
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import DECISION, Entry, Record, RecordError, voided
-from appliance.access.reason import Reason
 from appliance.access.signing_key import SigningKey
 from appliance.access.steps import PendingStep, StepAnswer
 from appliance.access.token import Direction, SignedDecision, stamp
 from appliance.api import answers, intake
-from appliance.api.access import ANY_KEY, DECIDE, KIOSK, LIVE, NAME, SCOPES, Part, route
+from appliance.api.access import ADMIN, ANY_KEY, DECIDE, KIOSK, LIVE, NAME, SCOPES, Part, route
 from appliance.api.answers import NO_STORE, Answer
 from appliance.events import Broadcast, DoorState
 from appliance.faults import Fault, Problem, Refusal, ResultCode
-from appliance.gallery.people import GalleryError
+from appliance.gallery.people import GalleryError, Person
 from appliance.gallery.pin import DIGITS, LONGEST, SHORTEST
+from appliance.gallery.table import table
 
 SHOWN, MOST_SHOWN = 50, 1000
 """Decisions that are listed unless `count` says otherwise, and at most."""
 
-VOID_TEXT = "recorded too late, and replaced by the next decision"
+MOST_EXPORTED = 100_000
+"""Decisions in a table: 12 MB. `appliance decisions export` has no such bound."""
 
 ANSWERED = (
     *("id", "device", "nonce", "direction", "result", "reason", "text"),
@@ -168,26 +172,43 @@ class Door:
         listed = [self._listed(entry, void=entry.sequence in void) for entry in found]
         return answers.answer({"count": len(listed), "decisions": listed}, headers=NO_STORE)
 
+    @route("GET", "/access/decisions.csv", ADMIN, Part.DOOR)
+    def table(self) -> Answer:
+        """The decisions from the time or day `from` to `until` as a table, newest first; only those with this `person`,
+        `result`, `reason` and `direction`.
+        """
+        query = bottle.request.query
+        since, until = (_moment(name, query[name]) if query.get(name) else None for name in ("from", "until"))
+        parts = (query.getunicode(name) or None for name in ("person", "result", "reason", "direction"))
+        wanted = DecisionFilter(since, until, *parts)
+        try:
+            found = list(islice(wanted.listed(self.record, self.named), MOST_EXPORTED + 1))
+        except RecordError as error:
+            raise _unavailable("read") from error
+        if len(found) > MOST_EXPORTED:
+            text = f"There are more than {MOST_EXPORTED} decisions: ask for a shorter time by from and until."
+            raise Refusal(ResultCode.INVALID_QUERY, "too_many_decisions", text)
+        return answers.csv("decisions.csv", table(COLUMNS, (each.row() for each in found)))
+
     def _listed(self, entry: Entry, *, void: bool) -> Mapping[str, Any]:
-        reason = str(entry.facts["reason"])
-        text = next((each.text for each in Reason if each == reason), reason)
+        found = listed_decision(entry, self.named, void=void)
         return {
             "sequence": entry.sequence,
             "time": stamp(entry.time),
-            "result": "void" if void else entry.facts["result"],
-            "reason": reason,
-            "text": VOID_TEXT if void else text,
-            "person": self._person(entry.facts["person"]),
+            "result": found.result,
+            "reason": found.reason,
+            "text": found.text,
+            "person": {"id": found.person.id, "name": found.person.name} if found.person else None,
             "direction": entry.facts["direction"],
         }
 
-    def _person(self, reference: object) -> Mapping[str, str] | None:
+    def named(self, reference: str) -> Person | None:
         """The person with a reference; None when they are erased or the gallery cannot be read."""
         try:
-            known = self.handle.gallery().named(str(reference))
+            known = self.handle.gallery().named(reference)
         except (GalleryError, Fault):
             return None
-        return {"id": known.person.id, "name": known.person.name} if known else None
+        return known.person if known else None
 
 
 def _outcome(outcome: SignedDecision | PendingStep) -> Answer:
@@ -199,6 +220,14 @@ def _outcome(outcome: SignedDecision | PendingStep) -> Answer:
     else:
         body = {"decision": answers.shown_decision(outcome)}
     return answers.answer(body, headers=NO_STORE)
+
+
+def _moment(name: str, text: str) -> datetime:
+    try:
+        return moment(text, end=name == "until")
+    except (ValueError, OverflowError):
+        text = f"{name}: a day such as 2026-12-31, or a time such as 2026-12-31T08:00:00Z"
+        raise Refusal(ResultCode.INVALID_QUERY, "invalid_query", text) from None
 
 
 def _unavailable(what: str) -> Refusal:

@@ -140,9 +140,9 @@ class Intake:
             first_file(content, content_type) if is_form and not content.startswith(PICTURES) else content
         )
 
-    def form(self, environ: Mapping[str, Any], *names: str) -> list[bytes]:
-        """The named parts of a multipart body. Raises Fault INF-01, INF-03."""
-        return parts(self.body(environ), environ.get("CONTENT_TYPE", ""), names)
+    def form(self, environ: Mapping[str, Any], *names: str, optional: str = "") -> list[bytes]:
+        """The named parts of a multipart body, and then the `optional` one, empty without. Raises Fault INF-01, INF-03."""
+        return parts(self.body(environ), environ.get("CONTENT_TYPE", ""), names, optional)
 
     def picture(self, content: bytes) -> EncodedPicture:
         """A posted picture. Raises Fault INF-04."""
@@ -189,8 +189,8 @@ def number(query: Mapping[str, str], name: str, usual: int, most: int) -> int:
     return count
 
 
-def parts(content: bytes, content_type: str, names: Iterable[str]) -> list[bytes]:
-    """The named parts of a multipart/form-data body, in the order of `names`.
+def parts(content: bytes, content_type: str, names: Iterable[str], optional: str = "") -> list[bytes]:
+    """The named parts of a multipart/form-data body, in the order of `names`, and then the `optional` one if it has a name.
 
     Raises Fault INF-01 when the body does not parse, INF-03 when a part is missing or empty.
     """
@@ -200,7 +200,7 @@ def parts(content: bytes, content_type: str, names: Iterable[str]) -> list[bytes
     missing = [name for name in names if not found.get(name)]
     if missing:
         raise Fault(ResultCode.NO_IMAGE, f"no part {', '.join(missing)}")
-    return [found[name] for name in names]
+    return [found[name] for name in names] + ([found.get(optional, b"")] if optional else [])
 
 
 def first_file(content: bytes, content_type: str) -> bytes:

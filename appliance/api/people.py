@@ -20,7 +20,15 @@ from appliance.api.intake import ChangedFields, NewPerson, PersonFields, PinFiel
 from appliance.camera.source import CameraFrame
 from appliance.face.types import Embedding
 from appliance.faults import Refusal, ResultCode
-from appliance.gallery.people import ChangedElsewhereError, Known, NoSuchTemplateError, Person, Source, new_reference
+from appliance.gallery.people import (
+    ChangedElsewhereError,
+    Known,
+    NoSuchTemplateError,
+    Person,
+    Source,
+    matching,
+    new_reference,
+)
 from appliance.gallery.pin import StoredPin
 from appliance.state import audit_log as audit
 from appliance.vision.engine import FaceEngine, Portrait
@@ -55,8 +63,8 @@ class People:
         from the one behind the id `after` on.
         """
         query = bottle.request.query
-        words, after = query.getunicode("query", "").casefold(), query.getunicode("after", "")
-        found = [known for known in self.handle.gallery().people() if words in _words(known.person)]
+        after = query.getunicode("after", "")
+        found = matching(self.handle.gallery().people(), query.getunicode("query", ""))
         page: dict[str, object] = {}
         if "limit" in query:
             limit, total = intake.number(query, "limit", MOST_LISTED, MOST_LISTED), len(found)
@@ -244,11 +252,6 @@ def new_person(identity: str, fields: PersonFields) -> Person:
     now = datetime.now(UTC)
     validity = (fields.valid_from, fields.valid_until)
     return Person(identity, fields.name, fields.groups, *validity, new_reference(), now, fields.credential)
-
-
-def _words(person: Person) -> str:
-    """What a person is found by, in one case."""
-    return "\n".join((person.id, person.name, *person.groups)).casefold()
 
 
 def _pin(shared: Mapping[str, bool], *, is_set: bool) -> Answer:

@@ -335,6 +335,58 @@ class CaptureJson(SuccessJson):
     quality: QualityJson
 
 
+class ImportedRowJson(Json):
+    """What became of a row of a table; rows are numbered as a spreadsheet does."""
+
+    row: Size
+    id: str
+    result: Literal["added", "replaced", "unchanged", "skipped", "refused"]
+    templates: Size
+    reason: str
+    text: str
+
+
+class ImportedJson(SuccessJson):
+    """What became of the rows of a table, or in a dry run would."""
+
+    dry_run: bool
+    rows: list[ImportedRowJson]
+
+
+class InvitationJson(Json):
+    """A one-time link for a person, and its QR code (SVG)."""
+
+    url: str
+    expires: Time
+    code: str
+
+
+class InvitedJson(SuccessJson):
+    """The invitation that was made."""
+
+    invitation: InvitationJson
+
+
+class ConsentJson(Json):
+    """Who is invited, until when, and what they agree to."""
+
+    name: str
+    expires: Time
+    consent: str
+
+
+class InvitationAnswerJson(SuccessJson):
+    """An invitation, for the person who has it."""
+
+    invitation: ConsentJson
+
+
+class SelfEnrolledJson(SuccessJson):
+    """The quality of the photograph that was enrolled."""
+
+    quality: QualityJson
+
+
 class NamedJson(Json):
     """Who a person is."""
 

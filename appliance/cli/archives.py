@@ -11,6 +11,7 @@ from pathlib import Path
 
 from appliance import __version__, state
 from appliance.access.identify import Likeness
+from appliance.cli import batch
 from appliance.cli.gallery import opened, replace_unusable
 from appliance.cli.people import recognition_of
 from appliance.config import Config
@@ -28,9 +29,11 @@ CREDENTIAL = "archive-passphrase"
 
 
 def export(options: argparse.Namespace, settings: Config) -> int:
-    """Writes people by id, or all, to an archive. If some cannot be read, an existing archive is not replaced. Raises
-    GalleryError, OSError.
+    """Writes people by id, or all, to an archive or a table. If some cannot be read, an existing archive is not replaced.
+    Raises GalleryError, OSError.
     """
+    if options.csv:
+        return batch.export_table(options, settings)
     file, secret = options.file, new_passphrase(options.passphrase_file)
     if not file.parent.is_dir():
         raise ArchiveError(f"{file.parent}: there is no such folder")
@@ -52,8 +55,15 @@ def export(options: argparse.Namespace, settings: Config) -> int:
 
 
 def import_people(options: argparse.Namespace, settings: Config) -> int:
-    """Adds the people of an archive, and warns of those who look like others. Raises GalleryError, OSError, ModelError."""
+    """Adds the people of a table with photos, or of an archive, and then warns of those who look like others. Raises
+    GalleryError, OSError, ModelError.
+    """
     on_conflict = OnConflict.REPLACE if options.replace else OnConflict.SKIP if options.skip else OnConflict.REFUSE
+    if options.csv:
+        return batch.import_table(options, settings, on_conflict)
+    if options.file is None or options.dry_run or options.partial:
+        print("import: FILE, or --csv TABLE with --dry-run and --partial", file=sys.stderr)
+        return 2
     secret = passphrase(options.passphrase_file)
     with _read(options.file, secret) as (archive, _, _), opened(settings, create=True) as gallery:
         merged = gallery.merge(_people(archive), on_conflict)

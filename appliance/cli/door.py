@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 from appliance import state
 from appliance.access.challenge import Response
 from appliance.access.clock import Clock
+from appliance.access.decision_table import COLUMNS, DecisionFilter
 from appliance.access.factors import Given, PinCheck
 from appliance.access.log import DECISION, RECORD_FILE, VOIDS, Entry, Record, RecordError, Verdict, voided
 from appliance.access.passback import Passage
 from appliance.access.passes import VisitorPass
 from appliance.access.policy import ClockState, Facts, Observation, Policy, PolicyResult, Rules, Subject
 from appliance.access.token import Anchor, Direction
+from appliance.cli.batch import write
 from appliance.cli.gallery import opened
 from appliance.cli.options import NONE, OFF
 from appliance.cli.passes import opened_passes
@@ -23,6 +26,7 @@ from appliance.config import Config
 from appliance.gallery.gallery import FILE
 from appliance.gallery.people import GalleryError, NoSuchPersonError, Person
 from appliance.gallery.search import Outcome
+from appliance.gallery.table import table
 from appliance.outputs.osdp_key import request_pairing
 
 
@@ -176,6 +180,22 @@ def list_decisions(options: argparse.Namespace, settings: Config) -> int:
         else:
             print(_line(entry) + " (void)" * is_void)
     return 0
+
+
+def export_decisions(options: argparse.Namespace, settings: Config) -> int:
+    """Writes decisions to a table. Raises RecordError, OSError."""
+    wanted = DecisionFilter(
+        options.since, options.until, options.person, options.result, options.reason, options.direction
+    )
+    record, there = _record(settings), (state.folder(settings.state.folder) / FILE).exists()
+    with opened(settings) if there else nullcontext() as gallery:
+
+        def named(reference: str) -> Person | None:
+            known = gallery.named(reference) if gallery else None
+            return known.person if known else None
+
+        content = list(table(COLUMNS, (each.row() for each in wanted.listed(record, named))))
+    return write(options.file, content)
 
 
 def verify_record(options: argparse.Namespace, settings: Config) -> int:

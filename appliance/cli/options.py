@@ -229,17 +229,28 @@ def _add_templates(add: Add) -> None:
 
 
 def _add_archives(add: Add) -> None:
-    export = add("export", "archives:export", "Write people to an encrypted archive, for another device.")
-    text = "Add the people of an archive to those on this device, all or none."
+    export = add(
+        "export", "archives:export", "Write people to an encrypted archive, for another device, or to a table."
+    )
+    text = "Add the people of a table with photos, or of an archive, to those on this device."
     merge = add("import", "archives:import_people", text)
     backup = add("backup", "archives:export", "Write all people to an encrypted archive.")
     restore = add("restore", "archives:restore", "Replace all people by those of a backup, or change nothing.")
     for each in (export, merge, backup, restore):
-        each.value("file", "FILE", None, Path)
+        if each is merge:
+            each.value("file", "FILE", "the archive; with --csv a zip or a folder of photos", Path, nargs="?")
+        else:
+            each.value("file", "FILE", None, Path)
         text = "file whose first line is the passphrase (default: ask for it)"
         each.value("--passphrase-file", "FILE", text, Path)
     export.value("ids", "ID", "default: all people", nargs="*")
-    backup.set_defaults(ids=[])
+    export.flag("--csv", "a table without biometrics, for spreadsheets and `import --csv`; FILE may be -")
+    export.value("--query", "TEXT", "with --csv: only people whose id, name or groups contain it", default="")
+    backup.set_defaults(ids=[], csv=False)
+    columns = "id, name, groups, valid_from, valid_until, credential, photos (names of files)"
+    merge.value("--csv", "TABLE", f"table of people with these columns: {columns}", Path)
+    merge.flag("--dry-run", "with --csv: print what would become of each row, and change nothing")
+    merge.flag("--partial", "with --csv: import the other rows when some are refused")
     conflict = merge.add_mutually_exclusive_group()
     conflict.add_argument("--replace", action="store_true", help="replace people who are on this device already")
     conflict.add_argument("--skip", action="store_true", help="keep people who are on this device already as they are")
@@ -274,6 +285,7 @@ def _add_door(commands: Any, add: Add) -> None:
     listing = decisions("list", "door:list_decisions", "The newest entries, newest first.")
     listing.value("--count", "N", "number of entries (default 20)", positive, default=20)
     listing.flag("--json", "print JSON")
+    _add_export(decisions("export", "door:export_decisions", "Write decisions to a CSV table, the newest first."))
     whole = decisions("verify", "door:verify_record", "Check that the record is complete and unaltered; else exit 1.")
     text = "`record` of a signed decision; without one, a truncated end cannot be detected"
     whole.value("--anchor", "SEQ:HASH", text, _anchor)
@@ -284,6 +296,17 @@ def _add_door(commands: Any, add: Add) -> None:
     pair.value("--minutes", "N", "for how long (default 5)", _within("minutes", float, OVER_0, 60), default=5.0)
     summary = "Verify a device's signed decision, as a door does; exit status 0 if it is granted."
     _add_verify_decision(add("verify-decision", "verify_decision:run", summary))
+
+
+def _add_export(export: CommandParser) -> None:
+    export.value("file", "FILE", "new or to be replaced; - is standard output", Path)
+    text = "first day, such as 2026-12-01, or time, such as 2026-12-01T08:00"
+    export.value("--from", "TIME", text, _moment(end=False), dest="since")
+    export.value("--until", "TIME", "last day, or time before which", _moment(end=True))
+    export.value("--person", "ID", "only decisions about this person")
+    export.value("--reason", "REASON", "only decisions with this reason")
+    export.add_argument("--result", choices=("granted", "denied", "void"), help="only decisions with this result")
+    export.add_argument("--direction", choices=DIRECTIONS, help="only decisions about this direction")
 
 
 def _add_passes(add: Add) -> None:
@@ -387,6 +410,15 @@ def _read(kind: type[date], name: str) -> Callable[[str], date]:
 
     read.__name__ = name
     return read
+
+
+def _moment(*, end: bool) -> Callable[[str], datetime]:
+    def time(text: str) -> datetime:
+        from appliance.access.decision_table import moment
+
+        return moment(text, end=end)
+
+    return time
 
 
 def _day_or_never(text: str) -> date | None:

@@ -67,7 +67,7 @@ class Gallery(Store):
         read; otherwise `problem` says what is wrong.
         """
         super().__init__(path, key, record, fresh=fresh)
-        self._keep_pictures, self._most_templates = keep_pictures, most_templates
+        self.keeps_pictures, self.most_templates = keep_pictures, most_templates
 
     def accept(self) -> None:
         """Accepts the gallery and the record of decisions as they are, which ends `rollback`."""
@@ -160,15 +160,15 @@ class Gallery(Store):
         """
         with self.writing() as transaction:
             contents = transaction.contents
-            if len(contents.known(identity).templates) >= self._most_templates:
+            if len(contents.known(identity).templates) >= self.most_templates:
                 raise TooManyError(
-                    f"this person has {self._most_templates} templates already (gallery.most_templates): erase one first"
+                    f"this person has {self.most_templates} templates already (gallery.most_templates): erase one first"
                 )
             _check_room(transaction, 1)
             _check_embedder(contents.embedder, model)
             vector = contents.rotation.apply(unit_vector(embedding, strong))
             template = Template(0, model, quality, source, datetime.now(UTC), pictured=False, strong=strong)
-            return transaction.add_template(identity, template, vector, picture if self._keep_pictures else None)
+            return transaction.add_template(identity, template, vector, picture if self.keeps_pictures else None)
 
     def forget(self, identity: str, number: int) -> Known:
         """Erases a template like `erase`, and returns the person. Raises NoSuchPersonError, NoSuchTemplateError."""
@@ -307,10 +307,10 @@ class Gallery(Store):
                 if exists and on_conflict is OnConflict.SKIP:
                     skipped.append(person.id)
                     continue
-                if len(each.templates) > self._most_templates:
+                if len(each.templates) > self.most_templates:
                     raise TooManyError(
                         f"{person.id} has {len(each.templates)} templates, and gallery.most_templates allows "
-                        f"{self._most_templates}: no one was imported"
+                        f"{self.most_templates}: no one was imported"
                     )
                 for template in each.templates:
                     _check_embedder(embedder, template.template.model)

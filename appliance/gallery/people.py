@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -235,6 +236,16 @@ def validate(person: Person) -> None:
             raise InvalidPersonError("groups: each has 1 to 32 letters, digits, '.', '_' and '-'")
     if person.valid_from and person.valid_until and person.valid_from > person.valid_until:
         raise InvalidPersonError("valid_until: it is before valid_from")
+
+
+def matching(people: Iterable[Known], query: str) -> list[Known]:
+    """The people whose id, name or groups contain `query`, in either case."""
+    words = query.casefold()
+    return [
+        known
+        for known in people
+        if words in "\n".join((known.person.id, known.person.name, *known.person.groups)).casefold()
+    ]
 
 
 def _printable(name: str) -> bool:

@@ -1,11 +1,16 @@
-"""The zip of a liveness request: pictures named by their numbers from 1 on, read in memory within bounds."""
+"""Zips of pictures, read in memory within bounds: that of a liveness request, whose pictures are named by their numbers from 1
+on, and photos by name.
+"""
 
 import re
+import unicodedata
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, Self
 
-from appliance.faults import Fault, ResultCode, failing_as
+from appliance.faults import Fault, Refusal, ResultCode, failing_as
 
 FRAMES = 4
 
@@ -35,8 +40,7 @@ def numbered_pictures(content: bytes, max_bytes: int, count: int, suffixes: Coll
     Raises Fault: INF-22 not a zip, encrypted, damaged, or a compression other than deflate; INF-24 not so many files; INF-23
     a wrong name, or the same number twice; INF-04 a file of more than `max_bytes` inflated.
     """
-    if content.count(_ENTRY_SIGNATURE) > MOST_ENTRIES:
-        raise Fault(ResultCode.ZIP_COUNT, f"more than {MOST_ENTRIES} entries")
+    _check_entries(content)
     with failing_as(ResultCode.NOT_A_ZIP), zipfile.ZipFile(BytesIO(content)) as archive:
         named = [(_file_name(entry.filename), entry) for entry in archive.infolist()]
         files = [(name, entry) for name, entry in named if name]
@@ -47,6 +51,65 @@ def numbered_pictures(content: bytes, max_bytes: int, count: int, suffixes: Coll
             raise Fault(ResultCode.ZIP_NAMES, "the same number twice")
         for number in sorted(numbered):
             yield _inflated(archive, numbered[number], max_bytes)
+
+
+class Photos:
+    """Files by name, of a zip or a folder. Of a path, written with either slash, the last component counts; upper and lower
+    case are the same, and so are the ways in which Unicode composes a letter. Nothing is written.
+    """
+
+    def __init__(self, files: Iterable[tuple[str, Callable[[], bytes]]] = ()) -> None:
+        """The paths of files, and what reads each."""
+        self._files: dict[str, list[Callable[[], bytes]]] = {}
+        for path, read in files:
+            if name := _file_name(path):
+                self._files.setdefault(_key(name), []).append(read)
+
+    def read(self, name: str) -> bytes:
+        """A file. Raises Refusal `no_such_photo` or `two_photos`; Fault INF-04 for a file that is too large, INF-22 for one
+        that the zip has damaged; OSError.
+        """
+        found = self._files.get(_key(_file_name(name)), [])
+        if len(found) == 1:
+            return found[0]()
+        if found:
+            raise Refusal(ResultCode.ZIP_NAMES, "two_photos", "There are several photos of this name.")
+        raise Refusal(ResultCode.NO_IMAGE, "no_such_photo", "There is no photo of this name.")
+
+    @classmethod
+    def zipped(cls, source: BinaryIO | bytes, max_bytes: int) -> Self:
+        """Those of a zip, each inflated when it is read, and refused beyond `max_bytes`. Raises Fault INF-22 not a zip, INF-24
+        too many entries in one that is in memory.
+        """
+        if isinstance(source, bytes):
+            _check_entries(source)
+            source = BytesIO(source)
+        with failing_as(ResultCode.NOT_A_ZIP):
+            archive = zipfile.ZipFile(source)
+
+        def reader(entry: zipfile.ZipInfo) -> Callable[[], bytes]:
+            def read() -> bytes:
+                with failing_as(ResultCode.NOT_A_ZIP):
+                    return _inflated(archive, entry, max_bytes)
+
+            return read
+
+        return cls((entry.filename, reader(entry)) for entry in archive.infolist())
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> Self:
+        """Those of a folder and the folders in it. Raises OSError."""
+        found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        return cls((str(path.relative_to(folder)), path.read_bytes) for path in found)
+
+
+def _check_entries(content: bytes) -> None:
+    if content.count(_ENTRY_SIGNATURE) > MOST_ENTRIES:
+        raise Fault(ResultCode.ZIP_COUNT, f"more than {MOST_ENTRIES} entries")
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _file_name(path: str) -> str:

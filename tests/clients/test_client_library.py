@@ -17,6 +17,7 @@ from ssl import PEM_cert_to_DER_cert
 from typing import Any
 
 import pytest
+from bodies import zipped
 from cameras import Scripted
 from certificates import certificate, server_context
 from devices import DEVICE_ID, Device, pool, shipped_engine, until
@@ -58,6 +59,7 @@ OTHERS = {
     *("/", "/door", "/kiosk", "/key", "/kiosk/events", "/docs", "/openapi.json"),
     *("/similarity", "/liveness/multiframe", "/access/decide/<handle>"),
     *("/feature/masking", "/facefeatures/masking"),
+    *("/enrol/<token>", "/enrol/<token>/invitation"),
 }
 """What is for the pages alone, besides their files; what has another path as well; and what this device does not offer."""
 
@@ -170,6 +172,13 @@ def use_door(client: FaceAppliance) -> None:
     assert door.decide(step=lambda _: {"cancel": True}).reason == "pin_required"
     client.remove_pin("hopper")
     assert not client.has_pin("hopper")
+    table = client.people_table("hopper")
+    assert [(each.id, each.result) for each in client.import_people(table, dry_run=True)] == [("hopper", "unchanged")]
+    (refused,) = client.import_people(b"id,name,photos\nx,X,x.jpg\n", zipped({}), on_conflict="skip")
+    assert (refused.row, refused.result, refused.reason) == (2, "refused", "no_such_photo")
+    assert client.invite("hopper").url.rpartition("/")[0].endswith("/enrol")
+    client.withdraw_invitation("hopper")
+    assert client.decisions_table(since="2020-01-01", person="hopper").startswith(b"\xef\xbb\xbfsequence,")
     with pytest.raises(RefusedError, match="relay_unavailable"):
         client.open_door()
     assert [each.reason for each in client.decisions(4)[2:]] == [each.reason for each in reversed(decided)]

@@ -43,6 +43,9 @@ export async function ask(path, options = {}, key = null) {
   return { body, status: response.status, ok: response.ok, stages, took: performance.now() - begun };
 }
 
+/* Makes a request with the page's own key, if it has one, for an answer that is not JSON. */
+export const requestOwn = (path) => request(path, own ? { headers: { Authorization: `Bearer ${own}` } } : {});
+
 /* Makes a request with the page's own key, if it has one. */
 export async function askOwn(path, options = {}) {
   const answer = await ask(path, options, own);

@@ -3,6 +3,8 @@
 import { $, make, percent, save } from "./elements.js";
 import { fieldsOf } from "./fields.js";
 import { askGallery, drop, gallery, keep, onGallery, pathOf, refusalText, send } from "./gallery.js";
+import { inviteButton } from "./invite.js";
+import { setUpTables } from "./tables.js";
 import { day, templateItem } from "./templates.js";
 
 const SHOWN = 200; // people at most; the others are found by a search
@@ -20,6 +22,7 @@ export function setUpPeople({ addPictures }) {
   $("receipt-save").onclick = () => save(new File([legible(receipt)], `receipt-${receipt.reference ?? "erasure"}.json`, { type: "application/json" }));
   for (const button of document.querySelectorAll("[data-close]")) button.onclick = () => button.closest("dialog").close();
   onGallery(show);
+  setUpTables();
 }
 
 const peopleCount = (count) => (count === 1 ? "1 person" : `${count} people`);
@@ -53,6 +56,7 @@ function personItem(person, open) {
     make("span", { className: "quiet figures" }, templateWords(person)));
   const actions = make("div", { className: "buttons" },
     make("button", { type: "button", onclick: () => addMore(person) }, "Add pictures"),
+    inviteButton(person),
     make("button", { type: "button", onclick: () => edit(person) }, "Edit"),
     make("button", { type: "button", className: "danger", onclick: () => askErase(person) }, "Erase"));
   const templates = person.templates.map((template) => templateItem(template, () => removeTemplate(person, template)));

@@ -248,6 +248,27 @@ class Place:
 
 
 @dataclass(frozen=True)
+class ImportedRow:
+    """What became of a row of a table: `result` is "added", "replaced", "unchanged", "skipped" or "refused"."""
+
+    row: int
+    id: str
+    result: str
+    templates: int
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """A link with which a person enrols on a phone, once; `code` is its QR code (SVG)."""
+
+    url: str
+    expires: datetime
+    code: str
+
+
+@dataclass(frozen=True)
 class Receipt:
     """The receipt of an erasure."""
 

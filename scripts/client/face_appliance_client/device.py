@@ -27,6 +27,8 @@ from face_appliance_client.answers import (
     Feature,
     Health,
     IdentifiedFace,
+    ImportedRow,
+    Invitation,
     ListedDecision,
     Mask,
     Person,
@@ -315,6 +317,37 @@ class FaceAppliance:
         """Erases a template."""
         answer = checked(self._sent("DELETE", f"{_person(identity)}/templates/{number}"))
         return _read(Person, answer, "person")
+
+    def import_people(
+        self, table: Photo, photos: Photo | None = None, *, on_conflict: str = "refuse", dry_run: bool = False
+    ) -> tuple[ImportedRow, ...]:
+        """Imports the people of a CSV table (its bytes or file name) with a zip of their photos; `on_conflict`: "refuse", "skip"
+        or "replace".
+        """
+        query = {"on_conflict": on_conflict, **({"dry_run": "1"} if dry_run else {})}
+        parts = _parts(people=table, **({} if photos is None else {"photos": photos}))
+        return self._posted(tuple[ImportedRow, ...], "rows", "/people/import", params=query, files=parts)
+
+    def people_table(self, query: str = "") -> bytes:
+        """The people whose id, name or groups contain `query` as a CSV table, without biometrics."""
+        content: bytes = checked(self._sent("GET", "/people.csv", params={"query": query})).content
+        return content
+
+    def decisions_table(self, **filters: str) -> bytes:
+        """The decisions as a CSV table. `filters`: `since` and `until` (days or times), `person`, `result`, `reason`,
+        `direction`.
+        """
+        query = {"from" if name == "since" else name: value for name, value in filters.items()}
+        content: bytes = checked(self._sent("GET", "/access/decisions.csv", params=query)).content
+        return content
+
+    def invite(self, identity: str) -> Invitation:
+        """Makes a link with which a person enrols on a phone; it ends an earlier one."""
+        return self._posted(Invitation, "invitation", f"{_person(identity)}/invitation")
+
+    def withdraw_invitation(self, identity: str) -> None:
+        """Ends the link of a person."""
+        checked(self._sent("DELETE", f"{_person(identity)}/invitation"))
 
     def has_pin(self, identity: str) -> bool:
         """Whether a person has a PIN."""

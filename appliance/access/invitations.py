@@ -1,0 +1,102 @@
+"""Invitations: one-time links by which people enrol themselves with a photograph of their own."""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pydantic import AwareDatetime, TypeAdapter
+
+from appliance.access.sealed_book import SealedBook
+from appliance.faults import Refusal, ResultCode
+from appliance.gallery.people import GalleryError, Person
+from appliance.gallery.vault import SiteKey
+
+INVITATIONS_FILE = "invitations.sealed"
+
+LIFE = timedelta(hours=24)
+
+TOKEN_BYTES = 32
+
+MOST = 1000
+"""Open invitations at most; those that have ended make room."""
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+class NoSuchInvitationError(GalleryError):
+    """The link is unknown, used, withdrawn or too old; which of these is not said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """For the person with this reference, until `expires`."""
+
+    person: str
+    expires: AwareDatetime
+
+
+class Invitations:
+    """The open invitations by the SHA-256 of their token, which is kept nowhere. Thread-safe. Raises GalleryError as
+    `SealedBook`.
+    """
+
+    def __init__(self, folder: Path, site_key: Callable[[], SiteKey]) -> None:
+        """`folder` is that of the state."""
+        kind = TypeAdapter(dict[str, Invitation])
+        self._book = SealedBook(folder / INVITATIONS_FILE, site_key, kind, "invite the people again")
+
+    def invite(self, person: Person) -> tuple[str, Invitation]:
+        """The token of a new invitation, which replaces an earlier one of this person, and the invitation. Raises Refusal
+        `too_many_invitations`.
+        """
+        now, token = datetime.now(UTC).replace(microsecond=0), secrets.token_urlsafe(TOKEN_BYTES)
+        made = Invitation(person.reference, now + LIFE)
+        with self._book.opened() as book:
+            for digest, each in list(book.items()):
+                if each.expires <= now or each.person == person.reference:
+                    del book[digest]
+            if len(book) >= MOST:
+                text = f"There are {MOST} open invitations already."
+                raise Refusal(ResultCode.REFUSED, "too_many_invitations", text, status=409)
+            book[_digest(token)] = made
+        return token, made
+
+    def withdraw(self, person: Person) -> None:
+        """Ends a person's invitation. Raises NoSuchInvitationError."""
+        with self._book.opened() as book:
+            found = [digest for digest, each in book.items() if each.person == person.reference]
+            if not found:
+                raise NoSuchInvitationError("this person is not invited")
+            for digest in found:
+                del book[digest]
+
+    def find(self, token: str) -> Invitation:
+        """The open invitation with this token. Raises NoSuchInvitationError."""
+        with self._opened(token, writing=False) as found:
+            return found
+
+    @contextmanager
+    def used(self, token: str) -> Iterator[Invitation]:
+        """The same, used up at the end unless the block raises; no other request can use it meanwhile."""
+        with self._opened(token, writing=True) as found:
+            yield found
+
+    @contextmanager
+    def _opened(self, token: str, *, writing: bool) -> Iterator[Invitation]:
+        if not _TOKEN.fullmatch(token):
+            raise NoSuchInvitationError("this is not the token of an invitation")
+        with self._book.opened(writing=writing) as book:
+            found = book.get(_digest(token))
+            if found is None or found.expires <= datetime.now(UTC):
+                raise NoSuchInvitationError("this invitation does not exist any more")
+            yield found
+            del book[_digest(token)]
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,140 @@
+"""Invitations: a link enrols one person, once, within a day, with their consent on record."""
+
+import hashlib
+import logging
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from client import Client
+from devices import Device, pool, shipped_engine
+from document import assert_success
+from people import QUALITY, add, assert_one, assert_refused
+
+from appliance import keys
+from appliance.access import invitations
+from appliance.access.invitations import INVITATIONS_FILE, Invitations
+from appliance.access.log import CONSENT, RECORD_FILE, Record
+from appliance.gallery.vault import SiteKey
+from appliance.sections import GallerySection
+from appliance.vision.loading import Choice
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("invited")
+
+
+@pytest.fixture(scope="module")
+def served(choice: Choice, folder: Path) -> Iterator[Device]:
+    with Device(pool(shipped_engine(choice)), gallery=folder, choice=choice) as running:
+        yield running
+
+
+@pytest.fixture
+def client(served: Device) -> Iterator[Client]:
+    add(served.client, "ada", "Ada <b>Lovelace")
+    yield served.client
+    for person in served.client.get("/people").document["people"]:
+        served.client.ask("DELETE", f"/people/{person['id']}")
+
+
+def invite(client: Client, identity: str = "ada") -> str:
+    """The path of a new link."""
+    made = assert_success(client.ask("POST", f"/people/{identity}/invitation"), "invitation", status=201)["invitation"]
+    assert set(made) == {"url", "expires", "code"}
+    assert made["code"].startswith("<?xml")
+    ends = datetime.fromisoformat(made["expires"]) - datetime.now(UTC)
+    assert timedelta(hours=23.9) < ends <= timedelta(hours=24)
+    found = re.fullmatch(r"http://127\.0\.0\.1(?::\d+)?(/enrol/[\w-]{43})", made["url"])
+    assert found
+    return found[1]
+
+
+def assert_gone(client: Client, path: str) -> None:
+    assert_refused(client.get(f"{path}/invitation"), 404, "INF-02", "no_such_invitation")
+    assert_refused(client.post(f"{path}?consent=1", b"x"), 404, "INF-02", "no_such_invitation")
+
+
+def test_a_link_enrols_its_person_once_with_their_consent(
+    served: Device, client: Client, folder: Path, portrait: bytes, hopper: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    path = invite(client)
+    page = client.get(path)
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+    shown = assert_success(client.get(f"{path}/invitation"), "invitation")["invitation"]
+    assert shown["name"] == "Ada <b>Lovelace"
+    assert shown["consent"] == GallerySection().consent
+
+    assert_refused(client.post(path, portrait), 400, "INF-02", "consent_required")
+    assert client.post(f"{path}?consent=1", b"no picture").status == 400
+    before = Record(folder / RECORD_FILE).newest(10, CONSENT)
+    done = assert_success(client.post(f"{path}?consent=1", portrait), "quality", status=201)
+    assert set(done["quality"]) == QUALITY
+    assert len(assert_one(client.get("/people/ada"))["templates"]) == 1
+    entry, *others = Record(folder / RECORD_FILE).newest(10, CONSENT)
+    assert tuple(others) == before
+    reference = served.gallery.gallery().person("ada").person.reference
+    digest = hashlib.sha256(GallerySection().consent.encode()).hexdigest()
+    assert entry.facts == {"person": reference, "text": digest}
+    assert_gone(client, path)
+    assert path.rpartition("/")[2] not in caplog.text
+
+
+def test_another_link_a_withdrawal_and_an_erasure_end_a_link(client: Client) -> None:
+    first, second = invite(client), invite(client)
+    assert_gone(client, first)
+    assert client.get(f"{second}/invitation").status == 200
+    assert client.ask("DELETE", "/people/ada/invitation").status == 200
+    assert_refused(client.ask("DELETE", "/people/ada/invitation"), 404, "INF-02", "no_such_invitation")
+    assert_gone(client, second)
+    third = invite(client)
+    client.ask("DELETE", "/people/ada")
+    assert_gone(client, third)
+    for path in ("/enrol/x", f"/enrol/{'a' * 43}"):
+        assert_gone(client, path)
+    assert client.ask("POST", "/people/nobody/invitation").status == 404
+
+
+def test_a_face_that_another_person_has_leaves_the_link_open(client: Client, portrait: bytes, hopper: bytes) -> None:
+    path = invite(client)
+    add(client, "eve")
+    client.post("/people/eve/templates", portrait)
+    refused = client.post(f"{path}?consent=1", portrait)
+    assert refused.status == 409
+    assert refused.document["reason"] == "duplicate"
+    assert client.post(f"{path}?consent=1", hopper).status == 201
+
+
+def test_a_link_needs_no_key_and_making_one_does(tmp_path: Path) -> None:
+    keys.add(tmp_path / keys.FILE, "other", list(keys.Scope)[:1])
+    with Device(pool(), gallery=tmp_path, keys=tmp_path / keys.FILE, loopback=False) as device:
+        assert device.client.ask("POST", "/people/ada/invitation").status == 401
+        assert device.client.get("/enrol/x").status == 200
+        assert_gone(device.client, "/enrol/x")
+
+
+def test_a_link_ends_after_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: Client, served: Device
+) -> None:
+    person = served.gallery.gallery().person("ada").person
+    book = Invitations(tmp_path, lambda: SiteKey(bytes(32)))
+    token, made = book.invite(person)
+    assert book.find(token) == made
+    assert token.encode() not in (tmp_path / INVITATIONS_FILE).read_bytes()
+    monkeypatch.setattr(invitations, "LIFE", timedelta())
+    token, _ = book.invite(person)
+    with pytest.raises(invitations.NoSuchInvitationError):
+        book.find(token)
+
+
+def test_the_book_of_invitations_is_bounded(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+    invite(client)
+    add(client, "eve")
+    monkeypatch.setattr(invitations, "MOST", 1)
+    assert_refused(client.ask("POST", "/people/eve/invitation"), 409, "APP-01", "too_many_invitations")
+    invite(client)
