@@ -321,8 +321,8 @@ class FaceAppliance:
     def import_people(
         self, table: Photo, photos: Photo | None = None, *, on_conflict: str = "refuse", dry_run: bool = False
     ) -> tuple[ImportedRow, ...]:
-        """Imports the people of a CSV table (its bytes or file name) with a zip of their photos; `on_conflict`: "refuse", "skip"
-        or "replace".
+        """Imports the people of a CSV table (its bytes or file name) with a zip of their photos; `on_conflict`: "refuse",
+        "skip" or "replace".
         """
         query = {"on_conflict": on_conflict, **({"dry_run": "1"} if dry_run else {})}
         parts = _parts(people=table, **({} if photos is None else {"photos": photos}))
