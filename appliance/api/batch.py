@@ -62,13 +62,12 @@ class PeopleTables:
                     templates = reader.templates(
                         row, recognition.model, recognition.strong, pictures=gallery.keeps_pictures
                     )
-                except Refusal as refusal:
-                    result = refused(row, refusal)
-                else:
                     with self.people.enrolment.lock:
                         result = batch.conclude(row, templates)
                     if result.changed and not batch.dry_run:
                         self.people.changed(gallery.person(row.person.id).person, f"{result.result} by an import")
+                except Refusal as refusal:  # also of a fleet, where another device has changed the person
+                    result = refused(row, refusal)
             yield result
 
     def _portray(self, content: bytes) -> Portrait:

@@ -10,12 +10,13 @@ from appliance.access.invitations import Invitation, Invitations, NoSuchInvitati
 from appliance.access.log import CONSENT, RecordError
 from appliance.access.token import stamp
 from appliance.api import answers
-from appliance.api.access import ADMIN, ANYONE, Part, route
+from appliance.api.access import ADMIN, ANYONE, NAME, Part, route
 from appliance.api.answers import NO_STORE, Answer
 from appliance.api.people import People
 from appliance.faults import Refusal, ResultCode
 from appliance.gallery.people import Known, Source
 from appliance.imaging import barcode
+from appliance.state import audit_log as audit
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class SelfEnrolment:
         """A one-time link for a person's phone, and its QR code (SVG)."""
         person = self.people.handle.gallery().person(identity).person
         token, made = self.invitations.invite(person)
-        self.people.changed(person, "invited")
+        audit.info("person %s: invited by key %s", person.reference, bottle.request.environ[NAME])
         at, base = bottle.request.urlparts, bottle.request.environ.get("SCRIPT_NAME", "").rstrip("/")
         link = f"{at.scheme}://{at.netloc}{base}/enrol/{token}"
         body = {"url": link, "expires": stamp(made.expires, "seconds"), "code": barcode.svg(link).decode()}
@@ -43,7 +44,7 @@ class SelfEnrolment:
         """Ends the link of a person."""
         person = self.people.handle.gallery().person(identity).person
         self.invitations.withdraw(person)
-        self.people.changed(person, "invitation withdrawn")
+        audit.info("person %s: invitation withdrawn by key %s", person.reference, bottle.request.environ[NAME])
         return answers.answer({}, headers=NO_STORE)
 
     @route("GET", "/enrol/<token>/invitation", ANYONE, Part.GALLERY)

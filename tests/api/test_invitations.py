@@ -17,6 +17,7 @@ from appliance import keys
 from appliance.access import invitations
 from appliance.access.invitations import INVITATIONS_FILE, Invitations
 from appliance.access.log import CONSENT, RECORD_FILE, Record
+from appliance.faults import Refusal
 from appliance.gallery.vault import SiteKey
 from appliance.sections import GallerySection
 from appliance.vision.loading import Choice
@@ -132,9 +133,15 @@ def test_a_link_ends_after_a_day(
         book.find(token)
 
 
-def test_the_book_of_invitations_is_bounded(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
-    invite(client)
+def test_the_open_invitations_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: Client, served: Device
+) -> None:
     add(client, "eve")
+    ada, eve = (served.gallery.gallery().person(each).person for each in ("ada", "eve"))
+    book = Invitations(tmp_path, lambda: SiteKey(bytes(32)))
     monkeypatch.setattr(invitations, "MOST", 1)
-    assert_refused(client.ask("POST", "/people/eve/invitation"), 409, "APP-01", "too_many_invitations")
-    invite(client)
+    book.invite(ada)
+    with pytest.raises(Refusal) as refused:
+        book.invite(eve)
+    assert (refused.value.reason, refused.value.status) == ("too_many_invitations", 409)
+    book.invite(ada)
