@@ -12,6 +12,7 @@ const UNUSABLE = /^(gallery_|other_embedder)/; // reasons of a refusal that conc
 export const gallery = { people: null, keyless: false, trouble: null };
 
 const listeners = new Set();
+let reading = false, again = false;
 
 /* Calls a function whenever the state of the gallery has changed. */
 export const onGallery = (listener) => listeners.add(listener);
@@ -31,11 +32,18 @@ export function setUpGallery() {
   $("give").onclick = () => dialog.showModal();
 }
 
-/* Reads the people again. */
+/* Reads the people again; changes while they are read, as an import makes many, are read once afterwards. */
 export async function refresh() {
-  const answer = await askGallery("/people");
-  if (answer?.ok) gallery.people = answer.body.people;
-  notify();
+  again = true;
+  if (reading) return;
+  reading = true;
+  while (again) {
+    again = false;
+    const answer = await askGallery("/people");
+    if (answer?.ok) gallery.people = answer.body.people;
+    notify();
+  }
+  reading = false;
 }
 
 /* Makes a request about people; returns null when the device does not answer. */
