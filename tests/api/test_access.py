@@ -36,6 +36,9 @@ ANY_KEY = {
     ("PUT", "/faces"),
     ("OPTIONS", "/faces"),
 }
+INVITED = {("POST", "/enrol/<token>"), ("GET", "/enrol/<token>/invitation")}
+"""They need no key but the token of an invitation."""
+
 NOT_HERE = {("POST", path): {406} for path in ("/liveness", "/feature/masking", "/facefeatures/masking")}
 """Switched off in the mode MULTI, and not offered at all."""
 
@@ -96,6 +99,10 @@ SCOPES = {
         ("DELETE", "/access/passes/<identity>"),
         *(("GET", f"/access/passes/<identity>/code.{kind}") for kind in ("png", "svg")),
         *((method, "/people/<identity>/pin") for method in ("GET", "PUT", "DELETE")),
+        ("POST", "/people/import"),
+        ("GET", "/people.csv"),
+        ("GET", "/access/decisions.csv"),
+        *((method, "/people/<identity>/invitation") for method in ("POST", "DELETE")),
         ("POST", "/people/<identity>/templates"),
         ("POST", "/people/<identity>/templates/camera"),
         ("POST", "/people/<identity>/captures"),
@@ -178,7 +185,7 @@ def wary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 
 def test_these_are_all_the_routes(guarded: Guarded) -> None:
-    known = {*PAGE, *GUARDED} - {("GET", "/nothing-here"), ("PUT", "/faces"), ("OPTIONS", "/faces")}
+    known = {*PAGE, *INVITED, *GUARDED} - {("GET", "/nothing-here"), ("PUT", "/faces"), ("OPTIONS", "/faces")}
     assert set(guarded.device.routes) == known
 
 
