@@ -31,7 +31,7 @@ from appliance.camera.condition import Inspector
 from appliance.camera.loop import CameraLoop
 from appliance.camera.source import CameraFrame, FrameSource, Ring
 from appliance.events import Event
-from appliance.face.types import DetectLimits, Pixels
+from appliance.face.types import DetectLimits, Embedding, Pixels
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import GalleryError, Person, Source, new_reference
 from appliance.gallery.vault import SiteKey
@@ -189,9 +189,8 @@ class Doorstep:
         self.gallery.add(person)
         with self.engines.lease() as engine:
             for photo in photos:
-                (aligned,) = engine.align(CameraFrame(photo, 0.0), DetectLimits(count=1))
-                embedding, strong = engine.embed_both(aligned), MODEL if engine.strong else None
-                self.gallery.enrol(identity, embedding, MODEL, 0.9, Source.PHOTO, strong=strong)
+                strong = MODEL if engine.strong else None
+                self.gallery.enrol(identity, embedded(engine, photo), MODEL, 0.9, Source.PHOTO, strong=strong)
         return person
 
     def ask(self, direction: Direction = Direction.IN, nonce: str | None = None) -> SignedDecision | PendingStep:
@@ -205,6 +204,18 @@ class Doorstep:
     def decide(self, direction: Direction = Direction.IN) -> Decision:
         """The same, as the door sees it."""
         return self.verifier.verify(self.ask(direction).token)
+
+
+def embedded(engine: FaceEngine, photo: Pixels) -> Embedding:
+    """The embedding of the largest face of a photograph; those of one photograph are the same for every door."""
+    key = engine.strong, photo.tobytes()
+    if key not in _embedded:
+        (aligned,) = engine.align(CameraFrame(photo, 0.0), DetectLimits(count=1))
+        _embedded[key] = engine.embed_both(aligned)
+    return _embedded[key]
+
+
+_embedded: dict[tuple[bool, bytes], Embedding] = {}
 
 
 @cache

@@ -4,6 +4,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import pytest
 from devices import until
@@ -33,6 +34,9 @@ def factors(*rules):
     return FactorRules.of({**DAILY, "factors": words, "groups": groups} for words, *groups in rules)
 
 
+stored = cache(StoredPin.of)
+"""A PIN as it is kept: scrypt is slow by design, and no test changes one."""
+
 WITH_PIN = replace(ANY_CLOCK, factors=factors(("face+pin",)))
 OR_PIN = replace(ANY_CLOCK, factors=factors(("face|pin", "staff"), ("face+pin", "vault")))
 
@@ -49,7 +53,7 @@ def at(doorstep, photos):
             for name in known:
                 door.know(name, photos[name], groups=("staff",))
             if "hopper" in known:
-                door.gallery.set_pin("hopper", StoredPin.of("4711", "4712"))
+                door.gallery.set_pin("hopper", stored("4711", "4712"))
             yield door
 
     return opened
@@ -139,7 +143,7 @@ def test_duress_is_not_forgotten_by_a_further_step(at, photos, answer):
     rules = replace(ANY_CLOCK, factors=factors(("face+pin", "staff"), ("face|pin",)))
     with at(rules, known=("hopper",)) as door:
         door.know("vera")
-        door.gallery.set_pin("vera", StoredPin.of("0815"))
+        door.gallery.set_pin("vera", stored("0815"))
         step = asked(door)
         door.camera.show(head(photos["portrait"], 3))
         further = door.decider.proceed(step.handle, StepAnswer("4712"))
@@ -255,7 +259,7 @@ def test_who_is_not_recognised_may_type_an_id_and_a_pin(at, photos):
         assert (signed.decision.granted, signed.decision.person, signed.name) == (True, "hopper", "Hopper")
 
         door.know("vera", groups=("vault",))
-        door.gallery.set_pin("vera", StoredPin.of("0815"))
+        door.gallery.set_pin("vera", stored("0815"))
         assert [answered(door, pin, name).reason for pin, name in (("0815", "vera"), ("4711", "nobody"))] == [
             "wrong_pin",
             "wrong_pin",
@@ -276,7 +280,7 @@ def test_who_is_known_by_id_and_pin_is_looked_up_again_for_the_decision(at):
 def test_an_id_that_does_not_exist_is_slowed_like_one_that_does(tmp_path):
     gallery = Gallery(tmp_path / "gallery.db", SiteKey(bytes(32)))
     ada = gallery.add(ADA).person
-    gallery.set_pin(ADA.id, StoredPin.of("4711"))
+    gallery.set_pin(ADA.id, stored("4711"))
     checker = PinChecker(tmp_path / GUESSES_FILE)
     for person, name in ((ada, ADA.id), (None, "nobody")):
         found = [checker.of_id(gallery, person, name, "1357").pin for _ in range(4)]
