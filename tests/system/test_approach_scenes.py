@@ -326,7 +326,7 @@ def test_who_is_granted_denied_or_ignored(data: Path, choice: Choice, tmp_path: 
         assert set(granted) <= set(scene.people), scene.kind
         assert len(granted) <= len(scene.people), scene.kind
     walked = [scene for scene in found if scene.kind == "walks up"]
-    assert sum(scene.seconds is not None for scene in walked) >= 0.5 * len(walked)  # more where nothing else runs
+    assert sum(scene.seconds is not None for scene in walked) >= 0.6 * len(walked)  # 6 of 24 have a second near face
 
 
 def report(found: Sequence[Scene]) -> None:
