@@ -101,25 +101,25 @@ class Link:
             """Keeps why a server cannot be reached; everything else is raised by the call that it concerns."""
             reasons[:] = [error]
 
-        tls, reasons = None, list[Exception]()
-        with _translated(reasons):
-            if address.authority or any(url.startswith("tls:") for url in address.urls):
-                tls = ssl.create_default_context(cafile=address.authority)
-            client = await nats.connect(
-                list(address.urls),
-                name=name,
-                allow_reconnect=False,
-                max_reconnect_attempts=1,  # without reconnects, too, it tries each server so often again
-                reconnect_time_wait=0,
-                connect_timeout=int(PATIENCE_SECONDS),
-                error_cb=note,
-                closed_cb=end,
-                tls=tls,
-                nkeys_seed=str(address.seed_file) if address.seed_file else None,
-            )
+        tls, reasons, client = None, list[Exception](), Client()
         try:
+            with _translated(reasons):
+                if address.authority or any(url.startswith("tls:") for url in address.urls):
+                    tls = ssl.create_default_context(cafile=address.authority)
+                await client.connect(
+                    list(address.urls),
+                    name=name,
+                    allow_reconnect=False,
+                    max_reconnect_attempts=1,  # without reconnects, too, it tries each server so often again
+                    reconnect_time_wait=0,
+                    connect_timeout=int(PATIENCE_SECONDS),
+                    error_cb=note,
+                    closed_cb=end,
+                    tls=tls,
+                    nkeys_seed=str(address.seed_file) if address.seed_file else None,
+                )
             yield cls(client, closed)
-        finally:
+        finally:  # also after a failed attempt, whose socket it would leave open
             with suppress(nats.errors.Error, OSError):
                 await asyncio.wait_for(client.close(), PATIENCE_SECONDS)
 

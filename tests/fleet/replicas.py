@@ -22,6 +22,8 @@ MODEL = "ab" * 32
 
 KEYS = FleetKeys("f1ee7000f1ee", (bytes(range(32)),))
 
+NO_FILES = Address(())
+
 PEOPLE = people_bucket(KEYS.id)
 
 
@@ -34,10 +36,10 @@ def unit(seed):
 class Site:
     """A gallery with a site key of its own, and its member while it runs."""
 
-    def __init__(self, folder, number, url, keys=KEYS):
+    def __init__(self, folder, number, url, keys=KEYS, files=NO_FILES):
         self.device = f"{number:012x}"
         self.gallery = Gallery(folder / f"{self.device}.db", SiteKey(bytes([number]) * 32), keep_pictures=True)
-        self.url, self.keys, self.member = url, keys, None
+        self.url, self.keys, self.files, self.member = url, keys, files, None
 
     def add(self, identity, seed=None, name="Somebody"):
         person = Person(
@@ -72,7 +74,7 @@ class Site:
         membership, about = Membership(urls, self.keys), About(self.device, "1.0", "ok")
         gallery = self.gallery
         self.member = Member(
-            lambda: membership, Address(()), self.device, lambda: gallery, gallery.refresh, lambda: about
+            lambda: membership, self.files, self.device, lambda: gallery, gallery.refresh, lambda: about
         )
         thread = threading.Thread(target=self.member.run)
         thread.start()

@@ -7,6 +7,7 @@ SETS_UP = "makes an environment from the package registry; followed by hand in a
 DOWNLOADS = "downloads wheels from the package registry; scripts/system_test and scripts/arm_test begin with it"
 OWN = "needs something of the reader's: a key, a passphrase, a broker, labelled pictures"
 PANEL = "needs an access panel; tests/cli/test_osdp_pair.py runs it without one"
+FLEET = "needs the servers of a fleet; tests/fleet/test_fleet_commands.py runs it with one"
 SYSTEM = "a command of the operating system, about a real device"
 
 ELSEWHERE = {
@@ -47,6 +48,10 @@ ELSEWHERE = {
     "var/lib/face-appliance'": SYSTEM_TEST,
     "git pull": OWN,
     "sudo appliance osdp pair --minutes 5": PANEL,
+    "sudo appliance fleet create tls://nats.example:4222": FLEET,
+    "sudo appliance fleet invite --minutes 15": FLEET,
+    "sudo appliance fleet join 'tls://nats.example:4222#CODE'": FLEET,
+    "sudo appliance fleet rotate-key": FLEET,
     "ls /opt/face-appliance": INSTALLED,
     "sudo ln -sfn VERSION /opt/face-appliance/current": INSTALLED,
 }
