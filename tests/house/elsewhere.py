@@ -12,7 +12,7 @@ SYSTEM = "a command of the operating system, about a real device"
 
 ELSEWHERE = {
     "scripts/package packages arm64 3.13": DOWNLOADS,
-    "sudo apt install ./packages/face-appliance_0.1.0_arm64_python3.13.deb": INSTALLED,
+    "sudo apt install ./packages/face-appliance_0.2.0_arm64_python3.13.deb": INSTALLED,
     "scripts/serve": SETS_UP,
     "python3 -m pip install './scripts/client[discovery]'": SETS_UP,
     "scripts/test": THE_TESTS,
