@@ -262,12 +262,17 @@ def challenge(environ: Environ) -> str:
 
 
 def session_of(environ: Environ) -> str:
-    """The session's token in a request's cookie; empty without one. It is read by hand (RFC 6265, 4.2.1), because http.cookies
-    raises on odd names of other programs' cookies.
+    """The session's token in a request's cookie; empty without one."""
+    return cookie_of(environ, COOKIE)
+
+
+def cookie_of(environ: Environ, name: str) -> str:
+    """The value of a cookie; empty without one. It is read by hand (RFC 6265, 4.2.1), because http.cookies raises on odd names
+    of other programs' cookies.
     """
     for pair in environ.get("HTTP_COOKIE", "").split(";"):
-        name, _, value = pair.partition("=")
-        if name.strip() == COOKIE:
+        found, _, value = pair.partition("=")
+        if found.strip() == name:
             return str(value.strip())
     return ""
 

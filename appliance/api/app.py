@@ -1,7 +1,6 @@
 """The WSGI application: one route table, one way in for every request and one way out for every answer."""
 
 import logging
-import mimetypes
 import re
 import secrets
 import time
@@ -10,44 +9,25 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import Any, cast
 
 import bottle
 
 from appliance import __version__, stages
 from appliance.api import answers
-from appliance.api.access import ANY_KEY, ANYONE, NAME, NO_NAME, Access, Part, Route, challenge, routes_of
+from appliance.api.access import ANY_KEY, NAME, NO_NAME, Access, Part, Route, challenge, routes_of
 from appliance.api.answers import Answer, StreamedAnswer
 from appliance.api.description import Description
 from appliance.api.faces import API_VERSION
 from appliance.api.intake import Intake
 from appliance.api.monitoring import Metrics
 from appliance.api.origins import ALLOWED, Origins
+from appliance.api.pages import Page
 from appliance.faults import Fault, ResultCode
 from appliance.gallery.people import GalleryError
 from appliance.keys import Scope
 
 log = logging.getLogger(__name__)
-
-WEB = Path(__file__).parent / "web"
-
-PAGES = {
-    "index.html": "/",
-    "door.html": "/door",
-    "kiosk.html": "/kiosk",
-    "reference.html": "/docs",
-    "invitation.html": "/enrol/<token>",
-}
-"""The paths of the live page, of the page for people and the door, of the display at the door, of the API's description, and of
-the page for people who are invited.
-"""
-
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors "
-)
-"""Content-Security-Policy: nothing from elsewhere, nothing inline; and in frames of the pages that follow."""
 
 VERSION_HEADERS = {"Alchera-API-Version": API_VERSION, "Alchera-FaceSDK-Version": __version__}
 """The document's names, with hyphens: it prints them with spaces, which HTTP does not allow."""
@@ -66,33 +46,6 @@ _PERSONAL = re.compile(r"(/people/|/subjects/|/enrol/).+", re.IGNORECASE | re.DO
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """A request id that a client may choose."""
-
-
-class Page:
-    """The files of the pages."""
-
-    def __init__(self, ancestors: Collection[str] = ()) -> None:
-        """`ancestors`: origins whose pages may show these in a frame."""
-        self._policy = POLICY + (" ".join(ancestors) or "'none'")
-        self._files = {each.name: each.read_bytes() for each in sorted(WEB.iterdir())}
-
-    def routes(self) -> tuple[Route, ...]:
-        """`GET /`, `GET /door`, `GET /kiosk`, and each script and style by its file name."""
-        return tuple(
-            Route("GET", PAGES.get(name, f"/{name}"), ANYONE, partial(self._file, name)) for name in self._files
-        )
-
-    def _file(self, name: str, **_places: str) -> Answer:
-        environ = bottle.request.environ
-        if not environ["PATH_INFO"]:  # the base path without its slash, where relative links would lead elsewhere
-            return Answer(b"", 308, {"Location": environ["SCRIPT_NAME"].rpartition("/")[2] + "/"})
-        headers = {
-            "Content-Type": f"{mimetypes.guess_type(name)[0]}; charset=utf-8",
-            "Cache-Control": "no-cache",
-            "Content-Security-Policy": self._policy,
-            "Referrer-Policy": "no-referrer",
-        }
-        return Answer(self._files[name], headers=headers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def test_its_pages_say_what_it_is(visit: Visit, tmp_path: Path, portrait: bytes)
         for size in (DESKTOP, PHONE):
             with visit(client, size) as page:
                 expect(page.locator("#status")).to_have_text("Demonstration")
-                expect(page.locator("#demonstration")).to_contain_text("this is a stored portrait")
+                expect(page.locator("#demonstration")).to_contain_text("This is a stored portrait")
                 expect(page.locator("#health li")).to_have_attribute("data-state", "demonstration")
                 page.wait_for_selector("#overlay .box")
                 accessible(page)

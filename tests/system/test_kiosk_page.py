@@ -85,6 +85,7 @@ def test_it_signs_in_with_a_key_that_sees_nothing_else(tmp_path: Path, seated: s
     with watching(tmp_path, f"{seated}\n[access]\nloopback = false\n") as child:
         client = child.ready()
         token = keys.add(child.state / keys.FILE, "display", [Scope.KIOSK])
+        assert until(lambda: client.get("/version", {"X-API-Key": token}).status == 200), "it has read the new key"
         with visit(client, PANEL, path="/kiosk", refusals=True) as page:
             expect(page.locator("dialog h2")).to_have_text("Key required", timeout=20_000)
             page.locator("#locked-key").fill(token)
@@ -104,6 +105,7 @@ def test_the_devices_own_display_signs_in_by_itself_and_hides_its_key(
     with watching(tmp_path, f"{seated}\n[access]\nloopback = false\n") as child:
         client = child.ready()
         token = keys.add(child.state / keys.FILE, "own-display", [Scope.KIOSK])
+        assert until(lambda: client.get("/version", {"X-API-Key": token}).status == 200), "it has read the new key"
         with visit(client, PANEL, path=f"/kiosk#{token}", refusals=True) as page:
             expect(page.locator("body")).to_have_attribute("data-state", "ready", timeout=20_000)
             assert page.evaluate("location.hash") == ""

@@ -116,15 +116,15 @@ POINTS = "async (points) => (await import('/facts.js')).operatingPoints(points)"
 def test_operating_points_are_described_in_words(visit: Visit, watched: Client) -> None:
     own = {"source": "device", "ignored": None, "date": "2026-11-26T23:59:59Z", "wanted": {"fmr": 0.001}}
     shipped = {"source": "shipped", "ignored": None, "date": None, "wanted": {}}
-    with visit(watched) as page:
+    with visit(watched, locale="en-GB") as page:
         words = [
             page.evaluate(POINTS, {"similarity": similarity, "liveness": liveness})
             for similarity, liveness in ((shipped, shipped), (own, shipped), (own, {**shipped, "ignored": "stale"}))
         ]
     assert words == [
         "shipped",
-        "similarity calibrated 26 Nov 2026 (FMR 0.1 %), liveness shipped",
-        "similarity calibrated 26 Nov 2026 (FMR 0.1 %), liveness shipped (the calibration is stale)",
+        "similarity calibrated 26 Nov 2026 (FMR 0.1%), liveness shipped",
+        "similarity calibrated 26 Nov 2026 (FMR 0.1%), liveness shipped (the calibration is stale)",
     ]
 
 
@@ -342,7 +342,7 @@ def test_a_device_without_a_camera_says_so(visit: Visit, tmp_path: Path, portrai
 
 def test_a_demonstration_says_so(visit: Visit, tmp_path: Path) -> None:
     with watching(tmp_path, 'driver = "demonstration"\n') as child, visit(child.ready()) as page:
-        expect(page.locator("#demonstration")).to_contain_text("this is a stored portrait")
+        expect(page.locator("#demonstration")).to_contain_text("This is a stored portrait")
         page.wait_for_selector("#overlay .box")
 
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import "./english.mjs";
 import { explained } from "../../appliance/api/web/advice.js";
 
 test("a result code becomes sentences, whether its message ends with a full stop or not", () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import "./english.mjs";
 import { harmless, readTable, tableOf } from "../../appliance/api/web/csv.js";
 import { words } from "../../appliance/api/web/tables.js";
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import "./english.mjs";
 import { duration, operatingPoints, times } from "../../appliance/api/web/facts.js";
 
 const SHIPPED = { source: "shipped", ignored: null, date: null, wanted: {} };
@@ -8,7 +9,7 @@ const OWN = { source: "device", ignored: null, date: "2026-11-26T23:59:59Z", wan
 
 test("a duration has its two largest units", () => {
   const seconds = [0, 59.9, 60, 3599, 3600, 86_399, 86_400, 90_000_000];
-  const words = ["0 s", "59 s", "1 min 0 s", "59 min 59 s", "1 h 0 min", "23 h 59 min", "1 d 0 h", "1041 d 16 h"];
+  const words = ["0 s", "59 s", "1 min 0 s", "59 min 59 s", "1 h 0 min", "23 h 59 min", "1 d 0 h", "1,041 d 16 h"];
   assert.deepEqual(seconds.map(duration), words);
 });
 
@@ -21,7 +22,7 @@ test("operating points that are alike are named once", () => {
 });
 
 test("an operating point names its day and rate, or why the calibration is ignored", () => {
-  assert.equal(operatingPoints({ similarity: OWN, liveness: SHIPPED }), "similarity calibrated 26 Nov 2026 (FMR 0.1 %), liveness shipped");
+  assert.equal(operatingPoints({ similarity: OWN, liveness: SHIPPED }), "similarity calibrated 26 Nov 2026 (FMR 0.1%), liveness shipped");
   assert.match(operatingPoints({ similarity: OWN, liveness: { ...SHIPPED, ignored: "stale" } }), /liveness shipped \(the calibration is stale\)$/);
 });
 

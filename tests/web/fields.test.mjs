@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import "./english.mjs";
 import { cardMistakes, credentialOf, groupsIn, mistakes } from "../../appliance/api/web/fields.js";
 
 const PERSON = { id: "staff-17", name: "Grace", groups: ["staff"], valid_from: null, valid_until: null };

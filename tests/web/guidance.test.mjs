@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import "./english.mjs";
 import { ARROWS, POSES, PROMPTS, guide } from "../../appliance/api/web/guidance.js";
 
 const BOX = { x: 500, y: 200, width: 200, height: 200 };

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import "./english.mjs";
 import { refusalText } from "../../appliance/api/web/gallery.js";
 import { refusalOf } from "../../appliance/api/web/key.js";
 

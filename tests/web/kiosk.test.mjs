@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Resting, outcomeOf, padMistake, panelColour, sentenceOf } from "../../appliance/api/web/kiosk_facts.js";
+
+import "./english.mjs";
+import { Resting, outcomeOf, padMistake, panelColour, stepText } from "../../appliance/api/web/kiosk_facts.js";
 
 test("a grant shows the person's name, a denial the reason and no name", () => {
-  assert.deepEqual(outcomeOf({ result: "granted", text: "Granted.", name: "Grace Hopper" }), { granted: true, title: "GRANTED", detail: "Grace Hopper" });
-  assert.deepEqual(outcomeOf({ result: "denied", text: "Not enrolled.", name: null }), { granted: false, title: "DENIED", detail: "Not enrolled." });
+  assert.deepEqual(outcomeOf({ result: "granted", reason: "granted", text: "access granted", name: "Grace Hopper" }), { granted: true, title: "GRANTED", detail: "Grace Hopper" });
+  assert.deepEqual(outcomeOf({ result: "denied", reason: "unknown", text: "not enrolled", name: null }), { granted: false, title: "DENIED", detail: "Not enrolled" });
+  assert.equal(outcomeOf({ result: "denied", reason: "new", text: "of a newer device", name: null }).detail, "of a newer device");
 });
 
 test("the display rests a minute after the last person, and wakes with the next", () => {
@@ -30,5 +33,11 @@ test("a PIN has as many digits as the device takes, and an id where it asks for 
   assert.deepEqual(["4711", "12345678", "471", "123456789", "47a1", ""].map((pin) => wrong({}, pin)), [null, null, "pin", "pin", "pin", "pin"]);
   assert.equal(wrong({ id: true }, "4711"), "id");
   assert.equal(wrong({ id: true }, "4711", "staff-17"), null);
-  assert.equal(sentenceOf("enter your PIN"), "Enter your PIN");
+});
+
+test("a step asks for a PIN, for an id as well, or for a movement of the head", () => {
+  assert.equal(stepText({ kind: "pin", id: false, text: "a PIN is required as well" }), "Enter your PIN");
+  assert.equal(stepText({ kind: "pin", id: true, text: "not recognised" }), "Not recognised: enter your ID and PIN");
+  assert.equal(stepText({ kind: "challenge", prompt: "turn_left", text: "Turn." }), "Turn your head to your left");
+  assert.equal(stepText({ kind: "challenge", prompt: "new", text: "Nod." }), "Nod.");
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import "./english.mjs";
 import { cardWords, matches, standing, templateWords, validity } from "../../appliance/api/web/people.js";
 
 const TEMPLATE = { quality: 0.9, usable: true }, UNUSABLE = { quality: 1, usable: false };
@@ -37,9 +38,9 @@ test("an access card is a sentence", () => {
 
 test("templates are counted, with the best of those that are usable", () => {
   assert.equal(templateWords(person({ templates: [] })), "");
-  assert.equal(templateWords(person({})), "1 template, best 90 %");
+  assert.equal(templateWords(person({})), "1 template, best 90%");
   assert.equal(templateWords(person({ templates: [UNUSABLE, UNUSABLE] })), "2 templates, not usable");
-  assert.equal(templateWords(person({ templates: [UNUSABLE, TEMPLATE] })), "2 templates, best 90 %, 1 not usable");
+  assert.equal(templateWords(person({ templates: [UNUSABLE, TEMPLATE] })), "2 templates, best 90%, 1 not usable");
 });
 
 test("a search finds a person whose id, name and groups have all of its words", () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import "./english.mjs";
 import { outline, rows } from "../../appliance/api/web/reference.js";
 
 const COMPONENTS = {

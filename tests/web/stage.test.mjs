@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import "./english.mjs";
 import { jpegsOf } from "../../appliance/api/web/stage.js";
 
 const HEAD = (size) => `\r\n--frame\r\nContent-Type: image/jpeg\r\ncontent-length:${size}\r\n\r\n`;

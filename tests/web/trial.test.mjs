@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 
+import "./english.mjs";
 import { bytesOf } from "../../appliance/api/web/marks.js";
 import { formFile, legible, quoted, timing } from "../../appliance/api/web/trial.js";
 

@@ -1,24 +1,17 @@
 /* The live page. */
 
-import { $, LIVE_FROM, announce, counted, degrees, ignoreDrops, make, meter, percent, verdict } from "./elements.js";
+import { $, LIVE_FROM, announce, counted, degrees, ignoreDrops, make, meter, verdict } from "./elements.js";
 import { showFacts } from "./facts.js";
 import { setUpKey } from "./key.js";
-import { keepScaled } from "./marks.js";
+import { ANGLES, keepScaled } from "./marks.js";
 import { plays } from "./stage.js";
+import { clock, group, percent, text } from "./texts.js";
 import { setUpPanel } from "./trial.js";
 import { begin, end, lock, mark, poll, setUpWatch, troubleItem } from "./watch.js";
 
-const REMEDIES = { size: "come closer", sharpness: "hold still, or clean the lens", light: "more light from the front", pose: "look at the camera", visibility: "uncover the face" };
+const REMEDIES = group("remedy"), EMPTY = group("empty");
 const POOR = 0.7; // the overall quality below which a remedy is shown, as for templates
 const LOGGED = 60; // entries
-
-const EMPTY = {
-  waiting: "Waiting for the device.",
-  none: "No face in view.",
-  stale: "No current data.",
-  lost: "Not known: the device does not answer, or too many pages are open already.",
-  locked: "Not known: a key is required.",
-};
 
 const liveness = new Map(); // confidences by face number
 let shown = 0;
@@ -32,7 +25,7 @@ function showReport(report, troubles) {
 function showFaces(seen) {
   for (const { id } of seen.faces) meet(id);
   const known = seen.faces.map((face) => ({ ...face, live: liveness.get(face.id) }));
-  mark(seen, known.map((face) => ({ ...face, title: `Face ${face.id}${verdict(face.live, " · ")}` })));
+  mark(seen, known.map((face) => ({ ...face, title: `${titleOf(face.id)}${verdict(face.live, " · ")}` })));
   listFaces(known, "none");
 }
 
@@ -45,29 +38,31 @@ function listFaces(faces, empty) {
   $("present").replaceChildren(...faces.map(presence));
 }
 
+const titleOf = (id) => text("face.title", { id: `${id}` });
+
 function presence({ id, pose, quality, live: confidence }) {
-  const turns = Object.entries(pose).map(([name, angle]) => make("span", {}, `${name} `, make("b", {}, degrees(angle))));
+  const turns = Object.entries(pose).map(([name, angle]) => make("span", {}, `${ANGLES[name]} `, make("b", {}, degrees(angle))));
   return make("li", { data: { face: id } },
-    make("strong", {}, `Face ${id}`),
-    make("span", { className: "verdict" }, verdict(confidence) || "checking liveness …"),
-    confidence === undefined ? make("span", { className: "bar" }) : meter(confidence, LIVE_FROM, "Liveness"),
+    make("strong", {}, titleOf(id)),
+    make("span", { className: "verdict" }, verdict(confidence) || text("face.checking")),
+    confidence === undefined ? make("span", { className: "bar" }) : meter(confidence, LIVE_FROM, text("face.liveness")),
     make("span", { className: "angles figures" }, ...turns),
-    make("span", { className: "quality" }, "picture quality ", make("b", {}, percent(quality.overall)), quality.overall < POOR ? `: ${REMEDIES[quality.weakest]}` : ""));
+    make("span", { className: "quality" }, `${text("face.quality")} `, make("b", {}, percent(quality.overall)), quality.overall < POOR ? `: ${REMEDIES[quality.weakest]}` : ""));
 }
 
-function appeared({ id, time }, how = "appeared") {
-  log(new Date(time), `Face ${id} ${how}`);
+function appeared({ id, time }, key = "face.appeared") {
+  log(new Date(time), text(key, { id: `${id}` }));
   liveness.set(id, undefined);
 }
 
 function left({ id, time, seconds }) {
-  log(new Date(time), `Face ${id} left after ${seconds.toFixed(1)} s${verdict(liveness.get(id), ", ")}`);
+  log(new Date(time), text("face.left", { id: `${id}`, seconds }) + verdict(liveness.get(id), " · "));
   liveness.delete(id);
 }
 
 /* Logs a face that was in view before this page was opened. */
 function meet(id) {
-  if (!liveness.has(id)) appeared({ id, time: Date.now() }, "is in view");
+  if (!liveness.has(id)) appeared({ id, time: Date.now() }, "face.in_view");
 }
 
 function judged({ id, confidence }) {
@@ -75,9 +70,9 @@ function judged({ id, confidence }) {
   liveness.set(id, confidence);
 }
 
-function log(time, text) {
-  const clock = make("time", { dateTime: time.toISOString() }, time.toLocaleTimeString("en-GB"));
-  $("log").prepend(make("li", {}, clock, ` ${text}`));
+function log(time, words) {
+  const moment = make("time", { dateTime: time.toISOString() }, clock(time));
+  $("log").prepend(make("li", {}, moment, ` ${words}`));
   while ($("log").childElementCount > LOGGED) $("log").lastElementChild.remove();
 }
 

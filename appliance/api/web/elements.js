@@ -1,16 +1,17 @@
 /* Elements, numbers and files, as both pages use them. */
 
+import { percent, text } from "./texts.js";
+
 const ANNOUNCE_MS = 4000; // at most one announcement in this time: a screen reader needs about as long for a sentence
 export const LIVE_FROM = 0.5; // the confidence from which a face counts as live
 
 export const $ = (id) => document.getElementById(id);
-export const counted = (count) => (count === 1 ? "One face." : `${count || "No"} faces.`);
+export const counted = (count) => text("face.count", { count });
 export const wait = (ms) => new Promise((done) => setTimeout(done, ms));
-export const percent = (share) => `${Math.round(share * 100)} %`;
 export const degrees = (angle) => `${angle < -0.5 ? "−" : angle >= 0.5 ? "+" : ""}${Math.abs(Math.round(angle))}°`;
 
 export const verdict = (confidence, before = "") =>
-  confidence === undefined ? "" : `${before}${confidence >= LIVE_FROM ? "live" : "not live"} ${percent(confidence)}`;
+  confidence === undefined ? "" : before + text(confidence >= LIVE_FROM ? "face.live" : "face.not_live", { share: percent(confidence) });
 
 /* Returns an element with the given properties, data attributes (`data`) and children; strings become text nodes. */
 export function make(tag, options = {}, ...children) {
@@ -22,29 +23,29 @@ export function make(tag, options = {}, ...children) {
 }
 
 /* Returns an SVG element. */
-export function drawn(tag, attributes, text = "") {
+export function drawn(tag, attributes, words = "") {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.textContent = text;
+  element.textContent = words;
   return element;
 }
 
 /* Returns a bar from 0 to 1 with a mark at the threshold. */
 export function meter(share, threshold, label) {
   const bar = make("span", { className: share >= threshold ? "good" : "bad" });
-  bar.style.width = percent(share).replace(" ", "");
+  bar.style.width = `${Math.round(share * 100)}%`;
   const range = { ariaLabel: label, ariaValueNow: share.toFixed(2), ariaValueMin: 0, ariaValueMax: 1 };
   const scale = make("span", { className: "bar", role: "meter", ...range }, bar);
   scale.style.setProperty("--threshold", `${threshold * 100}%`);
   return scale;
 }
 
-/* Returns a list of terms and their values. */
-export const described = (facts) => Object.entries(facts).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
+/* Returns a list of values with their names. */
+export const described = (names, facts) => Object.entries(facts).map(([name, value]) => make("div", {}, make("dt", {}, names[name]), make("dd", {}, value)));
 
 /* Announces a change to screen readers; of changes in quick succession only the newest. */
-export function announce(text) {
-  announce.next = text;
+export function announce(words) {
+  announce.next = words;
   announce.timer ??= setTimeout(() => {
     announce.timer = undefined;
     $("announcement").textContent = announce.next;
@@ -74,13 +75,13 @@ export function save(file) {
 
 /* Copies the text beside a button to the clipboard. */
 export async function copy(button) {
-  const text = button.parentElement.querySelector("pre");
+  const shown = button.parentElement.querySelector("pre");
   try {
-    await navigator.clipboard.writeText(text.textContent);
+    await navigator.clipboard.writeText(shown.textContent);
   } catch { // over plain HTTP from another machine browsers offer no clipboard
-    getSelection().selectAllChildren(text);
+    getSelection().selectAllChildren(shown);
     document.execCommand("copy");
   }
-  button.textContent = "Copied";
-  setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  button.textContent = text("page.copied");
+  setTimeout(() => { button.textContent = text("page.copy"); }, 2000);
 }

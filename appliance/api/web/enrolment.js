@@ -1,6 +1,6 @@
 /* The enrolment wizard: person, pictures, done. */
 
-import { $, announce, make, onFiles, percent } from "./elements.js";
+import { $, announce, make, onFiles } from "./elements.js";
 import { fieldsOf } from "./fields.js";
 import { askGallery, gallery, keep, pathOf, refresh, refusalText, send } from "./gallery.js";
 import { ARROWS, POSES, PROMPTS, guide } from "./guidance.js";
@@ -8,6 +8,7 @@ import { crop } from "./marks.js";
 import { shape } from "./shapes.js";
 import { templateItem } from "./templates.js";
 import { mark } from "./watch.js";
+import { percent } from "./texts.js";
 
 const HOLD_MS = 700; // how long the face must be good before a picture is taken
 const STAND_MS = 1800; // how long an answer of the device is shown before the next prompt

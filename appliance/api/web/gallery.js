@@ -1,11 +1,12 @@
 /* The people in the gallery, as the API's admin scope shows them, and what prevents access to them. */
 
-import { SILENT, explained } from "./advice.js";
+import { SILENT, explained, problemText } from "./advice.js";
 import { $, make } from "./elements.js";
 import { ask, askOwn, giveOwn, keyDialog } from "./key.js";
+import { group, text } from "./texts.js";
 
 const ADMIN = "admin";
-const OFF = "The gallery is switched off in the configuration (gallery.enabled), so people cannot be enrolled or recognised.";
+const OFF = text("people.off"), REFUSALS = group("refusal");
 const UNUSABLE = /^(gallery_|other_embedder)/; // reasons of a refusal that concern the gallery as a whole
 
 /* `people` is null until they are known; `keyless` when an admin key is needed; `trouble` says why the gallery cannot be used. */
@@ -20,8 +21,8 @@ export const onGallery = (listener) => listeners.add(listener);
 /* Sets up the dialog for an admin key. */
 export function setUpGallery() {
   const dialog = keyDialog("administer", {
-    title: "Admin key required",
-    hint: ["It needs the scope “admin”. This page forgets it when it is closed or reloaded."],
+    title: text("people.key_title"),
+    hint: [text("people.key_hint")],
     cancel: true,
     give: async (key) => {
       const refused = await giveOwn(key, "/people", ADMIN);
@@ -68,7 +69,8 @@ export const pathOf = (id, rest = "") => `/people/${encodeURIComponent(id)}${res
 export function refusalText(answer) {
   if (!answer) return SILENT.text;
   if (answer.status === 406) return OFF;
-  return answer.body.text ?? explained(answer.body.return_msg);
+  const { reason, text: words, return_msg: message } = answer.body;
+  return REFUSALS[reason] ?? problemText({ state: reason, text: words }) ?? explained(message);
 }
 
 /* Adds a person to the list, or replaces the one with the same id. */
@@ -91,7 +93,7 @@ export async function askDevice(path, options) {
 
 /* Shows what is wrong with the gallery, by the health's reasons or by what was refused. */
 export function showTroubles(reasons) {
-  const lines = reasons.map(({ text }) => text);
+  const lines = reasons.map(problemText);
   if (gallery.trouble && !lines.length) lines.push(gallery.trouble);
   $("troubles").replaceChildren(...lines.map((line) => make("p", { className: "notice bad" }, line)));
 }

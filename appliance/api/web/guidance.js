@@ -1,26 +1,9 @@
 /* Prompts for the person in front of the camera, from the faces of an event or from the device's refusal. */
 
-export const POSES = { front: "Front", left: "Left", right: "Right" };
+import { group } from "./texts.js";
 
-/* By the prompts of the API. */
-export const PROMPTS = {
-  nobody: "Step in front of the camera",
-  more_than_one: "One person at a time, please",
-  closer: "Come closer",
-  farther: "Step back a little",
-  hold_still: "Hold still",
-  more_light: "More light, please",
-  less_light: "Less light, please",
-  even_light: "Light from the front, please",
-  look_front: "Look straight at the camera",
-  not_upright: "Hold your head upright, or turn the camera",
-  covered: "Take off a mask or dark glasses",
-  turn_left: "Turn your head to your left",
-  turn_right: "Turn your head to your right",
-  look_up: "Raise your chin a little",
-  look_down: "Lower your chin a little",
-  not_live: "Show your own face, not a photo or a screen",
-};
+export const POSES = group("pose");
+export const PROMPTS = group("prompt"); // by the prompts of the API
 export const ARROWS = { turn_left: "left", turn_right: "right", look_up: "up", look_down: "down" };
 
 /* Degrees of yaw [least, most] and of pitch [most], and the least quality, as the device's enrolment has them by default. */

@@ -2,6 +2,7 @@
 
 import { LOCKED, SILENT, STATUS } from "./advice.js";
 import { $, make } from "./elements.js";
+import { text } from "./texts.js";
 
 const PATTERN = "\\s*fa_[A-Za-z0-9_\\-]{43}\\s*"; // as keys.py makes them
 
@@ -13,8 +14,8 @@ let page = { locked() {}, opened() {}, forgotten() {} };
 export function setUpKey(given) {
   page = given;
   const dialog = keyDialog("locked", {
-    title: "Key required",
-    hint: ["Make one on the device with ", make("code", {}, "appliance keys add NAME"), ". This browser stays signed in for 30 days, or until you sign out."],
+    title: text("key.title"),
+    hint: [`${text("key.make")} `, make("code", {}, "appliance keys add NAME"), make("br"), text("key.stays")],
     give: unlock,
   });
   dialog.oncancel = (event) => event.preventDefault();
@@ -71,14 +72,14 @@ export function keyDialog(id, { title, hint, give, cancel = false }) {
   const outcome = make("p", { className: "outcome bad", role: "alert" });
   const input = make("input", {
     id: `${id}-key`, type: "password", autocomplete: "current-password", required: true, pattern: PATTERN,
-    title: "fa_ and 43 letters, digits, - or _", autofocus: true,
+    title: text("key.pattern"), autofocus: true,
   });
-  const buttons = make("div", { className: "buttons" }, make("button", {}, "Sign in"));
+  const buttons = make("div", { className: "buttons" }, make("button", {}, text("key.sign_in")));
   const form = make("form", {}, make("h2", { id: `${id}-title` }, title), make("p", { className: "quiet" }, ...hint),
-    make("label", { htmlFor: input.id }, "Key"), input, outcome, buttons);
+    make("label", { htmlFor: input.id }, text("key.key")), input, outcome, buttons);
   const dialog = make("dialog", { id, className: "card locked" }, form);
   dialog.setAttribute("aria-labelledby", `${id}-title`);
-  if (cancel) buttons.prepend(make("button", { type: "button", className: "plain", onclick: () => dialog.close() }, "Cancel"));
+  if (cancel) buttons.prepend(make("button", { type: "button", className: "plain", onclick: () => dialog.close() }, text("page.cancel")));
   form.onsubmit = async (event) => {
     event.preventDefault();
     outcome.textContent = await give(input.value.trim());
@@ -95,8 +96,8 @@ export function keyDialog(id, { title, hint, give, cancel = false }) {
 export function refusalOf(response, scope) {
   const later = response?.headers.get("Retry-After");
   if (!response) return SILENT.text;
-  if (later) return `Too many wrong keys. Try again in ${later} s.`;
-  return response.status === 403 ? `This key does not have the scope “${scope}”.` : "This device does not know this key.";
+  if (later) return text("key.too_many", { seconds: later });
+  return response.status === 403 ? text("key.no_scope", { scope }) : text("key.unknown");
 }
 
 function lock() {

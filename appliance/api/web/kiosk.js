@@ -3,10 +3,11 @@
 import { $, make } from "./elements.js";
 import { ARROWS, PROMPTS, guide } from "./guidance.js";
 import { keyed, request, setUpKey } from "./key.js";
-import { Resting, outcomeOf, panelColour, sentenceOf } from "./kiosk_facts.js";
+import { Resting, outcomeOf, panelColour, stepText } from "./kiosk_facts.js";
 import { closePad, openPad, setUpPad } from "./pad.js";
 import { shape } from "./shapes.js";
 import * as stage from "./stage.js";
+import { text } from "./texts.js";
 
 const SHOWN_MS = 3000; // how long an outcome is shown
 const STALE_MS = 2000, RETRY_MS = 3000;
@@ -14,7 +15,7 @@ const SHIFT_MS = 60000, SHIFT_PX = 6; // so that no image burns into the panel
 const SIGNS = { granted: "M4 12l6 6L20 6", denied: "M5 5l14 14M19 5L5 19" };
 const TONES = { granted: [660, 880], denied: [220], panel: [1000] }; // hertz
 
-const LOOK = "Look at the camera";
+const LOOK = text("kiosk.look");
 const resting = new Resting();
 const [, ownKey] = /^#(fa_[\w-]{43})$/.exec(location.hash) ?? []; // of the device's own display, which opens the page with it
 let events = null, usable = false, ending = 0, asking = 0, heardAt = 0, waiting = PROMPTS.nobody, lightTimer = 0, textTimer = 0, audio = null;
@@ -53,7 +54,7 @@ export function onPending(step) {
   asking = setTimeout(() => { endStep(); prompt(waiting); }, step.seconds * 1000);
   resting.wake(performance.now());
   if (!stage.plays()) stage.play();
-  show("asking", sentenceOf(step.text));
+  show("asking", stepText(step));
   if (ARROWS[step.prompt]) $("arrow").replaceChildren(shape(ARROWS[step.prompt]));
   if (step.kind === "pin") openPad(step);
   play("panel");
@@ -106,13 +107,13 @@ function onPanel(event) {
 function onHealth(health) {
   usable = health.usable;
   if (usable) return stage.plays() || prompt(waiting);
-  blind("This door is out of service.", "Please use another way in.");
+  blind(text("kiosk.out_of_service"), text("kiosk.another_way"));
 }
 
-function blind(text, advice) {
+function blind(sentence, advice) {
   endStep();
-  stage.blind({ text, advice });
-  show("blind", text);
+  stage.blind({ text: sentence, advice });
+  show("blind", sentence);
 }
 
 function listen() {
@@ -121,7 +122,7 @@ function listen() {
   events.onopen = () => { heardAt = performance.now(); };
   events.onerror = () => {
     events.close();
-    blind("No connection to the device.", "This page keeps trying.");
+    blind(text("kiosk.no_connection"), text("page.keeps_trying"));
     request("/healthz").then(({ status }) => status === 401, () => false)
       .then((unknown) => (unknown ? signIn() : setTimeout(listen, RETRY_MS)));
   };
@@ -138,7 +139,7 @@ async function signIn() {
     if (response?.ok) return listen();
     if (![401, 403].includes(response?.status)) return setTimeout(signIn, RETRY_MS);
   }
-  blind("This display is not signed in.", "");
+  blind(text("kiosk.not_signed_in"), "");
   if (!$("locked").open) $("locked").showModal();
   return undefined;
 }
@@ -165,6 +166,6 @@ setInterval(() => { if (["waiting", "ready"].includes(state()) && performance.no
 if (ownKey) history.replaceState(null, "", location.pathname); // not for the eyes of who stands there
 setUpPad({ sent: () => show("asking", LOOK), ended: () => { endStep(); prompt(waiting); } });
 setUpKey({ locked() {}, opened: listen, forgotten: signIn });
-$("locked").querySelector("p").replaceChildren("Make one on the device with ", make("code", {}, "appliance keys add door-display --scope kiosk"), ".");
+$("locked").querySelector("p").replaceChildren(`${text("key.make")} `, make("code", {}, "appliance keys add door-display --scope kiosk"));
 if (keyed()) $("forget").hidden = false;
 listen();

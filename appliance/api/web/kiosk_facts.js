@@ -1,5 +1,10 @@
 /* What the display at the door shows, as pure functions of events and time. */
 
+import { PROMPTS } from "./guidance.js";
+import { group, text } from "./texts.js";
+
+export const REASONS = group("reason");
+
 const REST_MS = 60000; // without a person for so long, the picture is switched off
 
 /* Whether the display rests. */
@@ -16,8 +21,9 @@ export class Resting {
 }
 
 /* The words for a decision: the name of the person who is granted, otherwise the reason and no name. */
-export function outcomeOf({ result, text, name }) {
-  return result === "granted" ? { granted: true, title: "GRANTED", detail: name ?? "" } : { granted: false, title: "DENIED", detail: text };
+export function outcomeOf({ result, reason, text: words, name }) {
+  if (result === "granted") return { granted: true, title: text("kiosk.granted"), detail: name ?? "" };
+  return { granted: false, title: text("kiosk.denied"), detail: REASONS[reason] ?? words };
 }
 
 const COLOURS = { off: "transparent", amber: "orange" }; // of OSDP, which are no CSS colours
@@ -31,10 +37,13 @@ export function panelColour({ colours: [first, second], periods: [on, off], seco
 
 /* The first mistake in what was typed into the pad, as the name of a field and a sentence; null if there is none. */
 export function padMistake({ id: asksForId, least, most }, pin, id) {
-  if (asksForId && !id) return { field: "id", text: "Enter your id." };
-  if (!/^\d*$/.test(pin) || pin.length < least || pin.length > most) return { field: "pin", text: `A PIN has ${least} to ${most} digits.` };
+  if (asksForId && !id) return { field: "id", text: text("pad.enter_id") };
+  if (!/^\d*$/.test(pin) || pin.length < least || pin.length > most) return { field: "pin", text: text("pad.pin_length", { least, most }) };
   return null;
 }
 
-/* A text of the device as a sentence of its own: within others it begins small. */
-export const sentenceOf = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+/* What a person is to do in a step of a decision, as a sentence. */
+export function stepText({ kind, prompt, id, text: words }) {
+  if (kind === "pin") return text(id ? "pad.id_step" : "pad.pin_step");
+  return PROMPTS[prompt] ?? words;
+}

@@ -1,8 +1,10 @@
 /* Faces drawn on a picture. */
 
 import { LIVE_FROM, degrees, drawn, make } from "./elements.js";
+import { group } from "./texts.js";
 
-const angles = ({ yaw, pitch, roll }) => `yaw ${degrees(yaw)}  pitch ${degrees(pitch)}  roll ${degrees(roll)}`;
+export const ANGLES = group("angle");
+const angles = (pose) => Object.entries(pose).map(([name, angle]) => `${ANGLES[name]} ${degrees(angle)}`).join("  ");
 
 let resized = null;
 

@@ -1,21 +1,23 @@
 /* The view of the door: the people in front of the camera, and the decisions. */
 
-import { $, announce, copy, described, make, percent } from "./elements.js";
+import { problemText } from "./advice.js";
+import { $, announce, copy, described, make } from "./elements.js";
 import { askDevice, gallery, onGallery, refusalText } from "./gallery.js";
 import { address } from "./key.js";
+import { REASONS } from "./kiosk_facts.js";
 import { shape } from "./shapes.js";
+import { clock, day, group, percent, text } from "./texts.js";
 import { mark, watches } from "./watch.js";
 
-const NO_SCOPE = "This browser is signed in with a key that does not have the scope “decide”.";
+const NO_SCOPE = text("door.no_scope");
 const IDENTIFY_MS = 1000; // between two requests
 const FRESH_MS = 2500; // how long names are shown on the picture
 const KEPT = 50; // decisions
 const TOLD_MS = 10_000; // how long the outcome of an opening is shown
 const COUNT_MS = 100; // how often the remaining validity of a decision is updated
 
-const TITLES = { unknown: "Unknown", ambiguous: "Ambiguous" };
-const TEXTS = { unknown: "Not enrolled.", ambiguous: "The face resembles two people equally." };
-const RESULTS = { granted: "Granted", denied: "Denied", void: "Void" };
+const TITLES = group("unidentified"), TEXTS = group("unidentified_details"), RESULTS = group("result");
+const DIRECTIONS = group("direction"), FACTS = group("decision_fact");
 
 const seen = { faces: [], at: -Infinity, timer: null, asking: false };
 let wanted = () => true, counting = null;
@@ -27,7 +29,7 @@ export function setUpMonitor({ shown }) {
   $("identifying").onchange = watchDoor;
   $("decide").onsubmit = decide;
   $("open").onclick = open;
-  showPeople([{ title: "Looking …", text: "" }]);
+  showPeople([{ title: text("door.looking"), text: "" }]);
   onGallery(() => { if (seen.faces.length) showPeople(seen.faces.map(identified)); });
 }
 
@@ -46,7 +48,7 @@ export function markNamed(event) {
 /* Shows the newest decisions of the device's log. */
 export async function showDecisions() {
   const answer = await askDevice(`/access/decisions?count=${KEPT}`);
-  $("decisions-note").textContent = answer?.ok ? (answer.body.decisions.length ? "" : "None yet.") : answer?.status === 401 ? "" : obstacle(answer);
+  $("decisions-note").textContent = answer?.ok ? (answer.body.decisions.length ? "" : text("door.no_decisions")) : answer?.status === 401 ? "" : obstacle(answer);
   if (answer?.ok) $("decisions").replaceChildren(...answer.body.decisions.map((decision) => decisionItem(decision)));
 }
 
@@ -56,7 +58,7 @@ export function addDecision(decision) {
   $("decisions-note").textContent = "";
   $("decisions").prepend(decisionItem(decision, true));
   while ($("decisions").childElementCount > KEPT) $("decisions").lastElementChild.remove();
-  announce(`${RESULTS[decision.result]}. ${decision.text}`);
+  announce(`${RESULTS[decision.result]}. ${reasonText(decision)}`);
 }
 
 /* ---- The door itself ---- */
@@ -73,16 +75,17 @@ export function showLock(door) {
 
 /* Shows the alarms among the reasons of the health. */
 export function showAlarms(reasons) {
-  const texts = reasons.filter(({ part, state }) => part === "door" && ALARMS.has(state)).map(({ text }) => text);
+  const texts = reasons.filter(({ part, state }) => part === "door" && ALARMS.has(state)).map(problemText);
   if ($("alarms").dataset.texts === texts.join()) return;
   $("alarms").dataset.texts = texts.join();
-  $("alarms").replaceChildren(...texts.map((text) => make("li", {}, text)));
+  $("alarms").replaceChildren(...texts.map((words) => make("li", {}, words)));
 }
 
 /* Returns the state of a door in words: of its contact and of its lock, as far as the device has them. */
 export function lockWords({ open: opened, relay }) {
-  const words = [opened === null ? null : opened ? "open" : "shut", relay === null ? null : relay ? "unlocked" : "locked"].filter(Boolean).join(", ");
-  return words ? `${words[0].toUpperCase()}${words.slice(1)}.` : "Neither a door contact nor a relay works.";
+  const contact = opened === null ? null : text(opened ? "door.is_open" : "door.is_shut");
+  const lock = relay === null ? null : text(relay ? "door.is_unlocked" : "door.is_locked");
+  return [contact, lock].filter(Boolean).join(" · ") || text("door.no_state");
 }
 
 async function open() {
@@ -90,7 +93,7 @@ async function open() {
   const answer = await askDevice("/access/open", { method: "POST" });
   $("open").disabled = false;
   $("open-outcome").classList.toggle("bad", !answer?.ok);
-  $("open-outcome").textContent = answer?.ok ? "Opened." : answer?.status === 403 ? NO_SCOPE : refusalText(answer);
+  $("open-outcome").textContent = answer?.ok ? text("door.opened") : answer?.status === 403 ? NO_SCOPE : refusalText(answer);
   setTimeout(() => { $("open-outcome").textContent = ""; }, TOLD_MS);
 }
 
@@ -108,21 +111,21 @@ async function identify() {
   seen.faces = answer?.ok ? answer.body.faces : [];
   seen.at = performance.now();
   if (seen.faces.length) showPeople(seen.faces.map(identified));
-  else if (answer?.ok) showPeople([{ title: "No face in view", text: "" }]);
-  else showPeople([{ title: "Not known", text: obstacle(answer) }]);
+  else if (answer?.ok) showPeople([{ title: text("door.no_face"), text: "" }]);
+  else showPeople([{ title: text("door.not_known"), text: obstacle(answer) }]);
 }
 
 function showPeople(lines) {
-  const words = JSON.stringify(lines.map(({ result, title }) => [result, title]));
-  if ($("who").dataset.words !== words) announce(lines.map(({ title }) => title).join(", "));
-  $("who").dataset.words = words;
-  $("who").replaceChildren(...lines.map(({ result = "neutral", title, text }) =>
-    make("li", { data: { result } }, shape(result), make("strong", {}, title), make("span", {}, text))));
+  const shown = JSON.stringify(lines.map(({ result, title }) => [result, title]));
+  if ($("who").dataset.shown !== shown) announce(lines.map(({ title }) => title).join(", "));
+  $("who").dataset.shown = shown;
+  $("who").replaceChildren(...lines.map(({ result = "neutral", title, text: words }) =>
+    make("li", { data: { result } }, shape(result), make("strong", {}, title), make("span", {}, words))));
 }
 
 function identified({ result, person, similarity }) {
-  if (person) return { result, title: person.name, text: [person.id, ...person.groups, `similarity ${percent(similarity)}`].join(" · ") };
-  return { result, title: TITLES[result], text: gallery.people?.length === 0 ? "No people are enrolled yet." : TEXTS[result] };
+  if (person) return { result, title: person.name, text: [person.id, ...person.groups, text("door.similarity", { share: percent(similarity) })].join(" · ") };
+  return { result, title: TITLES[result], text: gallery.people?.length === 0 ? text("door.no_people") : TEXTS[result] };
 }
 
 const titleOf = (face) => (face ? TITLES[face.result] ?? face.person.name : "");
@@ -135,15 +138,17 @@ export function centredIn(inner, outer) {
 
 /* ---- Decisions ---- */
 
-function decisionItem({ time, result, text, person, direction }, fresh = false) {
+function decisionItem({ time, result, reason, text: words, person, direction }, fresh = false) {
   const moment = new Date(time);
   const today = moment.toDateString() === new Date().toDateString();
-  const clock = moment.toLocaleTimeString("en-GB");
   return make("li", { className: fresh ? "fresh" : "", data: { result } }, shape(result === "void" ? "denied" : result),
-    make("time", { dateTime: time, className: "figures" }, today ? clock : `${moment.toLocaleDateString("en-GB", { day: "numeric", month: "short" })} ${clock}`),
+    make("time", { dateTime: time, className: "figures" }, today ? clock(moment) : `${day(moment, { day: "numeric", month: "short" })} ${clock(moment)}`),
     make("b", { className: "word" }, RESULTS[result]), make("span", { className: "whom" }, person?.name ?? "–"),
-    make("span", { className: "quiet" }, direction), make("span", { className: "reason" }, text));
+    make("span", { className: "quiet" }, DIRECTIONS[direction]), make("span", { className: "reason" }, reasonText({ result, reason, text: words })));
 }
+
+/* Returns the reason of a decision as a sentence. */
+const reasonText = ({ result, reason, text: words }) => (result === "void" ? text("door.void") : REASONS[reason] ?? words);
 
 /* Requests a decision with a nonce of its own, as a door does. */
 async function decide(event) {
@@ -167,25 +172,25 @@ async function decide(event) {
 }
 
 function showDecision({ decision, token }, nonce) {
-  const { result, text, person, frames } = decision;
+  const { result, person, frames } = decision;
   const valid = make("span", { className: "figures" });
-  const times = frames.map((time) => make("li", {}, make("time", { dateTime: time }, clockOf(time))));
+  const times = frames.map((time) => make("li", {}, make("time", { dateTime: time }, clock(time, 3))));
   const rows = {
-    Person: person ? `${person.name} (${person.id})` : "not identified", Reason: decision.reason, Direction: decision.direction,
-    ...(frames.length && { Frames: make("ol", { className: "frames-times figures" }, ...times) }),
-    Issued: clockOf(decision.issued), Valid: valid, Id: decision.id, Device: decision.device, Nonce: decision.nonce,
+    person: person ? `${person.name} (${person.id})` : text("door.not_identified"), reason: decision.reason, direction: DIRECTIONS[decision.direction],
+    ...(frames.length && { frames: make("ol", { className: "frames-times figures" }, ...times) }),
+    issued: clock(decision.issued, 3), valid, id: decision.id, device: decision.device, nonce: decision.nonce,
   };
   const question = `curl -s ${address()}/access/key > door-key.json`;
   $("decision").replaceChildren(
-    make("p", { className: "verdict", data: { result }, role: "alert" }, shape(result), make("strong", {}, RESULTS[result]), make("span", {}, text)),
-    make("dl", { className: "facts" }, ...described(rows)),
-    shownText("Token", token),
-    make("p", { className: "quiet" }, "A door verifies the token once, within two seconds, with the device's public key, its own nonce and its own clock. To verify this token:"),
-    shownText("Commands", `${question}\n${verifyLine(token, nonce)}`));
+    make("p", { className: "verdict", data: { result }, role: "alert" }, shape(result), make("strong", {}, RESULTS[result]), make("span", {}, reasonText(decision))),
+    make("dl", { className: "facts" }, ...described(FACTS, rows)),
+    shownText(text("door.token"), token),
+    make("p", { className: "quiet" }, text("door.verify")),
+    shownText(text("door.commands"), `${question}\n${verifyLine(token, nonce)}`));
   const expires = performance.now() + (Date.parse(decision.expires) - Date.parse(decision.issued));
   const count = () => {
     const left = expires - performance.now();
-    valid.textContent = left > 0 ? `for ${(left / 1000).toFixed(1)} s` : `until ${clockOf(decision.expires)} (expired)`;
+    valid.textContent = left > 0 ? text("door.valid_for", { seconds: (left / 1000).toFixed(1) }) : text("door.expired", { time: clock(decision.expires, 3) });
     if (left <= 0) clearInterval(counting);
   };
   count();
@@ -194,14 +199,11 @@ function showDecision({ decision, token }, nonce) {
 
 const verifyLine = (token, nonce) => `appliance verify-decision --key door-key.json --nonce=${nonce} ${token}`;
 
-function shownText(label, text) {
+function shownText(label, words) {
   return make("div", { className: "curl" }, make("span", {}, label),
-    make("button", { type: "button", className: "copy", onclick: ({ currentTarget }) => copy(currentTarget) }, "Copy"),
-    make("pre", { tabIndex: 0, role: "region", ariaLabel: label }, text));
+    make("button", { type: "button", className: "copy", onclick: ({ currentTarget }) => copy(currentTarget) }, text("page.copy")),
+    make("pre", { tabIndex: 0, role: "region", ariaLabel: label }, words));
 }
-
-/* Returns the time of day with milliseconds, in this browser's time zone; `time` is as in 2026-11-28T18:39:57.025Z. */
-export const clockOf = (time) => `${new Date(time).toLocaleTimeString("en-GB")}.${time.slice(20, 23)}`;
 
 /* Returns bytes in URL-safe base64 without padding (RFC 4648, section 5). */
 export const base64url = (bytes) => btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");

@@ -3,11 +3,11 @@
 import { $, make } from "./elements.js";
 import { request } from "./key.js";
 import { padMistake } from "./kiosk_facts.js";
+import { text } from "./texts.js";
 
 const DIGITS = ["123", "456", "789", "0"];
 const LETTERS = ["1234567890", "qwertyuiop", "asdfghjkl@", "zxcvbnm._-"];
 const FIELDS = ["id", "pin"];
-const BUSY = "The device is busy. Please try again.";
 
 let step = null, field = null, page = { sent() {}, ended() {} };
 
@@ -30,8 +30,8 @@ export function openPad(pending, error = "") {
   $("pad-error").textContent = error;
   const rows = step.id && !step.digits ? LETTERS : DIGITS;
   $("pad").dataset.rows = rows === LETTERS ? "letters" : "digits";
-  $("pad-keys").replaceChildren(...rows.flatMap((row) => [...row]).map((text) => button(text, text, () => type(text))),
-    button("delete", "⌫", remove, { ariaLabel: "Delete" }), button("cancel", "Cancel", cancel), button("enter", "OK", null, { type: "submit" }));
+  $("pad-keys").replaceChildren(...rows.flatMap((row) => [...row]).map((sign) => button(sign, sign, () => type(sign))),
+    button("delete", "⌫", remove, { ariaLabel: text("pad.delete") }), button("cancel", text("page.cancel"), cancel), button("enter", text("pad.enter"), null, { type: "submit" }));
   $("pad").hidden = false;
   input(step.id ? "id" : "pin").focus();
 }
@@ -43,12 +43,12 @@ export function closePad() {
 }
 
 /* A press leaves the focus in the field, where a keyboard writes as well. */
-function button(name, text, onclick, options = {}) {
-  return make("button", { type: "button", onclick, onpointerdown: (event) => event.preventDefault(), data: { key: name }, ...options }, text);
+function button(name, words, onclick, options = {}) {
+  return make("button", { type: "button", onclick, onpointerdown: (event) => event.preventDefault(), data: { key: name }, ...options }, words);
 }
 
-function type(text) {
-  if (field.value.length < field.maxLength) field.value += text;
+function type(sign) {
+  if (field.value.length < field.maxLength) field.value += sign;
 }
 
 function remove() {
@@ -77,6 +77,6 @@ async function answer(body) {
   page.sent();
   const response = await request(`/access/decide/${asked.handle}`, { method: "POST", body: JSON.stringify(body) }).catch(() => null);
   if (response?.ok || step) return; // or another step has begun
-  if (response?.status === 400 || response?.status === 503) openPad(asked, response.status === 503 ? BUSY : (await response.json()).text);
+  if (response?.status === 400 || response?.status === 503) openPad(asked, response.status === 503 ? text("pad.busy") : (await response.json()).text);
   else page.ended();
 }

@@ -1,11 +1,12 @@
 /* The people: list, search, edit, erase. */
 
-import { $, make, percent, save } from "./elements.js";
+import { $, make, save } from "./elements.js";
 import { fieldsOf } from "./fields.js";
 import { askGallery, drop, gallery, keep, onGallery, pathOf, refusalText, send } from "./gallery.js";
 import { inviteButton } from "./invite.js";
 import { setUpTables } from "./tables.js";
 import { day, templateItem } from "./templates.js";
+import { percent } from "./texts.js";
 
 const SHOWN = 200; // people at most; the others are found by a search
 

@@ -2,6 +2,7 @@
 
 import { $, make } from "./elements.js";
 import { ask, setUpKey } from "./key.js";
+import { text } from "./texts.js";
 
 /* A schema in one line: the names of its members, or its type. */
 export function outline(schema, components, depth = 0) {
@@ -26,7 +27,7 @@ export function rows({ parameters, requestBody, responses, security }, component
   return [
     ["key", scopes ? scopes.join(" or ") || "any" : "none"],
     ...parameters.map(({ name, in: place, description = "", schema }) => [name, `${place}, ${outline(schema, components)}. ${description}`]),
-    ...(requestBody ? content(requestBody).map((text) => ["body", text]) : []),
+    ...(requestBody ? content(requestBody).map((words) => ["body", words]) : []),
     ...Object.entries(responses).map(([status, response]) => [status, content(response).join("; ")]),
   ];
 }
@@ -34,13 +35,13 @@ export function rows({ parameters, requestBody, responses, security }, component
 async function load() {
   const { ok, body } = await ask("/openapi.json");
   if (!ok) return;
-  $("status").textContent = `Version ${body.info.version}`;
+  $("status").textContent = text("reference.version", { version: body.info.version });
   const operations = Object.entries(body.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })));
   $("operations").replaceChildren(...operations.map(({ path, method, operation }) => make("details", { className: "card" },
     make("summary", {}, make("code", {}, `${method} ${path}`), ` ${operation.summary}`),
-    make("dl", {}, ...rows(operation, body.components.schemas).flatMap(([name, text]) =>
-      [make("dt", {}, name), make("dd", {}, text)])))));
+    make("dl", {}, ...rows(operation, body.components.schemas).flatMap(([name, words]) =>
+      [make("dt", {}, name), make("dd", {}, words)])))));
 }
 
 if (globalThis.document) {

@@ -2,6 +2,7 @@
 
 import { $, wait } from "./elements.js";
 import { request } from "./key.js";
+import { text as words } from "./texts.js";
 
 const STILL_MS = 1000, STILLS = 15; // still pictures, before the stream is requested again
 
@@ -46,7 +47,7 @@ async function show(signal) {
   try {
     const response = await request("/camera/stream.mjpg", { signal });
     again = response.status === 503;
-    $("stream-note").textContent = again ? "All live streams are in use: one picture per second." : "";
+    $("stream-note").textContent = again ? words("page.streams_taken") : "";
     for await (const jpeg of again ? stills(signal) : jpegsOf(response)) {
       const picture = await createImageBitmap(jpeg);
       if (!signal.aborted) draw(picture);

@@ -1,6 +1,7 @@
 /* A person's templates, as a list. */
 
-import { make, meter, percent } from "./elements.js";
+import { make, meter } from "./elements.js";
+import { percent } from "./texts.js";
 
 const SOURCES = { camera: "camera", photo: "photo" };
 const FINE_FROM = 0.7; // the quality from which a template needs no improvement

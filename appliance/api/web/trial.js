@@ -4,6 +4,7 @@ import { explained } from "./advice.js";
 import { $, LIVE_FROM, announce, copy, counted, drawn, make, meter, onFiles, save, wait } from "./elements.js";
 import { address, ask, keyed, request } from "./key.js";
 import { bytesOf, crop, drawFaces, keepScaled } from "./marks.js";
+import { number, text } from "./texts.js";
 import { zip } from "./zip.js";
 
 const SAME_FROM = 0.5; // the similarity from which two faces count as one person: the contract's operating point
@@ -23,13 +24,13 @@ async function tryAlignedFaces([photo], query) {
   const answer = await post(`/alignedfaces${query}`, photo);
   const found = answer.body.aligned_faces ?? [];
   const faces = found.map(({ box }, index) => ({ box, id: index + 1, title: `${index + 1}` }));
-  const crops = make("div", { className: "crops" }, ...found.map((face, index) => crop(face, `Face ${index + 1}`)));
+  const crops = make("div", { className: "crops" }, ...found.map((face, index) => crop(face, text("face.title", { id: index + 1 }))));
   return { answer, words: counted(found.length), shown: [await framed(photo, faces), crops], curl: curlRaw(`/alignedfaces${query}`, photo) };
 }
 
 async function trySimilarity(photos) {
   const path = "/alignedfaces?detectcount=1";
-  const names = ["image_a", "image_b"], form = new FormData(), crops = make("div", { className: "crops" });
+  const names = ["image_a", "image_b"], labels = [text("try.photo_a"), text("try.photo_b")], form = new FormData(), crops = make("div", { className: "crops" });
   const extract = `grep -o '"image_data":"[^"]*' | cut -d'"' -f4 | base64 -d`;
   const lines = photos.map((photo, index) => `${curlRaw(path, photo)} |\n  ${extract} > ${names[index]}.rgb`);
   lines.push(`${curl()} ${quoted(`${address()}/similarity/v2`)} -F image_a=@image_a.rgb -F image_b=@image_b.rgb`);
@@ -37,14 +38,14 @@ async function trySimilarity(photos) {
   for (const [index, photo] of photos.entries()) {
     const answer = await post(path, photo);
     const [face] = answer.body.aligned_faces ?? [];
-    if (!face) return { ...result, answer, failed: true, words: `Photo ${"AB"[index]}${answer.ok ? ": no face found." : ""}` };
-    crops.append(crop(face, `Photo ${"AB"[index]}`));
+    if (!face) return { ...result, answer, failed: true, words: answer.ok ? text("try.no_face", { photo: labels[index] }) : labels[index] };
+    crops.append(crop(face, labels[index]));
     form.append(names[index], new Blob([bytesOf(face.image_data)]), `${names[index]}.rgb`);
   }
   const answer = await post("/similarity/v2", form);
   const { similarity = 0 } = answer.body;
-  if (answer.ok) crops.append(gauge(similarity, SAME_FROM, "Similarity"));
-  const words = `${similarity >= SAME_FROM ? "The same person" : "Different people"}: ${similarity.toFixed(3)} (threshold ${SAME_FROM}).`;
+  if (answer.ok) crops.append(gauge(similarity, SAME_FROM, text("try.similarity")));
+  const words = text(similarity >= SAME_FROM ? "try.same" : "try.different", { value: number(similarity, 3), threshold: SAME_FROM });
   return { ...result, answer, words };
 }
 
@@ -56,10 +57,10 @@ async function tryLiveness(files) {
   const { confidence = 0 } = answer.body;
   const frames = files.length > 1 ? await Promise.all(files.map((file) => framed(file, []))) : [];
   const shown = [make("div", { className: "frames" }, ...frames)];
-  if (answer.ok) shown.push(gauge(confidence, LIVE_FROM, "Confidence"));
-  if (files.length > 1) shown.push(make("button", { type: "button", onclick: () => save(zipped) }, `Save ${zipped.name}`));
+  if (answer.ok) shown.push(gauge(confidence, LIVE_FROM, text("try.confidence")));
+  if (files.length > 1) shown.push(make("button", { type: "button", onclick: () => save(zipped) }, text("try.save", { name: zipped.name })));
   const line = `${curl()} ${quoted(`${address()}/liveness/multiframe`)} -F ${quoted(`images=@${formFile(zipped.name)}`)}`;
-  return { answer, shown, curl: line, words: `${confidence >= LIVE_FROM ? "Live" : "Not live"}: ${confidence.toFixed(3)} (threshold ${LIVE_FROM}).` };
+  return { answer, shown, curl: line, words: text(confidence >= LIVE_FROM ? "try.live" : "try.not_live", { value: number(confidence, 3), threshold: LIVE_FROM }) };
 }
 
 /* Returns a photo with its faces; "" when the browser cannot show it. */
@@ -74,7 +75,7 @@ async function framed(photo, faces) {
 }
 
 function gauge(share, threshold, label) {
-  const figure = make("b", { className: "figures" }, share.toFixed(3));
+  const figure = make("b", { className: "figures" }, number(share, 3));
   return make("div", { className: "gauge" }, make("span", {}, label), meter(share, threshold, label), figure);
 }
 
@@ -92,7 +93,7 @@ export function setUpPanel(panel) {
     try {
       take(state, inputs.length - 1, await cameraFrames(inputs[0].multiple ? 4 : 1));
     } catch (error) {
-      present(panel, { failed: true, words: `The camera has no picture (${error.message}).`, shown: [] });
+      present(panel, { failed: true, words: text("try.no_picture", { error: error.message }), shown: [] });
     }
   };
 }
@@ -112,11 +113,11 @@ const byName = (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true
 
 async function cameraFrames(count) {
   const frames = [];
-  for (let number = 1; number <= count; number++) {
+  for (let index = 1; index <= count; index++) {
     const response = await request("/camera/frame.jpg");
     if (!response.ok) throw new Error(response.statusText);
-    frames.push(new File([await response.blob()], count > 1 ? `${number}.jpg` : "frame.jpg", { type: "image/jpeg" }));
-    if (number < count) await wait(FRAME_MS);
+    frames.push(new File([await response.blob()], count > 1 ? `${index}.jpg` : "frame.jpg", { type: "image/jpeg" }));
+    if (index < count) await wait(FRAME_MS);
   }
   return frames;
 }
@@ -133,7 +134,7 @@ async function run(state) {
   try {
     result = await ENDPOINTS[panel.dataset.endpoint]([...state.files], query);
   } catch (error) {
-    result = { failed: true, words: `The device did not answer (${error.message}).`, shown: [] };
+    result = { failed: true, words: text("try.no_answer", { error: error.message }), shown: [] };
   }
   if (turn !== state.turn) return;
   panel.removeAttribute("aria-busy");
@@ -167,19 +168,19 @@ export function timing({ status, stages, took }) {
   const total = times.get("total");
   times.delete("total");
   const inside = [...times].map(([name, ms]) => `${name} ${ms}`).join(", ");
-  const device = total === undefined ? [] : [`${total} ms on the device${inside && ` (${inside})`}`];
-  return [`HTTP ${status}`, ...device, `${Math.round(took)} ms in total`].join(" · ");
+  const device = total === undefined ? [] : [text("try.on_device", { ms: total }) + (inside && ` (${inside})`)];
+  return [`HTTP ${status}`, ...device, text("try.in_total", { ms: Math.round(took) })].join(" · ");
 }
 
 /* Returns indented JSON with long arrays and strings shortened, and small objects on one line. */
 export function legible(value) {
-  const text = JSON.stringify(shortened(value), null, 2);
-  return text.replace(/\{\n[^{}[\]]*\}/g, (object) => (object.length < 160 ? object.replace(/\n\s*/g, " ") : object));
+  const json = JSON.stringify(shortened(value), null, 2);
+  return json.replace(/\{\n[^{}[\]]*\}/g, (object) => (object.length < 160 ? object.replace(/\n\s*/g, " ") : object));
 }
 
 function shortened(value) {
-  if (typeof value === "string") return value.length > 80 ? `${value.slice(0, 32)}… ${value.length.toLocaleString("en")} characters` : value;
-  if (Array.isArray(value) && value.length > 4) return [...value.slice(0, 2).map(shortened), `… ${value.length - 2} more`];
+  if (typeof value === "string") return value.length > 80 ? `${value.slice(0, 32)}… ${text("try.characters", { count: value.length })}` : value;
+  if (Array.isArray(value) && value.length > 4) return [...value.slice(0, 2).map(shortened), `… ${text("try.more", { count: value.length - 2 })}`];
   if (Array.isArray(value)) return value.map(shortened);
   if (!value || typeof value !== "object") return value;
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, shortened(each)]));
@@ -190,7 +191,7 @@ const curl = () => (keyed() ? 'curl -s -H "X-API-Key: $KEY" -X POST' : "curl -s 
 const curlRaw = (path, file) => `${curl()} ${quoted(address() + path)} --data-binary ${quoted(`@${file.name}`)}`;
 
 /* Returns a text quoted for a POSIX shell, if it needs quotes. */
-export const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+export const quoted = (words) => (/^[\w@%+=:,./-]+$/.test(words) ? words : `'${words.replaceAll("'", "'\\''")}'`);
 
 /* Returns a file name as curl takes it in -F, where some characters have a meaning of their own. */
 export const formFile = (name) => (/^[\w.-]+$/.test(name) ? name : `"${name.replace(/["\\]/g, "\\$&")}"`);

@@ -1,6 +1,6 @@
 /* The state of the device and what its camera sees, while the page is visible: health (polled and by events), picture, faces. */
 
-import { ADVICE, BLIND, CONNECTING, DEMONSTRATION, FINE, LOCKED, SILENT, STATUS } from "./advice.js";
+import { ADVICE, BLIND, CONNECTING, DEMONSTRATION, FINE, LOCKED, NO_CAMERA, SILENT, STATUS, problemText } from "./advice.js";
 import { $, announce, make } from "./elements.js";
 import { ask, isLocked } from "./key.js";
 import { drawFaces } from "./marks.js";
@@ -120,8 +120,8 @@ function statusOf(report) {
 
 function troublesOf({ reasons, camera }) {
   const adviceOn = ({ part, state: name }) => ADVICE[name] ?? (part === "models" ? ADVICE.unusable : "");
-  const troubles = reasons.map((reason) => ({ ...reason, advice: adviceOn(reason) }));
-  if (!camera) troubles.push({ part: "camera", state: "none", text: "This device has no camera.", advice: ADVICE.none });
+  const troubles = reasons.map((reason) => ({ ...reason, text: problemText(reason), advice: adviceOn(reason) }));
+  if (!camera) troubles.push(NO_CAMERA);
   return troubles.length ? troubles : [camera.demonstration ? DEMONSTRATION : FINE];
 }
 

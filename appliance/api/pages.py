@@ -1,0 +1,111 @@
+"""The files of the pages, each page in every language that `web/texts/` has."""
+
+import json
+import mimetypes
+import re
+from collections.abc import Collection
+from functools import partial
+from html import escape
+from pathlib import Path
+
+import bottle
+
+from appliance.api.access import ANYONE, Environ, Route, cookie_of
+from appliance.api.answers import Answer
+
+WEB = Path(__file__).parent / "web"
+
+PAGES = {
+    "index.html": "/",
+    "door.html": "/door",
+    "kiosk.html": "/kiosk",
+    "reference.html": "/docs",
+    "invitation.html": "/enrol/<token>",
+}
+"""The paths of the live page, of the page for people and the door, of the display at the door, of the API's description, and of
+the page for people who are invited.
+"""
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors "
+)
+"""Content-Security-Policy: nothing from elsewhere, nothing inline; and in frames of the pages that follow."""
+
+ENGLISH = "en"
+"""The language for a client that accepts none of the others."""
+
+COOKIE = "language"
+"""The cookie of a language that was chosen by hand; texts.js sets it."""
+
+MOST_LANGUAGES = 32
+"""Languages of an Accept-Language header that are read; browsers send up to about ten."""
+
+LANG = b"{{lang}}"
+"""A page without this place is served as it is."""
+
+_KEY = re.compile(r"\{\{([\w.-]+)\}\}")
+"""A place of a page: the key of a text; `lang`, the code of the language; or `languages`, the choice among all of them."""
+
+_RANGE = re.compile(r"\s*([A-Za-z]{1,8})(?:-[\w-]*)?\s*(?:;\s*[qQ]\s*=\s*([01](?:\.\d{0,3})?)\s*)?")
+"""A language range with its weight (RFC 9110, 12.5.4)."""
+
+
+class Page:
+    """The files of the pages."""
+
+    def __init__(self, ancestors: Collection[str] = ()) -> None:
+        """`ancestors`: origins whose pages may show these in a frame."""
+        self._policy = POLICY + (" ".join(ancestors) or "'none'")
+        self._texts = {each.stem: json.loads(each.read_bytes()) for each in sorted((WEB / "texts").glob("*.json"))}
+        files = [each for each in sorted(WEB.rglob("*")) if each.is_file()]
+        self._files = {str(each.relative_to(WEB)): each.read_bytes() for each in files}
+        pages = {name: self._files[name] for name in PAGES if LANG in self._files[name]}
+        self._pages = {name: self._in_all_languages(page.decode()) for name, page in pages.items()}
+
+    def routes(self) -> tuple[Route, ...]:
+        """`GET /`, `GET /door`, `GET /kiosk`, `GET /docs`, and each script, style and catalogue by its file name."""
+        return tuple(
+            Route("GET", PAGES.get(name, f"/{name}"), ANYONE, partial(self._file, name)) for name in self._files
+        )
+
+    def _file(self, name: str, **_places: str) -> Answer:
+        environ = bottle.request.environ
+        if not environ["PATH_INFO"]:  # the base path without its slash, where relative links would lead elsewhere
+            return Answer(b"", 308, {"Location": environ["SCRIPT_NAME"].rpartition("/")[2] + "/"})
+        headers = {
+            "Content-Type": f"{mimetypes.guess_type(name)[0]}; charset=utf-8",
+            "Cache-Control": "no-cache",
+            "Content-Security-Policy": self._policy,
+            "Referrer-Policy": "no-referrer",
+        }
+        if name not in self._pages:
+            return Answer(self._files[name], headers=headers)
+        language = language_of(environ, self._texts)
+        headers |= {"Content-Language": language, "Vary": "Accept-Language, Cookie"}
+        return Answer(self._pages[name][language], headers=headers)
+
+    def _in_all_languages(self, page: str) -> dict[str, bytes]:
+        return {code: self._filled(page, code).encode() for code in self._texts}
+
+    def _filled(self, page: str, language: str) -> str:
+        """The page with its texts. Raises KeyError for a key that the catalogue does not have."""
+        options = [
+            f'<option value="{code}" lang="{code}"{" selected" * (code == language)}>{texts["language.name"]}</option>'
+            for code, texts in self._texts.items()
+        ]
+        places = {"lang": language, "languages": "".join(options)}
+        return _KEY.sub(lambda found: places.get(found[1]) or escape(self._texts[language][found[1]]), page)
+
+
+def language_of(environ: Environ, known: Collection[str]) -> str:
+    """The language of a WSGI request, of those `known` by their codes: the one chosen by hand; else the one that the client
+    prefers, compared by its primary subtag (RFC 4647, 3.4); else ENGLISH.
+    """
+    weights: dict[str, float] = {}
+    for part in environ.get("HTTP_ACCEPT_LANGUAGE", "").split(",", MOST_LANGUAGES)[:MOST_LANGUAGES]:
+        if found := _RANGE.fullmatch(part):
+            code, weight = found[1].lower(), float(found[2] or 1)
+            weights[code] = max(weight, weights.get(code, 0.0))
+    accepted = sorted((code for code, weight in weights.items() if weight > 0), key=lambda code: -weights[code])
+    return next((code for code in (cookie_of(environ, COOKIE), *accepted) if code in known), ENGLISH)
