@@ -13,7 +13,7 @@ from devices import Child, until
 from people import add, assert_enrolled
 from playwright.sync_api import Page, expect
 
-from appliance import keys
+from appliance import api, keys
 from appliance.keys import Scope
 
 PANEL, PORTRAIT, PHONE = (800, 480), (480, 800), (360, 640)
@@ -202,6 +202,50 @@ def test_what_to_do_is_shown_with_an_arrow_for_as_long_as_it_is_asked(door: tupl
         accessible(page)
         expect(page.locator("#arrow svg")).to_have_count(0)
         expect(page.locator("#sentence")).to_have_text("Look at the camera")
+
+
+CATALOGUES = sorted((Path(api.__file__).parent / "web" / "texts").glob("*.json"))
+
+FITS = """([title, detail]) => {
+    const outcome = document.querySelector("#outcome"), words = document.querySelector(".words");
+    outcome.querySelector("strong").textContent = title;
+    outcome.querySelector("span").textContent = detail;
+    document.querySelector("#sentence").textContent = detail;
+    return [false, true].every((decided) => {
+        document.querySelector("#sentence").hidden = decided;
+        outcome.hidden = !decided;
+        return words.scrollHeight <= words.clientHeight && words.scrollWidth <= words.clientWidth;
+    });
+}"""
+"""Whether a sentence fits its place, and a decision with it."""
+
+
+@pytest.mark.parametrize("catalogue", CATALOGUES, ids=lambda path: path.stem)
+def test_the_longest_texts_of_each_language_fit_each_display(
+    door: tuple[Client, Child], visit: Visit, catalogue: Path
+) -> None:
+    texts = json.loads(catalogue.read_text("utf-8"))
+    details = [text for key, text in texts.items() if key.startswith(("reason.", "prompt.", "pad.id_step"))]
+    longest = sorted(details, key=lambda text: len(text.encode()))[-3:]
+    with visit(door[0], PANEL, path="/kiosk", locale=catalogue.stem) as page:
+        expect(page.locator("body")).to_have_attribute("data-state", "ready", timeout=20_000)
+        assert page.locator("html").get_attribute("lang") == catalogue.stem
+        expect(page.locator("#sentence")).to_have_text(texts["kiosk.look"])
+        for width, height in (PANEL, PORTRAIT, PHONE):
+            page.set_viewport_size({"width": width, "height": height})
+            for title in (texts["kiosk.granted"], texts["kiosk.denied"]):
+                assert [text for text in longest if not page.evaluate(FITS, [title, text])] == [], (width, height)
+            assert not scrolls(page)
+        accessible(page)
+
+
+def test_a_language_is_chosen_by_hand_and_kept(door: tuple[Client, Child], visit: Visit) -> None:
+    with visit(door[0], PANEL, path="/kiosk", locale="en-GB") as page:
+        expect(page.locator("#sentence")).to_have_text("Look at the camera", timeout=20_000)
+        page.get_by_label("Language").select_option("de")
+        expect(page.locator("#sentence")).to_have_text("Bitte in die Kamera blicken", timeout=20_000)
+        page.reload()
+        expect(page.locator("html")).to_have_attribute("lang", "de")
 
 
 def test_it_says_when_the_device_is_gone(tmp_path: Path, seated: str, visit: Visit) -> None:
