@@ -24,10 +24,11 @@ from lab.evaluate.identification import (
 )
 from lab.report import Finding
 
+from appliance.access.identify import Impostors
 from appliance.gallery.search import Outcome, Point, Tail
 from appliance.sections import GallerySection
 
-SETTING = Setting(Tail(0.34, 1e-3, 0.04), Point(0.34, 1e-3), fpir=0.01, margin=0.05, templates=1)
+SETTING = Setting(Impostors(Tail(0.34, 1e-3, 0.04), Point(0.34, 1e-3)), fpir=0.01, margin=0.05, templates=1)
 
 
 def picture(name: str, number: int, vector: np.ndarray | None) -> Picture:

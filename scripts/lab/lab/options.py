@@ -26,6 +26,8 @@ def evaluate(add: Add) -> None:
     command.value("--report", "DIR", "write a page with the figures and the worst mistakes there", Path)
     command.value("--answers", "FILE", "keep each answer there, and ask nothing twice: continues after a stop", Path)
     command.value("--strangers", "FOLDER", "identification: people who are never enrolled, too", Path)
+    fresh = "identification: also by thresholds that were found on other people (of both folders, in five folds)"
+    command.flag("--held-out", fresh)
     more = "identification: pictures to enrol each person with (default: 1)"
     command.value("--templates", "N", more, positive, default=1)
 

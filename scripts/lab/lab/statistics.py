@@ -13,7 +13,7 @@ import tomlkit
 
 from appliance.calibration import statistics
 from appliance.calibration.points import CalibrationError
-from appliance.calibration.statistics import Attacks, ImpostorTable, Pairs, compared, genuine_bounds, impostor_bounds
+from appliance.calibration.statistics import Attacks, ImpostorTable, compared
 from appliance.cli.photos import PhotoEngine, listed
 from appliance.config import Config
 from appliance.face.embedding import parts
@@ -25,18 +25,8 @@ from appliance.vision.engine import FaceEngine
 from appliance.vision.liveness import LEAST_ODDS
 from appliance.vision.manifest import ModelError, ModelFile, ModelStore, Role
 from lab.evaluate.command import one_line
-from lab.evaluate.datasets import REAL, LayoutError, read_sequences
-
-STEP = 0.002
-"""Between two cosines of the table; one step changes the false match rate by some 4 %."""
-
-LOOSEST = 0.1
-"""Highest false match rate of the table, and the highest that can be requested."""
-
-MISNAMED = {"Recep_Tayyip_Erdogan_0004"}
-"""Pictures that show another person than their name says: this one of LFW is more like three of Abdullah Gul (cosines of .76 to
-.80) than any two other people are alike.
-"""
+from lab.evaluate.datasets import MISNAMED, REAL, LayoutError, read_sequences
+from lab.impostors import tabulated
 
 HEADER = "# Written by `appliance statistics {} FOLDER`: of which pictures, models/CARDS.md says.\n\n"
 
@@ -133,35 +123,7 @@ def odds(engine: FaceEngine, frames: Sequence[bytes]) -> float:
         return LEAST_ODDS
 
 
-def tabulated(model: str, file: str, impostors: Pairs, genuine: Pairs) -> ImpostorTable:
-    """The table of an embedder from its impostor and genuine pairs."""
-    start = np.ceil(np.quantile(impostors.scores, 1 - LOOSEST) / STEP)
-    end = np.floor(impostors.scores.max() / STEP) + 1
-    cosines = np.arange(start, end + 1) * STEP
-    false, true = impostor_bounds(impostors, cosines), genuine_bounds(genuine, cosines)
-    return ImpostorTable(
-        model=model,
-        file=file,
-        people=impostors.people,
-        pictures=int(impostors.pictures.sum()),
-        impostor_pairs=int(impostors.scores.size),
-        genuine_pairs=int(genuine.scores.size),
-        cosine=tuple(round(float(each), 3) for each in cosines),
-        false_matches=tuple(each.count for each in false),
-        fmr_lower=tuple(_short(each.lower) for each in false),
-        fmr_upper=tuple(_short(each.upper) for each in false),
-        true_matches=tuple(each.count for each in true),
-        tmr_lower=tuple(_short(each.lower) for each in true),
-        tmr_upper=tuple(_short(each.upper) for each in true),
-    )
-
-
 def written(kind: str, tables: list[ImpostorTable] | list[Attacks]) -> str:
     """The TOML file of these tables."""
     document = {"model": [table.model_dump(mode="json") for table in tables]}
     return HEADER.format(kind) + tomlkit.dumps(document)
-
-
-def _short(share: float) -> float:
-    """Three digits exceed the precision of any bound."""
-    return float(f"{share:.3g}")

@@ -131,7 +131,7 @@ def _measure(options: argparse.Namespace, settings: Config, results: Results, st
     measures: dict[str, Callable[[Client, Path], Evaluation]] = {each.QUESTION: each.measure for each in QUESTIONS}
     measures[detection.QUESTION] = partial(detection.measure, settings=settings)
     known, models = settings.gallery, settings.engine.folder
-    enrolled = {"templates": options.templates, "strangers": options.strangers}
+    enrolled = {"templates": options.templates, "strangers": options.strangers, "held_out": options.held_out}
     measures[identification.QUESTION] = partial(identification.measure, known=known, models=models, **enrolled)
     client = stack.enter_context(_client(options, settings, stack))
     results.facts = client.version

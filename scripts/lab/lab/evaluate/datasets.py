@@ -18,6 +18,11 @@ from appliance.calibration.rates import Flags, Reals
 SUFFIXES = (".jpg", ".jpeg", ".png")
 """The contract's picture formats."""
 
+MISNAMED = {"Recep_Tayyip_Erdogan_0004"}
+"""Pictures that show another person than their name says: this one of LFW is more like three of Abdullah Gul (cosines of .76 to
+.80) than any two other people are alike.
+"""
+
 FOLDS = 10
 """Parts of a list of pairs without parts of its own (the protocol of LFW)."""
 
@@ -198,15 +203,16 @@ def _lfw_name(person: str, number: str) -> str:
 
 
 def read_people(folder: Path) -> dict[str, list[Path]]:
-    """The pictures of each person, by name: a folder a person, or PERSON_NUMBER.jpg side by side, as LFW has them; below
-    images/ where a list of pairs lies beside it.
+    """The pictures of each person, by name, except MISNAMED ones: a folder a person, or PERSON_NUMBER.jpg side by side, as LFW
+    has them; below images/ where a list of pairs lies beside it.
     """
     root = folder / "images" if (folder / "images").is_dir() else folder
     people: dict[str, list[Path]] = {}
     try:
         for path in sorted(root.iterdir()):
             for each in sorted(path.iterdir()) if path.is_dir() else (path,):
-                if each.suffix.lower() in SUFFIXES and not each.name.startswith("."):
+                usable = each.suffix.lower() in SUFFIXES and not each.name.startswith(".")
+                if usable and each.stem not in MISNAMED:
                     name, _, number = path.stem.rpartition("_")
                     own = path.name if path.is_dir() else name if name and number.isdigit() else path.stem
                     people.setdefault(own, []).append(each)
