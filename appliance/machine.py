@@ -18,6 +18,7 @@ from appliance.access.pins import GUESSES_FILE, PinChecker
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.retention import Retention
 from appliance.access.signing_key import SIGNING_KEY_FILE, SigningKey
+from appliance.access.templates import TemplateCare
 from appliance.access.trigger import DoorTrigger
 from appliance.api.access import Access, Attempts, Part, SignIn
 from appliance.api.app import FaceApi, Restrictions
@@ -110,6 +111,7 @@ class Machine:
         self._retention = self._made_retention(rules := Rules.of(**config.door.rules))
         signing_key = SigningKey(self._state / SIGNING_KEY_FILE, self._gallery, lambda: self._usable.demonstration)
         passes = PassBook(self._state / PASSES_FILE, self._gallery.site_key, self._record)
+        self._templates = TemplateCare(self._gallery, self._engines, refresh=config.gallery.refresh)
         decider = self._decides = self._decider(signing_key, passes, rules)
         self._trigger = DoorTrigger(
             **config.door.trigger_settings, decide=decider.conclude, bus=self._broadcast, ring=self._ring
@@ -151,8 +153,7 @@ class Machine:
             metrics,
             SignIn(access, framed=bool(config.server.frame_ancestors)),
         )
-        hosts = (*config.access.hosts, self._lan_host)
-        origins = Origins(hosts, config.access.origins, config.server.frame_ancestors)
+        origins = Origins((*config.access.hosts, self._lan_host), config.access.origins, config.server.frame_ancestors)
         app = FaceApi(parts, origins, access, self._restrictions(), metrics, intake)
         self._http = self._server(app, access, metrics, intake)
         self._lan = self._advertisement()
@@ -177,6 +178,7 @@ class Machine:
             start("observer", self._observer.run)
             if self._with_door:
                 start("trigger", self._trigger.run)
+                start("templates", self._templates.run)
         if self._with_gallery:
             start("gallery", self._retention.run)
             self._fleet.start(start)
@@ -198,6 +200,7 @@ class Machine:
         self._observer.stop()
         self._trigger.stop()
         self._decides.stop()
+        self._templates.stop()
         self._http.stop()
         self._outputs.stop(OUTPUTS_STOP_SECONDS)
         self._retention.stop()
@@ -258,8 +261,7 @@ class Machine:
     def _decider(self, signing_key: SigningKey, passes: PassBook, rules: Rules) -> Decider:
         liveness, near = self._config.liveness.multi, self._config.door.near
         frames = RecentFrames(self._usable, self._ring, demonstrates=lambda: self._outputs.empty)
-        parts = (self._engines, frames, self._mounting, passes)
-        observer = SubjectObserver(*parts, liveness=liveness, least_side=near)
+        observer = SubjectObserver(self._engines, frames, self._mounting, passes, liveness=liveness, least_side=near)
         return Decider(
             self._device_id,
             signing_key.signer,
@@ -271,15 +273,15 @@ class Machine:
             PinChecker(self._state / GUESSES_FILE),
             passes,
             self._broadcast.publish,
+            granted=self._templates.note,
         )
 
     def _configured_outputs(self) -> Iterator[Output]:
         """Call before there are other threads."""
-        tables = self._config.model_dump(include=TABLES)
         introduction = {"name": self._name, "model": identity.board(), "version": __version__}
         report, held_s, bus, name = self._health.report, self._config.door.held_s, self._broadcast, self._device_id
         parts = (report, held_s, bus, self._record, self._gallery, self._state, self._decides.rules, self._clock)
-        return configured_outputs(tables, name, introduction, *parts, self._ring)
+        return configured_outputs(self._config.model_dump(include=TABLES), name, introduction, *parts, self._ring)
 
     def _restrictions(self) -> Restrictions:
         enabled = {

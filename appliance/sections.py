@@ -302,6 +302,10 @@ class GallerySection(Section):
     """
     margin: float = Field(default=0.05, ge=0, le=0.5)
     """Cosine by which the best match must lead the second person; otherwise the result is ambiguous."""
+    refresh: bool = False
+    """true: after a granted decision of high quality and a high score the picture becomes a template as well, at most one a
+    month and person.
+    """
     erase_expired_after_days: int | None = Field(default=None, ge=0, le=36_500)
     """Days after valid_until when a person is erased; unset: never."""
     erase_templates_after_days: int | None = Field(default=None, ge=1, le=36_500)

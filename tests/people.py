@@ -30,7 +30,17 @@ QUALITY = {"overall", "weakest", "size", "sharpness", "light", "pose", "visibili
 
 def assert_person(found: dict[str, Any]) -> dict[str, Any]:
     """A person as JSON."""
-    assert set(found) == {"id", "name", "groups", "valid_from", "valid_until", "created", "credential", "templates"}
+    assert set(found) == {
+        "id",
+        "name",
+        "groups",
+        "valid_from",
+        "valid_until",
+        "created",
+        "credential",
+        "templates",
+        "fit",
+    }
     assert TIME.fullmatch(found["created"])
     for template in found["templates"]:
         assert_template(template)

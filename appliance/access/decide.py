@@ -115,11 +115,13 @@ class Decider:
         fresh_s: float = FRESH_SECONDS,
         repeat_s: float = REPEAT_SECONDS,
         step_s: float = STEP_SECONDS,
+        granted: Callable[[Facts], None] = lambda _: None,
     ) -> None:
         """`device` is the id that decisions name. `signer` raises GalleryError when nothing can be signed, `recognition` when
         people cannot be recognised. `publish` is called with every decision, step and remote opening; it neither blocks nor
-        raises.
+        raises. `granted` is called with the facts of every granted decision; it does neither, too.
         """
+        self._granted = granted
         self.device, self._signer, self._observer, self._recognition = device, signer, observer, recognition
         self._clock, self._record, self._policy, self._publish = clock, record, policy, publish
         self._next_policy = policy
@@ -340,6 +342,8 @@ class Decider:
         shown = facts.person or facts.visitor
         if facts.given.duress:
             self._raise_alarm(decision.id)
+        if decision.granted:
+            self._granted(facts)
         return SignedDecision(decision, token, result.text, shown.name if shown else None)
 
     def _facts(

@@ -140,6 +140,16 @@ class Identifier:
         ranking, least = self.ranked(embedding, 1 if nearest else len(self.gallery.people()), two_pictures=True)
         return any(each.reference == person.reference and each.cosine >= least for each in ranking)
 
+    def sure(self, embedding: Embedding, person: Person, margin: float) -> bool:
+        """Whether the best of a person's templates that were enrolled by hand exceeds the threshold of the search by `margin`,
+        and every other person as well. Raises ValueError for an embedding that is not finite.
+        """
+        ranking, least = self.ranked(embedding, 2)
+        other = max((each.cosine for each in ranking if each.reference != person.reference), default=-1.0)
+        handicap = self.threshold - least
+        own = self.gallery.score_by_hand(person.reference, embedding, handicap)
+        return own is not None and own - max(least, other) >= margin
+
     def alike(self, embedding: Embedding, but: Person | None = None) -> list[tuple[Person, Likeness]]:
         """The people who look like one who is to be enrolled, the most alike first, at most MOST_ALIKE. `but` is that person,
         who may have templates already. Raises ValueError for an embedding that is not finite.

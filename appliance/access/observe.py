@@ -168,7 +168,9 @@ class SubjectObserver:
         quality, weakest = median_low([(each.overall, each.weakest) for each in examined.qualities])
         liveness = examined.liveness.confidence if self._liveness else None
         shown = self._frames.demonstration
-        return Subject(upright, liveness, examined.one_person, quality, weakest, outcome, person, shown)
+        portrait = max(examined.portraits(faces), key=lambda each: each.quality.overall) if person else None
+        about = (outcome, person, shown, portrait)
+        return Subject(upright, liveness, examined.one_person, quality, weakest, *about)
 
 
 class ChallengeWatch:

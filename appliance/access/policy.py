@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -17,6 +17,7 @@ from appliance.access.schedule import Schedule, day_of
 from appliance.access.token import Direction
 from appliance.gallery.people import Person
 from appliance.gallery.search import Outcome
+from appliance.vision.engine import Portrait
 from appliance.vision.liveness import ALIVE, SURE
 
 
@@ -104,7 +105,8 @@ class PolicyResult:
 class Subject:
     """The one face that is in all four frames: whether it is upright in each, its liveness (0..1, or None if `liveness.mode` is
     "single"), whether it is one person's throughout, the quality of its picture (0..1) and what limits that, and the result of
-    the search in the gallery; whether it is that of a demonstration, whose liveness does not count.
+    the search in the gallery; whether it is that of a demonstration, whose liveness does not count. `portrait` is that of the
+    frame of the best quality, if a person is identified.
     """
 
     upright: bool
@@ -115,6 +117,7 @@ class Subject:
     outcome: Outcome
     person: Person | None
     demonstration: bool = False
+    portrait: Portrait | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

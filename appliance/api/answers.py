@@ -26,6 +26,7 @@ from appliance.gallery.people import (
     NoSuchTemplateError,
     PersonExistsError,
     Template,
+    TemplateFit,
     TooManyError,
 )
 from appliance.gallery.pin import InvalidPinError
@@ -240,7 +241,13 @@ def person(known: Known, model: str | None) -> dict[str, Any]:
         "created": stamp(found.created, "seconds"),
         "credential": found.credential and found.credential.document(),
         "templates": [template(each, model) for each in known.templates],
+        "fit": None if known.fit is None else _fit(known.fit),
     }
+
+
+def _fit(fit: TemplateFit) -> dict[str, Any]:
+    cosines = {"first": round(fit.first, 3), "latest": round(fit.latest, 3)}
+    return {"days": fit.days, **cosines, "day": fit.day.isoformat(), "worse": fit.worse}
 
 
 def template(found: Template, model: str | None) -> dict[str, Any]:

@@ -232,11 +232,21 @@ class TemplateJson(Json):
 
     number: Size
     quality: Share
-    source: Literal["photo", "camera"]
+    source: Literal["photo", "camera", "decision"]
     created: Time
     pictured: bool
     usable: bool
     strong: bool
+
+
+class FitJson(Json):
+    """How well the templates fit at the door: mean cosine of the first days and of the latest ones."""
+
+    days: Size
+    first: float
+    latest: float
+    day: Day
+    worse: bool
 
 
 class CardJson(Json):
@@ -259,6 +269,7 @@ class PersonJson(Json):
     created: Time
     credential: CardJson | None
     templates: list[TemplateJson]
+    fit: FitJson | None
 
 
 class ChangedJson(SuccessJson):

@@ -184,7 +184,8 @@ def _line(known: Known) -> str:
     person, count = known.person, len(known.templates)
     templates = f"{count} template{'' if count == 1 else 's'}"
     groups = ",".join(person.groups)
-    return f"{person.id:<20} {person.name:<28} {templates:<13} {groups:<16} {_validity(person)}".rstrip()
+    worse = "fits worse: enrol again" if known.fit and known.fit.worse else ""
+    return f"{person.id:<20} {person.name:<28} {templates:<13} {groups:<16} {_validity(person)} {worse}".rstrip()
 
 
 def _name_weak(people: Sequence[Known]) -> None:
@@ -207,6 +208,11 @@ def _details(known: Known, *, has_pin: bool) -> str:
         lines.append(f"credential {person.credential}")
     if has_pin:
         lines.append("PIN set")
+    if fit := known.fit:
+        worse = ": worse, take new pictures" if fit.worse else ""
+        lines.append(
+            f"cosine at the door {fit.first:.2f} at first, {fit.latest:.2f} now ({fit.days} days, until {fit.day}){worse}"
+        )
     for template in known.templates:
         picture = ", with its picture" if template.pictured else ""
         picture += "" if template.strong else ", fast embedder only"

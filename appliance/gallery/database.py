@@ -45,11 +45,17 @@ MIGRATIONS = (
     """
     CREATE TABLE shares (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, sealed BLOB NOT NULL);
     """,
+    """
+    CREATE TABLE fits (
+        number INTEGER PRIMARY KEY REFERENCES people (number) ON DELETE CASCADE,
+        sealed BLOB NOT NULL
+    );
+    """,
 )
 """Each raises the schema version (PRAGMA user_version) by one; an entry never changes once it is here.
 
-`people.tag` is an HMAC of the id. `pictures.number` is that of the template, `passages.number` and `pins.number` those of the
-person. `shares.key` is an HMAC of the id under the fleet's key.
+`people.tag` is an HMAC of the id. `pictures.number` is that of the template, `passages.number`, `pins.number` and `fits.number`
+those of the person. `shares.key` is an HMAC of the id under the fleet's key.
 """
 
 RESTORE = "restore a backup with `appliance people restore FILE`"

@@ -27,13 +27,14 @@ from appliance.gallery.people import (
     Source,
     Template,
     TemplateExport,
+    TemplateFit,
     TooManyError,
     new_reference,
     validate,
 )
 from appliance.gallery.pin import StoredPin
 from appliance.gallery.records import unit_vector
-from appliance.gallery.search import Candidate
+from appliance.gallery.search import Candidate, Index
 from appliance.gallery.shares import identifying
 from appliance.gallery.store import Store, Transaction
 from appliance.gallery.vault import BrokenSealError, SiteKey
@@ -156,19 +157,27 @@ class Gallery(Store):
     ) -> Template:
         """Adds a template: an embedding (512) of the embedder `model` (sha256), or of that and the `strong` one (640), the
         quality (0..1) of its picture, and the picture (an aligned face as PNG), which is stored only if the gallery keeps
-        pictures. Raises NoSuchPersonError, TooManyError, OtherEmbedderError, ValueError.
+        pictures. A template of a DECISION takes the place of the oldest such one of a person who has the most templates.
+        Raises NoSuchPersonError, TooManyError, OtherEmbedderError, ValueError.
         """
         with self.writing() as transaction:
             contents = transaction.contents
-            if len(contents.known(identity).templates) >= self.most_templates:
-                raise TooManyError(
-                    f"this person has {self.most_templates} templates already (gallery.most_templates): erase one first"
-                )
+            known = contents.known(identity)
+            if full := len(known.templates) >= self.most_templates:
+                refreshed = [each.number for each in known.templates if each.source is source is Source.DECISION]
+                if not refreshed:
+                    raise TooManyError(
+                        f"this person has {self.most_templates} templates already (gallery.most_templates): erase one first"
+                    )
+                transaction.erase_template(identity, refreshed[0])
             _check_room(transaction, 1)
             _check_embedder(contents.embedder, model)
             vector = contents.rotation.apply(unit_vector(embedding, strong))
             template = Template(0, model, quality, source, datetime.now(UTC), pictured=False, strong=strong)
-            return transaction.add_template(identity, template, vector, picture if self.keeps_pictures else None)
+            added = transaction.add_template(identity, template, vector, picture if self.keeps_pictures else None)
+        if full:
+            self.empty_log()
+        return added
 
     def forget(self, identity: str, number: int) -> Known:
         """Erases a template like `erase`, and returns the person. Raises NoSuchPersonError, NoSuchTemplateError."""
@@ -184,6 +193,30 @@ class Gallery(Store):
             transaction.bury(known.person.reference)
         complete = self.empty_log()
         return Erasure(known.person.reference, len(known.templates), datetime.now(UTC), complete)
+
+    def score_by_hand(self, reference: str, embedding: Embedding, handicap: float = 0.0) -> float | None:
+        """Returns the best score of a face with the templates of a person that were enrolled by hand, as `ranking`; None
+        without any. Reads them from the disk.
+        """
+        known = self.named(reference)
+        with self.reading() as (repository, rotation):
+            chosen = [each for each in known.by_hand if each.model == self.embedder()] if known else []
+            vectors = [(reference, repository.vector(each.number, reference)) for each in chosen]
+            best = Index.build(vectors).ranking(rotation.apply(embedding), 1, handicap)
+        return best[0].cosine if best else None
+
+    def note_fit(self, reference: str, day: date, cosine: float) -> None:
+        """Notes how well the templates of a person fitted on a day, once a day. Raises NoSuchPersonError."""
+        known = self.named(reference)
+        if known is None or (known.fit and known.fit.day == day):
+            return
+        newest = max((each.number for each in known.by_hand), default=0)
+        if known.fit and known.fit.template == newest:
+            fit = known.fit.after(day, cosine)
+        else:
+            fit = TemplateFit(newest, 1, cosine, cosine, day)
+        with self.writing() as transaction:
+            transaction.write_fit(reference, fit)
 
     def note_passage(self, reference: str, direction: str, time: datetime) -> None:
         """Records that a person was let through. Raises NoSuchPersonError if they have been erased."""

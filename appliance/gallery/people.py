@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated
@@ -38,6 +38,8 @@ class Source(StrEnum):
 
     PHOTO = "photo"
     CAMERA = "camera"
+    DECISION = "decision"
+    """The camera, after a sure decision at the door (`gallery.refresh`); the others are enrolled by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +75,51 @@ class Template:
     strong: str | None = None
 
 
+FIT_DAYS = 8
+"""Days whose mean stands for how templates fit at first, and of which the latest is a running mean."""
+
+FIT_DROP = 0.1
+"""By how much the cosine must have fallen for the templates to fit worse (docs/measured.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateFit:
+    """How well a person's templates fit at the door: the mean cosine of the first FIT_DAYS days with a granted decision, a
+    running mean of the latest ones, the number of days and the last of them. It begins anew with each template that is enrolled
+    by hand, the newest of which is `template`.
+    """
+
+    template: int
+    days: int
+    first: float
+    latest: float
+    day: date
+
+    @property
+    def worse(self) -> bool:
+        """Whether the templates fit worse than at first, so that new pictures should be enrolled."""
+        return self.days >= 2 * FIT_DAYS and self.first - self.latest >= FIT_DROP
+
+    def after(self, day: date, cosine: float) -> "TemplateFit":
+        """Returns the fit with one more day."""
+        days = self.days + 1
+        latest = self.latest + (cosine - self.latest) / min(days, FIT_DAYS)
+        return TemplateFit(self.template, days, latest if days <= FIT_DAYS else self.first, latest, day)
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A person and their templates, oldest first."""
+    """A person and their templates, oldest first, and how these fit, None before the first granted decision."""
 
     person: Person
     templates: tuple[Template, ...]
+    fit: TemplateFit | None = field(default=None, compare=False)
+    """Not compared, because it changes with every day, and nothing depends on it."""
+
+    @property
+    def by_hand(self) -> tuple[Template, ...]:
+        """The templates that were enrolled by hand."""
+        return tuple(each for each in self.templates if each.source is not Source.DECISION)
 
 
 LastPassage = tuple[str, datetime]

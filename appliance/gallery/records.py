@@ -21,6 +21,7 @@ from appliance.gallery.people import (
     Source,
     Template,
     TemplateExport,
+    TemplateFit,
     validate,
 )
 from appliance.gallery.search import DIMENSIONS
@@ -33,7 +34,7 @@ _HEAD = struct.Struct("<32s f B q")
 the sha256 of the strong embedder follows if the vector has its part. Programs that do not know that part read the rest.
 """
 
-_SOURCES = (Source.PHOTO, Source.CAMERA)
+_SOURCES = (Source.PHOTO, Source.CAMERA, Source.DECISION)
 """In the order of their stored numbers; new ones are appended."""
 
 _BLOCK = 256
@@ -44,6 +45,9 @@ PERSON = TypeAdapter(Person)
 
 PASSAGE = TypeAdapter(LastPassage)
 """The row of a passage."""
+
+FIT = TypeAdapter(TemplateFit)
+"""The row of a fit."""
 
 
 class MalformedError(Exception):

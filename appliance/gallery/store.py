@@ -25,6 +25,7 @@ from appliance.gallery.people import (
     Person,
     RollbackError,
     Template,
+    TemplateFit,
 )
 from appliance.gallery.pin import StoredPin
 from appliance.gallery.search import MOST, Columns, Index
@@ -36,7 +37,7 @@ EMPTYING_PATIENCE_MS = 1000
 
 _CHECK = b"the key of this gallery"
 
-OF_A_PERSON = ("passages", "pins")
+OF_A_PERSON = ("passages", "pins", "fits")
 """Tables with at most one row of each person."""
 
 T = TypeVar("T")
@@ -49,6 +50,7 @@ _ONE_OF = {
     "templates": "a template",
     "passages": "a passage",
     "pins": "a PIN",
+    "fits": "a fit",
     "shares": "a share",
 }
 
@@ -167,8 +169,13 @@ class Repository:
             waiting[embedders].append((reference, vector))
             if len(waiting[embedders]) == MOST:
                 parts[embedders].append(Columns.of(waiting.pop(embedders)))
+        fits = {
+            reference: records.FIT.validate_json(content)
+            for _, reference, content in self._rows("fits", "number", references.__getitem__)
+        }
         everyone = [
-            Known(person, tuple(sorted(templates[person.reference], key=_number))) for person in people.values()
+            Known(person, tuple(sorted(templates[person.reference], key=_number)), fits.get(person.reference))
+            for person in people.values()
         ]
         snapshot = GallerySnapshot(
             Rotation(self._fact("rotation")),
@@ -260,7 +267,7 @@ class Transaction(Repository):
         number = self._row_of(known)
         sealed = self._seal.close(records.pack_person(person), "people", number, _text(self._seal.tag(person.id)))
         self._database.run("UPDATE people SET sealed = ? WHERE number = ?", sealed, number)
-        return self._put(Known(person, known.templates))
+        return self._put(replace(known, person=person))
 
     def erase_person(self, identity: str) -> Known:
         """Erases a person with their templates, pictures and passage, and returns them."""
@@ -292,7 +299,7 @@ class Transaction(Repository):
         if picture is not None:
             sealed = self._seal.close(picture, "pictures", number, reference)
             self._database.run("INSERT INTO pictures VALUES (?, ?)", number, sealed)
-        self._put(Known(known.person, (*known.templates, template)))
+        self._put(replace(known, templates=(*known.templates, template)))
         if not self.reread:
             self._index = self._index.adding(reference, vector)
         return template
@@ -312,7 +319,7 @@ class Transaction(Repository):
                     vector = self.vector(template.number, reference)
                     comparable = vector if template.strong in {None, self._embedders[1]} else vector[:FAST]
                     self._index = self._index.adding(reference, comparable)
-        return self._put(Known(known.person, kept))
+        return self._put(replace(known, templates=kept))
 
     def write_passage(self, reference: str, passage: LastPassage | None) -> None:
         """Replaces the last passage of a person; None erases it. Raises NoSuchPersonError."""
@@ -335,6 +342,11 @@ class Transaction(Repository):
             if reference in {share.reference, share.sent}:
                 self.write_share(key, share.buried(reference))
                 break
+
+    def write_fit(self, reference: str, fit: TemplateFit) -> None:
+        """Replaces how the templates of a person fit. Raises NoSuchPersonError."""
+        self._write_of("fits", {}, reference, fit, records.FIT.dump_json(fit))
+        self._put(replace(self.contents.references[reference], fit=fit))
 
     def _write_of(
         self, table: str, memory: dict[str, T], reference: str, value: T | None, content: bytes | None

@@ -94,6 +94,10 @@ class Examined:
     qualities: tuple[Quality, ...]
     aligned: tuple[AlignedFace, ...]
 
+    def portraits(self, faces: Sequence[Face]) -> "list[Portrait]":
+        """The portraits of these faces, one in each picture."""
+        return list(map(Portrait, faces, self.aligned, self.qualities, self.embeddings))
+
 
 @dataclass(frozen=True, slots=True)
 class Portrait:

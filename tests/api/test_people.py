@@ -48,7 +48,7 @@ def test_a_person_is_what_was_said_of_them(client: Client) -> None:
     added = add(client, "e-17", "Eileen Collins", **words)
 
     assert added | {"created": None} == {
-        "id": "e-17", "name": "Eileen Collins", **words, "created": None, "credential": None, "templates": [],
+        "id": "e-17", "name": "Eileen Collins", **words, "created": None, "credential": None, "templates": [], "fit": None,
     }  # fmt: skip
     assert assert_one(client.get("/people/e-17")) == added
     assert assert_all(client.get("/people")) == [added]

@@ -40,6 +40,7 @@ def test_a_person_is_added_shown_changed_and_erased(place):
         "valid_until": None,
         "credential": {"format": "26", "facility": 17, "card": 4711},
         "templates": [],
+        "fit": None,
     }
     assert json.loads(place.says("show", "7-a", "--json")) == {"person": {**person, "created": created}}
     assert "from 2026-01-01" in place.says("show", "7-a")

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import "./english.mjs";
-import { cardWords, matches, standing, templateWords, validity } from "../../appliance/api/web/people.js";
+import { cardWords, fitWords, matches, standing, templateWords, validity } from "../../appliance/api/web/people.js";
 
 const TEMPLATE = { quality: 0.9, usable: true }, UNUSABLE = { quality: 1, usable: false };
 const person = (changes) => ({ id: "staff-17", name: "Grace Hopper", groups: ["crew"], valid_from: null, valid_until: null, templates: [TEMPLATE], ...changes });
@@ -34,6 +34,13 @@ test("an access card is a sentence", () => {
   assert.equal(cardWords(person({ credential: null })), "");
   assert.equal(cardWords(person({ credential: { format: "26", facility: 17, card: 4711 } })), "Access card: 26 bits, facility 17, number 4711.");
   assert.equal(cardWords(person({ credential: { format: "raw", bits: "0101" } })), "Access card: 4 bits.");
+});
+
+test("how templates fit is a sentence, and a bad fit says what to do", () => {
+  assert.equal(fitWords(person({ fit: null })), "");
+  assert.equal(fitWords(person({ fit: { days: 1, first: 0.7, latest: 0.7, worse: false } })), "Cosine at the door: 0.70 at first, 0.70 now (1 day).");
+  const text = fitWords(person({ fit: { days: 20, first: 0.7, latest: 0.58, worse: true } }));
+  assert.equal(text, "The pictures fit worse than at first: add new ones. Cosine at the door: 0.70 at first, 0.58 now (20 days).");
 });
 
 test("templates are counted, with the best of those that are usable", () => {

@@ -63,6 +63,7 @@ function personItem(person, open) {
   const templates = person.templates.map((template) => templateItem(template, () => removeTemplate(person, template)));
   details.append(summary, make("div", { className: "person" },
     make("p", { className: "quiet" }, `Added ${day(created)}. ${validity(person)} ${cardWords(person)}`.trim()),
+    make("p", { className: "quiet" }, fitWords(person)),
     make("ul", { className: "templates" }, ...templates), make("p", { className: "outcome bad", role: "alert" }), actions));
   return make("li", {}, details);
 }
@@ -93,6 +94,13 @@ export function cardWords({ credential }) {
   if (!credential) return "";
   const { format, facility, card, bits } = credential;
   return `Access card: ${format === "raw" ? `${bits.length} bits` : `${format} bits, facility ${facility}, number ${card}`}.`;
+}
+
+/* Returns how a person's templates fit at the door, as a sentence; "" before they were granted. */
+export function fitWords({ fit }) {
+  if (!fit) return "";
+  const cosines = `Cosine at the door: ${fit.first.toFixed(2)} at first, ${fit.latest.toFixed(2)} now (${fit.days === 1 ? "1 day" : `${fit.days} days`}).`;
+  return fit.worse ? `The pictures fit worse than at first: add new ones. ${cosines}` : cosines;
 }
 
 /* Returns the number of a person's templates and the best quality among them, in words. */

@@ -3,7 +3,7 @@
 import { make, meter } from "./elements.js";
 import { percent } from "./texts.js";
 
-const SOURCES = { camera: "camera", photo: "photo" };
+const SOURCES = { camera: "camera", photo: "photo", decision: "added automatically after a decision at the door" };
 const FINE_FROM = 0.7; // the quality from which a template needs no improvement
 
 /* Returns a list item about a template; with `remove`, it has a button that calls it. */

@@ -193,8 +193,21 @@ class Template:
 
 
 @dataclass(frozen=True)
+class TemplateFit:
+    """How well a person's templates fit at the door: the number of days with a granted decision, the mean cosine of the first
+    and of the latest ones, the last day, and whether they fit worse than at first.
+    """
+
+    days: int
+    first: float
+    latest: float
+    day: date
+    worse: bool
+
+
+@dataclass(frozen=True)
 class Person:
-    """An enrolled person. `credential` is as in docs/door.md."""
+    """An enrolled person. `credential` is as in docs/door.md; `fit` is None before the first granted decision."""
 
     id: str
     name: str
@@ -204,6 +217,7 @@ class Person:
     created: datetime
     credential: Optional[dict[str, Any]]
     templates: tuple[Template, ...]
+    fit: Optional[TemplateFit] = None
 
 
 @dataclass(frozen=True)
