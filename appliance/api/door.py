@@ -199,6 +199,7 @@ class Door:
             "reason": found.reason,
             "text": found.text,
             "person": {"id": found.person.id, "name": found.person.name} if found.person else None,
+            "pass": entry.facts.get("pass"),
             "direction": entry.facts["direction"],
         }
 

@@ -468,6 +468,7 @@ class ListedDecisionJson(BaseModel):
     reason: str
     text: str
     person: NamedJson | None
+    visitor_pass: str | None = Field(alias="pass")
     direction: str
 
 

@@ -189,7 +189,8 @@ def test_decisions_that_were_made(client: Client) -> None:
     assert answer["count"] == 2
     newest, before = answer["decisions"]
     assert newest["sequence"] == before["sequence"] + 1
-    assert set(newest) == {"sequence", "time", "result", "reason", "text", "person", "direction"}
+    assert set(newest) == {"sequence", "time", "result", "reason", "text", "person", "pass", "direction"}
+    assert newest["pass"] is None
     assert newest["person"] == {"id": "hopper", "name": "Grace Hopper"}
     assert (newest["result"], newest["text"]) == (made[-1]["result"], made[-1]["text"])
     assert UTC_MS.fullmatch(newest["time"])
@@ -251,15 +252,17 @@ def test_without_a_camera_it_is_denied(choice: Choice, tmp_path: Path) -> None:
     assert (decision["result"], decision["reason"], decision["frames"]) == ("denied", "camera_blind", [])
 
 
-def test_a_decision_that_another_one_replaced_is_listed_as_void(choice: Choice, tmp_path: Path) -> None:
+def test_a_replaced_decision_is_listed_as_void_and_a_visitor_s_with_the_pass(choice: Choice, tmp_path: Path) -> None:
     record = Record(tmp_path / RECORD_FILE)
     granted = {"result": "granted", "reason": "granted", "direction": "in", "person": None}
     record.append(DECISION, granted)
     record.append(DECISION, {**granted, "result": "denied", "reason": "camera_blind", "voids": 1})
+    record.append(DECISION, {**granted, "pass": "7f3a"})
     with Device(pool(shipped_engine(choice)), gallery=tmp_path, choice=choice) as device:
         listed = device.client.get("/access/decisions").document["decisions"]
-    assert [each["result"] for each in listed] == ["denied", "void"]
-    assert listed[1]["text"] == "recorded too late, and replaced by the next decision"
+    assert [each["result"] for each in listed] == ["granted", "denied", "void"]
+    assert [(each["person"], each["pass"]) for each in listed] == [(None, "7f3a"), (None, None), (None, None)]
+    assert listed[2]["text"] == "recorded too late, and replaced by the next decision"
 
 
 def test_a_demonstration_opens_no_door(choice: Choice, photo: Pixels, hopper: bytes, tmp_path: Path) -> None:
