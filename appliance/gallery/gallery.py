@@ -407,12 +407,13 @@ def absorb(transaction: Transaction, export: PersonExport, pin: StoredPin | None
     person, contents = export.person, transaction.contents
     validate(person)
     for each in export.templates:
-        _check_embedder(contents.embedder, each.template.model)
+        _check_embedder(transaction.embedder, each.template.model)
     wanted = {identifying(each.template): each for each in export.templates}
     known, owner = contents.people.get(person.id), contents.references.get(person.reference)
     if owner is not None and owner is not known:
         raise InvalidPersonError("reference: it is another person's")
-    _check_room(transaction, len(wanted) - (len(known.templates) if known else 0))
+    if transaction.comparable + len(wanted) - (len(known.templates) if known else 0) > MOST_TEMPLATES:
+        raise _no_room()
     passage = None
     if known is not None and owner is None:
         passage = contents.passages.get(known.person.reference)
@@ -461,7 +462,11 @@ def _import(transaction: Transaction, export: PersonExport, passage: LastPassage
 
 def _check_room(transaction: Transaction, more: int = 0) -> None:
     if transaction.contents.templates + more > MOST_TEMPLATES:
-        raise TooManyError(f"a gallery holds {MOST_TEMPLATES} templates at most: erase some first")
+        raise _no_room()
+
+
+def _no_room() -> TooManyError:
+    return TooManyError(f"a gallery holds {MOST_TEMPLATES} templates at most: erase some first")
 
 
 def _check_embedder(made_with: str | None, model: str) -> None:

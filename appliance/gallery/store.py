@@ -244,6 +244,16 @@ class Transaction(Repository):
         self.accepted = False
         """Whether it ends a rollback: the gallery and the record of decisions are what they should be."""
 
+    @property
+    def embedder(self) -> str | None:
+        """The embedder of the gallery's templates, without looking at all of them where there were some before."""
+        return self._embedders[0] or self.contents.embedder
+
+    @property
+    def comparable(self) -> int:
+        """The number of templates that are compared."""
+        return sum(part.size for part in self._index.parts)
+
     def write_counter(self, counter: ChangeCounter) -> None:
         self._write_fact("counter", counter.pack())
 
