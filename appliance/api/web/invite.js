@@ -22,7 +22,7 @@ function shown(answer) {
   if (!answer?.ok) return [make("p", { className: "outcome bad", role: "alert" }, refusalText(answer))];
   const { url, code, expires } = answer.body.invitation;
   const parts = [
-    make("p", {}, `With this link ${LOCAL.test(url) ? "" : "or code "}they enrol on their own phone, once, until ${new Date(expires).toLocaleString()}. Whoever has it can enrol in their place: give it to them alone.`),
+    make("p", {}, `With this link ${LOCAL.test(url) ? "" : "or code "}they enrol on their own phone, once, until ${new Date(expires).toLocaleString()}. Another person who has it could enrol instead: give it to this person alone.`),
     make("pre", { tabIndex: 0 }, url),
   ];
   if (LOCAL.test(url)) parts.push(make("p", { className: "quiet" }, "A phone cannot reach this address: open this page by the device’s name on the network, and invite them again."));
