@@ -5,8 +5,8 @@ import { fieldsOf } from "./fields.js";
 import { askGallery, drop, gallery, keep, onGallery, pathOf, refusalText, send } from "./gallery.js";
 import { inviteButton } from "./invite.js";
 import { setUpTables } from "./tables.js";
-import { day, templateItem } from "./templates.js";
-import { percent } from "./texts.js";
+import { templateItem } from "./templates.js";
+import { day, percent } from "./texts.js";
 
 const SHOWN = 200; // people at most; the others are found by a search
 

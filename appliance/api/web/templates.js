@@ -1,7 +1,7 @@
 /* A person's templates, as a list. */
 
 import { make, meter } from "./elements.js";
-import { percent } from "./texts.js";
+import { day, percent } from "./texts.js";
 
 const SOURCES = { camera: "camera", photo: "photo", decision: "added automatically after a decision at the door" };
 const FINE_FROM = 0.7; // the quality from which a template needs no improvement
@@ -19,6 +19,3 @@ export function templateItem(template, remove) {
   if (!usable) item.append(make("strong", { className: "unusable" }, "Not usable: made by another embedder. Enrol this person again."));
   return item;
 }
-
-/* Returns the day of a time, in this browser's time zone. */
-export const day = (moment) => new Date(moment).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
