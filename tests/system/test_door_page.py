@@ -95,7 +95,7 @@ def begin(page: Page, identity: str, name: str, groups: str = "") -> None:
 
 def give(page: Page, *photos: bytes) -> None:
     """Photographs, once they can be given."""
-    expect(page.get_by_text("choose files")).to_be_visible()
+    expect(page.locator("#step-pictures").get_by_text("choose files")).to_be_visible()
     page.locator("#photos").set_input_files([payload(each, f"{number}.jpg") for number, each in enumerate(photos)])
 
 
