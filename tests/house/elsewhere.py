@@ -9,8 +9,12 @@ OWN = "needs something of the reader's: a key, a passphrase, a broker, labelled 
 PANEL = "needs an access panel; tests/cli/test_osdp_pair.py runs it without one"
 FLEET = "needs the servers of a fleet; tests/fleet/test_fleet_commands.py runs it with one"
 SYSTEM = "a command of the operating system, about a real device"
+DOCKER = "needs Docker and a base image from a registry"
 
 ELSEWHERE = {
+    "docker build -t face-appliance .": DOCKER,
+    "docker run --rm -v face-appliance:/data face-appliance keys add first --scope recognise --scope admin": DOCKER,
+    "docker run -d --read-only --tmpfs /tmp -v face-appliance:/data -p 9297:9297 face-appliance": DOCKER,
     "scripts/package packages arm64 3.13": DOWNLOADS,
     "sudo apt install ./packages/face-appliance_0.2.0_arm64_python3.13.deb": INSTALLED,
     "scripts/serve": SETS_UP,
