@@ -5,7 +5,7 @@ COPY appliance /source/appliance
 COPY models /source/models
 COPY setup.cfg pyproject.toml README.md LICENSE NOTICE /source/
 RUN python3 -m venv /opt/face-appliance \
-    && /opt/face-appliance/bin/pip install --no-cache-dir --prefer-binary "/source[osdp]" \
+    && /opt/face-appliance/bin/pip install --no-cache-dir --prefer-binary "/source[fleet,osdp]" \
     && /opt/face-appliance/bin/appliance selftest \
     && /opt/face-appliance/bin/pip uninstall -y pip
 

@@ -32,7 +32,7 @@ try:
     from appliance.fleet.member import Member, devices_bucket, people_bucket
     from appliance.fleet.replica import Replica
 except ModuleNotFoundError as missing:
-    raise FleetError(f"{missing.name} is not installed: pip install 'face-appliance[fleet]'") from missing
+    raise FleetError(f"{missing.name} is not installed: in a clone, scripts/environment .venv fleet") from missing
 
 COMMAND = "command"
 """The name under which a command connects, and the status that it reports until the device itself does."""

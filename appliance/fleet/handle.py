@@ -51,7 +51,9 @@ class FleetHandle:
             try:
                 from appliance.fleet import link, member
             except ModuleNotFoundError as missing:
-                raise FleetError(f"{missing.name} is not installed: pip install 'face-appliance[fleet]'") from missing
+                raise FleetError(
+                    f"{missing.name} is not installed: in a clone, scripts/environment .venv fleet"
+                ) from missing
             files, parts = link.Address((), ca_file, nkey_file), (gallery.gallery, gallery.refresh)
             self._member = member.Member(self._membership, files, device, *parts, lambda: About(*about()))
             self._silent_before = self._read_silence()

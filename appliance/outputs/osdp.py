@@ -177,7 +177,7 @@ class Reader:
         try:
             session = self._session()
         except ImportError as error:
-            self._note("no_library", "There is no libosdp: pip install 'face-appliance[osdp]'.", error)
+            self._note("no_library", "There is no libosdp: in a clone, scripts/environment .venv osdp.", error)
             return self._rest(RETRY_SECONDS)
         except KeyUnavailableError as error:
             if not self._recent(self._begun):  # the gallery, whose key seals it, is opened a moment later
