@@ -169,7 +169,7 @@ def occupied(directory: Path, program: Path) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = stack.enter_context((directory / IN_USE).open("a+", encoding="utf-8"))
+            file = stack.enter_context((directory / IN_USE).open("a+", encoding="utf-8", errors="replace"))
             file.seek(0)
             other = Path(file.read().strip() or program)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -60,3 +60,9 @@ def test_a_device_says_so_at_its_start(tmp_path: Path) -> None:
         child.logged(r"has keys, people and settings that /srv/other/clone used last")
         assert (folder / state.IN_USE).read_text() == f"{sys.prefix}\n"
         assert child.terminate() == 0
+
+
+def test_a_damaged_mark_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / state.IN_USE).write_bytes(b"/srv/\xff/.venv\n")
+    with state.occupied(tmp_path, Path("/srv/other/.venv")):
+        assert (tmp_path / state.IN_USE).read_text() == "/srv/other/.venv\n"
