@@ -6,7 +6,7 @@ import { askDevice, gallery, onGallery, refusalText } from "./gallery.js";
 import { address } from "./key.js";
 import { REASONS } from "./kiosk_facts.js";
 import { shape } from "./shapes.js";
-import { clock, day, group, percent, text } from "./texts.js";
+import { clock, day, group, number, percent, text } from "./texts.js";
 import { mark, watches } from "./watch.js";
 
 const NO_SCOPE = text("door.no_scope");
@@ -190,7 +190,7 @@ function showDecision({ decision, token }, nonce) {
   const expires = performance.now() + (Date.parse(decision.expires) - Date.parse(decision.issued));
   const count = () => {
     const left = expires - performance.now();
-    valid.textContent = left > 0 ? text("door.valid_for", { seconds: (left / 1000).toFixed(1) }) : text("door.expired", { time: clock(decision.expires, 3) });
+    valid.textContent = left > 0 ? text("door.valid_for", { seconds: number(Math.round(left / 100) / 10, 1) }) : text("door.expired", { time: clock(decision.expires, 3) });
     if (left <= 0) clearInterval(counting);
   };
   count();
