@@ -4,7 +4,8 @@ SYSTEM_TEST = "scripts/system_test runs it as printed, in a container, as root"
 INSTALLED = "scripts/system_test runs it with the wheels, versions and addresses of its container"
 THE_TESTS = "it is what runs these tests"
 SETS_UP = "makes an environment from the package registry; followed by hand in a fresh clone"
-DOWNLOADS = "downloads wheels from the package registry; scripts/system_test and scripts/arm_test begin with it"
+DOWNLOADS = "downloads wheels from the package registry; scripts/arm_test begins with it"
+PACKAGE = "downloads wheels from the package registry; scripts/system_test makes a package of its own and installs it with dpkg"
 OWN = "needs something of the reader's: a key, a passphrase, a broker, labelled pictures"
 PANEL = "needs an access panel; tests/cli/test_osdp_pair.py runs it without one"
 FLEET = "needs the servers of a fleet; tests/fleet/test_fleet_commands.py runs it with one"
@@ -15,8 +16,8 @@ ELSEWHERE = {
     "docker build -t face-appliance .": DOCKER,
     "docker run --rm -v face-appliance:/data face-appliance keys add first --scope recognise --scope admin": DOCKER,
     "docker run -d --read-only --tmpfs /tmp -v face-appliance:/data -p 9297:9297 face-appliance": DOCKER,
-    "scripts/package packages arm64 3.13": DOWNLOADS,
-    "sudo apt install ./packages/face-appliance_0.2.0_arm64_python3.13.deb": INSTALLED,
+    "scripts/package packages arm64 3.13": PACKAGE,
+    "sudo apt install ./packages/face-appliance_0.2.0_arm64_python3.13.deb": PACKAGE,
     "scripts/serve": SETS_UP,
     "python3 -m pip install './scripts/client[discovery]'": SETS_UP,
     "scripts/test": THE_TESTS,
