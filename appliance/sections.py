@@ -427,7 +427,7 @@ class DoorSection(Section):
     direction: Literal["in", "out"] = "in"
     """The direction of decisions that the device starts."""
     stale_hours: float | None = Field(default=None, gt=0, le=8784)
-    """Hours after which a device that has not heard from its fleet grants nobody; unset: it goes on with what it knows."""
+    """Hours after which a device that has not heard from its fleet denies everyone; unset: it goes on with what it knows."""
     held_s: float = Field(default=30, ge=1, le=3600)
     """Seconds after which a door that is still open is an alarm; this takes a door contact."""
     record_days: int = Field(default=90, ge=1, le=3650)
@@ -461,7 +461,7 @@ class DoorSection(Section):
 
 
 class FleetSection(Section):
-    """The people whom all devices of a site share, over NATS JetStream; this takes the extra `fleet`."""
+    """The people whom all devices of a site share, over NATS JetStream."""
 
     enabled: bool = False
     """true: this device shares its people with the fleet that `appliance fleet create` or `join` has made it a member of."""
