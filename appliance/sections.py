@@ -303,8 +303,8 @@ class GallerySection(Section):
     margin: float = Field(default=0.05, ge=0, le=0.5)
     """Cosine by which the best match must lead the second person; otherwise the result is ambiguous."""
     refresh: bool = False
-    """true: after a granted decision of high quality and a high score the picture becomes a template as well, at most one a
-    month and person.
+    """true: after a granted decision of high quality and a high score the picture becomes a template as well, at most one
+    per person and month.
     """
     erase_expired_after_days: int | None = Field(default=None, ge=0, le=36_500)
     """Days after valid_until when a person is erased; unset: never."""
@@ -316,7 +316,7 @@ class GallerySection(Section):
         min_length=1,
         max_length=4000,
     )
-    """What people agree to who enrol themselves by an invitation; the record of decisions keeps its SHA-256."""
+    """What people who enrol by an invitation agree to; the record of decisions keeps its SHA-256."""
 
     @property
     def handle_settings(self) -> dict[str, Any]:
