@@ -163,7 +163,7 @@ setInterval(() => {
   for (const axis of ["x", "y"]) document.body.style.setProperty(`--shift-${axis}`, `${Math.round((Math.random() - 0.5) * 2 * SHIFT_PX)}px`);
 }, SHIFT_MS);
 setInterval(() => { if (["waiting", "ready"].includes(state()) && performance.now() - heardAt > STALE_MS) prompt(PROMPTS.nobody); }, STALE_MS / 4);
-if (ownKey) history.replaceState(null, "", location.pathname); // not for the eyes of who stands there
+if (ownKey) history.replaceState(null, "", location.pathname); // so that a person at the display cannot read it
 setUpPad({ sent: () => show("asking", LOOK), ended: () => { endStep(); prompt(waiting); } });
 setUpKey({ locked() {}, opened: listen, forgotten: signIn });
 $("locked").querySelector("p").replaceChildren(`${text("key.make")} `, make("code", {}, "appliance keys add door-display --scope kiosk"));
