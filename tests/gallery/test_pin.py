@@ -113,7 +113,7 @@ def test_a_gallery_of_the_version_before_gets_its_table(path, key, gallery):
     person = gallery.add(somebody("ada")).person
     gallery.close()
     with sqlite3.connect(path) as database:
-        for table in ("pins", "shares"):
+        for table in ("pins", "shares", "fits"):
             database.execute(f"DROP TABLE {table}")
         database.execute("PRAGMA user_version = 1")
     database.close()
