@@ -48,6 +48,7 @@ class DuplicateError(Refusal):
             status=409,
             facts={"person": person.id},
         )
+        self.person = person
 
 
 @dataclass(frozen=True, slots=True)

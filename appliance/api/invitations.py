@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import bottle
 
-from appliance.access.enrol import capture_from_photograph
+from appliance.access.enrol import DuplicateError, Enrolled, NotThisPersonError, capture_from_photograph
 from appliance.access.invitations import Invitation, Invitations, NoSuchInvitationError
 from appliance.access.log import CONSENT, RecordError
 from appliance.access.token import stamp
@@ -56,7 +56,9 @@ class SelfEnrolment:
 
     @route("POST", "/enrol/<token>", ANYONE, Part.GALLERY)
     def enrol(self, token: str) -> Answer:
-        """Enrols a photograph of the person who is invited, with `consent=1`; after that the link is not valid any more."""
+        """Enrols a photograph of the person who is invited, with `consent=1`; after that the link is not valid any more. Nor is
+        it after a photo that matches another person: without a key, a link must not tell who is enrolled.
+        """
         self._known(self.invitations.find(token))
         if bottle.request.query.get("consent") != "1":
             raise Refusal(ResultCode.INVALID_QUERY, "consent_required", "Without your consent nothing is stored.")
@@ -66,7 +68,16 @@ class SelfEnrolment:
         with self.invitations.used(token) as found:
             person = self._known(found).person
             self._note_consent(person.reference)
-            enrolled = self.people.enrolment.enrol(recognition, person.id, portrait, Source.PHOTO)
+            enrolled: Enrolled | DuplicateError | NotThisPersonError
+            try:
+                enrolled = self.people.enrolment.enrol(recognition, person.id, portrait, Source.PHOTO)
+            except (DuplicateError, NotThisPersonError) as error:
+                enrolled = error
+        if isinstance(enrolled, Refusal):
+            other = f"like person {enrolled.person.reference}" if isinstance(enrolled, DuplicateError) else "different"
+            audit.warning("person %s: invitation used up by a photo of a person who looks %s", person.reference, other)
+            text = "This photo cannot be enrolled, and the link is used up: ask for another one."
+            raise Refusal(ResultCode.REFUSED, "photo_refused", text, status=409) from enrolled
         self.people.changed(person, f"template {enrolled.template.number} enrolled (invitation)")
         return answers.answer({"quality": answers.quality(portrait.quality)}, status=201, headers=NO_STORE)
 

@@ -101,14 +101,17 @@ def test_another_link_a_withdrawal_and_an_erasure_end_a_link(client: Client) -> 
     assert client.ask("POST", "/people/nobody/invitation").status == 404
 
 
-def test_a_face_that_another_person_has_leaves_the_link_open(client: Client, portrait: bytes, hopper: bytes) -> None:
-    path = invite(client)
+def test_a_link_does_not_tell_who_is_enrolled(client: Client, portrait: bytes, hopper: bytes) -> None:
     add(client, "eve")
     client.post("/people/eve/templates", portrait)
-    refused = client.post(f"{path}?consent=1", portrait)
-    assert refused.status == 409
-    assert refused.document["reason"] == "duplicate"
-    assert client.post(f"{path}?consent=1", hopper).status == 201
+    path = invite(client)
+    assert_refused(client.post(f"{path}?consent=1", portrait), 409, "APP-01", "photo_refused")
+    assert_gone(client, path)
+    assert client.post(f"{invite(client)}?consent=1", hopper).status == 201
+    path = invite(client)
+    assert_refused(client.post(f"{path}?consent=1", portrait), 409, "APP-01", "photo_refused")
+    assert_gone(client, path)
+    assert len(assert_one(client.get("/people/ada"))["templates"]) == 1
 
 
 def test_a_link_needs_no_key_and_making_one_does(tmp_path: Path) -> None:
