@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from appliance import __version__, identity, keys, state, supervision
 from appliance.access.clock import Clock
 from appliance.access.decide import Decider
+from appliance.access.enrol import Captures
 from appliance.access.identify import GalleryHandle
 from appliance.access.invitations import Invitations
 from appliance.access.log import RECORD_FILE, Record
@@ -137,12 +138,14 @@ class Machine:
 
         intake = Intake(self._config.server.max_body, int(config.server.max_megapixels * 1e6))
         subjects = Subjects(self._engines, intake, Live(self._usable, self._ring))
-        sessions = Sessions(self._state / SESSIONS_FILE, self._keys)
+        sessions, self._captures = Sessions(self._state / SESSIONS_FILE, self._keys), Captures()
         access = Access(self._keys, sessions, Attempts(), everyone=config.access.open, loopback=config.access.loopback)
         parts = (
             Faces(subjects, self._models, config.liveness.mode),
             Features(subjects),
-            people := People(self._gallery, self._record, subjects, *enrolling, self._fleet.share),
+            people := People(
+                self._gallery, self._record, subjects, *enrolling, self._fleet.share, captures=self._captures
+            ),
             PeopleTables(people),
             SelfEnrolment(people, Invitations(self._state, self._gallery.site_key), config.gallery.consent),
             *([CompreFace(people)] if config.compat.compreface else []),
@@ -211,6 +214,7 @@ class Machine:
 
     def _tick(self) -> None:
         self._keys.refresh()
+        self._captures.drop_expired()
         if self._models.tick():
             supervision.give_back()
         self._manager.status(self._health.words())

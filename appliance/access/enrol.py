@@ -16,7 +16,7 @@ from typing import Any, Final
 from appliance.access.identify import Likeness, Recognition
 from appliance.face.types import Box, DetectLimits, Embedding, Face, Pose
 from appliance.faults import Fault, Refusal, ResultCode
-from appliance.gallery.people import GalleryError, Known, Person, Source, Template
+from appliance.gallery.people import GalleryError, Known, NoSuchPersonError, Person, Source, Template
 from appliance.imaging.codec import png
 from appliance.observation.tracking import followed
 from appliance.vision import quality
@@ -122,7 +122,9 @@ class NoSuchCaptureError(Refusal):
 
 
 class Captures:
-    """Portraits that are shown before they become templates, each for one person; in memory only. Thread-safe."""
+    """Portraits that are shown before they become templates, each for one person; in memory only, until `drop_expired` or
+    `drop`. Thread-safe.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, threading.Lock()
@@ -147,11 +149,24 @@ class Captures:
             del self._held[name]
         try:
             yield held[2:]
+        except NoSuchPersonError:  # erased meanwhile
+            raise
         except (Fault, GalleryError):
             with self._lock:
                 self._held[name] = held
                 self._held.move_to_end(name, last=False)
             raise
+
+    def drop(self, person: Person) -> None:
+        """Drops those of a person who is erased."""
+        with self._lock:
+            for name in [name for name, held in self._held.items() if held[1] == person.reference]:
+                del self._held[name]
+
+    def drop_expired(self) -> None:
+        """Drops what was held for HELD_SECONDS; called once in a while, because no other picture may follow."""
+        with self._lock:
+            self._forget()
 
     def _forget(self) -> None:
         """Drops what was held for too long, and the oldest above MOST_HELD. Call it with the lock."""

@@ -100,6 +100,7 @@ class People:
         gallery = self.handle.gallery()
         known = gallery.person(identity)
         erasure = gallery.erase(identity)
+        self.captures.drop(known.person)
         receipt = log.receipt(erasure, log.enter_receipt(self.record, erasure))
         return answers.answer({"receipt": receipt, **self.changed(known.person, "erased")}, headers=NO_STORE)
 

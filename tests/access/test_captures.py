@@ -1,11 +1,16 @@
 """Pictures that wait until it is confirmed whose they are."""
 
+import weakref
 from datetime import UTC, datetime
 
 import pytest
 
 from appliance.access.enrol import HELD_SECONDS, MOST_HELD, Captures, NoSuchCaptureError, point
-from appliance.gallery.people import Person, Source, TooManyError, new_reference
+from appliance.gallery.people import NoSuchPersonError, Person, Source, TooManyError, new_reference
+
+
+class Portrait:
+    """Of which it can be seen whether it is still in memory."""
 
 
 def person():
@@ -45,6 +50,29 @@ def test_it_is_held_for_a_time():
     with pytest.raises(NoSuchCaptureError):
         taken(captures, early, grace)
     taken(captures, late, grace)
+
+
+def test_nothing_of_it_is_left_after_that_time_or_an_erasure():
+    now = [0.0]
+    captures, grace, eileen = Captures(lambda: now[0]), person(), person()
+    portraits = [Portrait(), Portrait()]
+    left = [weakref.ref(each) for each in portraits]
+    for whose in (grace, eileen):
+        captures.hold(whose, portraits.pop(0), Source.PHOTO)
+    captures.drop(eileen)
+    assert [each() is None for each in left] == [False, True]
+    now[0] = HELD_SECONDS
+    captures.drop_expired()
+    assert left[0]() is None
+
+
+def test_one_whose_person_is_erased_meanwhile_is_not_kept():
+    captures, grace = Captures(), person()
+    name = captures.hold(grace, object(), Source.PHOTO)
+    with pytest.raises(NoSuchPersonError), captures.taken(name, grace):
+        raise NoSuchPersonError("erased")
+    with pytest.raises(NoSuchCaptureError):
+        taken(captures, name, grace)
 
 
 def test_the_oldest_makes_room():
