@@ -71,34 +71,35 @@ class Enrolment:
     def enrol(
         self,
         recognition: Recognition,
-        identity: str,
+        person: Person,
         portrait: Portrait,
         source: Source,
         *,
         allow_duplicate: bool = False,
         allow_mismatch: bool = False,
     ) -> Enrolled:
-        """Adds a template of the person with the id `identity`. With `allow_duplicate` another person who looks the same is
-        no error; with `allow_mismatch` the template need not match the person's others. Raises NotThisPersonError,
-        DuplicateError, and the gallery's errors.
+        """Adds a template of a person, never of another one who has had their id since then. With `allow_duplicate` another
+        person who looks the same is no error; with `allow_mismatch` the template need not match the person's others. Raises
+        NotThisPersonError, DuplicateError, and the gallery's errors.
         """
         gallery = recognition.gallery
         with self.lock:
-            known = gallery.person(identity)
+            known = gallery.person(person.id)
             if not (allow_mismatch or _one_person(recognition, known, portrait.embedding)):
                 raise NotThisPersonError
             alike = recognition.identifier.alike(portrait.embedding, but=known.person)
-            for person, likeness in alike:
+            for other, likeness in alike:
                 if likeness is Likeness.DUPLICATE and not allow_duplicate:
-                    raise DuplicateError(person)
+                    raise DuplicateError(other)
             template = gallery.enrol(
-                identity,
+                person.id,
                 portrait.embedding,
                 recognition.model,
                 portrait.quality.overall,
                 source,
                 png(portrait.aligned.pixels),
                 recognition.strong,
+                reference=person.reference,
             )
         return Enrolled(known.person, template, tuple(alike))
 

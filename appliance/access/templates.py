@@ -69,17 +69,16 @@ class TemplateCare:
         if cosine is None:
             return
         gallery.note_fit(reference, facts.now.date(), cosine)
-        newest = max(template.created for template in gallery.person(subject.person.id).templates)
-        if self._refresh and _good(subject, subject.portrait) and facts.now - newest >= MONTH:
+        known = gallery.named(reference)
+        fresh = known is None or any(facts.now - each.created < MONTH for each in known.templates)
+        if self._refresh and _good(subject, subject.portrait) and not fresh:
             self._add(recognition, subject.person, subject.portrait)
 
     def _add(self, recognition: Recognition, person: Person, portrait: Portrait) -> None:
         with self._engines.lease() as engine:
             embedding = engine.feature_of_both(portrait.aligned, portrait.embedding)
         if recognition.identifier.sure(embedding, person, MARGIN):
-            added = self._enrolment.enrol(
-                recognition, person.id, replace(portrait, embedding=embedding), Source.DECISION
-            )
+            added = self._enrolment.enrol(recognition, person, replace(portrait, embedding=embedding), Source.DECISION)
             audit.info("person %s: template %d added after a decision", person.reference, added.template.number)
             self._gallery.publish()
 

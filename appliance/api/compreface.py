@@ -166,7 +166,7 @@ class CompreFace:
         known = self._subjects().get(subject)
         person = known.person if known else self._add(subject).person
         try:
-            enrolled = self.people.enrolment.enrol(recognition, person.id, portrait, Source.PHOTO)
+            enrolled = self.people.enrolment.enrol(recognition, person, portrait, Source.PHOTO)
         except (Fault, GalleryError):
             if known is None:
                 self.people.erase(person.id)

@@ -70,7 +70,7 @@ class SelfEnrolment:
             self._note_consent(person.reference)
             enrolled: Enrolled | DuplicateError | NotThisPersonError
             try:
-                enrolled = self.people.enrolment.enrol(recognition, person.id, portrait, Source.PHOTO)
+                enrolled = self.people.enrolment.enrol(recognition, person, portrait, Source.PHOTO)
             except (DuplicateError, NotThisPersonError) as error:
                 enrolled = error
         if isinstance(enrolled, Refusal):

@@ -208,7 +208,7 @@ class People:
     def _enrol(self, person: Person, portrait: Portrait, source: Source) -> Answer:
         allowed = {name: bottle.request.query.get(name) == "1" for name in ("allow_duplicate", "allow_mismatch")}
         recognition = self.handle.recognition()
-        enrolled = self.enrolment.enrol(recognition, person.id, portrait, source, **allowed)
+        enrolled = self.enrolment.enrol(recognition, person, portrait, source, **allowed)
         shared = self.changed(enrolled.person, f"template {enrolled.template.number} enrolled ({source})")
         body = {
             "template": answers.template(enrolled.template, recognition.model),

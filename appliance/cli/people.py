@@ -86,8 +86,8 @@ def enrol(options: argparse.Namespace, settings: Config) -> int:
     contents = [(photo, _content(photo)) for photo in options.photos]  # with the caller's own rights
     status = 0
     with opened(settings) as gallery:
-        gallery.person(options.id)
-        enrol_photo = _enroller(gallery, settings, options)
+        person = gallery.person(options.id).person
+        enrol_photo = _enroller(gallery, person, settings, options)
         for photo, content in contents:
             try:
                 if isinstance(content, OSError):
@@ -260,8 +260,10 @@ def _content(photo: Path) -> bytes | OSError:
         return error
 
 
-def _enroller(gallery: Gallery, settings: Config, options: argparse.Namespace) -> Callable[[bytes], Enrolled]:
-    """Enrols photos of a person with the engine that this device would choose. Raises OtherEmbedderError; Fault if the models
+def _enroller(
+    gallery: Gallery, person: Person, settings: Config, options: argparse.Namespace
+) -> Callable[[bytes], Enrolled]:
+    """Enrols photos of the person with the engine that this device would choose. Raises OtherEmbedderError; Fault if the models
     do not work.
     """
     choice, engine = chosen_engine(settings)
@@ -272,7 +274,7 @@ def _enroller(gallery: Gallery, settings: Config, options: argparse.Namespace) -
     def enrol_photo(content: bytes) -> Enrolled:
         picture, least = EncodedPicture(content, max_pixels), settings.gallery.min_quality
         portrait = capture_from_photograph(engine, picture, least, options.face)
-        return enrolment.enrol(recognition, options.id, portrait, Source.PHOTO, **allowed)
+        return enrolment.enrol(recognition, person, portrait, Source.PHOTO, **allowed)
 
     return enrol_photo
 

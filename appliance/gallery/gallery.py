@@ -18,6 +18,7 @@ from appliance.gallery.people import (
     InvalidPersonError,
     Known,
     LastPassage,
+    NoSuchPersonError,
     OnConflict,
     OtherEmbedderError,
     Person,
@@ -154,15 +155,20 @@ class Gallery(Store):
         source: Source,
         picture: bytes | None = None,
         strong: str | None = None,
+        *,
+        reference: str | None = None,
     ) -> Template:
         """Adds a template: an embedding (512) of the embedder `model` (sha256), or of that and the `strong` one (640), the
         quality (0..1) of its picture, and the picture (an aligned face as PNG), which is stored only if the gallery keeps
         pictures. A template of a DECISION takes the place of the oldest such one of a person who has the most templates.
-        Raises NoSuchPersonError, TooManyError, OtherEmbedderError, ValueError.
+        Raises NoSuchPersonError, also if the person with this id has another `reference` than the one given; TooManyError,
+        OtherEmbedderError, ValueError.
         """
         with self.writing() as transaction:
             contents = transaction.contents
             known = contents.known(identity)
+            if reference not in {None, known.person.reference}:
+                raise NoSuchPersonError("this person was erased, and another one has their id")
             if full := len(known.templates) >= self.most_templates:
                 refreshed = [each.number for each in known.templates if each.source is source is Source.DECISION]
                 if not refreshed:

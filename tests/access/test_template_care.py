@@ -6,18 +6,18 @@ from datetime import UTC, date, datetime, timedelta
 import appliance_models
 import pytest
 from devices import pool
-from doors import Doorstep
 from situations import spoilt
 
+from appliance.access.enrol import Enrolment
 from appliance.access.factors import Given
 from appliance.access.identify import Recognition
 from appliance.access.policy import ClockState
-from appliance.access.templates import MONTH, TemplateCare
+from appliance.access.templates import MONTH, WAITING, TemplateCare
 from appliance.calibration.points import CalibrationStore
 from appliance.camera.source import CameraFrame
 from appliance.face.types import DetectLimits
 from appliance.gallery.gallery import Gallery
-from appliance.gallery.people import FIT_DAYS, FIT_DROP, Person, Source, TooManyError, new_reference
+from appliance.gallery.people import FIT_DAYS, FIT_DROP, NoSuchPersonError, Person, Source, TooManyError, new_reference
 from appliance.gallery.vault import SiteKey
 from appliance.vision.loading import comparators
 from appliance.vision.quality import Quality
@@ -140,7 +140,32 @@ def test_decisions_are_looked_at_on_a_thread_until_the_stop(care, handle, faces)
         care.note(granted(handle, faces))
     care.stop()
     care.run()
-    assert sources(handle) == ["photo", "decision"] or sources(handle).count("photo") == 1
+    assert sources(handle) == ["photo", "decision"]
+    assert (handle.published, handle.gallery.person("hopper").fit.days) == (1, 1)
+
+
+def test_those_that_wait_are_bounded_and_one_that_fails_ends_nothing(care, handle, faces):
+    lost = handle.gallery.person("collins").person
+    bad = replace(faces["portrait"], embedding=faces["portrait"].embedding[:512])
+    for each in (*[granted(handle, faces, person=lost, portrait=bad)] * (WAITING - 1), *[granted(handle, faces)] * 2):
+        care.note(each)
+    assert care._decided.qsize() == WAITING
+    handle.gallery.erase("collins")
+    care.stop()
+    care.run()
+    assert sources(handle) == ["photo", "decision"]
+
+
+def test_an_erased_person_gets_no_template_nor_does_another_one_with_the_id(care, handle, faces):
+    facts, before = granted(handle, faces), handle.gallery.person("hopper").person
+    handle.gallery.erase("hopper")
+    care.look_at(facts)
+    handle.gallery.add(replace(before, reference=new_reference()))
+    care.look_at(facts)
+    with pytest.raises(NoSuchPersonError):
+        Enrolment().enrol(handle.recognition(), before, faces["hopper"], Source.PHOTO)
+    assert sources(handle) == []
+    assert handle.gallery.person("hopper").fit is None
 
 
 def test_added_templates_do_not_vouch_for_others(care, handle, faces):
@@ -208,7 +233,9 @@ def test_a_granted_decision_is_handed_on_with_the_best_portrait(doorstep, photos
         door.decider._granted = seen.append
         assert door.decide().granted
         (facts,) = seen
-        assert isinstance(door, Doorstep)
+        door.gallery.erase("hopper")
+        assert not door.decide().granted
+        assert len(seen) == 1  # nothing of a denial
     portrait = facts.seen.subject.portrait
     assert portrait.embedding.shape == (512,)
     assert portrait.quality.overall >= facts.seen.subject.quality

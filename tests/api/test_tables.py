@@ -15,6 +15,7 @@ from people import add, assert_all, assert_refused
 
 from appliance import keys
 from appliance.access.log import DECISION, VOIDS
+from appliance.api import door
 from appliance.keys import Scope
 from appliance.vision.loading import Choice
 
@@ -141,7 +142,9 @@ def test_people_are_exported_without_biometrics_and_imported_again(client: Clien
     assert states(sent(client, answer.content.decode())) == [("ada", "unchanged"), ("eve", "unchanged")]
 
 
-def test_decisions_are_exported_by_time_person_and_result(served: Device, client: Client) -> None:
+def test_decisions_are_exported_by_time_person_and_result(
+    served: Device, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add(client, "ada", "Ada")
     reference = served.gallery.gallery().person("ada").person.reference
     record = served.gallery._record
@@ -166,6 +169,10 @@ def test_decisions_are_exported_by_time_person_and_result(served: Device, client
     assert found("result=granted&from=2020-01-01&until=2099-12-31") == [2, 0]
     assert found("direction=out") == found("reason=unknown") == [1]
     assert found("until=2020-01-01") == found("from=2099-01-01T08:00:00Z") == []
+    monkeypatch.setattr(door, "MOST_EXPORTED", 3)
+    assert_refused(client.get("/access/decisions.csv"), 400, "INF-02", "too_many_decisions")
+    assert found("until=2099-12-31&result=granted") == [2, 0]
+    monkeypatch.setattr(door, "MOST_EXPORTED", 4)
     assert_refused(client.get("/access/decisions.csv?from=soon"), 400, "INF-02", "invalid_query")
     _, *rows = cells(client.get("/access/decisions.csv").content)
     assert rows[3][6:] == ["ada", "Ada", ""]
