@@ -22,8 +22,8 @@ class About:
 @dataclass(frozen=True, slots=True)
 class DeviceRecord:
     """A device: what it is, how many people it has, how many of them are held (differ from the fleet's) and pending (not
-    shared yet), and the last sequence number of the bucket that it has, which was made at `created`. `time` is that of the
-    record, in seconds since 1970.
+    shared yet), and the sequence number up to which it could read the bucket, which was made at `created`. `time` is that of
+    the record, in seconds since 1970.
     """
 
     device: str
@@ -40,7 +40,7 @@ class DeviceRecord:
         return envelopes.close_note(_RECORD.dump_json(self), "device", self.device)
 
     def has(self, created: datetime, position: int) -> bool:
-        """Whether the device has taken, or refused, everything up to this place in the bucket."""
+        """Whether the device could read everything up to this place in the bucket."""
         return self.created == created and self.position >= position
 
     @property

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 import nats
+import nkeys  # type: ignore[import-untyped]
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import (
@@ -76,6 +77,8 @@ def _translated(reasons: Sequence[Exception] = ()) -> Iterator[None]:
         if error.err_code in _WRONG_SEQUENCE:
             raise OvertakenError from error
         raise LinkError(f"the fleet's servers refuse: {error.description}") from error
+    except nkeys.NkeysError as error:
+        raise LinkError(f"fleet.nkey_file is not the seed of an nkey: {error}") from error
     except (nats.errors.Error, OSError) as error:
         reason = reasons[-1] if reasons else error
         raise LinkError(f"the fleet's servers cannot be reached: {str(reason) or type(reason).__name__}") from error
@@ -120,7 +123,7 @@ class Link:
                 )
             yield cls(client, closed)
         finally:  # also after a failed attempt, whose socket it would leave open
-            with suppress(nats.errors.Error, OSError):
+            with suppress(nats.errors.Error, OSError, AssertionError):  # asserted: it has begun to connect
                 await asyncio.wait_for(client.close(), PATIENCE_SECONDS)
 
     async def bucket(self, name: str, *, replicas: int | None = None, max_age: float | None = None) -> "Bucket":

@@ -194,8 +194,10 @@ class Member:
                         return
 
     async def _in_step(self, bucket: Bucket, devices: Bucket, replica: Replica, state: BucketState) -> bool:
-        """Once everything has been taken: shares what is pending. Returns whether a member that does this once is done."""
-        self._heard, self.heard, self._trouble = self._clock(), True, None
+        """Once everything has arrived: shares what is pending. Returns whether a member that does this once is done."""
+        self._trouble = None
+        if replica.read_until(self._position) == self._position:
+            self._heard, self.heard = self._clock(), True
         if await self._settle(bucket, replica):
             return False  # until these come back
         await self._report(devices, replica, state)
@@ -241,7 +243,7 @@ class Member:
         if age < RECORD_SECONDS[0] or self._envelopes is None:
             return
         people, held, pending = len(self._gallery().snapshot.people), len(replica.held()), len(replica.pending())
-        facts = (self._device, self._about(), people, held, pending, state.created, self._position)
+        facts = (self._device, self._about(), people, held, pending, state.created, replica.read_until(self._position))
         record = DeviceRecord(*facts, time=time.time())
         if before == replace(record, time=before.time if before else 0.0) and age < RECORD_SECONDS[1]:
             return

@@ -47,7 +47,7 @@ class Conflict:
 
 
 class Replica:
-    """Not thread-safe. Methods raise the subclasses of GalleryUnavailableError."""
+    """Of one thread, except `refused` and `held`. Methods raise the subclasses of GalleryUnavailableError."""
 
     def __init__(self, gallery: Gallery, envelopes: Envelopes) -> None:
         self._gallery, self._envelopes = gallery, envelopes
@@ -61,11 +61,14 @@ class Replica:
         """Whether nothing was pending the last time, and nothing has changed since."""
         self._refused: dict[str, tuple[float, str]] = {}
         """When the last value of a key was refused, and why."""
+        self._unread: dict[str, int] = {}
+        """The sequence numbers of values that are sealed with a key which this device does not have."""
         self.conflicts: deque[Conflict] = deque(maxlen=MOST_CONFLICTS)
 
     def start_anew(self) -> None:
         """Forgets what the bucket holds, because it was made anew or restored."""
         self._seen.clear()
+        self._unread.clear()
         self._settled = False
 
     def reseal(self) -> None:
@@ -74,25 +77,29 @@ class Replica:
         self._settled = False
 
     def absorb(self, values: Iterable[StoredValue]) -> None:
-        """Takes values as they arrive, in one transaction. Values that were there before are skipped."""
-        arrivals = {each.key: self._opened(each) for each in values if each.sequence > self._seen_at(each.key)[0]}
-        if not arrivals:
+        """Takes values as they arrive, in one transaction. Values that were there before are skipped; those that the gallery
+        could not take are not among them.
+        """
+        new = {each.key: each for each in values if each.sequence > self._seen_at(each.key)[0]}
+        if not new:
             return
+        opened = {key: self._opened(each) for key, each in new.items()}
         self._settled = erased = False
         with self._gallery.writing() as transaction:
             self._scan(transaction.contents)
-            for key, arrival in arrivals.items():
+            for key, (_, arrival) in opened.items():
                 if arrival is not None:
                     erased |= self._take(transaction, key, arrival)
+        self._seen |= {key: (new[key].sequence, version) for key, (version, _) in opened.items()}
         if erased:
             self._gallery.empty_log()
 
     def pending(self) -> list[str]:
         """Returns the keys whose value in the bucket is not what this device knows. An older copy of the gallery has nothing to
-        say until it has been accepted.
+        say until it has been accepted, and a damaged one until it is restored.
         """
         self._look()
-        if self._settled or isinstance(self._gallery.rollback(), GalleryRolledBackError):
+        if self._settled or self._gallery.problem() or isinstance(self._gallery.rollback(), GalleryRolledBackError):
             return []
         keys = dict.fromkeys((*self._ids, *self._gallery.snapshot.shares))
         found = [key for key in keys if (version := self._wanted(key)) and version != self._seen_at(key)[1]]
@@ -123,12 +130,12 @@ class Replica:
 
     def outgoing(self, key: str) -> tuple[Share, bytes, int] | None:
         """Returns the version that the bucket should have, its value, and the sequence number of the value that it replaces (0:
-        none); None if there is nothing to write.
+        none); None if there is nothing to write, or the gallery is damaged.
         """
         self._look()
         version = self._wanted(key)
         sequence, seen = self._seen_at(key)
-        if version is None or version == seen:
+        if version is None or version == seen or self._gallery.problem():
             return None
         export = pin = None
         if version.reference:
@@ -147,8 +154,9 @@ class Replica:
         with self._gallery.writing() as transaction:
             for key, version, _ in new:
                 share = transaction.contents.shares.get(key, NOTHING)
-                if share.unshared or joined(share, version) != share:
-                    transaction.write_share(key, version)
+                after = joined(share, version)  # the person may have been erased while the servers stored this version
+                if share.unshared or after != share:
+                    transaction.write_share(key, replace(after, unshared=after != version))
 
     def vanished(self, key: str) -> None:
         """Notes that the bucket has no value of this key any more."""
@@ -164,12 +172,16 @@ class Replica:
     def refused(self) -> dict[str, str]:
         """Returns why values were refused within the last hour, by key."""
         oldest = time.monotonic() - REMEMBERED_SECONDS
-        self._refused = {key: each for key, each in self._refused.items() if each[0] >= oldest}
-        return {key: reason for key, (_, reason) in self._refused.items()}
+        return {key: reason for key, (when, reason) in self._refused.copy().items() if when >= oldest}
+
+    def read_until(self, position: int) -> int:
+        """Returns the place in the bucket up to which this device could read everything, `position` at most."""
+        return min((sequence - 1 for sequence in self._unread.values()), default=position)
 
     def held(self) -> dict[str, str]:
-        """Returns why people are kept apart from the fleet, by their ids; by their keys those who are not in this gallery."""
-        self._look()
+        """Returns why people are kept apart from the fleet, by their ids; by their keys those who are not in this gallery, or
+        not yet known to be.
+        """
         shares = self._gallery.snapshot.shares
         return {self._ids.get(key, key): share.held for key, share in shares.items() if share.held}
 
@@ -201,22 +213,20 @@ class Replica:
             transaction.write_share(key, after)
         return gone or taken
 
-    def _opened(self, value: StoredValue) -> Arrival | None:
-        """Returns None for a value that is refused."""
+    def _opened(self, value: StoredValue) -> tuple[Share | None, Arrival | None]:
+        """Returns the version that the bucket is taken to have, and what arrives: nothing if the value is refused."""
         try:
             arrival = self._envelopes.open(value.key, value.value)
             if arrival.person and self._envelopes.key(arrival.person.person.id) != value.key:
                 raise RefusedValueError("another person's")
         except RefusedValueError as error:
             self._refuse(value.key, str(error))
-            # what this device cannot read is not its to replace
-            self._seen[value.key] = (
-                value.sequence,
-                self._wanted(value.key) if isinstance(error, OtherKeyError) else None,
-            )
-            return None
-        self._seen[value.key] = value.sequence, arrival.share
-        return arrival
+            if not isinstance(error, OtherKeyError):
+                return None, None
+            self._unread[value.key] = value.sequence
+            return self._wanted(value.key), None  # what this device cannot read is not its to replace
+        self._unread.pop(value.key, None)
+        return arrival.share, arrival
 
     def _refuse(self, key: str, reason: str) -> None:
         if self._refused.get(key, (0.0, ""))[1] != reason:

@@ -51,3 +51,16 @@ def test_each_device_may_write_only_its_own_record(tmp_path):
                 asyncio.run(enter())
         for site in sites:
             site.gallery.close()
+
+
+@pytest.mark.parametrize("seed", [None, b"", b"UABC\n"])
+def test_a_file_without_a_seed_is_named_and_does_not_end_the_device(tmp_path, seed):
+    if seed is not None:
+        (tmp_path / "seed").write_bytes(seed)
+
+    async def enter():
+        async with Link.to(Address(("nats://127.0.0.1:9",), None, tmp_path / "seed"), "one"):
+            pass
+
+    with pytest.raises(LinkError, match=r"fleet\.nkey_file" if seed is not None else "No such file"):
+        asyncio.run(enter())
