@@ -319,7 +319,7 @@ class IdentifiedFace:
 
 @dataclass(frozen=True)
 class ListedDecision:
-    """A decision on record: `result` is "granted", "denied" or "void"."""
+    """A decision on record: `result` is "granted", "denied" or "void"; `visitor_pass` is the id of the pass that was shown."""
 
     sequence: int
     time: datetime
@@ -328,6 +328,7 @@ class ListedDecision:
     text: str
     person: Optional[IdentifiedPerson]
     direction: str
+    visitor_pass: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -473,6 +474,10 @@ EVENTS: dict[str, type[Event]] = {
 """The type of each named event of `/events`."""
 
 
+NAMES = {"visitor_pass": "pass"}
+"""What parts are called in JSON whose names are words of Python."""
+
+
 def read_event(name: str, data: dict[str, Any]) -> Event:
     """An event of the stream. Raises as `read`."""
     kind = EVENTS.get(name)
@@ -490,7 +495,8 @@ def read(kind: Any, value: Any) -> Any:
     if origin is tuple:
         return tuple(read(get_args(kind)[0], each) for each in value)
     if isinstance(kind, type) and is_dataclass(kind):
-        return kind(**{name: read(each, value[name]) for name, each in _parts(kind).items() if name in value})
+        named = {NAMES.get(name, name): (name, each) for name, each in _parts(kind).items()}
+        return kind(**{name: read(each, value[key]) for key, (name, each) in named.items() if key in value})
     if kind is bytes:
         return b64decode(value)
     if kind is datetime:
