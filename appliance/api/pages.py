@@ -41,11 +41,10 @@ COOKIE = "language"
 MOST_LANGUAGES = 32
 """Languages of an Accept-Language header that are read; browsers send up to about ten."""
 
-LANG = b"{{lang}}"
-"""A page without this place is served as it is."""
-
 _KEY = re.compile(r"\{\{([\w.-]+)\}\}")
-"""A place of a page: the key of a text; `lang`, the code of the language; or `languages`, the choice among all of them."""
+"""A place of a page: the key of a text; `lang`, the code of the language; `languages`, the choice among them; or `texts`, the
+catalogue for texts.js.
+"""
 
 _RANGE = re.compile(r"\s*([A-Za-z]{1,8})(?:-[\w-]*)?\s*(?:;\s*[qQ]\s*=\s*([01](?:\.\d{0,3})?)\s*)?")
 """A language range with its weight (RFC 9110, 12.5.4)."""
@@ -58,13 +57,11 @@ class Page:
         """`ancestors`: origins whose pages may show these in a frame."""
         self._policy = POLICY + (" ".join(ancestors) or "'none'")
         self._texts = {each.stem: json.loads(each.read_bytes()) for each in sorted((WEB / "texts").glob("*.json"))}
-        files = [each for each in sorted(WEB.rglob("*")) if each.is_file()]
-        self._files = {str(each.relative_to(WEB)): each.read_bytes() for each in files}
-        pages = {name: self._files[name] for name in PAGES if LANG in self._files[name]}
-        self._pages = {name: self._in_all_languages(page.decode()) for name, page in pages.items()}
+        self._files = {each.name: each.read_bytes() for each in sorted(WEB.iterdir()) if each.is_file()}
+        self._pages = {name: self._in_all_languages(self._files[name].decode()) for name in PAGES}
 
     def routes(self) -> tuple[Route, ...]:
-        """`GET /`, `GET /door`, `GET /kiosk`, `GET /docs`, and each script, style and catalogue by its file name."""
+        """`GET /`, `GET /door`, `GET /kiosk`, `GET /docs`, and each script and style by its file name."""
         return tuple(
             Route("GET", PAGES.get(name, f"/{name}"), ANYONE, partial(self._file, name)) for name in self._files
         )
@@ -94,7 +91,8 @@ class Page:
             f'<option value="{code}" lang="{code}"{" selected" * (code == language)}>{texts["language.name"]}</option>'
             for code, texts in self._texts.items()
         ]
-        places = {"lang": language, "languages": "".join(options)}
+        catalogue = json.dumps(self._texts[language], ensure_ascii=False).replace("<", r"\u003c")
+        places = {"lang": language, "languages": "".join(options), "texts": catalogue}
         return _KEY.sub(lambda found: places.get(found[1]) or escape(self._texts[language][found[1]]), page)
 
 

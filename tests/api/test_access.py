@@ -204,7 +204,6 @@ def test_the_documentation_names_every_route_beside_its_scope(guarded: Guarded) 
                 "css",
                 "svg",
                 "png",
-                "json",
             }  # "their files"
             assert route.rule in named or route.rule.startswith(tuple(folders)) or served, route
 

@@ -67,13 +67,6 @@ def test_a_page_is_served_whole_in_each_language(device: Client, path: str) -> N
         assert len(re.findall('<option value="[a-z]+" lang=', page)) == len(KNOWN)
         assert texts["page.door"] in page
         assert "{{" not in page
+        assert json.loads(re.search('<script type="application/json" id="texts">(.*?)</script>', page)[1]) == texts
         assert answer.headers["Content-Language"] == code
         assert answer.headers["Vary"] == "Accept-Language, Cookie"
-
-
-def test_catalogues_are_served_as_they_are(device: Client) -> None:
-    for code in KNOWN:
-        answer = device.get(f"/texts/{code}.json")
-        assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
-        assert answer.content == (WEB / "texts" / f"{code}.json").read_bytes()
-    assert device.get("/texts/xx.json").status == 404

@@ -14,7 +14,7 @@ CATALOGUES = {path.stem: json.loads(path.read_text("utf-8")) for path in (WEB / 
 TEXTS = CATALOGUES[ENGLISH]
 
 PLACE, WORD = re.compile(r"\{\{([\w.-]+)\}\}"), re.compile(r"[A-Za-z]{2,}")
-RENDERED = {"lang", "languages"}
+RENDERED = {"lang", "languages", "texts"}
 
 CALLS = re.compile(r"""\b(?:text|words)\(\s*(?:[^"`()]*\?\s*)?"([\w.]+)"(?:\s*:\s*"([\w.]+)")?""")
 """A call with a key, or with the choice between two."""

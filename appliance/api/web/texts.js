@@ -45,7 +45,7 @@ export function clock(moment, fractionalSecondDigits = undefined) {
 
 if (globalThis.document) {
   const code = document.documentElement.lang, choice = document.getElementById("language");
-  speak(code, await (await fetch(new URL(`texts/${code}.json`, import.meta.url))).json(), navigator.languages);
+  speak(code, JSON.parse(document.getElementById("texts").textContent), navigator.languages);
   choice?.addEventListener("change", () => {
     document.cookie = `language=${choice.value}; path=${new URL(".", import.meta.url).pathname}; max-age=${CHOSEN_S}; samesite=lax`;
     location.reload();
