@@ -44,6 +44,17 @@ height = {size[1]}
 fps = 5
 restart_after_s = 600
 """
+DOOR = """
+[relay]
+pin = 17
+pulse_s = 10
+[inputs]
+contact = {pin = 5, normally = "closed"}
+exit = {pin = 6, normally = "open"}
+fire = {pin = 13, normally = "closed"}
+tamper = {pin = 19, normally = "closed"}
+"""
+RELAY, CONTACT, EXIT, FIRE, TAMPER = 17, 5, 6, 13, 19
 
 failures = 0
 
@@ -69,12 +80,12 @@ def check(title: str, log: Path | None = None) -> Iterator[list[str]]:
 class Appliance:
     """`appliance serve` with one of the camera drivers."""
 
-    def __init__(self, driver: str, port: int) -> None:
+    def __init__(self, driver: str, port: int, door: str = "") -> None:
         self.log = Path(f"/tmp/{driver}.log")  # noqa: S108
         self._address = f"http://127.0.0.1:{port}"
         self._environment = {"PYTHONPATH": VIRTUAL_CAMERA} if driver == "picamera" else {}
         self._configuration = Path(f"/tmp/{driver}.toml")  # noqa: S108
-        self._configuration.write_text(CONFIGURATION.format(port=port, driver=driver, size=SIZE))
+        self._configuration.write_text(CONFIGURATION.format(port=port, driver=driver, size=SIZE) + door)
 
     def __enter__(self) -> Self:
         with self.log.open("w") as log:
@@ -124,6 +135,34 @@ class Appliance:
         """The exit status after a polite request."""
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(30)
+
+    def door(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Waits for a state of the door."""
+        end = time.monotonic() + PATIENCE
+        while not wanted(found := self.health()[1]["door"]):
+            if time.monotonic() > end:
+                raise TimeoutError(f"/healthz still says {found}")
+            time.sleep(0.2)
+
+
+class Pins:
+    """What is connected to the device: contacts to ground, and a meter at the relay's pin."""
+
+    def __init__(self) -> None:
+        configured = Path("/sys/kernel/config/gpio-sim/pins")
+        chip = (configured / "bank0" / "chip_name").read_text().strip()
+        self._lines = Path("/sys/devices/platform") / (configured / "dev_name").read_text().strip() / chip
+
+    def connect(self, pin: int, *, closed: bool) -> None:
+        (self._lines / f"sim_gpio{pin}" / "pull").write_text("pull-down" if closed else "pull-up")
+
+    def relay(self, *, on: bool) -> None:
+        """Waits until the relay's pin is on, or off."""
+        end = time.monotonic() + PATIENCE
+        while (self._lines / f"sim_gpio{RELAY}" / "value").read_text().strip() != str(int(on)):
+            if time.monotonic() > end:
+                raise TimeoutError(f"the relay's pin is not {'on' if on else 'off'}")
+            time.sleep(0.1)
 
 
 def sound(status: int, state: str) -> bool:
@@ -191,6 +230,39 @@ def v4l2(device: Appliance) -> None:
     cable(device, "v4l2", lambda: (bus / "unbind").write_text(name), lambda: (bus / "bind").write_text(name))
 
 
+def door(device: Appliance, pins: Pins) -> None:
+    """The door's own wires, through gpiozero and the real lgpio."""
+    with check("door: shut, case closed, no fire: so /healthz says, and the relay is off", device.log):
+        for pin in (CONTACT, FIRE, TAMPER):
+            pins.connect(pin, closed=True)
+        device.door(lambda state: not any(state.values()))
+        pins.relay(on=False)
+    with check("door: the exit button switches the relay on, and it goes off by itself", device.log):
+        pins.connect(EXIT, closed=True)
+        pins.relay(on=True)
+        pins.connect(EXIT, closed=False)
+        pins.relay(on=False)
+    with check("door: opened without a grant: forced, until it is shut", device.log):
+        time.sleep(2)  # the exit button counts for another second
+        pins.connect(CONTACT, closed=False)
+        device.door(lambda state: state["open"] and state["forced"])
+        pins.connect(CONTACT, closed=True)
+        device.door(lambda state: not (state["open"] or state["forced"]))
+    with check("door: the relay is on as long as there is a fire", device.log):
+        pins.connect(FIRE, closed=False)
+        pins.relay(on=True)
+        device.door(lambda state: state["fire"] and state["relay"])
+        time.sleep(15)  # longer than a pulse
+        pins.relay(on=True)
+        pins.connect(FIRE, closed=True)
+        pins.relay(on=False)
+    with check("door: the case is opened and closed", device.log):
+        pins.connect(TAMPER, closed=False)
+        device.door(lambda state: state["tamper"])
+        pins.connect(TAMPER, closed=True)
+        device.door(lambda state: not state["tamper"])
+
+
 def picamera(device: Appliance, people: list[Image.Image]) -> None:
     """A camera module: libcamera's virtual camera through the real picamera2."""
     with check("picamera: /healthz is 200", device.log) as facts:
@@ -236,7 +308,7 @@ def overlap(a: dict[str, float], b: dict[str, float]) -> float:
 
 
 def main() -> None:
-    """All checks; both drivers start together, since loading the models takes longest by far."""
+    """All checks; both devices start together, since loading the models takes longest by far."""
     print(
         f"--- checks: Python {platform.python_version()}, picamera2 {version('picamera2')}, Linux {platform.release()}"
     )
@@ -244,13 +316,17 @@ def main() -> None:
     FRAMES.mkdir()
     for number, person in enumerate(people):
         person.save(FRAMES / f"{number}.jpg", quality=95)
-    with Appliance("v4l2", 9297) as usb, Appliance("picamera", 9298) as module:
+    pins = Pins()
+    with Appliance("v4l2", 9297, DOOR) as usb, Appliance("picamera", 9298) as module:
         v4l2(usb)
+        door(usb, pins)
         picamera(module, people)
         for device in (usb, module):
             with check(f"{device.log.stem}: ends in order", device.log):
                 if status := device.stop():
                     raise ValueError(f"exit status {status}")
+        with check("door: the relay is off after the end"):
+            pins.relay(on=False)
     print(f"--- end: {f'{failures} failed' if failures else 'all ok'}", flush=True)
 
 
