@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from appliance.access.enrol import Prompt
+from appliance.access.enrol import PHOTO_TEXTS, Prompt
+from appliance.access.identify import STATES
 from appliance.access.reason import Reason
 from appliance.api.pages import ENGLISH, PAGES, WEB
 
@@ -97,6 +98,11 @@ def test_no_key_stands_twice_in_a_catalogue(language):
 def test_every_reason_and_every_prompt_of_the_device_has_a_text():
     assert {key.removeprefix("reason.") for key in TEXTS if key.startswith("reason.")} == set(Reason)
     assert {key.removeprefix("prompt.") for key in TEXTS if key.startswith("prompt.")} == set(Prompt)
+
+
+def test_every_state_of_the_gallery_and_every_fault_of_a_photo_has_a_text():
+    assert {f"problem.{state}" for state, _ in STATES.values()} - set(TEXTS) == set()
+    assert {f"refusal.{prompt}" for prompt in PHOTO_TEXTS} - set(TEXTS) == set()
 
 
 def test_every_state_with_a_text_is_one_of_the_device(root):

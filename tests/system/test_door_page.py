@@ -200,7 +200,7 @@ def test_what_is_wrong_is_reported_beside_the_field(visit: Visit, guarded: Clien
         begin(page, "no spaces", "")
         assert page.locator("#step-person [aria-invalid=true]").count() == 2
         begin(page, "taken", "Somebody")
-        expect(page.locator("#step-person")).to_contain_text("This id is taken")
+        expect(page.locator("#step-person")).to_contain_text("This ID is taken")
 
 
 def test_a_known_face_is_enrolled_again_only_after_confirmation(visit: Visit, guarded: Client, hopper: bytes) -> None:
@@ -329,7 +329,7 @@ def test_an_access_card_is_given_changed_and_taken_away(visit: Visit, guarded: C
     with visit(guarded, path="/door#enrol") as page:
         person = page.locator("#step-person")
         person.get_by_label("Name").fill("Grace Hopper")
-        person.get_by_label("Id", exact=True).fill("grace")
+        person.get_by_label("ID", exact=True).fill("grace")
         person.get_by_label("Access card").select_option("26")
         person.get_by_label("Facility code").fill("256")
         person.get_by_label("Card number").fill("4711")

@@ -10,16 +10,16 @@ const on = (date, changes) => standing(person(changes), date);
 
 test("a person is valid from the first day to the last", () => {
   const days = { valid_from: "2026-11-10", valid_until: "2026-11-20" };
-  assert.deepEqual(on("2026-11-09", days), { state: "later", text: "○ from 10 Nov 2026" });
-  assert.deepEqual(on("2026-11-10", days), { state: "valid", text: "● until 20 Nov 2026" });
-  assert.deepEqual(on("2026-11-20", days), { state: "valid", text: "● until 20 Nov 2026" });
-  assert.deepEqual(on("2026-11-21", days), { state: "over", text: "✕ ended 20 Nov 2026" });
-  assert.deepEqual(on("2026-11-21", {}), { state: "valid", text: "● valid" });
+  assert.deepEqual(on("2026-11-09", days), { state: "later", words: "○ from 10 Nov 2026" });
+  assert.deepEqual(on("2026-11-10", days), { state: "valid", words: "● until 20 Nov 2026" });
+  assert.deepEqual(on("2026-11-20", days), { state: "valid", words: "● until 20 Nov 2026" });
+  assert.deepEqual(on("2026-11-21", days), { state: "over", words: "✕ ended 20 Nov 2026" });
+  assert.deepEqual(on("2026-11-21", {}), { state: "valid", words: "● valid" });
 });
 
 test("a person who cannot be recognised is not called valid", () => {
-  assert.deepEqual(on("2026-11-21", { templates: [] }), { state: "later", text: "○ no pictures yet" });
-  assert.deepEqual(on("2026-11-21", { templates: [UNUSABLE] }), { state: "over", text: "✕ enrol again" });
+  assert.deepEqual(on("2026-11-21", { templates: [] }), { state: "later", words: "○ no pictures yet" });
+  assert.deepEqual(on("2026-11-21", { templates: [UNUSABLE] }), { state: "over", words: "✕ enrol again" });
   assert.equal(on("2026-11-21", { templates: [UNUSABLE, TEMPLATE] }).state, "valid");
 });
 
@@ -45,9 +45,9 @@ test("how templates fit is a sentence, and a bad fit says what to do", () => {
 
 test("templates are counted, with the best of those that are usable", () => {
   assert.equal(templateWords(person({ templates: [] })), "");
-  assert.equal(templateWords(person({})), "1 template, best 90%");
-  assert.equal(templateWords(person({ templates: [UNUSABLE, UNUSABLE] })), "2 templates, not usable");
-  assert.equal(templateWords(person({ templates: [UNUSABLE, TEMPLATE] })), "2 templates, best 90%, 1 not usable");
+  assert.equal(templateWords(person({})), "1 template · best 90%");
+  assert.equal(templateWords(person({ templates: [UNUSABLE, UNUSABLE] })), "2 templates · 2 not usable");
+  assert.equal(templateWords(person({ templates: [UNUSABLE, TEMPLATE] })), "2 templates · best 90% · 1 not usable");
 });
 
 test("a search finds a person whose id, name and groups have all of its words", () => {

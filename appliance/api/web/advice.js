@@ -17,7 +17,8 @@ const HINTS = group("hint"), PROBLEMS = group("problem");
 /* What is wrong, in the words of the page, or else of the device. */
 export const problemText = ({ state, text: words }) => PROBLEMS[state] ?? words;
 
+/* The advice for a result code of the contract. */
+export const hint = ({ return_code: code }) => HINTS[code] ?? HINTS.unexpected;
+
 /* A result code of the contract in sentences: the code with its message, then the advice. */
-export function explained({ return_code: code, return_msg: message }) {
-  return `${code}: ${message.replace(/\.$/, "")}. ${HINTS[code] ?? HINTS.unexpected}`;
-}
+export const explained = (result) => `${result.return_code}: ${result.return_msg.replace(/\.$/, "")}. ${hint(result)}`;

@@ -8,30 +8,14 @@ import { crop } from "./marks.js";
 import { shape } from "./shapes.js";
 import { templateItem } from "./templates.js";
 import { mark } from "./watch.js";
-import { percent } from "./texts.js";
+import { percent, text } from "./texts.js";
 
 const HOLD_MS = 700; // how long the face must be good before a picture is taken
 const STAND_MS = 1800; // how long an answer of the device is shown before the next prompt
 const DRIFT = 0.08; // the movement between two events, as a share of the face's width, from which a head is not still
-const START = "No picture is taken before the camera is started.";
-const STORED = "The camera shows stored pictures, so people are enrolled with photos.";
-const NO_CAMERA = "There is no camera, so people are enrolled with photos.";
 const STEPS = ["step-person", "step-pictures", "step-done"];
 
-const DOUBTS = {
-  duplicate: {
-    override: "allow_duplicate", title: "This face is already enrolled",
-    words: (name, other) => `It looks like ${other}. If ${name} is the same person, one entry is enough.`,
-    note: "Two entries with the same face cannot be distinguished, so neither is granted access.",
-    stop: "Do not enrol", go: "Enrol as another person",
-  },
-  not_the_same_person: {
-    override: "allow_mismatch", title: "Is this the same person?",
-    words: (name) => `This face does not resemble the other pictures of ${name}.`,
-    note: "With a wrong picture, another person is granted access under this name.",
-    stop: "Do not enrol", go: "Same person: enrol",
-  },
-};
+const OVERRIDES = { duplicate: "allow_duplicate", not_the_same_person: "allow_mismatch" }; // by the reason of a doubt
 
 let fields = null, stepChanged = () => {};
 let queue = Promise.resolve(); // the requests under way, one after the other; it never rejects
@@ -58,7 +42,7 @@ export const takesPictures = () => shots.step === 1 && shots.camera;
 /* Goes to the step of the pictures, for a person in the gallery. */
 export function addPictures(person) {
   Object.assign(shots, { person, camera: false, captures: [], allowed: [], stands: 0, turn: shots.turn + 1 });
-  $("captures-title").textContent = `Pictures of ${person.name} (${person.id})`;
+  $("captures-title").textContent = text("enrol.pictures_of", person);
   $("shot-outcome").textContent = "";
   $("photo-outcomes").replaceChildren();
   showCaptures();
@@ -67,10 +51,10 @@ export function addPictures(person) {
 
 /* Shows whether the camera of a health report can enrol people. */
 export function showCamera(camera) {
-  const obstacle = !camera ? NO_CAMERA : camera.stored ? STORED : "";
-  if ($("start-note").textContent === (obstacle || START)) return;
-  $("start-note").textContent = obstacle || START;
-  $("start-camera").disabled = Boolean(obstacle);
+  const note = text(!camera ? "enrol.no_camera" : camera.stored ? "enrol.stored" : "enrol.not_started");
+  if ($("start-note").textContent === note) return;
+  $("start-note").textContent = note;
+  $("start-camera").disabled = !camera || camera.stored;
   if (!shots.camera) promptToStart();
 }
 
@@ -90,14 +74,14 @@ function startCamera() {
 function showShooting() {
   $("start").hidden = shots.camera;
   for (const id of ["enrol-scene", "shooting"]) $(id).hidden = !shots.camera;
-  if (shots.camera) prompt("wait", "looking", "Looking …");
+  if (shots.camera) prompt("wait", "looking", text("door.looking"));
   else promptToStart();
   stepChanged();
 }
 
 function promptToStart() {
-  if ($("start-camera").disabled) prompt("wait", "choose", "Choose photos");
-  else prompt("wait", "start", "Start the camera, or choose photos");
+  if ($("start-camera").disabled) prompt("wait", "choose", text("enrol.choose"));
+  else prompt("wait", "start", text("enrol.start_or_choose"));
 }
 
 /* Shows a prompt for the faces of an event, and takes a picture once they are good for HOLD_MS. */
@@ -107,7 +91,7 @@ export function guideTo(seen) {
   const code = shots.pose ? guide(seen, shots.pose) : null;
   if (code || !shots.pose || !steady(seen.faces[0])) shots.since = null;
   if (code) return prompt("go", code);
-  if (!shots.pose) return prompt("good", "done", "All pictures are taken: check them, then enrol");
+  if (!shots.pose) return prompt("good", "done", text("enrol.all_taken"));
   shots.since ??= performance.now();
   const held = performance.now() - shots.since;
   prompt("good", "hold_still", PROMPTS.hold_still, held / HOLD_MS);
@@ -117,7 +101,7 @@ export function guideTo(seen) {
 /* Shows that there are no current faces. */
 export function waitForFaces() {
   shots.since = null;
-  if (shots.camera && !shots.busy && performance.now() >= shots.stands) prompt("wait", "blind", "One moment …");
+  if (shots.camera && !shots.busy && performance.now() >= shots.stands) prompt("wait", "blind", text("enrol.moment"));
 }
 
 /* Whether a face has hardly moved since the last event. */
@@ -157,12 +141,8 @@ async function addPerson(event) {
   if (answer?.ok) {
     keep(answer.body.person);
     addPictures(answer.body.person);
-  } else if (answer?.reason === "person_exists") {
-    fields.refuse("id: This id is taken. To add pictures to that person, find them in the list of people.");
-  } else if (gallery.keyless && answer) {
-    fields.refuse("Managing people needs an admin key; enter one above.");
   } else {
-    fields.refuse(refusalText(answer));
+    fields.refuse(answer);
   }
 }
 
@@ -174,7 +154,7 @@ function choose(pose) {
     const taken = shots.captures.find((each) => each.pose === name);
     const button = make("button", { type: "button", className: "pose", data: { pose: name }, onclick: () => choose(name) },
       shape(taken ? "granted" : name === "front" ? "neutral" : name), make("b", {}, title),
-      make("span", { className: "quiet" }, taken ? "taken" : name === pose ? "now" : "to do"));
+      make("span", { className: "quiet" }, text(`pose_state.${taken ? "taken" : name === pose ? "now" : "to_do"}`)));
     button.setAttribute("aria-current", name === pose ? "step" : "false");
     return make("li", { className: taken ? "taken" : "" }, button);
   }));
@@ -190,15 +170,15 @@ async function takePicture() {
   shots.stands = performance.now() + STAND_MS;
   $("shot-outcome").textContent = "";
   if (answer?.ok) {
-    prompt("good", "taken", "Thank you", 1);
-    announce(`${POSES[pose]}: picture taken.`);
+    prompt("good", "taken", text("enrol.thanks"), 1);
+    announce(text("enrol.picture_taken", { pose: POSES[pose] }));
     hold({ ...answer.body, title: POSES[pose], pose });
   } else if (PROMPTS[answer?.reason]) {
     prompt("stop", answer.reason);
   } else {
     if (answer) $("automatic").checked = false; // it would be refused every time
     $("shot-outcome").textContent = refusalText(answer);
-    prompt("wait", "refused", "Wait a moment");
+    prompt("wait", "refused", text("enrol.moment"));
   }
   if (!shots.camera) promptToStart();
 }
@@ -231,9 +211,9 @@ function showCaptures() {
   const { person, captures } = shots, count = captures.length;
   $("captures").replaceChildren(...captures.map((each) => make("li", {},
     crop(each.face, `${each.title}, ${percent(each.quality.overall)}`),
-    make("button", { type: "button", onclick: () => drop(each), ariaLabel: `Remove ${each.title}` }, "Remove"))));
-  $("captures-note").textContent = count ? `Nothing is stored yet. Is this ${person.name}?` : "None yet. Two or three in different light are better than one.";
-  $("finish").textContent = count ? `Enrol ${count === 1 ? "this picture" : `these ${count} pictures`} as ${person.name}` : "Finish without pictures";
+    make("button", { type: "button", onclick: () => drop(each), ariaLabel: text("enrol.remove", each) }, text("page.remove")))));
+  $("captures-note").textContent = text(count ? "enrol.check" : "enrol.none_yet", person);
+  $("finish").textContent = text("enrol.finish", { name: person.name, count });
   choose(Object.keys(POSES).find((name) => !captures.some(({ pose }) => pose === name)) ?? null);
 }
 
@@ -241,21 +221,17 @@ function showCaptures() {
 async function confirm({ capture: name }) {
   const { person: { id }, allowed, turn } = shots;
   for (;;) {
-    const overrides = new URLSearchParams(allowed.map((reason) => [DOUBTS[reason].override, "1"]));
+    const overrides = new URLSearchParams(allowed.map((reason) => [OVERRIDES[reason], "1"]));
     const answer = await askGallery(pathOf(id, `/captures/${name}/confirm?${overrides}`), { method: "POST" });
-    if (turn !== shots.turn || !DOUBTS[answer?.reason] || allowed.includes(answer.reason) || !(await overrules(answer))) return answer;
+    if (turn !== shots.turn || !OVERRIDES[answer?.reason] || allowed.includes(answer.reason) || !(await overrules(answer))) return answer;
     allowed.push(answer.reason);
   }
 }
 
 /* Whether the operator overrules a doubt. */
 async function overrules({ reason, body }) {
-  const { title, words, note, stop, go: onwards } = DOUBTS[reason];
-  $("doubt-title").textContent = title;
-  $("doubt-words").textContent = words(shots.person.name, nameOf(body.person));
-  $("doubt-note").textContent = note;
-  $("doubt-stop").textContent = stop;
-  $("doubt-go").textContent = onwards;
+  const values = { name: shots.person.name, other: nameOf(body.person) };
+  for (const part of ["title", "words", "note", "go"]) $(`doubt-${part}`).textContent = text(`doubt.${reason}_${part}`, values);
   for (const choice of ["stop", "go"]) $(`doubt-${choice}`).onclick = () => $("doubt").close(choice);
   return (await chosen($("doubt"))) === "go";
 }
@@ -271,7 +247,7 @@ function chosen(dialog) {
 
 function nameOf(id) {
   const known = gallery.people?.find((person) => person.id === id);
-  return known ? `${known.name} (${id})` : id ?? "another person";
+  return known ? `${known.name} (${id})` : id ?? text("enrol.another_person");
 }
 
 function addPhotos(files) {
@@ -282,7 +258,7 @@ function addPhotos(files) {
 
 async function addPhoto(file) {
   const { turn } = shots;
-  const line = make("li", { data: { state: "busy" } }, `${file.name}: checking …`);
+  const line = make("li", { data: { state: "busy" } }, text("enrol.checking", { file: file.name }));
   $("photo-outcomes").append(line);
   const answer = await enqueue(() => capturePhoto(file));
   if (turn !== shots.turn) return;
@@ -306,14 +282,14 @@ async function chosenFace(file, faces) {
   const { naturalWidth: width, naturalHeight: height } = image;
   const boxes = [...faces].sort((a, b) => a.x - b.x);
   const buttons = boxes.map((box, index) => {
-    const label = `Face ${index + 1} of ${boxes.length}, from the left`;
+    const label = text("enrol.face_of", { index: index + 1, count: boxes.length });
     const button = make("button", { type: "button", className: "face-choice", ariaLabel: label, onclick: () => $("which").close(String(index)) }, make("span", {}, String(index + 1)));
     const place = { left: box.x / width, top: box.y / height, width: box.width / width, height: box.height / height };
     for (const [name, share] of Object.entries(place)) button.style[name] = `${100 * share}%`;
     button.style.zIndex = String(boxes.filter((other) => other.width > box.width).length);
     return button;
   });
-  $("which-title").textContent = `Which face is ${shots.person.name}?`;
+  $("which-title").textContent = text("enrol.which", shots.person);
   $("which-photo").replaceChildren(image, ...buttons);
   $("which-none").onclick = () => $("which").close("");
   const choice = await chosen($("which"));
@@ -367,12 +343,12 @@ function showDone(warnings, refused) {
   const { person } = shots;
   shots.turn++;
   const count = person.templates.length;
-  $("done-title").textContent = count ? `${person.name} is enrolled` : `${person.name} has no pictures yet`;
+  $("done-title").textContent = text(count ? "enrol.enrolled" : "enrol.without_pictures", person);
   const seen = new Map(warnings.map((warning) => [`${warning.kind} ${warning.person}`, warning]));
   const lines = [...seen.values()].map(({ kind, person: id }) =>
-    make("li", { data: { kind } }, kind === "duplicate" ? `Enrolled although the face matches ${nameOf(id)}.` : `Looks like ${nameOf(id)}. The door may confuse the two; more pictures help.`));
-  lines.push(...refused.map((text) => make("li", { data: { kind: "refused" } }, `Not enrolled: ${text}`)));
-  if (!count) lines.push(make("li", { data: { kind: "empty" } }, "A person without pictures is not recognised: add pictures, or erase the entry."));
+    make("li", { data: { kind } }, text(`alike.${kind}`, { other: nameOf(id) })));
+  lines.push(...refused.map((what) => make("li", { data: { kind: "refused" } }, text("enrol.not_enrolled", { what }))));
+  if (!count) lines.push(make("li", { data: { kind: "empty" } }, text("enrol.empty")));
   $("warnings").replaceChildren(...lines);
   $("done-templates").replaceChildren(...person.templates.map((template) => templateItem(template)));
   go(2, $("done-title"));

@@ -1,22 +1,24 @@
 /* The fields of a person's form, each with its mistakes beside it. */
 
 import { make } from "./elements.js";
+import { refusalText } from "./gallery.js";
+import { group, text } from "./texts.js";
 
 const ID = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/, GROUP = /^[A-Za-z0-9._-]{1,32}$/;
 const LONGEST_NAME = 100, MOST_GROUPS = 16; // the gallery's own limits
 
 const FIELDS = {
-  name: { label: "Name", hint: "Shown at the door.", maxLength: LONGEST_NAME, autocomplete: "off" },
-  id: { label: "Id", hint: "For example a staff number. It cannot be changed later.", maxLength: 64, autocomplete: "off", spellcheck: false },
-  groups: { label: "Groups", hint: "Separated by commas, for example: staff, night-shift.", autocomplete: "off", spellcheck: false },
-  valid_from: { label: "Valid from", hint: "The first day. Empty: valid from now on.", type: "date" },
-  valid_until: { label: "Valid until", hint: "The last day. Empty: no end.", type: "date" },
-  credential: { label: "Access card", hint: "Sent to an access panel when this person is granted.",
-    options: { "": "None", 26: "26 bits (H10301)", 34: "34 bits (H10306)", 37: "37 bits (H10304)", raw: "Other bits" } },
-  facility: { label: "Facility code", hint: "", inputMode: "numeric", maxLength: 5, autocomplete: "off" },
-  card: { label: "Card number", hint: "", inputMode: "numeric", maxLength: 6, autocomplete: "off" },
-  bits: { label: "Bits", hint: "1 to 128 digits 0 and 1, sent as they are, with their parity.", inputMode: "numeric", maxLength: 128, autocomplete: "off" },
+  name: { maxLength: LONGEST_NAME, autocomplete: "off" },
+  id: { maxLength: 64, autocomplete: "off", spellcheck: false },
+  groups: { autocomplete: "off", spellcheck: false },
+  valid_from: { type: "date" },
+  valid_until: { type: "date" },
+  credential: { options: ["", "26", "34", "37", "raw"] },
+  facility: { inputMode: "numeric", maxLength: 5, autocomplete: "off" },
+  card: { inputMode: "numeric", maxLength: 6, autocomplete: "off" },
+  bits: { inputMode: "numeric", maxLength: 128, autocomplete: "off" },
 };
+const LABELS = group("field"), FORMATS = group("card_format");
 
 /* The largest facility code and card number of each card format. */
 const CARDS = { 26: { facility: 255, card: 65535 }, 34: { facility: 65535, card: 65535 }, 37: { facility: 65535, card: 524287 } };
@@ -34,14 +36,13 @@ export function fieldsOf(form, { fixedId = false } = {}) {
     const format = parts.credential.input.value;
     for (const name of ["facility", "card"]) {
       parts[name].element.hidden = !CARDS[format];
-      if (CARDS[format]) parts[name].hint.textContent = `0 to ${CARDS[format][name]}.`;
+      parts[name].hint.textContent = text(`field_hint.${name}`, { most: CARDS[format]?.[name] });
     }
     parts.bits.element.hidden = format !== "raw";
   }
 
-  function refuse(name, text) {
-    if (!parts[name]) { outcome.textContent = text; return; }
-    parts[name].error.textContent = text;
+  function refuse(name, words = text(`mistake.${name}`, { most: CARDS[parts.credential.input.value]?.[name] })) {
+    parts[name].error.textContent = words;
     parts[name].input.setAttribute("aria-invalid", "true");
   }
 
@@ -75,47 +76,44 @@ export function fieldsOf(form, { fixedId = false } = {}) {
       person.credential = credentialOf(format, facility, card, bits);
       person.groups = groupsIn(person.groups);
       for (const name of ["valid_from", "valid_until"]) person[name] = person[name] || null;
-      for (const name of names) if (parts[name].input.validity.badInput) refuse(name, "This is not a valid date.");
-      for (const [name, text] of [...mistakes(person), ...cardMistakes(person.credential)]) refuse(name, text);
+      for (const name of names) if (parts[name].input.validity.badInput) refuse(name);
+      for (const name of [...mistakes(person), ...cardMistakes(person.credential)]) refuse(name);
       const wrong = names.some((name) => parts[name].error.textContent);
       if (wrong) focusFirst();
       return wrong ? null : person;
     },
-    /* Shows a refusal of the device beside the field that its text begins with, or below the form. */
-    refuse(text) {
-      const [name] = /^\w+(?=:)/.exec(text) ?? [""];
-      refuse(name, parts[name] ? text.slice(name.length + 1).trim() : text);
-      if (parts[name]) focusFirst();
+    /* Shows why the device refuses a person: beside the field that its text begins with, or below the form. */
+    refuse(answer) {
+      const [name] = /^\w+(?=:)/.exec(answer?.body.text) ?? [""];
+      if (answer?.reason === "person_exists") refuse("id", text("enrol.taken"));
+      else if (parts[name]) refuse(name);
+      else outcome.textContent = refusalText(answer);
+      if (!outcome.textContent) focusFirst();
     },
   };
 }
 
 function field(prefix, name) {
-  const { label, hint: words, options, type = "text", ...rest } = FIELDS[name];
+  const { options, type = "text", ...rest } = FIELDS[name];
   const id = `${prefix}-${name}`;
-  const input = options ? make("select", { id, name }, ...choices(options)) : make("input", { id, name, type, ...rest });
+  const choices = options?.map((value) => make("option", { value }, FORMATS[value || "none"]));
+  const input = choices ? make("select", { id, name }, ...choices) : make("input", { id, name, type, ...rest });
   input.setAttribute("aria-describedby", `${id}-hint ${id}-error`);
-  const hint = make("p", { id: `${id}-hint`, className: "quiet" }, words);
+  const hint = make("p", { id: `${id}-hint`, className: "quiet" }, text(`field_hint.${name}`));
   const error = make("p", { id: `${id}-error`, className: "error" });
-  const element = make("div", { className: "field", data: { field: name } }, make("label", { htmlFor: id }, label), input, hint, error);
+  const element = make("div", { className: "field", data: { field: name } }, make("label", { htmlFor: id }, LABELS[name]), input, hint, error);
   return { element, input, hint, error };
 }
 
-/* The options of a list, the empty one first. */
-const choices = (options) => Object.keys(options).sort().map((value) => make("option", { value }, options[value]));
-
 /* Returns the groups in a text, each once. */
-export const groupsIn = (text) => [...new Set(text.split(/[\s,;]+/).filter(Boolean))];
+export const groupsIn = (words) => [...new Set(words.split(/[\s,;、，；]+/).filter(Boolean))];
 
-/* Yields what is wrong with a person, as the name of a field and a sentence; a person without an id keeps theirs. */
+/* Yields the names of the fields that are wrong; a person without an id keeps theirs. */
 export function* mistakes({ id, name, groups, valid_from: from, valid_until: until }) {
-  if (!name) yield ["name", "Enter a name."];
-  if (id === "") yield ["id", "Enter an id."];
-  else if (id !== undefined && !ID.test(id)) yield ["id", "Use letters, digits, “.”, “_”, “@” and “-”, beginning with a letter or a digit."];
-  if (groups.length > MOST_GROUPS) yield ["groups", `There can be at most ${MOST_GROUPS} groups.`];
-  const wrong = groups.find((group) => !GROUP.test(group));
-  if (wrong) yield ["groups", `“${wrong}” is not a valid group: use 1 to 32 letters, digits, “.”, “_” and “-”.`];
-  if (from && until && from > until) yield ["valid_until", "This is before the first day."];
+  if (!name) yield "name";
+  if (id !== undefined && !ID.test(id)) yield "id";
+  if (groups.length > MOST_GROUPS || !groups.every((each) => GROUP.test(each))) yield "groups";
+  if (from && until && from > until) yield "valid_until";
 }
 
 /* Returns a card as the API takes one, from what is in its fields; null without a format. */
@@ -124,14 +122,11 @@ export function credentialOf(format, facility, card, bits) {
   return format === "raw" ? { format, bits } : { format, facility: numberIn(facility), card: numberIn(card) };
 }
 
-const numberIn = (text) => (/^\d+$/.test(text) ? Number(text) : NaN);
+const numberIn = (words) => (/^\d+$/.test(words) ? Number(words) : NaN);
 
-/* Yields what is wrong with a card, as `mistakes` does. */
+/* Yields the same for a card. */
 export function* cardMistakes(credential) {
   const { format, bits, ...numbers } = credential ?? {};
-  if (format === "raw" && !/^[01]{1,128}$/.test(bits)) yield ["bits", "Enter 1 to 128 digits 0 and 1."];
-  for (const [name, number] of Object.entries(numbers)) {
-    const most = CARDS[format][name];
-    if (!(number <= most)) yield [name, `Enter a number from 0 to ${most}.`];
-  }
+  if (format === "raw" && !/^[01]{1,128}$/.test(bits)) yield "bits";
+  for (const [name, number] of Object.entries(numbers)) if (!(number <= CARDS[format][name])) yield name;
 }

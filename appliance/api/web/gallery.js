@@ -1,6 +1,6 @@
 /* The people in the gallery, as the API's admin scope shows them, and what prevents access to them. */
 
-import { SILENT, explained, problemText } from "./advice.js";
+import { SILENT, hint, problemText } from "./advice.js";
 import { $, make } from "./elements.js";
 import { ask, askOwn, giveOwn, keyDialog } from "./key.js";
 import { group, text } from "./texts.js";
@@ -70,7 +70,7 @@ export function refusalText(answer) {
   if (!answer) return SILENT.text;
   if (answer.status === 406) return OFF;
   const { reason, text: words, return_msg: message } = answer.body;
-  return REFUSALS[reason] ?? problemText({ state: reason, text: words }) ?? explained(message);
+  return REFUSALS[reason] ?? problemText({ state: reason, text: words }) ?? hint(message);
 }
 
 /* Adds a person to the list, or replaces the one with the same id. */

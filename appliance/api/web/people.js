@@ -6,7 +6,7 @@ import { askGallery, drop, gallery, keep, onGallery, pathOf, refusalText, send }
 import { inviteButton } from "./invite.js";
 import { setUpTables } from "./tables.js";
 import { templateItem } from "./templates.js";
-import { day, percent } from "./texts.js";
+import { day, number, percent, text } from "./texts.js";
 
 const SHOWN = 200; // people at most; the others are found by a search
 
@@ -26,43 +26,41 @@ export function setUpPeople({ addPictures }) {
   setUpTables();
 }
 
-const peopleCount = (count) => (count === 1 ? "1 person" : `${count} people`);
-
 function show() {
   const { people } = gallery;
   $("no-people").hidden = people?.length !== 0;
   for (const part of [$("search").closest("label"), $("enrol-another")]) part.hidden = !people?.length;
-  const found = (people ?? []).filter((person) => matches(person, $("search").value));
+  const found = (people ?? []).filter((person) => matches(person, $("search").value)), count = people?.length;
   const open = new Set([...$("known").querySelectorAll("details[open]")].map(({ dataset }) => dataset.id));
   $("known").replaceChildren(...found.slice(0, SHOWN).map((person) => personItem(person, open.has(person.id))));
-  $("people-count").textContent = people?.length ? (found.length === people.length ? peopleCount(people.length) : `${found.length} of ${peopleCount(people.length)}`) : "";
-  $("more").textContent = found.length > SHOWN ? `${found.length - SHOWN} more; use the search to find them.` : "";
+  $("people-count").textContent = count ? text(found.length === count ? "people.count" : "people.found", { count, found: found.length }) : "";
+  $("more").textContent = found.length > SHOWN ? text("people.more", { count: found.length - SHOWN }) : "";
 }
 
 /* Whether a person's id, name and groups contain all words of a search. */
 export function matches({ id, name, groups }, search) {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
-  const text = [id, name, ...groups].join(" ").toLowerCase();
-  return words.every((word) => text.includes(word));
+  const known = [id, name, ...groups].join(" ").toLowerCase();
+  return words.every((word) => known.includes(word));
 }
 
 function personItem(person, open) {
   const { id, name, groups, created } = person;
-  const { state, text } = standing(person, today());
+  const { state, words } = standing(person, today());
   const details = make("details", { data: { id }, open });
   const summary = make("summary", {},
     make("span", { className: "whom" }, make("strong", {}, name), " ", make("span", { className: "quiet" }, id)),
     make("span", { className: "groups" }, ...groups.map((group) => make("span", { className: "group" }, group))),
-    make("span", { className: "state", data: { state } }, text),
+    make("span", { className: "state", data: { state } }, words),
     make("span", { className: "quiet figures" }, templateWords(person)));
   const actions = make("div", { className: "buttons" },
-    make("button", { type: "button", onclick: () => addMore(person) }, "Add pictures"),
+    make("button", { type: "button", onclick: () => addMore(person) }, text("people.add_pictures")),
     inviteButton(person),
-    make("button", { type: "button", onclick: () => edit(person) }, "Edit"),
-    make("button", { type: "button", className: "danger", onclick: () => askErase(person) }, "Erase"));
+    make("button", { type: "button", onclick: () => edit(person) }, text("people.edit")),
+    make("button", { type: "button", className: "danger", onclick: () => askErase(person) }, text("people.erase")));
   const templates = person.templates.map((template) => templateItem(template, () => removeTemplate(person, template)));
   details.append(summary, make("div", { className: "person" },
-    make("p", { className: "quiet" }, `Added ${day(created)}. ${validity(person)} ${cardWords(person)}`.trim()),
+    make("p", { className: "quiet" }, [text("people.added", { day: day(created) }), validity(person), cardWords(person)].join(" ").trim()),
     make("p", { className: "quiet" }, fitWords(person)),
     make("ul", { className: "templates" }, ...templates), make("p", { className: "outcome bad", role: "alert" }), actions));
   return make("li", {}, details);
@@ -76,58 +74,58 @@ function today() {
 
 /* Returns whether a person can be recognised on a day (YYYY-MM-DD), as a state and in words. */
 export function standing({ valid_from: from, valid_until: until, templates }, date) {
-  if (until && date > until) return { state: "over", text: `✕ ended ${day(until)}` };
-  if (!templates.length) return { state: "later", text: "○ no pictures yet" };
-  if (templates.every(({ usable }) => !usable)) return { state: "over", text: "✕ enrol again" };
-  if (from && date < from) return { state: "later", text: `○ from ${day(from)}` };
-  return { state: "valid", text: until ? `● until ${day(until)}` : "● valid" };
+  if (until && date > until) return { state: "over", words: `✕ ${text("standing.ended", { day: day(until) })}` };
+  if (!templates.length) return { state: "later", words: `○ ${text("standing.no_pictures")}` };
+  if (templates.every(({ usable }) => !usable)) return { state: "over", words: `✕ ${text("standing.unusable")}` };
+  if (from && date < from) return { state: "later", words: `○ ${text("standing.from", { day: day(from) })}` };
+  return { state: "valid", words: `● ${until ? text("standing.until", { day: day(until) }) : text("standing.valid")}` };
 }
 
 /* Returns a person's validity as a sentence. */
 export function validity({ valid_from: from, valid_until: until }) {
-  if (!from && !until) return "Valid without end.";
-  return `Valid ${[from && `from ${day(from)}`, until && `until ${day(until)}`].filter(Boolean).join(" ")}.`;
+  const bounds = from && until ? "between" : from ? "from" : until ? "until" : "always";
+  return text(`validity.${bounds}`, { from: from && day(from), until: until && day(until) });
 }
 
 /* Returns a person's access card as a sentence; "" without one. */
 export function cardWords({ credential }) {
   if (!credential) return "";
   const { format, facility, card, bits } = credential;
-  return `Access card: ${format === "raw" ? `${bits.length} bits` : `${format} bits, facility ${facility}, number ${card}`}.`;
+  return bits ? text("card.raw", { count: bits.length }) : text("card.numbers", { format, facility: String(facility), card: String(card) });
 }
 
 /* Returns how a person's templates fit at the door, as a sentence; "" before they were granted. */
 export function fitWords({ fit }) {
   if (!fit) return "";
-  const cosines = `Cosine at the door: ${fit.first.toFixed(2)} at first, ${fit.latest.toFixed(2)} now (${fit.days === 1 ? "1 day" : `${fit.days} days`}).`;
-  return fit.worse ? `The pictures fit worse than at first: add new ones. ${cosines}` : cosines;
+  const [first, latest] = [fit.first, fit.latest].map((cosine) => number(Number(cosine.toFixed(2)), 2));
+  const cosines = text("fit.cosines", { first, latest, count: fit.days });
+  return fit.worse ? `${text("fit.worse")} ${cosines}` : cosines;
 }
 
 /* Returns the number of a person's templates and the best quality among them, in words. */
 export function templateWords({ templates }) {
-  if (!templates.length) return "";
-  const usable = templates.filter((template) => template.usable);
-  const unusable = templates.length - usable.length;
-  const count = templates.length === 1 ? "1 template" : `${templates.length} templates`;
-  if (!usable.length) return `${count}, not usable`;
+  const count = templates.length, usable = templates.filter((template) => template.usable), unusable = count - usable.length;
   const best = Math.max(...usable.map(({ quality }) => quality));
-  return `${count}, best ${percent(best)}${unusable ? `, ${unusable} not usable` : ""}`;
+  return [
+    count && text("template.count", { count }), usable.length && text("template.best", { share: percent(best) }),
+    unusable && text("template.unusable", { count: unusable }),
+  ].filter(Boolean).join(" · ");
 }
 
-async function removeTemplate({ id }, { number }) {
-  const answer = await askGallery(pathOf(id, `/templates/${number}`), { method: "DELETE" });
+async function removeTemplate({ id }, template) {
+  const answer = await askGallery(pathOf(id, `/templates/${template.number}`), { method: "DELETE" });
   if (answer?.ok) keep(answer.body.person);
   else showBeside(id, refusalText(answer));
 }
 
-function showBeside(id, text) {
+function showBeside(id, words) {
   const details = [...$("known").querySelectorAll("details")].find(({ dataset }) => dataset.id === id);
-  if (details) details.querySelector(".outcome").textContent = text;
+  if (details) details.querySelector(".outcome").textContent = words;
 }
 
 function edit(person) {
   subject = person;
-  $("edit-title").textContent = `Edit ${person.id}`;
+  $("edit-title").textContent = text("people.edit_title", { id: person.id });
   fields.fill(person);
   $("edit").showModal();
 }
@@ -137,17 +135,15 @@ async function saveEdited(event) {
   const person = fields.read();
   if (!person) return;
   const answer = await send("PUT", pathOf(subject.id), person);
-  if (!answer?.ok) return fields.refuse(refusalText(answer));
+  if (!answer?.ok) return fields.refuse(answer);
   $("edit").close();
   keep(answer.body.person);
 }
 
 function askErase(person) {
   subject = person;
-  $("erase-title").textContent = `Erase ${person.name}?`;
-  const count = person.templates.length;
-  const templates = count ? `, with ${count === 1 ? "one template" : `${count} templates`},` : "";
-  $("erase-words").textContent = `${person.id}${templates} is removed from this device and overwritten. This cannot be undone.`;
+  $("erase-title").textContent = text("people.erase_title", { name: person.name });
+  $("erase-words").textContent = text("people.erase_words", { id: person.id, count: person.templates.length });
   $("erase").querySelector(".outcome").textContent = "";
   $("erase").showModal();
 }
@@ -163,7 +159,7 @@ async function erase() {
   $("erase").close();
   drop(subject.id);
   ({ receipt } = answer.body);
-  $("receipt-words").textContent = `${subject.name} is erased. The receipt contains no name, so note separately which person it is for.`;
+  $("receipt-words").textContent = text("people.receipt_words", { name: subject.name });
   $("receipt-json").textContent = legible(receipt);
   $("receipt").showModal();
 }

@@ -38,6 +38,9 @@ export function day(moment, options = DAY) {
   return new Date(moment).toLocaleDateString(locale, options);
 }
 
+/* Returns the day and the time of day, to the minute. */
+export const time = (moment) => new Date(moment).toLocaleString(locale, { dateStyle: "medium", timeStyle: "short" });
+
 /* Returns the time of day with seconds, and with as many digits of their fraction. */
 export function clock(moment, fractionalSecondDigits = undefined) {
   return new Date(moment).toLocaleTimeString(locale, { hour: "numeric", minute: "2-digit", second: "2-digit", fractionalSecondDigits });
