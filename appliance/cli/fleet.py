@@ -87,15 +87,15 @@ def leave(_options: argparse.Namespace, settings: Config) -> int:
         if found := await devices.read(device):
             await devices.write(device, b"", found.sequence)
 
+    with opened(settings) as gallery:
+        (state.folder(settings.state.folder) / FILE).unlink()  # first: a running device sees it before it sees the rest
+        with gallery.writing() as transaction:
+            for key, share in gallery.snapshot.shares.items():
+                transaction.write_share(key, share.restored())
     try:
         _with_link(settings, membership.urls, unwrite)
     except LinkError as error:
         _done(f"this device stays in the list of the fleet: {error}")
-    with opened(settings) as gallery:
-        with gallery.writing() as transaction:
-            for key, share in gallery.snapshot.shares.items():
-                transaction.write_share(key, share.restored())
-        (state.folder(settings.state.folder) / FILE).unlink()
     return _done("the fleet is left: set fleet.enabled = false, and restart the device")
 
 
@@ -187,12 +187,11 @@ def rotate_key(_options: argparse.Namespace, settings: Config) -> int:
     """Makes a new key, and seals the people with it; every other device has to join again."""
     before = _membership(settings)
     keys = FleetKeys(before.keys.id, (*before.keys.secrets, Membership.new(before.urls).keys.secrets[0]))
-    _keep(settings, after := Membership(before.urls, keys))
     with opened(settings) as gallery:
+        _synchronise(settings, gallery, before)  # what the others write with the old key from now on is refused
+        _keep(settings, after := Membership(before.urls, keys))
         _synchronise(settings, gallery, after, reseal=True)
-    return _done(
-        "the people are sealed with a new key: restart the device, and join with each other one: appliance fleet invite"
-    )
+    return _done("the people are sealed with a new key: join with each other device: appliance fleet invite")
 
 
 def _synchronise(settings: Config, gallery: Gallery, membership: Membership, *, reseal: bool = False) -> Replica:

@@ -2,6 +2,8 @@
 
 Facts about nats-py 2.16 with the servers 2.9.10 and 2.15.1 that this answers for: a put that timed out is sent after the
 reconnect, a watcher of a closed connection hangs, and one is blind for 14 s after the loss of the node that holds its consumer.
+A tls:// URL does not keep the client from speaking in clear with a server that does not offer TLS, and an answer that is none
+raises whatever reading it raises.
 """
 
 import asyncio
@@ -37,6 +39,9 @@ PATIENCE_SECONDS = 2.0
 BATCH = 256
 """Values handed over at once: one transaction of the gallery each."""
 
+_MALFORMED = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What the client raises for an answer that a server of NATS does not give."""
+
 _WRONG_SEQUENCE = {10071, 10164}
 """JetStream's error codes of a write whose expected last sequence is not the last one; a cluster has one of its own."""
 
@@ -62,10 +67,11 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class BucketState:
-    """When the bucket was made, and the sequence number of its last value."""
+    """When the bucket was made, the sequence number of its last value, and the number of values."""
 
     created: datetime
     last: int
+    values: int
 
 
 @contextmanager
@@ -82,6 +88,18 @@ def _translated(reasons: Sequence[Exception] = ()) -> Iterator[None]:
     except (nats.errors.Error, OSError) as error:
         reason = reasons[-1] if reasons else error
         raise LinkError(f"the fleet's servers cannot be reached: {str(reason) or type(reason).__name__}") from error
+    except _MALFORMED as error:
+        raise LinkError(f"the fleet's servers give a malformed answer: {type(error).__name__}: {error}") from error
+
+
+class _Client(Client):
+    """The client, which sends nothing in clear, and proves nothing, to a server of a tls:// URL."""
+
+    def _connect_command(self) -> bytes:
+        server = self._current_server
+        if server and server.uri.scheme == "tls" and not self._server_info.get("tls_required"):
+            raise nats.errors.Error("the server does not offer TLS")
+        return super()._connect_command()
 
 
 class Link:
@@ -104,7 +122,7 @@ class Link:
             """Keeps why a server cannot be reached; everything else is raised by the call that it concerns."""
             reasons[:] = [error]
 
-        tls, reasons, client = None, list[Exception](), Client()
+        tls, reasons, client = None, list[Exception](), _Client()
         try:
             with _translated(reasons):
                 if address.authority or any(url.startswith("tls:") for url in address.urls):
@@ -147,8 +165,8 @@ class Link:
                         max_msgs_per_subject=1,
                         max_age=max_age,
                         num_replicas=replicas,
-                        allow_rollup_hdrs=True,
                         deny_delete=True,
+                        deny_purge=True,
                     )
                 )
         return bucket
@@ -182,8 +200,8 @@ class Bucket:
     async def state(self) -> BucketState:
         with _translated():
             found = await self._link.jetstream.stream_info(self.stream)
-        assert found.created is not None
-        return BucketState(found.created, found.state.last_seq)
+            assert found.created is not None
+            return BucketState(found.created, found.state.last_seq, found.state.messages)
 
     async def values(self) -> list[StoredValue]:
         """Returns all values."""

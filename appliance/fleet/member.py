@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from appliance.faults import Fault, Problem
 from appliance.fleet.devices import About, DeviceRecord
@@ -44,8 +44,8 @@ PATIENCE_SECONDS = 10.0
 RECORD_SECONDS = (2.0, 30.0)
 """How often a device writes its record: at most, and at least."""
 
-OWN_CONFLICT = timedelta(seconds=2)
-"""A conflict of a person is that of the change whose answer waits if it is not older."""
+OWN_CONFLICT = 2.0
+"""A conflict of a person is that of the change whose answer waits if it is not older than so many seconds."""
 
 
 class Member:
@@ -86,6 +86,7 @@ class Member:
         """Works until `stop`."""
         with suppress(asyncio.CancelledError):
             asyncio.run(self._work())
+        assert self._stopped, "the thread of the fleet has ended by itself"
 
     def stop(self) -> None:
         """Ends `run`; what is not shared by then is shared after the next start."""
@@ -103,7 +104,9 @@ class Member:
         answer = asyncio.run_coroutine_threadsafe(self._share(self._bucket, identity), self._loop)
         try:
             return answer.result(SHARE_SECONDS)
-        except (TimeoutError, CancelledError, LinkError):
+        except ChangedElsewhereError:
+            raise
+        except (TimeoutError, CancelledError, LinkError, GalleryError):
             answer.cancel()
             return False
 
@@ -113,10 +116,10 @@ class Member:
 
     def problems(self) -> list[Problem]:
         """What is wrong, for `/healthz`."""
-        found = []
-        if self._trouble and self.silent_s() > PATIENCE_SECONDS:
+        found, refused = [], self._replica.refused() if self._replica else {}
+        if self.silent_s() > PATIENCE_SECONDS and (self._trouble or not refused):
             found.append(Problem("fleet", "fleet_unreachable", "The fleet's servers cannot be reached: see the log."))
-        if self._replica and (refused := self._replica.refused()):
+        if refused:
             text = f"{len(refused)} values of the fleet's servers were refused, because they are older or altered: see the log."
             found.append(Problem("fleet", "fleet_values_refused", text))
         if self._replica and (held := self._replica.held()):
@@ -157,6 +160,7 @@ class Member:
         if self._replica is None or membership != self._joined:
             self._joined, self._envelopes = membership, Envelopes(membership.keys)
             self._replica, self._created = Replica(gallery, self._envelopes), None
+            self._record = float("-inf"), None
         self._trouble = self._trouble or "not yet in step"
         fleet, address = membership.keys.id, replace(self._files, urls=membership.urls)
         async with Link.to(address, self._device) as link:
@@ -169,7 +173,7 @@ class Member:
     async def _follow(self, link: Link, bucket: Bucket, devices: Bucket, replica: Replica) -> None:
         """One subscription, until it is blind, or the bucket is another one."""
         state = await bucket.state()
-        if state.created != self._created or state.last < self._position:
+        if state.created != self._created:
             replica.start_anew()
             self._created, self._position = state.created, 0
         async with bucket.following(self._position + 1) as feed:
@@ -180,18 +184,31 @@ class Member:
                     self._position, doubts = values[-1].sequence, 0
                     if self._clock() < due:
                         continue
-                due = self._clock() + CHECK_SECONDS
-                self._refresh()
-                state = await bucket.state()
-                if state.created != self._created or state.last < self._position:
+                due, expected = self._clock() + CHECK_SECONDS, replica.values
+                state = await self._state(bucket)
+                lacks = state.last < self._position or state.values < expected
+                if state.created != self._created or (lacks and doubts):
+                    self._created = None
                     return
-                if state.last == self._position:
+                if state.last == self._position and not lacks:
                     if await self._in_step(bucket, devices, replica, state):
                         return
-                elif not values:
+                elif lacks or not values:  # the bucket may lack values for a moment, under a new leader
                     doubts += 1
                     if doubts == 2:
                         return
+
+    async def _state(self, bucket: Bucket) -> BucketState:
+        """Takes over what has changed on this device; returns the state of the bucket. Raises FleetError if this device has
+        left or joined meanwhile.
+        """
+        self._refresh()
+        if self._membership() != self._joined:
+            raise FleetError("the membership of this device has changed")
+        state = await bucket.state()
+        if not state.values:  # after a loss, the next sequence number is not the first one
+            self._position = state.last
+        return state
 
     async def _in_step(self, bucket: Bucket, devices: Bucket, replica: Replica, state: BucketState) -> bool:
         """Once everything has arrived: shares what is pending. Returns whether a member that does this once is done."""
@@ -208,7 +225,9 @@ class Member:
         written anything.
         """
         for key in replica.missing():
-            if found := await bucket.read(key):
+            found = await bucket.read(key)
+            replica.vanished(key)
+            if found:
                 replica.absorb([found])
         keys = replica.pending()
         begin = int(self._device, 16) % max(1, len(keys))  # devices that share the same people begin at different ones
@@ -259,7 +278,7 @@ class Member:
         for _ in range(TRIES):
             await self._write(bucket, replica, [key])
             for conflict in replica.conflicts:
-                if conflict.key == key and datetime.now(UTC) - conflict.time < OWN_CONFLICT:
+                if conflict.key == key and time.monotonic() - conflict.time < OWN_CONFLICT:
                     replica.conflicts.remove(conflict)
                     raise ChangedElsewhereError(
                         f"another device has changed {identity} at the same time, and its change stays"

@@ -5,10 +5,9 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from appliance.fleet.merge import DIFFERS, NOTHING, Local, MergeResult, arrived, joined, wanted
-from appliance.fleet.sealing import Arrival, Envelopes, OtherKeyError, RefusedValueError
+from appliance.fleet.sealing import Arrival, Envelopes, RefusedValueError, UnreadableValueError
 from appliance.gallery.gallery import Gallery, absorb
 from appliance.gallery.people import GalleryRolledBackError, InvalidPersonError, Known, OtherEmbedderError, TooManyError
 from appliance.gallery.pin import StoredPin
@@ -22,6 +21,9 @@ MOST_CONFLICTS = 100
 
 REMEMBERED_SECONDS = 3600.0
 """How long a refused value is a problem after the last one with its key."""
+
+MOST_REFUSED = 1000
+"""Keys with refused values that are remembered and named in the log."""
 
 UNFIT = (OtherEmbedderError, TooManyError, InvalidPersonError)
 """Why a person of the fleet cannot be taken into this gallery."""
@@ -38,9 +40,11 @@ class StoredValue:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A change of this device that is lost, because another device's came first: when, to whom, and its fingerprint."""
+    """A change of this device that is lost, because another device's came first: when (by the monotonic clock), to whom, and
+    its fingerprint.
+    """
 
-    time: datetime
+    time: float
     key: str
     identity: str
     digest: str
@@ -56,9 +60,11 @@ class Replica:
         self._locals: dict[str, tuple[Known, StoredPin | None, str, Local]] = {}
         """By id: what the key and the local version were computed from, and these."""
         self._ids: dict[str, str] = {}
+        self._shares: dict[str, Share] = {}
+        """The shares that were looked at last."""
         self._looked_at: GallerySnapshot | None = None
-        self._settled = False
-        """Whether nothing was pending the last time, and nothing has changed since."""
+        self._open: dict[str, None] = {}
+        """The keys of which this device, or the bucket, has got another version since it was known that both have the same."""
         self._refused: dict[str, tuple[float, str]] = {}
         """When the last value of a key was refused, and why."""
         self._unread: dict[str, int] = {}
@@ -67,14 +73,14 @@ class Replica:
 
     def start_anew(self) -> None:
         """Forgets what the bucket holds, because it was made anew or restored."""
+        self._open |= dict.fromkeys(self._seen)
         self._seen.clear()
         self._unread.clear()
-        self._settled = False
 
     def reseal(self) -> None:
         """Has every value that this device knows written again, with the newest key."""
         self._seen = {key: (sequence, None) for key, (sequence, _) in self._seen.items()}
-        self._settled = False
+        self._open |= dict.fromkeys(self._seen)
 
     def absorb(self, values: Iterable[StoredValue]) -> None:
         """Takes values as they arrive, in one transaction. Values that were there before are skipped; those that the gallery
@@ -83,8 +89,10 @@ class Replica:
         new = {each.key: each for each in values if each.sequence > self._seen_at(each.key)[0]}
         if not new:
             return
+        self._look()
         opened = {key: self._opened(each) for key, each in new.items()}
-        self._settled = erased = False
+        self._open |= dict.fromkeys(new)
+        erased = False
         with self._gallery.writing() as transaction:
             self._scan(transaction.contents)
             for key, (_, arrival) in opened.items():
@@ -99,19 +107,16 @@ class Replica:
         say until it has been accepted, and a damaged one until it is restored.
         """
         self._look()
-        if self._settled or self._gallery.problem() or isinstance(self._gallery.rollback(), GalleryRolledBackError):
+        if self._gallery.problem() or isinstance(self._gallery.rollback(), GalleryRolledBackError):
             return []
-        keys = dict.fromkeys((*self._ids, *self._gallery.snapshot.shares))
-        found = [key for key in keys if (version := self._wanted(key)) and version != self._seen_at(key)[1]]
-        self._settled = not found
+        found = [key for key in self._open if (version := self._wanted(key)) and version != self._seen_at(key)[1]]
+        self._open = dict.fromkeys((*found, *filter(self._is_missing, self._open)))
         return found
 
     def missing(self) -> list[str]:
-        """Returns the keys of people who are in the fleet and not in this gallery; their values will be taken again."""
+        """Returns the keys of people who are in the fleet and not in this gallery."""
         self._look()
-        shares = self._gallery.snapshot.shares
-        gone = [key for key in self._seen if key not in self._ids and (share := shares.get(key)) and share.reference]
-        return [key for key in gone if shares[key].held in {"", DIFFERS} and self._seen.pop(key)]
+        return list(filter(self._is_missing, self._open))
 
     def announce(self, keys: Iterable[str]) -> None:
         """Notes whom the servers are about to get, so that an erasure reaches them even if their answer does not come."""
@@ -148,6 +153,7 @@ class Replica:
         """Notes that the servers have stored these versions of these keys, with these sequence numbers."""
         new = [each for each in stored if each[2] > self._seen_at(each[0])[0]]
         self._seen |= {key: (sequence, version) for key, version, sequence in new}
+        self._open |= dict.fromkeys(key for key, *_ in new)
         shares = self._gallery.snapshot.shares
         if all((share := shares.get(key)) == version and share and not share.unshared for key, version, _ in new):
             return
@@ -159,9 +165,14 @@ class Replica:
                     transaction.write_share(key, replace(after, unshared=after != version))
 
     def vanished(self, key: str) -> None:
-        """Notes that the bucket has no value of this key any more."""
+        """Notes that the value of this key is not known any more: one that comes is taken, also if it was there before."""
         self._seen.pop(key, None)
-        self._settled = False
+        self._open[key] = None
+
+    @property
+    def values(self) -> int:
+        """The number of values that are known to be in the bucket."""
+        return len(self._seen)
 
     def shared(self, key: str) -> bool:
         """Returns whether the bucket has this person as they are here."""
@@ -170,9 +181,9 @@ class Replica:
         return version is not None and version == self._seen_at(key)[1]
 
     def refused(self) -> dict[str, str]:
-        """Returns why values were refused within the last hour, by key."""
-        oldest = time.monotonic() - REMEMBERED_SECONDS
-        return {key: reason for key, (when, reason) in self._refused.copy().items() if when >= oldest}
+        """Returns why values were refused within the last hour, or cannot be read, by key."""
+        oldest, unread = time.monotonic() - REMEMBERED_SECONDS, self._unread
+        return {k: reason for k, (when, reason) in self._refused.copy().items() if when >= oldest or k in unread}
 
     def read_until(self, position: int) -> int:
         """Returns the place in the bucket up to which this device could read everything, `position` at most."""
@@ -198,7 +209,7 @@ class Replica:
         if verdict is MergeResult.REFUSED:
             self._refuse(key, "an older value, or a person who is erased")
         if verdict is MergeResult.LOST and entry:
-            self.conflicts.append(Conflict(datetime.now(UTC), key, entry[0].person.id, entry[3].digest))
+            self.conflicts.append(Conflict(time.monotonic(), key, entry[0].person.id, entry[3].digest))
             log.warning("person %s: changed on two devices, the change of the other one stays", entry[3].reference)
         gone = entry is not None and entry[3].reference in after.erased
         if entry and gone:
@@ -221,17 +232,23 @@ class Replica:
                 raise RefusedValueError("another person's")
         except RefusedValueError as error:
             self._refuse(value.key, str(error))
-            if not isinstance(error, OtherKeyError):
+            if not isinstance(error, UnreadableValueError):
                 return None, None
             self._unread[value.key] = value.sequence
             return self._wanted(value.key), None  # what this device cannot read is not its to replace
         self._unread.pop(value.key, None)
-        return arrival.share, arrival
+        if not arrival.outdated:
+            return arrival.share, arrival
+        if joined(known := self._share(value.key), arrival.share) != known:
+            self._refuse(value.key, "sealed with a key that was replaced")
+        return None, None  # this device writes what it knows with the newest key
 
     def _refuse(self, key: str, reason: str) -> None:
-        if self._refused.get(key, (0.0, ""))[1] != reason:
+        if self._refused.pop(key, (0.0, ""))[1] != reason:
             log.warning("a value of the fleet's servers is refused: %s: %s", key, reason)
         self._refused[key] = time.monotonic(), reason
+        if len(self._refused) > MOST_REFUSED:
+            del self._refused[next(iter(self._refused))]
 
     def _look(self) -> None:
         """Finds out what has changed in the gallery, and erases people again who came back with a restored copy."""
@@ -248,19 +265,32 @@ class Replica:
             self._scan(self._gallery.snapshot)
 
     def _scan(self, snapshot: GallerySnapshot) -> list[str]:
-        """Computes keys and versions of the people in the gallery; returns the ids of those who are erased in the fleet."""
-        before, self._locals, self._ids, back = self._locals, {}, {}, []
-        for identity, known in snapshot.people.items():
-            pin, entry = snapshot.pins.get(known.person.reference), before.get(identity)
-            if entry is None or entry[0] is not known or entry[1] is not pin:
-                key = entry[2] if entry else self._envelopes.key(identity)
+        """Computes keys and versions of the people who have changed; returns the ids of those who are erased in the fleet."""
+        people, pins, shares, locals_ = snapshot.people, snapshot.pins, snapshot.shares, self._locals
+        changed = dict.fromkeys(self._shares.keys() - shares.keys())
+        changed |= {key: None for key, share in shares.items() if self._shares.get(key) is not share}
+        for identity in locals_.keys() - people.keys():
+            del self._ids[key := locals_.pop(identity)[2]]
+            changed[key] = None
+        for identity, known in people.items():
+            pin, entry = pins.get(known.person.reference), locals_.get(identity)
+            if entry is not None and entry[0] is known and entry[1] is pin:
+                continue
+            key = entry[2] if entry else self._envelopes.key(identity)
+            if entry is None or entry[:2] != (known, pin):
                 digest = fingerprint(known.person, known.templates, pin)
                 entry = known, pin, key, Local(digest, known.person.reference)
-            self._locals[identity], self._ids[entry[2]] = entry, identity
-            if (share := snapshot.shares.get(entry[2])) and known.person.reference in share.erased:
-                back.append(identity)
-        self._looked_at, self._settled = snapshot, False
-        return back
+                changed[key] = None
+            locals_[identity], self._ids[key] = (known, pin, *entry[2:]), identity
+        self._shares, self._looked_at = dict(shares), snapshot
+        self._open |= changed
+        owners = [(self._ids[key], shares[key]) for key in changed if key in self._ids and key in shares]
+        return [owner for owner, share in owners if locals_[owner][3].reference in share.erased]
+
+    def _is_missing(self, key: str) -> bool:
+        """Whether the fleet has a person whom this gallery does not have, although it had them, or could take them."""
+        share = self._share(key)
+        return bool(share.reference) and share.held in {"", DIFFERS} and key in self._seen and key not in self._ids
 
     def _wanted(self, key: str) -> Share | None:
         entry = self._locals.get(self._ids.get(key, ""))

