@@ -21,7 +21,7 @@ from appliance.access.passes import NoSuchPassError, PassBook, VisitorPass
 from appliance.access.pins import PinChecker
 from appliance.access.policy import Facts, Observation, Policy, PolicyResult, Rules
 from appliance.access.reason import Reason
-from appliance.access.steps import STEP_SECONDS, OpenStep, OpenSteps, PendingStep, StepAnswer
+from appliance.access.steps import STEP_SECONDS, OpenStep, OpenSteps, PendingStep, Present, StepAnswer
 from appliance.access.token import (
     LIFE,
     Decision,
@@ -66,6 +66,9 @@ AFTER_SECONDS = 1.0
 
 LOOK_SECONDS = 4.0
 """How long a person may take to look at the camera again."""
+
+PRESENT_SECONDS = 1.0
+"""How often it is looked whether the person is still there, while a step waits."""
 
 TRIED_AGAIN = frozenset({"one_face", "followed", "upright", "quality", "identity"})
 """The rules that the face of a person who still looks at the keys fails. Liveness and an exchanged person get no other try."""
@@ -174,9 +177,9 @@ class Decider:
         _log(outcome, time.monotonic() - asked)
         return outcome
 
-    def wait(self, handle: str) -> SignedDecision | PendingStep:
+    def wait(self, handle: str, present: Present = lambda: True) -> SignedDecision | PendingStep:
         """What a step leads to that another client answers, or that of a challenge, which the device watches itself; the denial
-        when it has expired. Raises as `proceed`.
+        when it has expired, or the person is not `present` any more. Raises as `proceed`.
         """
         pending = self._steps.find(handle)
         if pending.watch:
@@ -184,8 +187,9 @@ class Decider:
         if not self._waiters.acquire(blocking=False):
             raise Fault(ResultCode.NOT_READY, "others wait for this step already", status=503, retry_after=1)
         try:
-            if not pending.wait(self._steps.left(pending)):
-                return self.proceed(handle, StepAnswer(cancel=True))
+            while not pending.wait(min(left := self._steps.left(pending), PRESENT_SECONDS)):
+                if left <= PRESENT_SECONDS or not present():
+                    return self.proceed(handle, StepAnswer(cancel=True))
         except Fault:
             if not pending.wait(0.0):  # else another client was faster
                 raise
@@ -195,11 +199,13 @@ class Decider:
             raise Fault(ResultCode.NOT_READY, "the device stops", status=503)
         return pending.outcome
 
-    def conclude(self, nonce: str, direction: Direction, trigger: Trigger, since: float) -> SignedDecision:
-        """As `decide`, but at its end: the display at the door answers the steps."""
+    def conclude(
+        self, nonce: str, direction: Direction, trigger: Trigger, since: float, present: Present
+    ) -> SignedDecision:
+        """As `decide`, but at its end: the display at the door answers the steps, while the person is `present`."""
         outcome = self.decide(nonce, direction, trigger, since)
         while isinstance(outcome, PendingStep):
-            outcome = self.wait(outcome.handle)
+            outcome = self.wait(outcome.handle, present)
         return outcome
 
     def stop(self) -> None:

@@ -23,6 +23,9 @@ STEP_SECONDS = 20.0
 ANSWER_SECONDS = 10.0
 """The longest wait for what a PIN that came in time leads to: up to 4 s of looks at the face, and the last of them."""
 
+Present = Callable[[], bool]
+"""Whether the person who has to take a step is still at the door."""
+
 
 @dataclass(frozen=True, slots=True)
 class PendingStep:

@@ -10,9 +10,10 @@ from itertools import pairwise
 from math import hypot, inf
 from queue import Empty, SimpleQueue
 
+from appliance.access.steps import Present
 from appliance.access.token import NONCE_BYTES, Direction, SignedDecision, Trigger
 from appliance.camera.source import Ring
-from appliance.events import Broadcast, DoorEvent, DoorEventKind, FacesSeen
+from appliance.events import Broadcast, DoorEvent, DoorEventKind, FacesSeen, Subscription
 from appliance.face.types import Box
 from appliance.faults import Fault
 from appliance.gallery.people import GalleryError
@@ -40,6 +41,11 @@ KEPT_SECONDS = 2.0
 
 LONGEST_PAUSE_SECONDS = 60.0
 """The pause of a face that is denied again and again doubles each time up to this, or is `pause_s` where that is longer."""
+
+GONE_SECONDS = 5.0
+"""After so long without a face that is near, a step of a decision is not waited for any longer: who looks down at a display, or
+bends over it, is not seen for a moment.
+"""
 
 WAIT_SECONDS = 0.5
 """Longest wait for an event, so that `stop` is noticed."""
@@ -147,8 +153,26 @@ class Approach:
         path.denials += 1
 
 
-Decide = Callable[[str, Direction, Trigger, float], SignedDecision]
-"""Makes a decision: a nonce, a direction, what has started it, and from when on the newest frame counts."""
+Decide = Callable[[str, Direction, Trigger, float, Present], SignedDecision]
+"""Makes a decision: a nonce, a direction, what has started it, from when on the newest frame counts, and whether the person is
+still there.
+"""
+
+
+class Presence:
+    """Whether there was a face that is near within GONE_SECONDS, by what was published since the last call. While a device
+    sees nothing, as when its camera fails, nothing is published and it counts as gone.
+    """
+
+    def __init__(self, subscription: Subscription, zone: Zone, clock: Callable[[], float] = time.monotonic) -> None:
+        self._subscription, self._zone, self._clock = subscription, zone, clock
+        self._last = clock()
+
+    def __call__(self) -> bool:
+        while event := self._subscription.next(0.0):
+            if isinstance(event, FacesSeen) and any(self._zone.near(each.face.detection.box) for each in event.faces):
+                self._last = self._clock()
+        return self._clock() < self._last + GONE_SECONDS
 
 
 class DoorTrigger:
@@ -168,7 +192,8 @@ class DoorTrigger:
         """`pause_s` is the least time between two decisions; the others are values of Trigger and Direction and of a Zone."""
         self._trigger, self._pause, self._direction = Trigger(trigger), pause_s, Direction(direction)
         self._decide, self._bus, self._ring = decide, bus, ring
-        self._approach = Approach(Zone(least_side, region), pause_s)
+        self._zone = Zone(least_side, region)
+        self._approach = Approach(self._zone, pause_s)
         self._pressed: SimpleQueue[float] = SimpleQueue()
         self._problem = ""
         self._stopping = False
@@ -182,7 +207,7 @@ class DoorTrigger:
             with self._bus.subscribed(FacesSeen) as subscription:
                 while not self._stopping:
                     event = subscription.next(WAIT_SECONDS)
-                    if isinstance(event, FacesSeen) and self._look(event):
+                    if isinstance(event, FacesSeen) and self._look(event, Presence(subscription, self._zone)):
                         while subscription.next(0.0):  # what was seen during the decision and its steps is old
                             pass
 
@@ -190,14 +215,14 @@ class DoorTrigger:
         """Ends `run` within about a second."""
         self._stopping = True
 
-    def _look(self, event: FacesSeen) -> bool:
+    def _look(self, event: FacesSeen, present: Present) -> bool:
         """Whether there was a decision."""
         captured = time.monotonic() - event.age_s
         frames = self._ring.spaced(SIGHTINGS, SIGHTING_SECONDS)
         number = self._approach.seen(event, captured, [frame.captured for frame in frames])
         if number is None:
             return False
-        signed = self._decision(captured)
+        signed = self._decision(captured, present)
         self._approach.decided(number, time.monotonic(), granted=signed is not None and signed.decision.granted)
         return True
 
@@ -212,9 +237,9 @@ class DoorTrigger:
                 self._decision(pressed)
                 ready = pressed + self._pause
 
-    def _decision(self, since: float) -> SignedDecision | None:
+    def _decision(self, since: float, present: Present = lambda: True) -> SignedDecision | None:
         try:
-            signed = self._decide(secrets.token_urlsafe(NONCE_BYTES), self._direction, self._trigger, since)
+            signed = self._decide(secrets.token_urlsafe(NONCE_BYTES), self._direction, self._trigger, since, present)
         except (Fault, GalleryError) as error:
             if str(error) != self._problem:
                 log.warning("no decision is made: %s", error)

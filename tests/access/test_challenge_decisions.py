@@ -71,7 +71,7 @@ def test_a_person_who_moves_as_asked_is_granted_also_by_a_decision_that_the_devi
     door.camera.ask()
     begun = time.monotonic()
     with Person(door, turned) as person:
-        signed = door.decider.conclude("a" * 43, Direction.IN, Trigger.APPROACH, begun)
+        signed = door.decider.conclude("a" * 43, Direction.IN, Trigger.APPROACH, begun, lambda: True)
     assert (signed.decision.granted, signed.decision.person, signed.decision.nonce) == (True, "hopper", "a" * 43)
     assert (person.prompts[0], person.prompts[1] in TURNED, person.prompts[2:]) == ("look_front", True, ["look_front"])
     assert [type(each) for each in door.told] == [PendingStep] * 3 + [SignedDecision]

@@ -226,7 +226,7 @@ def test_the_device_itself_waits_for_the_display(at):
         found = []
         door.camera.ask()
         assert until(lambda: door.ring.spaced(4, 0.3))
-        question = ("a" * 43, Direction.IN, Trigger.APPROACH, 0.0)
+        question = ("a" * 43, Direction.IN, Trigger.APPROACH, 0.0, lambda: True)
         device = threading.Thread(target=lambda: found.append(door.decider.conclude(*question)))
         device.start()
         assert until(lambda: door.told)
@@ -234,6 +234,16 @@ def test_the_device_itself_waits_for_the_display(at):
         device.join()
         assert found == [signed]
         assert (signed.decision.granted, signed.decision.trigger) == (True, Trigger.APPROACH)
+
+
+def test_a_step_ends_when_the_person_has_left(at):
+    with at(WITH_PIN) as door:
+        door.camera.ask()
+        assert until(lambda: door.ring.spaced(4, 0.3))
+        left = iter([True, False])
+        signed = door.decider.conclude("a" * 43, Direction.IN, Trigger.APPROACH, 0.0, lambda: next(left))
+        assert (signed.decision.granted, signed.decision.reason) == (False, "pin_required")
+        assert next(left, "asked twice") == "asked twice"
 
 
 def test_a_device_that_stops_does_not_wait(at):

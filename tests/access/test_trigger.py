@@ -12,7 +12,7 @@ from decisions import GRANTED, token_of
 from devices import until
 
 from appliance.access.token import Direction, SignedDecision, Trigger
-from appliance.access.trigger import Approach, DoorTrigger, Zone
+from appliance.access.trigger import GONE_SECONDS, Approach, DoorTrigger, Presence, Zone
 from appliance.camera.source import CameraFrame, Ring
 from appliance.events import Broadcast, DoorEvent, DoorEventKind, FacesSeen, SeenFace
 from appliance.face.types import Box, Detection, Face, Pose
@@ -158,7 +158,7 @@ class Decisions:
     def __init__(self, fault=None):
         self.asked, self.fault = [], fault
 
-    def __call__(self, nonce, direction, trigger, since):
+    def __call__(self, nonce, direction, trigger, since, present):
         self.asked.append((nonce, direction, trigger, since))
         if self.fault:
             raise self.fault
@@ -210,3 +210,20 @@ def test_faces_start_decisions_about_frames_they_are_in(caplog):
     assert [record.message for record in caplog.records if "no decision" in record.message] == [
         "no decision is made: INF-08 FaceSDK not ready. (busy)"
     ]
+
+
+def test_a_person_is_gone_after_some_seconds_without_a_near_face():
+    bus, now = Broadcast(), [100.0]
+    with bus.subscribed(FacesSeen) as subscription:
+        present = Presence(subscription, Zone(96), lambda: now[0])
+        for faces, seconds, there in (
+            ([face(1)], 3, True),
+            ([], 1, True),
+            ([face(2)], GONE_SECONDS - 0.1, True),
+            ([face(1, side=80)], 0.2, False),
+            ([face(1)], 0, True),
+        ):
+            bus.publish(seen(*faces))
+            present()
+            now[0] += seconds
+            assert present() is there
