@@ -227,6 +227,14 @@ class Device(Container):
     def install(self, wheels: str, *options: str) -> subprocess.CompletedProcess[str]:
         return self.run("sh", "/opt/project/scripts/install", "--from", f"/opt/{wheels}", *options, timeout=400)
 
+    def package(self, file: Path) -> str:
+        """Installs a Debian package, and returns what that prints."""
+        shutil.copy(file, self.root / "opt")
+        done = self.run("dpkg", "-i", f"/opt/{file.name}", timeout=400)
+        true(done.returncode == 0, done.stdout + done.stderr)
+        (self.root / "opt" / file.name).unlink()
+        return done.stdout
+
     def shown(self, what: str) -> str:
         """A property of the unit."""
         return self.says("systemctl", "show", "-p", what, "--value", SERVICE)
@@ -257,16 +265,22 @@ def as_printed(device: Device, name: str) -> str:
     return device.says("sh", "-euc", f'sudo() {{ "$@"; }}\n{block}')
 
 
-def packed(name: str, edit: Callable[[Path], None]) -> str:
-    """Wheels of the project after a change; returns the name of their folder in the device."""
-    source, wheels = FOLDER / "source", FOLDER / f"wheels-{name}"
+def changed(edit: Callable[[Path], None]) -> Path:
+    """A copy of the project, after a change."""
+    source = FOLDER / "source"
     shutil.rmtree(source, ignore_errors=True)
-    shutil.rmtree(wheels, ignore_errors=True)
     for part in ("appliance", "models", "systemd", "scripts", "docs"):
         shutil.copytree(PROJECT / part, source / part)
-    for part in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+    for part in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "NOTICE", "CHANGELOG.md"):
         shutil.copy(PROJECT / part, source / part)
     edit(source)
+    return source
+
+
+def packed(name: str, edit: Callable[[Path], None]) -> str:
+    """Wheels of the project after a change; returns the name of their folder in the device."""
+    source, wheels = changed(edit), FOLDER / f"wheels-{name}"
+    shutil.rmtree(wheels, ignore_errors=True)
     shutil.copytree(FOLDER / "wheels", wheels)
     done = run("sh", source / "scripts" / "install", "--download", wheels, timeout=300)
     true(done.returncode == 0, done.stderr)
@@ -780,13 +794,28 @@ def check_removal(device: Device) -> None:
 
 def check_package(device: Device) -> None:
     with check("the Debian package installs, and the service starts with a key", device.journal) as facts:
-        (package,) = (path.name for path in Path(f"{device.root}/opt").glob("*.deb"))
-        done = device.run("dpkg", "-i", f"/opt/{package}", timeout=400)
-        true(done.returncode == 0, done.stdout + done.stderr)
-        found = re.search(r"first key, shown only now: (fa_\S+)", done.stdout)
-        true(found, done.stdout)
-        facts.append(f"{answering(PATIENCE, key=found[1] if found else ''):.1f} s")
+        device.key = ""
+        done = device.package(next((FOLDER / "packages").glob("*.deb")))
+        found = re.search(r"first key, shown only now: (fa_\S+)", done)
+        true(found, done)
+        device.key = found[1] if found else ""
+        facts.append(f"{answering(PATIENCE, key=device.key):.1f} s")
         true(device.says("dpkg", "--verify", SERVICE) == "", "files of the package were changed")
+        add = ["-X", "POST", "--data-binary", '{"id": "eileen", "name": "Eileen Collins"}']
+        true(curl("/people", *add, key=device.key)[0] == 201, "not added")
+        true(Path(f"{device.root}/usr/share/man/man1/appliance.1.gz").exists(), "no man page")
+    with check("a newer package over a running one: people and keys are kept", device.journal) as facts:
+        old = device.version
+        done = run("sh", changed(newer) / "scripts" / "package", FOLDER / "packages-newer", timeout=400)
+        true(done.returncode == 0, done.stderr)
+        true("keys: as before" in device.package(next((FOLDER / "packages-newer").glob("*.deb"))), "another key")
+        answering(PATIENCE, key=device.key)
+        version = json.loads(curl("/version", key=device.key)[1])["sdk_version"]
+        true(version.startswith("9.") and device.version.startswith(f"{version}+"), version)
+        until(lambda: known(device) == ["eileen"], 10)
+        kept = sorted(path.name for path in Path(f"{device.root}/opt/face-appliance").iterdir())
+        true(kept == sorted([old, device.version, "current"]), kept)
+        facts.append(f"{old} -> {device.version}")
     with check("removed, the package keeps people, keys and settings; purged, nothing"):
         for action, stays in (("--remove", True), ("--purge", False)):
             device.says("dpkg", action, SERVICE)
@@ -794,6 +823,7 @@ def check_package(device: Device) -> None:
                 true(Path(f"{device.root}{path}").exists() is stays, f"{path} {stays}")
             true(not Path(f"{device.root}/opt/face-appliance").exists(), "the program is there")
         true(device.run("id", SERVICE).returncode, "the user is there")
+        true(curl("/version")[0] == 0, "something still answers")
 
 
 def main() -> int:

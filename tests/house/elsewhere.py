@@ -10,7 +10,7 @@ OWN = "needs something of the reader's: a key, a passphrase, a broker, labelled 
 PANEL = "needs an access panel; tests/cli/test_osdp_pair.py runs it without one"
 FLEET = "needs the servers of a fleet; tests/fleet/test_fleet_commands.py runs it with one"
 SYSTEM = "a command of the operating system, about a real device"
-DOCKER = "needs Docker and a base image from a registry"
+DOCKER = "needs Docker; scripts/system_test.d/container builds and runs the image with podman"
 
 ELSEWHERE = {
     "docker build -t face-appliance .": DOCKER,
