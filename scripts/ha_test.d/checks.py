@@ -21,7 +21,6 @@ from brokers import Listener, Mosquitto  # noqa: E402
 from client import HOST, Client  # noqa: E402
 from devices import Child, until  # noqa: E402
 from doors import HEIGHT, WIDTH  # noqa: E402
-from paho.mqtt import publish  # noqa: E402
 from people import add, assert_enrolled, body  # noqa: E402
 from test_door_at_work import film  # noqa: E402
 
@@ -271,11 +270,11 @@ def check_generic_camera(assistant: Assistant, key: str) -> None:
         facts.extend([entity, f"{len(picture)} bytes"])
 
 
-def check_restarts(assistant: Assistant, broker: Mosquitto, listener: Listener) -> None:
+def check_restarts(assistant: Assistant, listener: Listener) -> None:
     """With the announcement that the broker keeps deleted, only a new one makes the entities again."""
     (topic,) = {each for each, *_ in listener.heard if each.startswith("homeassistant/device/")}
     with check("after a start of Home Assistant the device announces itself again", assistant.log) as facts:
-        publish.single(topic, None, retain=True, hostname=HOST, port=broker.port)
+        listener.publish(topic, "", retain=True)
         true(until(lambda: b"" in listener.on(topic)), "not deleted")
         heard, begin = len(listener.heard), time.monotonic()
         with assistant:
@@ -313,7 +312,7 @@ def main() -> int:
                     check_entities(assistant)
                     check_door(assistant, client)
                     check_generic_camera(assistant, key)
-                check_restarts(assistant, broker, listener)
+                check_restarts(assistant, listener)
                 with assistant, check("a device that stops is unavailable", assistant.log):
                     true(until(lambda: assistant.up() and whole(assistant), PATIENCE), "not there")
                     true(device.terminate() == 0, device.log)

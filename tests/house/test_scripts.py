@@ -13,7 +13,7 @@ import pytest
 def shell_scripts(root):
     files = [
         *(root / "scripts").iterdir(),
-        *(root / "scripts" / "package.d").iterdir(),
+        *(root / "scripts").glob("*.d/*"),
         *(root / "systemd" / "kiosk").iterdir(),
         root / ".ci" / "run",
     ]

@@ -114,8 +114,8 @@ class Listener:
         self.heard.append((message.topic, message.payload, message.retain))
         self.expiries.append(getattr(message.properties, "MessageExpiryInterval", None))
 
-    def publish(self, topic: str, payload: str) -> None:
-        self._client.publish(topic, payload, qos=1)
+    def publish(self, topic: str, payload: str, *, retain: bool = False) -> None:
+        self._client.publish(topic, payload, qos=1, retain=retain)
 
     def on(self, topic: str, count: int = 1, seconds: float = 10.0) -> list[bytes]:
         """What was heard on a topic, as soon as it is so many; whatever it is after that time."""
