@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -29,7 +29,7 @@ PULLED = Path("/run/camera_cable_pulled")
 FRAMES = Path("/run/frames")
 SIZE = (1280, 720)
 LEAST_IN_COMMON = 0.8
-PATIENCE = 240.0
+PATIENCE = 400.0
 """Seconds for what comes sooner or later: the emulated processor is some 30 times slower than a real one."""
 
 CONFIGURATION = """
@@ -138,11 +138,14 @@ class Appliance:
 
     def door(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
         """Waits for a state of the door."""
-        end = time.monotonic() + PATIENCE
-        while not wanted(found := self.health()[1]["door"]):
-            if time.monotonic() > end:
-                raise TimeoutError(f"/healthz still says {found}")
+        end, last = time.monotonic() + PATIENCE, None
+        while time.monotonic() < end:
+            with suppress(OSError):  # not listening yet
+                last = self.health()[1]["door"]
+                if wanted(last):
+                    return
             time.sleep(0.2)
+        raise TimeoutError(f"/healthz still says {last}")
 
 
 class Pins:
@@ -233,6 +236,7 @@ def v4l2(device: Appliance) -> None:
 def door(device: Appliance, pins: Pins) -> None:
     """The door's own wires, through gpiozero and the real lgpio."""
     with check("door: shut, case closed, no fire: so /healthz says, and the relay is off", device.log):
+        device.door(lambda state: all(state[name] for name in ("open", "fire", "tamper")))  # nothing is connected yet
         for pin in (CONTACT, FIRE, TAMPER):
             pins.connect(pin, closed=True)
         device.door(lambda state: not any(state.values()))
@@ -318,8 +322,8 @@ def main() -> None:
         person.save(FRAMES / f"{number}.jpg", quality=95)
     pins = Pins()
     with Appliance("v4l2", 9297, DOOR) as usb, Appliance("picamera", 9298) as module:
-        v4l2(usb)
         door(usb, pins)
+        v4l2(usb)
         picamera(module, people)
         for device in (usb, module):
             with check(f"{device.log.stem}: ends in order", device.log):
