@@ -3,6 +3,7 @@ skips are expected, and that no server logs an error that its test does not expe
 """
 
 import logging
+import os
 import re
 import signal
 import threading
@@ -11,11 +12,18 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-import appliance_models
 import pytest
+
+from appliance.cli.device import ENVIRONMENT
+
+for name, value in ENVIRONMENT.items():
+    os.environ.setdefault(
+        name, value
+    )  # as on a device, and before numpy and OpenCV are loaded: threads would only wait here
 
 pytest.register_assert_rewrite("client", "devices", "document")
 
+import appliance_models  # noqa: E402
 import examples  # noqa: E402, F401 (registers hypothesis' profiles)
 from client import Client  # noqa: E402
 from devices import Child, Device, parts_of, pool, shipped_engine  # noqa: E402
@@ -27,8 +35,19 @@ from appliance.vision.loading import Choice  # noqa: E402
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
-LONG = ("tests/system", "tests/lan", "tests/cli", "tests/access", "tests/api", "tests/house")
-"""Rooms whose tests take longest begin first, so that no core waits for the last one at the end."""
+LONG = (
+    "tests/lan/test_announced.py",
+    "tests/system/",
+    "tests/outputs/test_osdp.py",
+    "tests/access",
+    "tests/cli",
+    "tests/lan",
+    "tests/fleet",
+    "tests/outputs",
+    "tests/api",
+    "tests/house",
+)
+"""Rooms and modules whose tests take longest begin first, so that no core waits for the last one at the end."""
 
 EXPECTED_SKIPS = re.compile(
     r"needs a Raspberry Pi|no development pictures beside the project|no peers here: scripts/peers makes them"
@@ -53,8 +72,32 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         slow = [item for item in items if item.get_closest_marker("nightly")]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in slow]
-    rank = {room: place for place, room in enumerate(LONG)}
-    items.sort(key=lambda item: rank.get("/".join(item.nodeid.split("/")[:2]), len(rank)))
+    workers = int(getattr(config, "workerinput", {}).get("workercount", 1))
+    items[:] = [item for share in shares(items, workers) for item in share]
+
+
+def shares(items: list[pytest.Item], workers: int) -> list[list[pytest.Item]]:
+    """The tests of each worker, of equal numbers, because xdist cuts the list so: first those of LONG, dealt module by module,
+    then what is left.
+    """
+    modules: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        modules.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    rank = {
+        module: next((n for n, long in enumerate(LONG) if module.startswith(long)), len(LONG)) for module in modules
+    }
+    order = sorted(modules, key=lambda module: rank[module])
+    long = [module for module in order if rank[module] < len(LONG)]
+    dealt = [[item for module in long[worker::workers] for item in modules[module]] for worker in range(workers)]
+    sizes = [(len(items) + worker) // workers for worker in range(workers)]
+    rest = [item for share, size in zip(dealt, sizes, strict=True) for item in share[size:]]
+    rest += [item for module in order[len(long) :] for item in modules[module]]
+    for share, size in zip(dealt, sizes, strict=True):
+        del share[size:]
+        wanted = size - len(share)
+        share.extend(rest[:wanted])
+        del rest[:wanted]
+    return dealt
 
 
 class UnexpectedSkips:
