@@ -28,6 +28,7 @@ from appliance.api.compreface import CompreFace
 from appliance.api.door import Door, DoorStatus
 from appliance.api.faces import API_VERSION, Camera, Faces, Live, NoCamera, Subjects
 from appliance.api.features import Features
+from appliance.api.fleet import Fleet
 from appliance.api.intake import Intake
 from appliance.api.invitations import SelfEnrolment
 from appliance.api.monitoring import Health, Metrics, disk_problems
@@ -151,6 +152,7 @@ class Machine:
             *([CompreFace(people)] if config.compat.compreface else []),
             Door(decider, signing_key, self._record, self._gallery, door),
             Passes(passes),
+            Fleet(self._gallery, self._fleet.overview),
             streams,
             health,
             metrics,
@@ -288,14 +290,9 @@ class Machine:
         return configured_outputs(self._config.model_dump(include=TABLES), name, introduction, *parts, self._ring)
 
     def _restrictions(self) -> Restrictions:
-        enabled = {
-            Part.LIVENESS: self._config.liveness.multi,
-            Part.SINGLE: not self._config.liveness.multi,
-            Part.GALLERY: self._with_gallery,
-            Part.DOOR: self._with_door,
-        }
-        off = {part for part, on in enabled.items() if not on}
-        return Restrictions(self._config.access.restricted, off, self._config.access.expires)
+        multi, access, door = self._config.liveness.multi, self._config.access, self._with_door
+        on = {Part.LIVENESS: multi, Part.SINGLE: not multi, Part.GALLERY: self._with_gallery, Part.DOOR: door}
+        return Restrictions(access.restricted, {part for part in on if not on[part]}, access.expires)
 
     def _server(self, app: FaceApi, access: Access, metrics: Metrics, intake: Intake) -> HttpServer:
         """Raises OSError, ConfigError."""
@@ -315,8 +312,8 @@ class Machine:
                 f"server.host {error} lets others in and there is no key: `appliance keys add NAME`, or access.open = true"
             ) from error
 
-    def _about(self) -> tuple[str, str, str]:
-        return self._name, __version__, self._health.report()["status"]
+    def _about(self) -> tuple[str, str, Mapping[str, Any], Record]:
+        return self._name, __version__, self._health.report(), self._record
 
     @property
     def _name(self) -> str:

@@ -38,6 +38,7 @@ from appliance.api.compreface import CompreFace
 from appliance.api.door import Door, DoorStatus
 from appliance.api.faces import Faces, Live, NoCamera, Subjects
 from appliance.api.features import Features
+from appliance.api.fleet import Fleet
 from appliance.api.intake import Intake
 from appliance.api.invitations import SelfEnrolment
 from appliance.api.monitoring import Health, Metrics
@@ -53,6 +54,7 @@ from appliance.camera.loop import CameraLoop
 from appliance.camera.source import FrameSource, Ring
 from appliance.events import Broadcast
 from appliance.faults import Fault, Problem, ResultCode
+from appliance.fleet.handle import FleetHandle
 from appliance.keys import KeyStore
 from appliance.observation.mounting import Mounting
 from appliance.observation.observer import Observer
@@ -82,6 +84,12 @@ UNLOADED: Choice = {Role.DETECTOR: Fault(ResultCode.INITIALIZE)}
 
 OTHER_MODE = {"multi": Part.SINGLE, "single": Part.LIVENESS}
 """The part of the API that a liveness mode switches off."""
+
+
+def no_fleet(gallery: GalleryHandle, record: Record) -> FleetHandle:
+    """What a device without a fleet has instead of one."""
+    settings: dict[str, Any] = {"enabled": False, "ca_file": None, "nkey_file": None, "stale_hours": None}
+    return FleetHandle(Path("/nowhere"), DEVICE_ID, gallery, lambda: ("", "", {}, record), **settings)
 
 
 class Device:
@@ -212,6 +220,7 @@ class Device:
             *([CompreFace(people)] if compreface else []),
             Door(decider, self.signing_key, record, self.gallery, door),
             Passes(passes),
+            Fleet(self.gallery, no_fleet(self.gallery, record).overview),
             streams,
             health,
             metrics,

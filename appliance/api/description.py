@@ -150,6 +150,7 @@ ROUTES: Mapping[str, Described] = {
         schemas.SelfEnrolledJson, PHOTO, ("consent",), succeeds=(201,), fails=(409, 500, 503)
     ),
     "DELETE /people/<identity>/templates/<number>": Described(schemas.OnePersonJson, fails=(409,)),
+    "GET /fleet.json": Described(schemas.FleetJson, query=("query", "limit", "after")),
     "POST /access/decide": Described(schemas.DecidedJson, Question, fails=(409,)),
     "POST /access/decide/<handle>": Described(schemas.DecidedJson, Step, fails=(409, 410)),
     "POST /access/open": Described(schemas.OpenedJson),

@@ -19,11 +19,12 @@ PAGES = {
     "index.html": "/",
     "door.html": "/door",
     "kiosk.html": "/kiosk",
+    "fleet.html": "/fleet",
     "reference.html": "/docs",
     "invitation.html": "/enrol/<token>",
 }
-"""The paths of the live page, of the page for people and the door, of the display at the door, of the API's description, and of
-the page for people who are invited.
+"""The paths of the live page, of the page for people and the door, of the display at the door, of the page of the fleet, of the
+API's description, and of the page for people who are invited.
 """
 
 POLICY = (
@@ -61,7 +62,7 @@ class Page:
         self._pages = {name: self._in_all_languages(self._files[name].decode()) for name in PAGES}
 
     def routes(self) -> tuple[Route, ...]:
-        """`GET /`, `GET /door`, `GET /kiosk`, `GET /docs`, and each script and style by its file name."""
+        """The pages by their paths, and each script and style by its file name."""
         return tuple(
             Route("GET", PAGES.get(name, f"/{name}"), ANYONE, partial(self._file, name)) for name in self._files
         )

@@ -62,15 +62,7 @@ class People:
         """The people in the order of their ids: those whose id, name or groups contain `query`; with `limit` so many at most,
         from the one behind the id `after` on.
         """
-        query = bottle.request.query
-        after = query.getunicode("after", "")
-        found = matching(self.handle.gallery().people(), query.getunicode("query", ""))
-        page: dict[str, object] = {}
-        if "limit" in query:
-            limit, total = intake.number(query, "limit", MOST_LISTED, MOST_LISTED), len(found)
-            rest = [known for known in found if known.person.id > after]
-            found = rest[:limit]
-            page = {"total": total, "next": found[-1].person.id if len(rest) > limit else None}
+        found, page = listed(self.handle, None)
         return answers.answer(answers.people(found, self.handle.model(), page), headers=NO_STORE)
 
     @route("POST", "/people", ADMIN, Part.GALLERY)
@@ -246,6 +238,19 @@ class People:
     ) -> Answer:
         body = {"person": answers.person(known, self.handle.model()), **(shared or {})}
         return answers.answer(body, status=status, headers={**NO_STORE, **(headers or {})})
+
+
+def listed(handle: GalleryHandle, limit: int | None) -> tuple[list[Known], dict[str, object]]:
+    """The people whom the query asks for, and the number of all who match with the begin of the next page; without a limit
+    everyone, and nothing.
+    """
+    query = bottle.request.query
+    found = matching(handle.gallery().people(), query.getunicode("query", ""))
+    if "limit" not in query and limit is None:
+        return found, {}
+    limit, after = intake.number(query, "limit", limit or MOST_LISTED, MOST_LISTED), query.getunicode("after", "")
+    rest = [known for known in found if known.person.id > after]
+    return rest[:limit], {"total": len(found), "next": rest[limit - 1].person.id if len(rest) > limit else None}
 
 
 def new_person(identity: str, fields: PersonFields) -> Person:

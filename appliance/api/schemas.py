@@ -512,6 +512,52 @@ class HealthJson(SuccessJson):
     uptime_s: float
 
 
+class LastDecisionJson(Json):
+    """A device's newest decision."""
+
+    time: Time
+    result: Literal["granted", "denied"]
+    reason: str
+    direction: Literal["in", "out"]
+
+
+class FleetDeviceJson(Json):
+    """A device of the fleet: what it said of itself `seen_s` ago, and how many changes it has yet to get (`behind`)."""
+
+    device: str
+    name: str
+    version: str
+    status: str
+    seen_s: float
+    picture_age_ms: float | None
+    decision: LastDecisionJson | None
+    people: Size
+    differing: Size
+    unshared: Size
+    behind: Size
+
+
+class FleetPersonJson(Json):
+    """A person of this device, and the devices that do not have the fleet's newest version of them yet."""
+
+    id: str
+    name: str
+    state: Literal["shared", "unshared", "differs"]
+    missing: list[str]
+
+
+class FleetJson(SuccessJson):
+    """The fleet as `device` knows it; `fleet` is null for a device that is in none. `reached`: whether its servers answer."""
+
+    fleet: str | None
+    device: str
+    reached: bool
+    devices: list[FleetDeviceJson]
+    people: list[FleetPersonJson]
+    total: Size
+    next: str | None
+
+
 class PinStateJson(Json):
     """Whether a PIN is set."""
 

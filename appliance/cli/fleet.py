@@ -123,7 +123,7 @@ def status(options: argparse.Namespace, settings: Config) -> int:
                 "people": each.people,
                 "differing": each.held,
                 "unshared": each.pending,
-                "behind": 0 if each.has(bucket.created, bucket.last) else bucket.last - each.position,
+                "behind": each.lag(bucket.created, bucket.last),
             }
             for each in devices
         ]
@@ -131,7 +131,8 @@ def status(options: argparse.Namespace, settings: Config) -> int:
         return 1 if held else 0
     print(f"fleet {membership.keys.id} at {', '.join(membership.urls)}")
     for each in devices:
-        step = "in step" if each.has(bucket.created, bucket.last) else f"{bucket.last - each.position} changes behind"
+        lag = each.lag(bucket.created, bucket.last)
+        step = f"{lag} changes behind" if lag else "in step"
         more = f", {each.held} differ" * bool(each.held) + f", {each.pending} not shared yet" * bool(each.pending)
         about = each.about
         print(

@@ -1,22 +1,52 @@
 """What each device of a fleet says of itself, for the others to read: sealed, in a value that it alone writes."""
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
+from appliance.access.log import DECISION, Record, RecordError
 from appliance.fleet.sealing import Envelopes, RefusedValueError
 
 
 @dataclass(frozen=True, slots=True)
+class LastDecision:
+    """A device's newest decision, which names no person."""
+
+    time: datetime
+    result: str
+    reason: str
+    direction: str
+
+
+@dataclass(frozen=True, slots=True)
 class About:
-    """The name of a device on the LAN, the version of its program, and its status in /healthz."""
+    """The name of a device on the LAN, the version of its program, its status in /healthz, the age of its camera's newest
+    picture (None without one), and its last decision.
+    """
 
     name: str
     version: str
     status: str
+    picture_age_ms: float | None = field(default=None, compare=False)
+    decision: LastDecision | None = None
+
+    @classmethod
+    def of(cls, name: str, version: str, report: Mapping[str, Any], record: Record) -> Self:
+        """From a report of /healthz and the record of decisions."""
+        age = (report["camera"] or {}).get("frame_age_ms")
+        try:
+            found = record.newest(1, DECISION)
+        except RecordError:
+            found = ()
+        newest = [
+            LastDecision(each.time, *(str(each.facts[part]) for part in ("result", "reason", "direction")))
+            for each in found
+        ]
+        return cls(name, version, report["status"], age, newest[0] if newest else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +73,36 @@ class DeviceRecord:
         """Whether the device could read everything up to this place in the bucket."""
         return self.created == created and self.position >= position
 
+    def lag(self, created: datetime, last: int) -> int:
+        """Returns how many changes the device has yet to get, of a bucket with the sequence number `last`."""
+        return max(0, last - (self.position if self.created == created else 0))
+
     @property
     def age_s(self) -> float:
         """Seconds since the record was written, by the clocks of both devices."""
         return max(0.0, time.time() - self.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How a person of this device stands in the fleet ("shared", "unshared", "differs"), and which devices do not have the
+    fleet's newest version yet.
+    """
+
+    state: str
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What this device knows of its fleet: its id, whether the servers answer, the records of the devices with the number of
+    changes that each has yet to get, and the places of people by id.
+    """
+
+    fleet: str | None = None
+    reached: bool = False
+    devices: tuple[tuple[DeviceRecord, int], ...] = ()
+    people: Mapping[str, Place] = field(default_factory=dict)
 
 
 _RECORD = TypeAdapter(DeviceRecord)

@@ -3,14 +3,17 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appliance import state
 from appliance.access.identify import GalleryHandle, Recognition
+from appliance.access.log import Record
+from appliance.access.token import stamp
 from appliance.faults import Problem
-from appliance.fleet.devices import About
+from appliance.fleet.devices import About, DeviceRecord, Overview
 from appliance.fleet.membership import FleetError, Membership, read_membership
 from appliance.gallery.people import GalleryUnavailableError
 
@@ -34,17 +37,17 @@ class FleetHandle:
         folder: Path,
         device: str,
         gallery: GalleryHandle,
-        about: Callable[[], tuple[str, str, str]],
+        about: Callable[[], tuple[str, str, Mapping[str, Any], Record]],
         *,
         enabled: bool,
         ca_file: Path | None,
         nkey_file: Path | None,
         stale_hours: float | None,
     ) -> None:
-        """`folder` is that of the state; `about` returns what `About` takes. With `stale_hours`, nobody is recognised once the
-        fleet has been silent for so long.
+        """`folder` is that of the state; `about` returns what `About.of` takes. With `stale_hours`, nobody is recognised once
+        the fleet has been silent for so long.
         """
-        self._folder, self._gallery, self._stale_hours = folder, gallery, stale_hours
+        self._folder, self._device, self._gallery, self._stale_hours = folder, device, gallery, stale_hours
         self._member: Member | None = None
         self._silent_before, self._written = 0.0, time.monotonic()
         if enabled:
@@ -55,7 +58,7 @@ class FleetHandle:
                     f"{missing.name} is not installed: in a clone, scripts/environment .venv fleet"
                 ) from missing
             files, parts = link.Address((), ca_file, nkey_file), (gallery.gallery, gallery.refresh)
-            self._member = member.Member(self._membership, files, device, *parts, lambda: About(*about()))
+            self._member = member.Member(self._membership, files, device, *parts, lambda: About.of(*about()))
             self._silent_before = self._read_silence()
 
     def start(self, start: Callable[[str, Callable[[], None]], threading.Thread]) -> None:
@@ -71,6 +74,17 @@ class FleetHandle:
     def share(self, identity: str) -> bool | None:
         """As `Member.share`; None for a device without a fleet."""
         return self._member.share(identity) if self._member else None
+
+    def overview(self, identities: Sequence[str]) -> dict[str, Any]:
+        """Returns the fleet, its devices and where these people are known, for `/fleet.json`; `people` is by id."""
+        found = self._member.overview(identities) if self._member else Overview()
+        return {
+            "fleet": found.fleet,
+            "device": self._device,
+            "reached": found.reached,
+            "devices": [_listed(record, lag) for record, lag in found.devices],
+            "people": {identity: asdict(place) for identity, place in found.people.items()},
+        }
 
     def problems(self) -> list[Problem]:
         """What is wrong, for `/healthz`."""
@@ -109,3 +123,20 @@ class FleetHandle:
             state.write_document(self._folder / SILENCE_FILE, {"silent": self.silent_s(), "time": time.time()})
         except OSError as error:
             log.warning("the fleet's silence is not written: %s", error)
+
+
+def _listed(record: DeviceRecord, lag: int) -> dict[str, Any]:
+    about, decided = record.about, record.about.decision
+    return {
+        "device": record.device,
+        "name": about.name,
+        "version": about.version,
+        "status": about.status,
+        "seen_s": round(record.age_s, 1),
+        "picture_age_ms": about.picture_age_ms,
+        "decision": decided and {**asdict(decided), "time": stamp(decided.time)},
+        "people": record.people,
+        "differing": record.held,
+        "unshared": record.pending,
+        "behind": lag,
+    }

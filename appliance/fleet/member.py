@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from appliance.faults import Fault, Problem
-from appliance.fleet.devices import About, DeviceRecord
+from appliance.fleet.devices import About, DeviceRecord, Overview, Place, records_of
 from appliance.fleet.link import Address, Bucket, BucketState, Link, LinkError, OvertakenError
 from appliance.fleet.membership import FleetError, Membership
 from appliance.fleet.replica import Replica
@@ -44,6 +44,9 @@ PATIENCE_SECONDS = 10.0
 RECORD_SECONDS = (2.0, 30.0)
 """How often a device writes its record: at most, and at least."""
 
+OVERVIEW_SECONDS = 5.0
+"""How long an overview waits for the servers and for the thread."""
+
 OWN_CONFLICT = 2.0
 """A conflict of a person is that of the change whose answer waits if it is not older than so many seconds."""
 
@@ -73,6 +76,8 @@ class Member:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._bucket: Bucket | None = None
+        self._devices: Bucket | None = None
+        self._records: list[DeviceRecord] = []
         self._created: datetime | None = None
         self._position = 0
         self._record: tuple[float, DeviceRecord | None] = (float("-inf"), None)
@@ -109,6 +114,19 @@ class Member:
         except (TimeoutError, CancelledError, LinkError, GalleryError):
             answer.cancel()
             return False
+
+    def overview(self, identities: Sequence[str]) -> Overview:
+        """Returns what is known of the fleet, and where these people of the gallery are known; waits for the servers for a
+        moment, and falls back on what they said last.
+        """
+        if self._loop is None:
+            return Overview()
+        answer = asyncio.run_coroutine_threadsafe(self._overview(identities), self._loop)
+        try:
+            return answer.result(OVERVIEW_SECONDS)
+        except (TimeoutError, CancelledError, GalleryError):
+            answer.cancel()
+            return Overview()
 
     def silent_s(self) -> float:
         """Returns the seconds since the servers last confirmed that this device has everything, or since the start."""
@@ -164,11 +182,11 @@ class Member:
         self._trouble = self._trouble or "not yet in step"
         fleet, address = membership.keys.id, replace(self._files, urls=membership.urls)
         async with Link.to(address, self._device) as link:
-            self._bucket, devices = await link.bucket(people_bucket(fleet)), await link.bucket(devices_bucket(fleet))
+            self._bucket, self._devices = [await link.bucket(name(fleet)) for name in (people_bucket, devices_bucket)]
             try:
-                yield link, self._bucket, devices, self._replica
+                yield link, self._bucket, self._devices, self._replica
             finally:
-                self._bucket = None
+                self._bucket = self._devices = None
 
     async def _follow(self, link: Link, bucket: Bucket, devices: Bucket, replica: Replica) -> None:
         """One subscription, until it is blind, or the bucket is another one."""
@@ -270,6 +288,25 @@ class Member:
         with suppress(OvertakenError):
             await devices.write(self._device, record.close(self._envelopes), found.sequence if found else 0)
             self._record = self._clock(), record
+
+    async def _overview(self, identities: Sequence[str]) -> Overview:
+        replica, reached, last = self._replica, False, self._position
+        if self._joined is None or self._envelopes is None or replica is None:
+            return Overview()
+        if self._bucket and self._devices:
+            with suppress(LinkError):
+                last, values = (await self._bucket.state()).last, await self._devices.values()
+                self._records = records_of(((each.key, each.value) for each in values), self._envelopes)
+                reached = True
+        if (created := self._created) is None:
+            return Overview(self._joined.keys.id, reached)
+        people = {}
+        for identity in identities:
+            state, sequence = replica.place(replica.key(identity))
+            lacking = (each.device for each in self._records if state == "unshared" or not each.has(created, sequence))
+            people[identity] = Place(state, tuple(device for device in lacking if device != self._device))
+        devices = tuple((each, each.lag(created, last)) for each in self._records)
+        return Overview(self._joined.keys.id, reached, devices, people)
 
     async def _share(self, bucket: Bucket, identity: str) -> bool:
         replica = self._replica

@@ -180,6 +180,11 @@ class Replica:
         version = self._wanted(key)
         return version is not None and version == self._seen_at(key)[1]
 
+    def place(self, key: str) -> tuple[str, int]:
+        """Returns how a person stands in the fleet, as `Place` has it, and the sequence number of the bucket's value."""
+        differs = self._share(key).held
+        return "differs" if differs else "shared" if self.shared(key) else "unshared", self._seen_at(key)[0]
+
     def refused(self) -> dict[str, str]:
         """Returns why values were refused within the last hour, or cannot be read, by key."""
         oldest, unread = time.monotonic() - REMEMBERED_SECONDS, self._unread

@@ -56,7 +56,7 @@ PATIENT = timedelta(minutes=1)
 """Other tests run, too."""
 
 OTHERS = {
-    *("/", "/door", "/kiosk", "/key", "/kiosk/events", "/docs", "/openapi.json"),
+    *("/", "/door", "/kiosk", "/fleet", "/key", "/kiosk/events", "/docs", "/openapi.json"),
     *("/similarity", "/liveness/multiframe", "/access/decide/<handle>"),
     *("/feature/masking", "/facefeatures/masking"),
     *("/enrol/<token>", "/enrol/<token>/invitation"),
@@ -174,6 +174,8 @@ def use_door(client: FaceAppliance) -> None:
     assert not client.has_pin("hopper")
     table = client.people_table("hopper")
     assert [(each.id, each.result) for each in client.import_people(table, dry_run=True)] == [("hopper", "unchanged")]
+    alone = client.fleet("hopper")
+    assert (alone.fleet, alone.device, alone.devices, alone.people, alone.total) == (None, DEVICE_ID, (), (), 1)
     (refused,) = client.import_people(b"id,name,photos\nx,X,x.jpg\n", zipped({}), on_conflict="skip")
     assert (refused.row, refused.result, refused.reason) == (2, "refused", "no_such_photo")
     assert client.invite("hopper").url.rpartition("/")[0].endswith("/enrol")

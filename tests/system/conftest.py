@@ -53,7 +53,7 @@ def visit(chromium: Browser) -> Visit:
         finally:
             context.close()
         assert [each for each in errors if not (refusals and each.startswith((REFUSED, "Failed to load")))] == []
-        assert path.startswith(("/docs", "/enrol/")) or any(each.endswith("/events") for each in addresses)
+        assert path.startswith(("/docs", "/enrol/", "/fleet")) or any(each.endswith("/events") for each in addresses)
         assert [each for each in addresses if not each.startswith((f"{origin}/", f"blob:{origin}/", "data:"))] == []
 
     return visiting

@@ -332,6 +332,58 @@ class ListedDecision:
 
 
 @dataclass(frozen=True)
+class LastDecision:
+    """The newest decision of a device of the fleet."""
+
+    time: datetime
+    result: str
+    reason: str
+    direction: str
+
+
+@dataclass(frozen=True)
+class FleetDevice:
+    """A device of the fleet: what it said of itself `seen_s` ago, and how many changes it has yet to get (`behind`)."""
+
+    device: str
+    name: str
+    version: str
+    status: str
+    seen_s: float
+    picture_age_ms: Optional[float]
+    decision: Optional[LastDecision]
+    people: int
+    differing: int
+    unshared: int
+    behind: int
+
+
+@dataclass(frozen=True)
+class FleetPerson:
+    """A person: "shared", "unshared" or "differs", and the ids of the devices that do not have the newest version yet."""
+
+    id: str
+    name: str
+    state: str
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FleetStatus:
+    """The fleet as `device` knows it: `fleet` is its id, None without one; `reached` says whether its servers answer; `total`
+    people match, and `next` is the `after` of the next page.
+    """
+
+    fleet: Optional[str]
+    device: str
+    reached: bool
+    devices: tuple[FleetDevice, ...]
+    people: tuple[FleetPerson, ...]
+    total: int
+    next: Optional[str]
+
+
+@dataclass(frozen=True)
 class VisitorPass:
     """A pass for a visitor; `code` is the text of its QR code, None in a list."""
 

@@ -25,6 +25,7 @@ from face_appliance_client.answers import (
     Event,
     Face,
     Feature,
+    FleetStatus,
     Health,
     IdentifiedFace,
     ImportedRow,
@@ -340,6 +341,12 @@ class FaceAppliance:
         query = {"from" if name == "since" else name: value for name, value in filters.items()}
         content: bytes = checked(self._sent("GET", "/access/decisions.csv", params=query)).content
         return content
+
+    def fleet(self, query: str = "", limit: int = 100, after: str = "") -> FleetStatus:
+        """The devices of the fleet, and where the people are known whose id, name or groups contain `query`: so many at most,
+        from the one behind the id `after` on.
+        """
+        return self._got(FleetStatus, None, f"/fleet.json?query={quote(query)}&limit={limit}&after={quote(after)}")
 
     def invite(self, identity: str) -> Invitation:
         """Makes a link with which a person enrols on a phone; it ends an earlier one."""

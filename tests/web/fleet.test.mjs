@@ -1,0 +1,24 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import "./english.mjs";
+import { lagWords, placeWords, statusOf } from "../../appliance/api/web/fleet.js";
+
+test("a device that has said nothing for long is silent", () => {
+  assert.equal(statusOf({ status: "ok", seen_s: 31 }), "ok");
+  assert.equal(statusOf({ status: "ok", seen_s: 91 }), "silent");
+});
+
+test("how far a device is behind is said in words", () => {
+  assert.equal(lagWords({ behind: 0, unshared: 0, differing: 0 }), "up to date");
+  assert.equal(lagWords({ behind: 1, unshared: 0, differing: 2 }), "one change behind, 2 people differ");
+  assert.equal(lagWords({ behind: 1200, unshared: 1, differing: 0 }), "1,200 changes behind, one person not shared yet");
+});
+
+test("where a person is known is said in words", () => {
+  const names = { a: "Door A", b: "Door B" };
+  assert.equal(placeWords({ state: "shared", missing: [] }, names), "known on all devices");
+  assert.equal(placeWords({ state: "shared", missing: ["b", "c"] }, names), "not yet on Door B, c");
+  assert.equal(placeWords({ state: "unshared", missing: ["a", "b"] }, names), "not shared yet");
+  assert.equal(placeWords({ state: "differs", missing: [] }, names), "differs from the fleet’s person with this ID");
+});
