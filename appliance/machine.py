@@ -102,7 +102,7 @@ class Machine:
         self._with_gallery, self._with_door = config.gallery.enabled, config.gallery.enabled and config.door.enabled
 
         engine, calibration = config.engine, CalibrationStore(self._state / points.FILE)
-        enrolling = config.gallery.min_quality, config.liveness.multi
+        enrolling = config.gallery.min_quality, config.liveness.multi, config.gallery.refresh
         self._models = Models(
             engine.folder, engine.precisions, engine.threads, calibration, recognition=engine.recognition
         )

@@ -214,7 +214,7 @@ class Device:
         parts = (
             Faces(subjects, models, liveness),
             Features(subjects),
-            people := People(self.gallery, record, subjects, known.min_quality, alive),
+            people := People(self.gallery, record, subjects, known.min_quality, alive, refresh=known.refresh),
             PeopleTables(people),
             SelfEnrolment(people, Invitations(folder, self.gallery.site_key), known.consent),
             *([CompreFace(people)] if compreface else []),

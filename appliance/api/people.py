@@ -50,6 +50,8 @@ class People:
     min_quality: float
     liveness: bool
     """Whether a person who is enrolled by the camera is checked for liveness, with four frames."""
+    refresh: bool = False
+    """Whether decisions add templates, which the list says."""
     share: Callable[[str], bool | None] = lambda _: None
     """Shares a person, or their erasure, with the fleet: whether its servers have it, None without a fleet. Raises
     ChangedElsewhereError.
@@ -63,6 +65,7 @@ class People:
         from the one behind the id `after` on.
         """
         found, page = listed(self.handle, None)
+        page |= {"refresh": True} if self.refresh else {}
         return answers.answer(answers.people(found, self.handle.model(), page), headers=NO_STORE)
 
     @route("POST", "/people", ADMIN, Part.GALLERY)

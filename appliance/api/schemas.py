@@ -285,11 +285,14 @@ class OnePersonJson(ChangedJson):
 
 
 class PeopleJson(SuccessJson):
-    """`total` and `next` are there with the query item `limit`: all who match, and the `after` of the next page."""
+    """`refresh` is there, and true, where granted decisions add templates. `total` and `next` are there with the query item
+    `limit`: all who match, and the `after` of the next page.
+    """
 
     count: Size
     templates: Size
     people: list[PersonJson]
+    refresh: bool = False
     total: Size = 0
     next: str | None = None
 

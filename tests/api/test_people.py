@@ -17,6 +17,7 @@ from people import NAMES, add, assert_all, assert_one, assert_refused, body
 
 from appliance import keys
 from appliance.keys import Scope
+from appliance.sections import GallerySection
 
 
 @pytest.fixture
@@ -52,6 +53,13 @@ def test_a_person_is_what_was_said_of_them(client: Client) -> None:
     }  # fmt: skip
     assert assert_one(client.get("/people/e-17")) == added
     assert assert_all(client.get("/people")) == [added]
+
+
+def test_the_list_says_that_decisions_add_templates(tmp_path: Path) -> None:
+    section = GallerySection(key_file=tmp_path / "site.key", refresh=True)
+    with Device(pool(), gallery=tmp_path, section=section) as running:
+        for path in ("/people", "/people?limit=1"):
+            assert running.client.get(path).document["refresh"] is True
 
 
 def test_people_come_in_the_order_of_their_ids(client: Client) -> None:

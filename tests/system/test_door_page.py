@@ -108,6 +108,7 @@ def confirm(page: Page, pictures: int) -> None:
 def test_a_person_is_enrolled_with_a_photograph(visit: Visit, guarded: Client, hopper: bytes) -> None:
     with visit(guarded, path="/door#people") as page:
         expect(page.locator("#no-people")).to_be_visible()
+        expect(page.locator("#refreshing")).to_be_hidden()
         begin(page, "staff-17", "Grace Hopper", "staff, crew")
         give(page, hopper)
         expect(page.locator("#captures canvas")).to_have_attribute("aria-label", re.compile(r"0\.jpg, \d+%"))
@@ -400,7 +401,7 @@ def test_every_control_is_reached_by_the_tabulator(visit: Visit, guarded: Client
 def test_a_key_without_the_scope_is_reported_and_can_be_replaced(
     visit: Visit, tmp_path: Path, seated: str, hopper: bytes
 ) -> None:
-    with device(tmp_path, seated, "[access]\nloopback = false\n") as (client, child):
+    with device(tmp_path, seated, "refresh = true\n[access]\nloopback = false\n") as (client, child):
         live, admin = (
             keys.add(child.state / keys.FILE, name, [scope]) for name, scope in (("l", Scope.LIVE), ("a", Scope.ADMIN))
         )
@@ -413,6 +414,7 @@ def test_a_key_without_the_scope_is_reported_and_can_be_replaced(
             page.locator("#administer input").fill(admin)
             page.locator("#administer button").last.click()
             expect(page.locator("#no-people")).to_be_visible()
+            expect(page.locator("#refreshing")).to_contain_text("at most once a month")
             expect(page.locator("#keyless")).to_be_hidden()
 
 

@@ -9,8 +9,9 @@ const ADMIN = "admin";
 const OFF = text("people.off"), REFUSALS = group("refusal");
 const UNUSABLE = /^(gallery_|other_embedder)/; // reasons of a refusal that concern the gallery as a whole
 
-/* `people` is null until they are known; `keyless` when an admin key is needed; `trouble` says why the gallery cannot be used. */
-export const gallery = { people: null, keyless: false, trouble: null };
+/* `people` is null until they are known; `refresh`: decisions add templates; `keyless` when an admin key is needed; `trouble` says
+   why the gallery cannot be used. */
+export const gallery = { people: null, refresh: false, keyless: false, trouble: null };
 
 const listeners = new Set();
 let reading = false, again = false;
@@ -41,7 +42,7 @@ export async function refresh() {
   while (again) {
     again = false;
     const answer = await askGallery("/people");
-    if (answer?.ok) gallery.people = answer.body.people;
+    if (answer?.ok) Object.assign(gallery, { people: answer.body.people, refresh: answer.body.refresh ?? false });
     notify();
   }
   reading = false;

@@ -29,6 +29,7 @@ export function setUpPeople({ addPictures }) {
 function show() {
   const { people } = gallery;
   $("no-people").hidden = people?.length !== 0;
+  $("refreshing").hidden = !(people && gallery.refresh);
   for (const part of [$("search").closest("label"), $("enrol-another")]) part.hidden = !people?.length;
   const found = (people ?? []).filter((person) => matches(person, $("search").value)), count = people?.length;
   const open = new Set([...$("known").querySelectorAll("details[open]")].map(({ dataset }) => dataset.id));
