@@ -27,7 +27,7 @@ from appliance.faults import Fault, ResultCode, failing_as
 from appliance.stages import stage
 from appliance.vision import quality
 from appliance.vision.detector import OVERLAP, Detector, Picture, cut
-from appliance.vision.embedder import Comparators, Embedder
+from appliance.vision.embedder import DOUBT, Comparators, Embedder
 from appliance.vision.evidence import Scene
 from appliance.vision.landmarks import Fit, Landmarks
 from appliance.vision.liveness import Liveness, LivenessCheck
@@ -84,7 +84,7 @@ class Missing:
 @dataclass(frozen=True, slots=True)
 class Examined:
     """What four pictures show of one face: whether it is alive, whether its embeddings are one person's
-    (`Comparator.one_person`), and, picture by picture, the face cut out, its embedding by the fast network (512) and what the
+    (`FaceEngine.one_person`), and, picture by picture, the face cut out, its embedding by the fast network (512) and what the
     picture is worth.
     """
 
@@ -279,7 +279,7 @@ class FaceEngine:
         """
         aligned = self._aligned_each(pictures, faces)
         embeddings = [self.embed(face) for face in aligned]
-        one_person = self.one_person(embeddings)
+        one_person = self.one_person(embeddings, aligned)
         return Examined(
             self._judged(pictures, faces, one_person=one_person),
             one_person,
@@ -291,10 +291,17 @@ class FaceEngine:
     def _aligned_each(self, pictures: Sequence[Picture], faces: Sequence[Face]) -> list[AlignedFace]:
         return [self._aligned(picture, [face])[0] for picture, face in zip(pictures, faces, strict=True)]
 
-    def one_person(self, embeddings: Sequence[Embedding]) -> bool:
-        """Whether the embeddings of a face in frames of a few seconds are one person's. Raises Fault INF-18."""
+    def one_person(self, embeddings: Sequence[Embedding], aligned: Sequence[AlignedFace] = ()) -> bool:
+        """Whether the embeddings of a face in frames of a few seconds, by the fast network, are one person's. Where that is
+        doubtful and the faces are there `aligned`, both networks have to agree. Raises Fault INF-12, 18.
+        """
         with failing_as(ResultCode.COMPARE):
-            return self._comparators.fast.one_person(embeddings)
+            link = self._comparators.fast.link(embeddings)
+        if not (aligned and self.strong and 0 <= link < DOUBT):
+            return link >= 0
+        both = list(map(self.embed_both, aligned, embeddings))
+        with failing_as(ResultCode.COMPARE):
+            return self._comparators.own.link(both) >= 0
 
     def _judged(self, pictures: Sequence[Picture], faces: Sequence[Face], *, one_person: bool) -> Liveness:
         thresholds = self._thresholds()

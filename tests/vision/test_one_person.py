@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from appliance.face.types import DetectLimits
 from appliance.imaging.codec import EncodedPicture
-from appliance.vision.embedder import LINK, weakest_link
+from appliance.vision.embedder import weakest_link
 
-MOST_MISSED = 0.015
-"""Of the sequences in which one or two frames are another person's; measured: 1.0 %."""
+MOST_MISSED = 0.01
+"""Of the sequences in which one or two frames are another person's, by the fast network alone; measured: .4 %."""
 
 
 def at(*degrees):
@@ -52,13 +52,16 @@ def test_embeddings_that_are_not_finite_are_no_answer():
         weakest_link([np.full(4, np.nan)] * 4)
 
 
-NO_ONE_FACE = {"nuaa_print_0006_53_0", "nuaa_print_0008_75_0", "clip2_replay_94", "clip4_replay_87"}
+NO_ONE_FACE = {"nuaa_print_0006_53_0", "nuaa_print_0008_75_0", "nuaa_print_0001_3_0", "clip4_replay_87"}
 """Attacks in which another face, or none, is the largest in one of the frames."""
+
+REPLAYED = {"clip3": "clip1", "clip5": "clip6", "clip7": "clip8"}
+"""Subjects of replays who are also the subject of a real video."""
 
 
 @pytest.fixture(scope="module")
 def sequences(data, engine, thorough):
-    """Subject and embeddings of each development sequence with an upright face in all its frames; by day of every third."""
+    """Person and portraits of each development sequence with an upright face in all its frames; by day of every third."""
     found = []
     with (data / "liveness" / "sequences.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["sequence"] not in NO_ONE_FACE]
@@ -68,21 +71,31 @@ def sequences(data, engine, thorough):
         faces = [engine.detect(picture, DetectLimits(count=1)) for picture in pictures]
         if all(each and each[0].upright for each in faces):
             portraits = [engine.portray(picture, each)[0] for picture, each in zip(pictures, faces, strict=True)]
-            found.append((row["subject"], [portrait.embedding for portrait in portraits]))
+            found.append((REPLAYED.get(row["subject"], row["subject"]), portraits))
     return found
 
 
 @pytest.mark.data
 @pytest.mark.timeout(600)
-def test_every_sequence_of_one_person_is_and_few_mixed_ones_are(engine, sequences, thorough):
-    one_person = engine._comparators.fast.one_person
+def test_every_sequence_of_one_person_is_and_no_mixed_one_is(engine, sequences, thorough):
+    def by_fast(portraits):
+        return engine.one_person([each.embedding for each in portraits])
+
+    def by_both(portraits):
+        return engine.one_person([each.embedding for each in portraits], [each.aligned for each in portraits])
+
     assert len(sequences) > (110 if thorough else 35)
-    assert [subject for subject, frames in sequences if not one_person(frames)] == []
-    missed, count = 0, 0
-    for (subject, theirs), (another, others) in product(sequences, sequences):
-        if subject != another:
-            mixes = [[*theirs[:place], others[place], *theirs[place + 1 :]] for place in range(4)]
-            mixes.append([*theirs[:2], *others[2:]])
-            missed, count = missed + sum(map(one_person, mixes)), count + len(mixes)
-    print(f"{missed} of {count} mixed sequences pass; {len(sequences)} of one person; margin {LINK}")
-    assert missed / count <= MOST_MISSED
+    assert [person for person, frames in sequences if not by_both(frames)] == []
+    mixes = [
+        mixed
+        for (person, theirs), (another, others) in product(sequences, sequences)
+        if person != another
+        for mixed in (
+            *([*theirs[:place], others[place], *theirs[place + 1 :]] for place in range(4)),
+            [*theirs[:2], *others[2:]],
+        )
+    ]
+    missed = [mixed for mixed in mixes if by_fast(mixed)]
+    print(f"{len(sequences)} of one person; of {len(mixes)} mixed sequences {len(missed)} pass by the fast network")
+    assert 0 < len(missed) <= MOST_MISSED * len(mixes)
+    assert [mixed for mixed in missed if by_both(mixed)] == []
