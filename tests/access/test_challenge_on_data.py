@@ -20,6 +20,7 @@ from turning import Head
 from appliance.access.challenge import TURN, Challenge, ChallengeMode, Response, _direction
 from appliance.access.enrol import Prompt
 from appliance.access.factors import Given
+from appliance.access.observe import MISSED_SECONDS
 from appliance.access.policy import Policy
 from appliance.camera.source import CameraFrame
 from appliance.face.types import DetectLimits, Pose
@@ -75,15 +76,20 @@ def films(sequences, *labels):
 
 
 def played(film, begin, prompts, draw, shown=SHOWN):
-    """How a challenge ends before a film that is shown over and over again."""
-    challenge, before, now = Challenge(prompts, draw.choice, lambda: draw.uniform(0, 2)), None, 0.0
+    """How a challenge ends before a film that is shown over and over again. Faces are followed and missed as `ChallengeWatch`
+    does it.
+    """
+    challenge = Challenge(prompts, draw.choice, lambda: draw.uniform(0, 2))
+    before, seen, now = None, float("-inf"), 0.0
     while challenge.response is None:
         faces = film[int((begin + now) / shown) % len(film)]
-        follows = len(faces) == 1 and faces[0].upright
-        box = faces[0].detection.box if follows else None
-        follows = follows and (before is None or bool(match([before], [box])))
-        challenge.see(now, faces[0].pose if follows else None, now)
-        before, now = box, now + PERIOD
+        if faces or now - seen > MISSED_SECONDS:
+            follows = len(faces) == 1 and faces[0].upright
+            box = faces[0].detection.box if follows else None
+            follows = follows and (before is None or bool(match([before], [box])))
+            challenge.see(now, faces[0].pose if follows else None, now)
+            before, seen = (box, now) if follows else (before, seen)
+        now += PERIOD
     return challenge.response
 
 
