@@ -29,8 +29,8 @@ turned.
 """
 
 DOUBT = 0.1
-"""How far above LINK a weakest link of the fast network is doubtful: none of the 59,680 is beyond that, and of the 114 sequences
-of one person two are within it.
+"""How far above LINK a weakest link of the fast network is doubtful: none of the 59,680 is beyond that, and two of the 114
+sequences of one person are within it.
 """
 
 
