@@ -1,6 +1,7 @@
 """Devices of a fleet without cameras and networks: a gallery and its member."""
 
 import asyncio
+import hashlib
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -40,6 +41,7 @@ class Site:
         self.device = f"{number:012x}"
         self.gallery = Gallery(folder / f"{self.device}.db", SiteKey(bytes([number]) * 32), keep_pictures=True)
         self.url, self.keys, self.files, self.member = url, keys, files, None
+        self._prints = {}
 
     def add(self, identity, seed=None, name="Somebody"):
         person = Person(
@@ -56,13 +58,17 @@ class Site:
     def content(self):
         """What should be the same on all devices: people by id, with their references, templates and PINs."""
         people, pins = self.gallery.snapshot.people, self.gallery.snapshot.pins
-        return {
-            identity: (
-                known.person.reference,
-                fingerprint(known.person, known.templates, pins.get(known.person.reference)),
-            )
-            for identity, known in people.items()
-        }
+        before, self._prints = self._prints, {}
+        for identity, known in people.items():
+            pin, found = pins.get(known.person.reference), before.get(identity)
+            if found is None or found[0] is not known or found[1] is not pin:
+                found = known, pin, fingerprint(known.person, known.templates, pin)
+            self._prints[identity] = found
+        return {identity: (known.person.reference, digest) for identity, (known, _, digest) in self._prints.items()}
+
+    def digest(self):
+        """The same content gives the same one."""
+        return hashlib.sha256(repr(sorted(self.content().items())).encode()).hexdigest()
 
     def name(self, identity):
         known = self.gallery.snapshot.people.get(identity)
@@ -88,7 +94,7 @@ class Site:
 
 def alike(*sites):
     """Waits until all have the same people."""
-    return until(lambda: len({str(sorted(each.content().items())) for each in sites}) == 1, 15)
+    return until(lambda: len({each.digest() for each in sites}) == 1, 15)
 
 
 async def with_bucket(url, work, name=PEOPLE, **made):
