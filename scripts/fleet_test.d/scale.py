@@ -97,7 +97,7 @@ async def follow(server: NatsServer, changing: Remote, count: int) -> tuple[floa
 
     tasks = [asyncio.create_task(device(number)) for number in range(count)]
     while len(ready) < count:
-        await asyncio.sleep(0.1)
+        await asyncio.wait(tasks, timeout=0.1)
         assert not any(each.done() for each in tasks)
     ages = []
     for number in range(FOLLOWED):
@@ -105,7 +105,7 @@ async def follow(server: NatsServer, changing: Remote, count: int) -> tuple[floa
         await asyncio.to_thread(changing.ask, "rename", name_of(number), f"change {number}")
         assert await asyncio.to_thread(changing.ask, "share", name_of(number))
         while len(arrived) == known or len(arrived[max(arrived)]) < count:
-            await asyncio.sleep(0.005)
+            await asyncio.wait(tasks, timeout=0.005)
         ages.append(max(arrived[max(arrived)]) - begun)
     begun, used = time.monotonic(), sum(process.cpu_times()[:2])
     await asyncio.sleep(IDLE_SECONDS)

@@ -1,7 +1,7 @@
 """A device of a fleet as a process of its own, for networks that are cut: a gallery and its member.
 
-Arguments: folder, number, URLs (none: without a member). Each line of standard input is a JSON list: an act and its arguments. One
-line of JSON answers each.
+Arguments: folder, number, URLs (none: without a member). Each line of standard input is a JSON list, an act and its arguments,
+which one line of JSON answers.
 """
 
 import json

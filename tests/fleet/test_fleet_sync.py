@@ -1,11 +1,12 @@
 """Galleries that share their people over a real server: what is shared, lost, refused and erased, also after it was away."""
 
 import asyncio
+from base64 import b64encode
 
 import pytest
 from devices import until
 from replicas import KEYS, Site, alike, make_buckets, unit, with_bucket
-from servers import NatsServer
+from servers import NatsServer, Tap
 
 from appliance.fleet.member import people_bucket
 from appliance.fleet.membership import NoFleetError
@@ -148,16 +149,22 @@ def test_a_value_that_is_altered_moved_or_old_is_refused_named_and_replaced(site
         assert other.member.problems() == []
 
 
-def test_nothing_on_the_server_tells_a_name_an_id_or_a_template(sites, server):
-    one, _ = sites
-    one.add("anna-4711", 1, "Anna Lovelace")
-    with one.running():
-        assert until(lambda: one.member.share("anna-4711"))
+def test_neither_the_disk_nor_the_traffic_of_a_server_tells_a_name_an_id_or_a_template(sites, server):
+    one, other = sites
+    reference = one.add("anna-4711", 1, "Anna Lovelace")
+    one.gallery.set_pin("anna-4711", pin := StoredPin.of("4071"))
+    with Tap(server.port) as tap:
+        one.url = other.url = tap.url
+        with one.running(), other.running():
+            assert alike(one, other)
     server.stop()
     kept = b"".join(file.read_bytes() for file in server.folder.rglob("*") if file.is_file())
-    assert len(kept) > 2000
-    for word in (b"anna-4711", b"Lovelace", b"staff", unit(1).tobytes()[:16], KEYS.secrets[0]):
-        assert word not in kept
+    words = b"anna-4711", b"Lovelace", b"staff", reference.encode(), unit(1).tobytes()[:15], pin.salt, KEYS.secrets[0]
+    for content in (kept, tap.seen):
+        assert len(content) > 2000
+        assert not [
+            word for word in words for form in (word, word.hex().encode(), b64encode(word)[:-4]) if form in content
+        ]
 
 
 def test_a_bucket_that_was_made_anew_is_filled_again_and_an_erasure_in_between_is_not_lost(sites, server):
