@@ -2,18 +2,27 @@
 
 import asyncio
 import json
+import os
+import re
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import nats
+import nkeys
 import pytest
 from certificates import certificate
 from devices import until
-from replicas import PEOPLE, Site, alike, make_buckets, with_bucket
+from replicas import KEYS, PEOPLE, Site, alike, make_buckets, with_bucket
 from servers import NatsServer
 
+from appliance.fleet import joining
 from appliance.fleet.link import Address, Link, LinkError
+from appliance.fleet.membership import Membership
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "fleet.md"
 
 INFO = {"server_id": "x", "version": "2.9.10", "proto": 1, "headers": True, "max_payload": 1 << 20}
 
@@ -118,5 +127,69 @@ def test_values_that_have_vanished_from_the_servers_are_written_again(tmp_path):
                 assert alike(one, other)
                 assert other.content()
                 assert one.member.problems() == other.member.problems() == []
+        for site in sites:
+            site.gallery.close()
+
+
+def test_three_servers_with_tls_and_nkeys_as_printed(tmp_path):
+    single, cluster, users = re.findall(
+        r"```text\n(.*?)```", PAGE.read_text("utf-8").partition("## Servers")[2], re.DOTALL
+    )[:3]
+    pem, key = certificate(tmp_path)
+    addresses, user = [], users.partition("[\n")[2].partition("] }\n")[0]
+    people = ""
+    for number in (1, 2):
+        seed = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
+        public = nkeys.from_seed(bytearray(seed)).public_key.decode()
+        printed = user.replace("PUBLIC_KEY", public).replace("FLEET", KEYS.id).replace("DEVICE", f"{number:012x}")
+        people += printed if number > 1 else printed.replace('"$JS.FC.>"', '"$JS.FC.>", "$JS.API.STREAM.CREATE.*"')
+        (tmp_path / f"{number}.seed").write_bytes(seed)
+        addresses.append(Address((), pem, tmp_path / f"{number}.seed"))
+    names, routes = ("one", "two", "three"), {}
+    for name in names:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            routes[name] = free.getsockname()[1]
+    with ExitStack() as stack:
+        servers = []
+        for name in names:
+            server = NatsServer(tmp_path / name, "-c", str(tmp_path / f"{name}.conf"), jetstream=False)
+            others = (f'"nats://localhost:{routes[other]}"' for other in names if other != name)
+            text = f"{single}{cluster}{users.replace(user, people)}"
+            for there, here in (
+                ('"0.0.0.0:4222"', f'"127.0.0.1:{server.port}"'),
+                ('"0.0.0.0:6222"', f'"127.0.0.1:{routes[name]}"'),
+                ('"nats://two:6222", "nats://three:6222"', ", ".join(others)),
+                ('server_name: "one"', f'server_name: "{name}"'),
+                ("/var/lib/nats", str(server.folder)),
+                ("/etc/nats/server.pem", str(pem)),
+                ("/etc/nats/server-key.pem", str(key)),
+                ("/etc/nats/site-ca.pem", str(pem)),
+            ):
+                assert there in text
+                text = text.replace(there, here)
+            (tmp_path / f"{name}.conf").write_text(text)
+            servers.append(stack.enter_context(server))
+        urls = tuple(f"tls://localhost:{server.port}" for server in servers)
+
+        async def make():
+            async with Link.to(replace(addresses[0], urls=urls), "first") as link:
+                await joining.make_buckets(link, Membership(urls, KEYS), 3)
+
+        def made():
+            try:
+                asyncio.run(make())
+            except LinkError:
+                return False
+            return True
+
+        assert until(made)
+        one, other = sites = [Site(tmp_path, number, urls, files=files) for number, files in enumerate(addresses, 1)]
+        one.add("anna", 1)
+        with one.running(), other.running():
+            assert alike(one, other)
+            servers[0].stop(kill=True)
+            assert until(lambda: other.member.share("anna"))
+            other.rename("anna", "Anna B")
+            assert until(lambda: one.name("anna") == "Anna B")
         for site in sites:
             site.gallery.close()

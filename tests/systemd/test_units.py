@@ -13,6 +13,9 @@ UNITS = ("face-appliance", "face-appliance-tls")
 
 LARGEST_EXPOSURE = 1.6
 
+LARGEST_NATS = 2.0
+"""With the user root in place of nats, who is not here."""
+
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="needs systemd-analyze: sudo apt install systemd"
 )
@@ -96,3 +99,35 @@ def test_the_display_reaches_its_key_only_as_a_credential_and_its_browser_one_pa
     policy = json.loads((root / "systemd" / "kiosk" / "policy.json").read_text("utf-8"))
     assert policy["URLBlocklist"] == ["*"]
     assert policy["URLAllowlist"] == ["127.0.0.1/kiosk", "file:///run/face-appliance-kiosk/start.html"]
+
+
+OF_DEBIAN = """
+[Unit]
+Description=NATS Server
+
+[Service]
+PrivateTmp=true
+Type=simple
+ExecStart=/bin/true -c /etc/nats-server.conf
+ExecReload=/bin/kill -s HUP $MAINPID
+ExecStop=/bin/kill -s SIGINT $MAINPID
+"""
+"""The unit of its package nats-server 2.9.10; the program is not installed here, nor is its user."""
+
+
+@needs_systemd
+def test_systemd_knows_every_line_for_the_servers_of_a_fleet(root, tmp_path):
+    (tmp_path / "nats-server.service.d").mkdir()
+    shutil.copy(root / "systemd" / "nats-server.conf", tmp_path / "nats-server.service.d" / "fleet.conf")
+    unit = tmp_path / "nats-server.service"
+    unit.write_text(OF_DEBIAN)
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr.splitlines() == []
+    found = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", unit],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert float(re.search(r"exposure level for nats-server\.service: ([0-9.]+)", found.stdout)[1]) <= LARGEST_NATS
