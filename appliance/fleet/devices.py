@@ -4,12 +4,16 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from appliance.access.log import DECISION, Record, RecordError
 from appliance.fleet.sealing import Envelopes, RefusedValueError
+
+
+Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{0,255}$")]
+"""Nothing that a terminal obeys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +21,9 @@ class LastDecision:
     """A device's newest decision, which names no person."""
 
     time: datetime
-    result: str
-    reason: str
-    direction: str
+    result: Text
+    reason: Text
+    direction: Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +32,10 @@ class About:
     picture (None without one), and its last decision.
     """
 
-    name: str
-    version: str
-    status: str
-    picture_age_ms: float | None = field(default=None, compare=False)
+    name: Text
+    version: Text
+    status: Text
+    picture_age_ms: FiniteFloat | None = field(default=None, compare=False)
     decision: LastDecision | None = None
 
     @classmethod
@@ -63,7 +67,7 @@ class DeviceRecord:
     pending: int
     created: datetime
     position: int
-    time: float
+    time: FiniteFloat
 
     def close(self, envelopes: Envelopes) -> bytes:
         """Returns the sealed value."""
@@ -109,11 +113,15 @@ _RECORD = TypeAdapter(DeviceRecord)
 
 
 def records_of(values: Iterable[tuple[str, bytes]], envelopes: Envelopes) -> list[DeviceRecord]:
-    """Returns the records in these values by device id; those that no device of the fleet has written are left out."""
+    """Returns the records in these values by device id; those that no device of the fleet has written, that name another
+    device, or that would write more than text into a terminal, are left out.
+    """
     found = []
     for device, value in values:
         try:
-            found.append(_RECORD.validate_json(envelopes.open_note(value, "device", device)))
+            record = _RECORD.validate_json(envelopes.open_note(value, "device", device))
         except (RefusedValueError, ValidationError):
             continue
+        if record.device == device:
+            found.append(record)
     return sorted(found, key=lambda record: record.device)

@@ -2,10 +2,13 @@
 
 import json
 import zlib
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from replicas import KEYS, Site
 
+from appliance.fleet.devices import _RECORD, About, DeviceRecord, records_of
 from appliance.fleet.replica import MOST_REFUSED, Replica, StoredValue
 from appliance.fleet.sealing import _HEAD, MOST_BYTES, MOST_REVISIONS, Envelopes, FleetKeys, UnreadableValueError
 from appliance.gallery.shares import fingerprint
@@ -134,3 +137,16 @@ def test_the_fingerprint_of_a_person_is_that_of_earlier_programs(sites):
     one.add("anna", None, "Anna")
     known = one.gallery.person("anna")
     assert fingerprint(known.person, (), None) == "86cbe0138e57365c828f8752299c5f14342631a1cdfac3490935a202e88b4162"
+
+
+def test_a_device_speaks_for_itself_alone_and_writes_text():
+    envelopes = Envelopes(KEYS)
+    good = DeviceRecord("aa", About("Door", "1.0", "ok"), 1, 0, 0, datetime.now(UTC), 1, time=1.0)
+    records = [
+        good,
+        replace(good, device="bb"),
+        replace(good, about=About("\x1b[2J", "1.0", "ok")),
+        replace(good, time=float("-inf")),
+    ]
+    written = [("aa", envelopes.close_note(_RECORD.dump_json(each), "device", "aa")) for each in records]
+    assert records_of(written, envelopes) == [good]
