@@ -163,8 +163,10 @@ class Member:
             try:
                 async with self._connection() as (link, bucket, devices, replica):
                     log.info("fleet: connected")
-                    while not link.closed.is_set():
+                    while not self._over(link):
                         await self._follow(link, bucket, devices, replica)
+                if self._stopped:
+                    break
                 raise LinkError("the connection to the fleet's servers is lost")
             except (LinkError, FleetError, GalleryError, Fault) as error:
                 if str(error) != self._trouble:
@@ -196,7 +198,7 @@ class Member:
             self._created, self._position = state.created, 0
         async with bucket.following(self._position + 1) as feed:
             doubts, due = 0, self._clock()
-            while not link.closed.is_set():
+            while not self._over(link):
                 if values := await feed.batch(CHECK_SECONDS):
                     replica.absorb(values)
                     self._position, doubts = values[-1].sequence, 0
@@ -215,6 +217,12 @@ class Member:
                     doubts += 1
                     if doubts == 2:
                         return
+
+    def _over(self, link: Link) -> bool:
+        """Whether the connection is lost, or this member was stopped: a message that comes in the moment of a cancellation ends
+        that (asyncio.wait_for of Python 3.11).
+        """
+        return self._stopped or link.closed.is_set()
 
     async def _state(self, bucket: Bucket) -> BucketState:
         """Takes over what has changed on this device; returns the state of the bucket. Raises FleetError if this device has
