@@ -165,8 +165,8 @@ class Member:
                     log.info("fleet: connected")
                     while not self._over(link):
                         await self._follow(link, bucket, devices, replica)
-                if self._stopped:
-                    break
+                    if not link.closed.is_set():
+                        return
                 raise LinkError("the connection to the fleet's servers is lost")
             except (LinkError, FleetError, GalleryError, Fault) as error:
                 if str(error) != self._trouble:
