@@ -11,7 +11,6 @@ from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 from appliance.access.log import DECISION, Record, RecordError
 from appliance.fleet.sealing import Envelopes, RefusedValueError
 
-
 Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{0,255}$")]
 """Nothing that a terminal obeys."""
 
