@@ -1,12 +1,11 @@
 """Fixtures: a browser, and somebody before the camera."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from browser import DESKTOP, QUIET, Visit, replayed
+from browser import DESKTOP, Visit, launched, replayed
 from cameras import on_canvas
 from client import HOST, Client
 from playwright.sync_api import Browser, Playwright, sync_playwright
@@ -23,10 +22,7 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="module")
 def chromium(playwright: Playwright) -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("the live page is tested in Chromium, which is not here: sudo apt install chromium")
-    browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu", *QUIET])
+    browser = launched(playwright)
     yield browser
     browser.close()
 

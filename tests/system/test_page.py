@@ -241,11 +241,15 @@ def test_the_camera_can_stand_in_for_a_photo(visit: Visit, watched: Client) -> N
             expect(outcome(page, endpoint)).to_contain_text(words)
 
 
-def test_errors_are_described_in_words_with_their_code(visit: Visit, watched: Client, portrait: bytes) -> None:
+def test_errors_are_described_in_words_with_their_code(
+    visit: Visit, watched: Client, portrait: bytes, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.jpg"
+    large.write_bytes(bytes(9 * 2**20))
     with visit(watched, refusals=True) as page:
         for selector, endpoint, file, said in (
             ("#faces-photo", "faces", payload(b"no picture"), ("INF-04", "complete JPEG or PNG")),
-            ("#alignedfaces-photo", "alignedfaces", payload(bytes(9 * 2**20)), ("INF-01", "smaller file")),
+            ("#alignedfaces-photo", "alignedfaces", large, ("INF-01", "smaller file")),
             ("#liveness-frames", "liveness", payload(portrait), ("INF-22", "choose four pictures")),
         ):
             page.set_input_files(selector, file)
