@@ -297,17 +297,19 @@ class Child:
     """A device as a process of its own: `appliance serve`, its log in a file, its state in a folder."""
 
     _read: ClassVar[dict[Path, int]] = {}
-    """How much of each log `new_log` has read."""
+    """How many bytes of each log `new_log` has read."""
 
     @classmethod
     def new_log(cls) -> str:
         """What has been added to the logs of all devices since it was asked before."""
-        found = ""
+        found = b""
         for path, begin in list(cls._read.items()):
-            text = path.read_text("utf-8", "replace") if path.exists() else ""
-            found += text[begin:]
-            cls._read[path] = len(text)
-        return found
+            if path.exists() and path.stat().st_size > begin:
+                with path.open("rb") as log:
+                    log.seek(begin)
+                    found += log.read()
+                    cls._read[path] = log.tell()
+        return found.decode("utf-8", "replace")
 
     def __init__(
         self,

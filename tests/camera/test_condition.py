@@ -11,7 +11,7 @@ from appliance.camera.condition import ENTER_SECONDS, LEAVE_SECONDS, Inspector, 
 from appliance.camera.source import CameraFrame
 from appliance.face.types import Pixels
 
-RATE = 15
+RATE = 6
 
 
 class Watched:

@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import pip
 import pytest
 
 
@@ -72,7 +74,12 @@ def test_the_first_start_shows_its_progress_in_a_terminal(root, tmp_path, termin
     for name in ("setup.cfg", "pyproject.toml"):
         shutil.copy(root / name, tmp_path / name)
     (tmp_path / "wheels").mkdir()
+    # an environment without pip of its own, for which pip would be unpacked for four seconds
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True, timeout=60)
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages" / "pip").symlink_to(Path(pip.__file__).parent)
     settings = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "wheels"), "PIP_CONFIG_FILE": os.devnull}
+    settings["PYTHONPATH"] = str(tmp_path / "packages")
     reading, writing = pty.openpty()
     with (tmp_path / "log").open("wb") as log:
         done = subprocess.run(
