@@ -88,7 +88,10 @@ class FleetHandle:
 
     def problems(self) -> list[Problem]:
         """What is wrong, for `/healthz`."""
-        return self._member.problems() if self._member else []
+        if self._member is None:
+            return []
+        self.silent_s()  # which is written now and then, also at a door where nobody passes
+        return self._member.problems()
 
     def recognition(self) -> Recognition:
         """What people are recognised with, as `GalleryHandle.current`. Raises GalleryUnavailableError, too, if the fleet has
