@@ -65,12 +65,12 @@ def fill(gallery: Gallery, count: int, model: str = MODEL) -> None:
     gallery.merge(map(person, range(count)))
 
 
-def wait(condition: Callable[[], object], seconds: float = 300) -> None:
-    """Returns once the condition holds; fails after so many seconds."""
+def wait(condition: Callable[[], object], seconds: float = 300, pause: float = 0.005) -> None:
+    """Returns once the condition holds; fails after so many seconds. A pause that is longer leaves more time to the rest."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it takes too long"
-        time.sleep(0.005)
+        time.sleep(pause)
 
 
 def since(begun: float) -> str:

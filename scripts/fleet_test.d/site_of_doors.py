@@ -33,11 +33,11 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
         first.gallery.set_pin(name_of(1), pin := StoredPin.of("4071"))
         begun = time.monotonic()
         stack.enter_context(first.running())
-        wait(lambda: has(first, options.people))
+        wait(lambda: has(first, options.people), pause=0.1)
         say(f"the first device shared {options.people} people in", since(begun))
         second.url, begun = tap.url, time.monotonic()
         with second.running():
-            wait(lambda: has(second, options.people))
+            wait(lambda: has(second, options.people), pause=0.1)
             say(f"a new device had {options.people} people after", since(begun))
             second.rename(name_of(0), "Nobody else's name")
             assert second.member.share(name_of(0))
@@ -45,7 +45,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
         second.url, begun = urls, time.monotonic()
         for site in (second, *others):
             stack.enter_context(site.running())
-        wait(lambda: all(has(site, options.people) for site in sites))
+        wait(lambda: all(has(site, options.people) for site in sites), pause=1)
         say(f"{len(others)} more, all at once, after", since(begun))
         ages(sites, options)
         kills(sites, servers, options)
@@ -120,7 +120,7 @@ def kills(sites: list[Site], servers: list[NatsServer], options: argparse.Namesp
         each.join()
     begun = time.monotonic()
     wait(lambda: all(site.member.share(name_of(0)) for site in sites), 60)
-    wait(lambda: equal(sites), 120)
+    wait(lambda: equal(sites), 120, pause=0.1)
     counts = ", ".join(f"{what} {times} times" for what, times in done.items())
     say(f"killed during {worker.acts} changes of three devices: {counts}; {len(worker.shared)} people with")
     say(
