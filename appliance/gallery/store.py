@@ -30,7 +30,7 @@ from appliance.gallery.people import (
 from appliance.gallery.pin import StoredPin
 from appliance.gallery.search import MOST, Columns, Index
 from appliance.gallery.shares import SHARE, Share
-from appliance.gallery.vault import BrokenSealError, Rotated, Rotation, Seal, SiteKey, new_seed
+from appliance.gallery.vault import BrokenSealError, Rotated, Rotation, Seal, SiteKey, new_seed, rotation_of
 
 EMPTYING_PATIENCE_MS = 1000
 """How long an erasure waits for another program that reads."""
@@ -178,7 +178,7 @@ class Repository:
             for person in people.values()
         ]
         snapshot = GallerySnapshot(
-            Rotation(self._fact("rotation")),
+            rotation_of(self._fact("rotation")),
             {known.person.id: known for known in everyone},
             {known.person.reference: known for known in everyone},
             {
@@ -377,7 +377,7 @@ class Transaction(Repository):
     def rotate(self) -> None:
         """Draws another rotation and applies it to every template."""
         before, seed = self.contents.rotation, new_seed()
-        after = Rotation(seed)
+        after = rotation_of(seed)
         self._write_fact("rotation", seed)
         for known in self.contents.people.values():
             for template in known.templates:
