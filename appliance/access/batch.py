@@ -185,7 +185,7 @@ def _known(gallery: Gallery, identity: str) -> Known | None:
 
 
 def _duplicate(other: str) -> Refusal:
-    return Refusal(ResultCode.REFUSED, Likeness.DUPLICATE.value, f"Another person looks the same: {other}.")
+    return Refusal(ResultCode.REFUSED, Likeness.DUPLICATE.value, f"{other}: this enrolled person looks the same.")
 
 
 def _about(photo: str, fault: Fault) -> Fault:

@@ -29,14 +29,20 @@ def test_a_table_is_checked_imported_and_exported(visit: Visit, client: Client, 
         page.locator("#table-files").set_input_files(
             [payload(table.encode(), "people.csv", "text/csv"), payload(hopper, "Hopper 1.jpg")]
         )
-        expect(page.locator("#table-state")).to_have_text("3 rows, 1 photo.")
+        expect(page.locator("#table-state")).to_have_text("3 rows · 1 photo")
         page.locator("#table-check").click()
-        expect(page.locator("#table-state")).to_have_text("Checked: 1 added, 1 refused, 1 unchanged", timeout=30_000)
-        expect(page.locator("#table-results li")).to_contain_text("Row 3, none: none.jpg: There is no photo")
+        expect(page.locator("#table-state")).to_have_text("Checked: 1 added · 1 refused · 1 unchanged", timeout=30_000)
+        expect(page.locator("#table-results li")).to_have_text(
+            [
+                "Row 5, ada: unchanged",
+                "Row 3, none · none.jpg: There is no photo of this name.",
+                "Row 2, grace: added",
+            ]
+        )
         assert len(assert_all(client.get("/people"))) == 1
 
         page.locator("#table-import").click()
-        expect(page.locator("#table-state")).to_have_text("Imported: 1 added, 1 refused, 1 unchanged", timeout=30_000)
+        expect(page.locator("#table-state")).to_have_text("Imported: 1 added · 1 refused · 1 unchanged", timeout=30_000)
         expect(page.locator("#known summary")).to_have_count(2)
         accessible(page)
         with page.expect_download() as saved:

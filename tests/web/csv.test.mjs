@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import "./english.mjs";
 import { harmless, readTable, tableOf } from "../../appliance/api/web/csv.js";
-import { words } from "../../appliance/api/web/tables.js";
+import { counted } from "../../appliance/api/web/tables.js";
 
 test("a table is read as a spreadsheet saves it", () => {
   assert.deepEqual(readTable('\uFEFFid,name\r\na,"Ada ""L"", x"\r\nb,B\r\n'), [["id", "name"], ["a", 'Ada "L", x'], ["b", "B"], []]);
@@ -22,5 +22,5 @@ test("no cell is a formula", () => {
 });
 
 test("results are counted in words", () => {
-  assert.equal(words([{ result: "added" }, { result: "refused" }, { result: "added" }]), "2 added, 1 refused");
+  assert.equal(counted([{ result: "added" }, { result: "refused" }, { result: "added" }]), "2 added · 1 refused");
 });

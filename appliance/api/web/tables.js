@@ -4,10 +4,12 @@ import { harmless, readTable, tableOf } from "./csv.js";
 import { $, make, onFiles, save } from "./elements.js";
 import { askGallery, gallery, onGallery, refresh, refusalText } from "./gallery.js";
 import { requestOwn } from "./key.js";
+import { group, text } from "./texts.js";
 import { zip } from "./zip.js";
 
 const PARTS = ["row", "id", "result", "templates", "reason", "text"];
 const TABLE = /\.(csv|tsv|txt)$/i;
+const STATES = group("row"), MISTAKES = group("mistake");
 
 let rows = [], photos = [], results = [], running = false;
 
@@ -28,8 +30,9 @@ async function take(files) {
   const table = files.find(({ name }) => TABLE.test(name));
   if (table) rows = readTable(await table.text());
   photos = [...photos, ...files.filter((file) => file.type.startsWith("image/"))];
-  const people = Math.max(0, rows.filter(filled).length - 1);
-  $("table-state").textContent = rows.length ? `${people === 1 ? "1 row" : `${people} rows`}, ${photos.length === 1 ? "1 photo" : `${photos.length} photos`}.` : "Choose the table, too.";
+  const counts = { rows: Math.max(0, rows.filter(filled).length - 1), photos: photos.length };
+  const words = Object.entries(counts).map(([what, count]) => text(`table.${what}`, { count }));
+  $("table-state").textContent = rows.length ? words.join(" · ") : text("table.choose");
   settle();
 }
 
@@ -54,14 +57,14 @@ async function run(dryRun) {
     $("table-progress").value = (index + 1) / others.length;
     if (!filled(cells)) continue;
     const answer = await askGallery(`/people/import?${query}`, { method: "POST", body: await formOf(header, cells) });
-    const [result] = answer?.body.rows ?? [];
+    const [result] = answer?.body.rows ?? [], row = index + 2;
     if (!result && answer?.status !== 413) {
-      $("table-state").textContent = `Row ${index + 2}: ${refusalText(answer)}`;
+      $("table-state").textContent = text("table.row", { row, what: refusalText(answer) });
       running = false;
       break;
     }
-    keep({ ...(result ?? { id: "", result: "refused", templates: 0, reason: "too_large", text: refusalText(answer) }), row: index + 2 });
-    $("table-state").textContent = `${dryRun ? "Checked" : "Imported"}: ${words(results)}`;
+    keep({ ...(result ?? { id: "", result: "refused", templates: 0, reason: "too_large", text: "" }), row });
+    $("table-state").textContent = text(dryRun ? "table.checked" : "table.imported", { what: counted(results) });
   }
   running = false;
   settle();
@@ -80,16 +83,20 @@ async function formOf(header, cells) {
 
 const keyOf = (name) => name.split(/[/\\]/).at(-1).trim().normalize("NFC").toLowerCase();
 
-function keep(result) {
-  results.push(result);
-  if (result.result === "refused") $("table-results").append(make("li", {}, `Row ${result.row}, ${result.id || "without an id"}: ${result.text}`));
+function keep(found) {
+  const { row, id, result, reason, text: words } = found;
+  const [, about = ""] = /^(.+?): /.exec(words) ?? []; // the column, photo or other person that is in the way
+  const what = reason ? (reason === "invalid_row" && MISTAKES[about]) || refusalText({ body: found }) : STATES[result];
+  const subject = [id, about].filter(Boolean).join(" · ");
+  results.push({ ...found, text: reason && [about, what].filter(Boolean).join(": ") });
+  $("table-results").prepend(make("li", { data: { result } }, text(subject ? "table.person" : "table.row", { row, id: subject, what })));
 }
 
 /* Returns how many rows have which result, in words. */
-export function words(found) {
+export function counted(found) {
   const counts = new Map();
   for (const { result } of found) counts.set(result, (counts.get(result) ?? 0) + 1);
-  return [...counts].map(([result, count]) => `${count} ${result}`).join(", ");
+  return [...counts].map(([result, count]) => text(`rows.${result}`, { count })).join(" · ");
 }
 
 async function download(path) {
