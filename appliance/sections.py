@@ -310,13 +310,10 @@ class GallerySection(Section):
     """Days after valid_until when a person is erased; unset: never."""
     erase_templates_after_days: int | None = Field(default=None, ge=1, le=36_500)
     """Age in days at which a template is erased; unset: never."""
-    consent: str = Field(
-        default="A template of your face, made from your photo, is stored on this device, sealed, so that you are recognised "
-        "at the door. You can have it erased at any time.",
-        min_length=1,
-        max_length=4000,
-    )
-    """What people who enrol by an invitation agree to; the record of decisions keeps its SHA-256."""
+    consent: str = Field(default="", max_length=4000)
+    """What people who enrol by an invitation agree to; "": `invitation.consent` of the pages' texts, in their language. The
+    record of decisions keeps its SHA-256.
+    """
 
     @property
     def handle_settings(self) -> dict[str, Any]:

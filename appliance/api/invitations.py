@@ -12,6 +12,7 @@ from appliance.access.token import stamp
 from appliance.api import answers
 from appliance.api.access import ADMIN, ANYONE, NAME, Part, route
 from appliance.api.answers import NO_STORE, Answer
+from appliance.api.pages import catalogues, language_of
 from appliance.api.people import People
 from appliance.faults import Refusal, ResultCode
 from appliance.gallery.people import Known, Source
@@ -26,7 +27,7 @@ class SelfEnrolment:
     people: People
     invitations: Invitations
     consent: str
-    """What a person agrees to."""
+    """What a person agrees to; "": the pages' own text, in the language of the request."""
 
     @route("POST", "/people/<identity>/invitation", ADMIN, Part.GALLERY)
     def invite(self, identity: str) -> Answer:
@@ -52,7 +53,7 @@ class SelfEnrolment:
         """Who is invited, until when, and what they agree to."""
         found = self.invitations.find(token)
         body = {"name": self._known(found).person.name, "expires": stamp(found.expires, "seconds")}
-        return answers.answer({"invitation": {**body, "consent": self.consent}}, headers=NO_STORE)
+        return answers.answer({"invitation": {**body, "consent": self._agreed()}}, headers=NO_STORE)
 
     @route("POST", "/enrol/<token>", ANYONE, Part.GALLERY)
     def enrol(self, token: str) -> Answer:
@@ -88,8 +89,12 @@ class SelfEnrolment:
             raise NoSuchInvitationError("this person was erased")
         return known
 
+    def _agreed(self) -> str:
+        texts = catalogues()
+        return self.consent or str(texts[language_of(bottle.request.environ, texts)]["invitation.consent"])
+
     def _note_consent(self, reference: str) -> None:
-        digest = hashlib.sha256(self.consent.encode()).hexdigest()
+        digest = hashlib.sha256(self._agreed().encode()).hexdigest()
         try:
             self.people.record.append(CONSENT, {"person": reference, "text": digest})
         except RecordError as error:

@@ -4,9 +4,10 @@ import json
 import mimetypes
 import re
 from collections.abc import Collection
-from functools import partial
+from functools import cache, partial
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import bottle
 
@@ -42,6 +43,13 @@ COOKIE = "language"
 MOST_LANGUAGES = 32
 """Languages of an Accept-Language header that are read; browsers send up to about ten."""
 
+
+@cache
+def catalogues() -> dict[str, dict[str, Any]]:
+    """The texts of the pages by the code of their language: each a string, or its forms by Intl.PluralRules."""
+    return {each.stem: json.loads(each.read_bytes()) for each in sorted((WEB / "texts").glob("*.json"))}
+
+
 _KEY = re.compile(r"\{\{([\w.-]+)\}\}")
 """A place of a page: the key of a text; `lang`, the code of the language; `languages`, the choice among them; or `texts`, the
 catalogue for texts.js.
@@ -57,7 +65,7 @@ class Page:
     def __init__(self, ancestors: Collection[str] = ()) -> None:
         """`ancestors`: origins whose pages may show these in a frame."""
         self._policy = POLICY + (" ".join(ancestors) or "'none'")
-        self._texts = {each.stem: json.loads(each.read_bytes()) for each in sorted((WEB / "texts").glob("*.json"))}
+        self._texts = catalogues()
         self._files = {each.name: each.read_bytes() for each in sorted(WEB.iterdir()) if each.is_file()}
         self._pages = {name: self._in_all_languages(self._files[name].decode()) for name in PAGES}
 

@@ -17,9 +17,9 @@ from appliance import keys
 from appliance.access import invitations
 from appliance.access.invitations import INVITATIONS_FILE, Invitations
 from appliance.access.log import CONSENT, RECORD_FILE, Record
+from appliance.api.pages import catalogues
 from appliance.faults import Refusal
 from appliance.gallery.vault import SiteKey
-from appliance.sections import GallerySection
 from appliance.vision.loading import Choice
 
 
@@ -67,20 +67,21 @@ def test_a_link_enrols_its_person_once_with_their_consent(
     page = client.get(path)
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     assert page.headers["Referrer-Policy"] == "no-referrer"
-    shown = assert_success(client.get(f"{path}/invitation"), "invitation")["invitation"]
+    speaker = {"Accept-Language": "de-AT"}
+    shown = assert_success(client.get(f"{path}/invitation", speaker), "invitation")["invitation"]
     assert shown["name"] == "Ada <b>Lovelace"
-    assert shown["consent"] == GallerySection().consent
+    assert shown["consent"] == catalogues()["de"]["invitation.consent"]
 
     assert_refused(client.post(path, portrait), 400, "INF-02", "consent_required")
     assert client.post(f"{path}?consent=1", b"no picture").status == 400
     before = Record(folder / RECORD_FILE).newest(10, CONSENT)
-    done = assert_success(client.post(f"{path}?consent=1", portrait), "quality", status=201)
+    done = assert_success(client.post(f"{path}?consent=1", portrait, speaker), "quality", status=201)
     assert set(done["quality"]) == QUALITY
     assert len(assert_one(client.get("/people/ada"))["templates"]) == 1
     entry, *others = Record(folder / RECORD_FILE).newest(10, CONSENT)
     assert tuple(others) == before
     reference = served.gallery.gallery().person("ada").person.reference
-    digest = hashlib.sha256(GallerySection().consent.encode()).hexdigest()
+    digest = hashlib.sha256(shown["consent"].encode()).hexdigest()
     assert entry.facts == {"person": reference, "text": digest}
     assert_gone(client, path)
     assert path.rpartition("/")[2] not in caplog.text

@@ -76,6 +76,6 @@ def test_a_person_who_is_invited_enrols_on_a_phone(visit: Visit, client: Client,
         page.get_by_role("button", name="Send photo").click()
         expect(page.locator("#words")).to_contain_text("Thank you", timeout=30_000)
         page.reload()
-        expect(page.locator("#words")).to_contain_text("This link is not valid any more")
+        expect(page.locator("#words")).to_contain_text("This link is no longer valid")
     (ada,) = (person for person in assert_all(client.get("/people")) if person["id"] == "ada")
     assert len(ada["templates"]) == 1

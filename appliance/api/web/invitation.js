@@ -1,7 +1,8 @@
 /* The page for a person who is invited: they read what they agree to, take a photo, and send it. */
 
-import { SILENT, explained } from "./advice.js";
 import { $ } from "./elements.js";
+import { refusalText } from "./gallery.js";
+import { text, time } from "./texts.js";
 
 const LONGEST_SIDE = 1600; // pixels of the photo that is sent: enough for a face, and small enough for every device
 
@@ -10,20 +11,20 @@ const path = location.pathname.replace(/\/$/, "");
 async function ask(url, options = {}) {
   try {
     const response = await fetch(url, { cache: "no-store", ...options });
-    return { ok: response.ok, body: await response.json() };
-  } catch { return { ok: false, body: { text: SILENT.text } }; }
+    return { ok: response.ok, status: response.status, body: await response.json() };
+  } catch { return null; }
 }
 
-const refusal = ({ body }) => body.text ?? explained(body.return_msg);
+const refusal = (answer) => (answer?.body.reason === "record_unavailable" ? text("invitation.unrecorded") : refusalText(answer));
 
 async function begin() {
   const answer = await ask(`${path}/invitation`);
-  if (!answer.ok) {
+  if (!answer?.ok) {
     $("words").textContent = refusal(answer);
     return;
   }
   const { name, consent, expires } = answer.body.invitation;
-  $("words").textContent = `${name}, you can enrol here until ${new Date(expires).toLocaleString()}. This link is for you alone, and works once.`;
+  $("words").textContent = text("invitation.greeting", { name, time: time(expires) });
   $("consent").textContent = consent;
   $("agree").hidden = false;
 }
@@ -38,7 +39,7 @@ async function show(file) {
     [canvas.width, canvas.height] = [picture.width, picture.height].map((side) => Math.round(side * scale));
     canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
   } catch {
-    $("outcome").textContent = "This file is not a picture that this browser can show.";
+    $("outcome").textContent = text("invitation.unreadable");
   }
   canvas.hidden = Boolean($("outcome").textContent);
   settle();
@@ -54,9 +55,9 @@ async function send(event) {
   $("send").disabled = true;
   const photo = await new Promise((done) => $("preview").toBlob(done, "image/jpeg", 0.92));
   const answer = await ask(`${path}?consent=1`, { method: "POST", body: photo });
-  if (answer.ok) {
+  if (answer?.ok) {
     $("agree").hidden = true;
-    $("words").textContent = "Thank you, you are enrolled. This link is used up, and you can close this page.";
+    $("words").textContent = text("invitation.done");
     return;
   }
   $("outcome").textContent = refusal(answer);
