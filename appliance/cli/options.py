@@ -215,6 +215,10 @@ def _add_templates(add: Add) -> None:
     enrol.value("--face", "X,Y", "the face that is meant, if a photo shows several: pixels from its top left", _point)
     enrol.flag("--allow-duplicate", "enrol even if another enrolled person looks the same")
     enrol.flag("--allow-mismatch", "enrol even if the person's other templates look different")
+    invite = add("invite", "people:invite", "Print a one-time link with which a person enrols on their own phone.")
+    invite.value("id", "ID")
+    text = "address at which phones reach the device, such as https://door.example"
+    invite.value("--url", "URL", text, _address, required=True)
     forget = add("forget", "people:forget", "Erase one template of a person.")
     forget.value("id", "ID")
     forget.value("number", "NUMBER", "as `show` prints it", int)
@@ -400,6 +404,12 @@ def _point(text: str) -> tuple[float, float]:
         return point(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _address(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text):
+        raise argparse.ArgumentTypeError(f"not an address as http://HOST[:PORT]: {text[:40]!r}")
+    return text.rstrip("/")
 
 
 def _read(kind: type[date], name: str) -> Callable[[str], date]:

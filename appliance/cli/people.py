@@ -14,11 +14,12 @@ from appliance import state
 from appliance.access import log
 from appliance.access.enrol import Enrolled, Enrolment, capture_from_photograph
 from appliance.access.identify import Recognition
+from appliance.access.invitations import Invitations
 from appliance.access.log import RECORD_FILE, Record
 from appliance.api import answers
 from appliance.calibration import points
 from appliance.calibration.points import CalibrationStore
-from appliance.cli.gallery import opened
+from appliance.cli.gallery import opened, site_key
 from appliance.cli.photos import chosen_engine
 from appliance.config import Config
 from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, Embedding
@@ -102,6 +103,16 @@ def enrol(options: argparse.Namespace, settings: Config) -> int:
                 template = found.template
                 print(f"{photo}: template {template.number}, quality {template.quality:.2f}{alike}", flush=True)
     return status
+
+
+def invite(options: argparse.Namespace, settings: Config) -> int:
+    """Prints a one-time link with which a person enrols on their own phone; it replaces an earlier one."""
+    key = site_key(settings)
+    with opened(settings) as gallery:
+        person = gallery.person(options.id).person
+        token, made = Invitations(state.folder(settings.state.folder), lambda: key).invite(person)
+    print(f"{options.url}/enrol/{token}")
+    return _done(f"valid once, until {made.expires.astimezone():%Y-%m-%d %H:%M}; give it to {person.id} only")
 
 
 def forget(options: argparse.Namespace, settings: Config) -> int:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import appliance_models
@@ -9,9 +11,11 @@ import pytest
 from bodies import group, jpeg, opened
 from people_of_nowhere import face
 
+from appliance.access.invitations import Invitations, NoSuchInvitationError
 from appliance.access.log import RECORD_FILE, Record
 from appliance.face.embedding import weighted
 from appliance.gallery.people import Source
+from appliance.gallery.vault import read_site_key
 
 
 def test_a_person_is_added_shown_changed_and_erased(place):
@@ -50,6 +54,22 @@ def test_a_person_is_added_shown_changed_and_erased(place):
     receipt = json.loads(place.says("erase", "7-a", "--yes"))
     assert (receipt["id"], receipt["templates"], receipt["complete"]) == ("7-a", 0, True)
     assert place.says("list") == "no people\n"
+
+
+def test_an_invitation_is_a_link_to_the_page_of_the_device(place):
+    place.says("add", "ada", "--name", "Ada")
+    first, link = (
+        place.says("invite", "ada", "--url", url).strip() for url in ("http://x:80", "https://door.example/a/")
+    )
+    assert re.fullmatch(r"http://x:80/enrol/[\w-]{43}", first)
+    assert re.fullmatch(r"https://door\.example/a/enrol/[\w-]{43}", link)
+    book = Invitations(place.state, lambda: read_site_key(place.key_file))
+    assert book.find(link.rpartition("/")[2]).expires > datetime.now(UTC)
+    with pytest.raises(NoSuchInvitationError):
+        book.find(first.rpartition("/")[2])
+    assert "no person with the id" in place.run("invite", "eve", "--url", "http://x").stderr
+    with pytest.raises(SystemExit, match="2"):
+        place.run("invite", "ada", "--url", "door.example")
 
 
 def test_a_command_of_the_shell_goes_by_the_named_configuration(place):
