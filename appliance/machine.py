@@ -110,7 +110,7 @@ class Machine:
         self._gallery = GalleryHandle(self._state, self._models, self._broadcast, **config.gallery.handle_settings)
         self._fleet = FleetHandle(self._state, self._device_id, self._gallery, self._about, **config.fleet_settings)
         self._record = Record(self._state / RECORD_FILE, most_bytes=config.door.record_mib * 2**20)
-        self._retention = self._made_retention(rules := Rules.of(**config.door.rules))
+        self._retention = self._made_retention(rules := self._fleet.rules())
         signing_key = SigningKey(self._state / SIGNING_KEY_FILE, self._gallery, lambda: self._usable.demonstration)
         passes = PassBook(self._state / PASSES_FILE, self._gallery.site_key, self._record)
         self._templates = TemplateCare(self._gallery, self._engines, refresh=config.gallery.refresh)
@@ -186,7 +186,7 @@ class Machine:
                 start("templates", self._templates.run)
         if self._with_gallery:
             start("gallery", self._retention.run)
-            self._fleet.start(start)
+            self._fleet.start(start, self._broadcast)
         if self._manager.watches:
             start("pulse", self._pulse.run)
         status = self._supervisor.wait(self._tick, TICK_SECONDS)
@@ -223,7 +223,8 @@ class Machine:
         if self._manager.watches:
             self._watchdog.tick()
         if self._supervisor.asked_to_reload() and (config := self._reread()):
-            rules = Rules.of(**config.door.rules)
+            self._fleet.configure(config.door.rules)
+        if rules := self._fleet.changed_rules():
             self._decides.follow(Policy(rules))
             self._retention.follow(rules)
         lost = self._camera and self._camera.given_up(self._config.camera.restart_after_s)

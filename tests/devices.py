@@ -58,7 +58,7 @@ from appliance.fleet.handle import FleetHandle
 from appliance.keys import KeyStore
 from appliance.observation.mounting import Mounting
 from appliance.observation.observer import Observer
-from appliance.sections import GallerySection
+from appliance.sections import DoorSection, GallerySection
 from appliance.vision import loading
 from appliance.vision.engine import EnginePool, FaceEngine
 from appliance.vision.loading import Choice, Models
@@ -89,7 +89,8 @@ OTHER_MODE = {"multi": Part.SINGLE, "single": Part.LIVENESS}
 def no_fleet(gallery: GalleryHandle, record: Record) -> FleetHandle:
     """What a device without a fleet has instead of one."""
     settings: dict[str, Any] = {"enabled": False, "ca_file": None, "nkey_file": None, "stale_hours": None}
-    return FleetHandle(Path("/nowhere"), DEVICE_ID, gallery, lambda: ("", "", {}, record), **settings)
+    rules = DoorSection().rules
+    return FleetHandle(Path("/nowhere"), DEVICE_ID, gallery, lambda: ("", "", {}, record), **settings, own_rules=rules)
 
 
 class Device:

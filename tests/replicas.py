@@ -13,6 +13,7 @@ from appliance.fleet.devices import About
 from appliance.fleet.link import Address, Link, LinkError
 from appliance.fleet.member import Member, devices_bucket, people_bucket
 from appliance.fleet.membership import Membership
+from appliance.fleet.passages import passages_bucket
 from appliance.fleet.sealing import FleetKeys
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import Person, Source, new_reference
@@ -42,6 +43,7 @@ class Site:
         self.gallery = Gallery(folder / f"{self.device}.db", SiteKey(bytes([number]) * 32), keep_pictures=True)
         self.url, self.keys, self.files, self.member = url, keys, files, None
         self._prints = {}
+        self.companions = []
 
     def add(self, identity, seed=None, name="Somebody"):
         person = Person(
@@ -80,7 +82,13 @@ class Site:
         membership, about = Membership(urls, self.keys), About(self.device, "1.0", "ok")
         gallery = self.gallery
         self.member = Member(
-            lambda: membership, self.files, self.device, lambda: gallery, gallery.refresh, lambda: about
+            lambda: membership,
+            self.files,
+            self.device,
+            lambda: gallery,
+            gallery.refresh,
+            lambda: about,
+            companions=self.companions,
         )
         thread = threading.Thread(target=self.member.run)
         thread.start()
@@ -116,5 +124,5 @@ def make_buckets(urls, keys=KEYS, replicas=1):
             return False
         return True
 
-    for name in (people_bucket(keys.id), devices_bucket(keys.id)):
+    for name in (people_bucket(keys.id), devices_bucket(keys.id), passages_bucket(keys.id)):
         assert until(lambda name=name: made(name), 30)

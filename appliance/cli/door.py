@@ -43,7 +43,7 @@ def explain(options: argparse.Namespace, settings: Config) -> int:
         door = {"door": " ".join(_door_lines(rules, facts)) or None}
         print(json.dumps(_policy_document(facts, result) | door, ensure_ascii=False))
     else:
-        print("\n".join([*_lines(result), *_door_lines(rules, facts)]))
+        print("\n".join([*_lines(result), *_door_lines(rules, facts), *_fleet_lines(settings, rules)]))
     return 0
 
 
@@ -152,6 +152,15 @@ def _door_lines(rules: Rules, facts: Facts) -> list[str]:
         return ["the door is locked"] * bool(rules.open_periods)
     period, _ = found
     return [f"the door is open for everyone{', from the first grant on' if period.groups else ''}: {period}"]
+
+
+def _fleet_lines(settings: Config, rules: Rules) -> list[str]:
+    """What last passages are known of, if they matter."""
+    if not (settings.fleet.enabled and rules.remembers):
+        return []
+    return [
+        "last passages are shared with the fleet; while its servers are away, those at other doors are known up to then"
+    ]
 
 
 def _policy_document(facts: Facts, result: PolicyResult) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class DeviceRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PersonPlace:
     """How a person of this device stands in the fleet ("shared", "unshared", "differs"), and which devices do not have the
     fleet's newest version yet.
     """
@@ -105,7 +105,7 @@ class Overview:
     fleet: str | None = None
     reached: bool = False
     devices: tuple[tuple[DeviceRecord, int], ...] = ()
-    people: Mapping[str, Place] = field(default_factory=dict)
+    people: Mapping[str, PersonPlace] = field(default_factory=dict)
 
 
 _RECORD = TypeAdapter(DeviceRecord)

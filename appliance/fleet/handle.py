@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from appliance import state
 from appliance.access.identify import GalleryHandle, Recognition
 from appliance.access.log import Record
-from appliance.access.token import stamp
+from appliance.access.policy import Rules
+from appliance.access.token import SignedDecision, stamp
+from appliance.events import Broadcast
 from appliance.faults import Problem
 from appliance.fleet.devices import About, DeviceRecord, Overview
 from appliance.fleet.membership import FleetError, Membership, read_membership
@@ -19,6 +21,7 @@ from appliance.gallery.people import GalleryUnavailableError
 
 if TYPE_CHECKING:
     from appliance.fleet.member import Member
+    from appliance.fleet.passages import PassageSharing
 
 log = logging.getLogger(__name__)
 
@@ -43,33 +46,56 @@ class FleetHandle:
         ca_file: Path | None,
         nkey_file: Path | None,
         stale_hours: float | None,
+        own_rules: Mapping[str, Any],
     ) -> None:
         """`folder` is that of the state; `about` returns what `About.of` takes. With `stale_hours`, nobody is recognised once
-        the fleet has been silent for so long.
+        the fleet has been silent for so long. `own_rules` is what `Rules.of` takes, from the configuration of this
+        device.
         """
         self._folder, self._device, self._gallery, self._stale_hours = folder, device, gallery, stale_hours
+        self._rules, self._changed = Rules.of(**own_rules), False
         self._member: Member | None = None
+        self._passages: PassageSharing | None = None
         self._silent_before, self._written = 0.0, time.monotonic()
         if enabled:
             try:
-                from appliance.fleet import link, member
+                from appliance.fleet import link, member, passages
             except ModuleNotFoundError as missing:
                 raise FleetError(
                     f"{missing.name} is not installed: in a clone, scripts/environment .venv fleet"
                 ) from missing
             files, parts = link.Address((), ca_file, nkey_file), (gallery.gallery, gallery.refresh)
-            self._member = member.Member(self._membership, files, device, *parts, lambda: About.of(*about()))
+            self._passages = passages.PassageSharing(gallery.gallery, device, lambda: self._rules.remembers)
+            self._member = member.Member(
+                self._membership, files, device, *parts, lambda: About.of(*about()), companions=[self._passages]
+            )
             self._silent_before = self._read_silence()
 
-    def start(self, start: Callable[[str, Callable[[], None]], threading.Thread]) -> None:
-        """Starts the thread if this device is in a fleet; `start` is that of the supervisor."""
+    def start(self, start: Callable[[str, Callable[[], None]], threading.Thread], broadcast: Broadcast) -> None:
+        """Starts the thread if this device is in a fleet; `start` is that of the supervisor. Passages of people who are granted
+        are shared.
+        """
         if self._member:
+            broadcast.subscribe(SignedDecision, self._decided)
             start("fleet", self._member.run)
 
     def stop(self) -> None:
         if self._member:
             self._write_silence()
             self._member.stop()
+
+    def rules(self) -> Rules:
+        """The rules in force."""
+        return self._rules
+
+    def configure(self, own_rules: Mapping[str, Any]) -> None:
+        """Takes what the configuration of this device has now."""
+        self._rules, self._changed = Rules.of(**own_rules), True
+
+    def changed_rules(self) -> Rules | None:
+        """The rules in force, if they have changed since the last time."""
+        changed, self._changed = self._changed, False
+        return self._rules if changed else None
 
     def share(self, identity: str) -> bool | None:
         """As `Member.share`; None for a device without a fleet."""
@@ -108,6 +134,11 @@ class FleetHandle:
         if time.monotonic() - self._written > WRITTEN_SECONDS:
             self._write_silence()
         return silent
+
+    def _decided(self, signed: SignedDecision) -> None:
+        decision = signed.decision
+        if self._passages and decision.granted and decision.person and (known := self._gallery.person(decision.person)):
+            self._passages.passed(known.reference)
 
     def _membership(self) -> Membership:
         return read_membership(self._folder, self._gallery.site_key())

@@ -9,6 +9,7 @@ import time
 from appliance.fleet.link import Bucket, Link, OvertakenError
 from appliance.fleet.member import devices_bucket, people_bucket
 from appliance.fleet.membership import FleetError, Membership, check_urls
+from appliance.fleet.passages import passages_bucket
 from appliance.gallery.vault import BrokenSealError, Seal, SiteKey
 
 INVITATIONS = "fleet-invitations"
@@ -25,8 +26,8 @@ _CODE = re.compile(r"([^#\s]+)#([A-Za-z2-7-]{24,30})")
 
 async def make_buckets(link: Link, membership: Membership, replicas: int) -> None:
     """Makes the buckets of a fleet, kept by so many servers. Raises LinkError."""
-    for name in (people_bucket(membership.keys.id), devices_bucket(membership.keys.id)):
-        await link.bucket(name, replicas=replicas)
+    for name in (people_bucket, devices_bucket, passages_bucket):
+        await link.bucket(name(membership.keys.id), replicas=replicas)
     await link.bucket(INVITATIONS, replicas=replicas, max_age=MOST_MINUTES * 60)
 
 

@@ -3,18 +3,19 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
+from typing import Any, Protocol
 
 from appliance.faults import Fault, Problem
-from appliance.fleet.devices import About, DeviceRecord, Overview, Place, records_of
+from appliance.fleet.devices import About, DeviceRecord, Overview, PersonPlace, records_of
 from appliance.fleet.link import Address, Bucket, BucketState, Link, LinkError, OvertakenError
 from appliance.fleet.membership import FleetError, Membership
 from appliance.fleet.replica import Replica
-from appliance.fleet.sealing import Envelopes
+from appliance.fleet.sealing import Envelopes, FleetKeys
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import ChangedElsewhereError, GalleryError
 from appliance.gallery.shares import Share
@@ -51,6 +52,16 @@ OWN_CONFLICT = 2.0
 """A conflict of a person is that of the change whose answer waits if it is not older than so many seconds."""
 
 
+class Companion(Protocol):
+    """What uses the connection beside the gallery."""
+
+    async def run(self, link: Link, keys: FleetKeys) -> None:
+        """Works until it is cancelled, at the end of the connection."""
+
+    def problems(self) -> list[Problem]:
+        """What is wrong, for `/healthz`."""
+
+
 class Member:
     """Shares the people of the gallery. `share`, `problems` and `silent_s` may be called by any thread."""
 
@@ -63,6 +74,7 @@ class Member:
         refresh: Callable[[], None],
         about: Callable[[], About],
         clock: Callable[[], float] = time.monotonic,
+        companions: Sequence[Companion] = (),
     ) -> None:
         """`membership` is read before each connection; `files` has the certificate authority and the nkey seed, `device` is the
         id of this device. `gallery` raises GalleryError or Fault while there is none; `refresh` takes over and publishes what
@@ -70,6 +82,7 @@ class Member:
         """
         self._membership, self._files, self._device, self._clock = membership, files, device, clock
         self._gallery, self._refresh, self._about = gallery, refresh, about
+        self._companions = companions
         self._joined: Membership | None = None
         self._envelopes: Envelopes | None = None
         self._replica: Replica | None = None
@@ -143,7 +156,7 @@ class Member:
         if self._replica and (held := self._replica.held()):
             text = f"{len(held)} people differ from those of the fleet: `appliance fleet status` lists them."
             found.append(Problem("fleet", "fleet_people_differ", text))
-        return found
+        return [*found, *(problem for each in self._companions for problem in each.problems())]
 
     async def synchronise(self, *, reseal: bool = False) -> Replica:
         """Connects, brings the gallery and the servers in step once, and returns the replica; with `reseal`, has every value
@@ -163,10 +176,12 @@ class Member:
             try:
                 async with self._connection() as (link, bucket, devices, replica):
                     log.info("fleet: connected")
-                    while not self._over(link):
-                        await self._follow(link, bucket, devices, replica)
-                    if not link.closed.is_set():
-                        return
+                    assert self._joined is not None
+                    async with _beside(link, (each.run(link, self._joined.keys) for each in self._companions)):
+                        while not self._over(link):
+                            await self._follow(link, bucket, devices, replica)
+                        if not link.closed.is_set():
+                            return
                 raise LinkError("the connection to the fleet's servers is lost")
             except (LinkError, FleetError, GalleryError, Fault) as error:
                 if str(error) != self._trouble:
@@ -312,7 +327,7 @@ class Member:
         for identity in identities:
             state, sequence = replica.place(replica.key(identity))
             lacking = (each.device for each in self._records if state == "unshared" or not each.has(created, sequence))
-            people[identity] = Place(state, tuple(device for device in lacking if device != self._device))
+            people[identity] = PersonPlace(state, tuple(device for device in lacking if device != self._device))
         devices = tuple((each, each.lag(created, last)) for each in self._records)
         return Overview(self._joined.keys.id, reached, devices, people)
 
@@ -331,6 +346,24 @@ class Member:
             if replica.shared(key):
                 return True
         return False
+
+
+@asynccontextmanager
+async def _beside(link: Link, works: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Does this work meanwhile, and cancels it at the end. Work that ends by itself has failed, and ends the connection."""
+    tasks = [asyncio.create_task(work) for work in works]
+    for task in tasks:
+        task.add_done_callback(lambda _: link.closed.set())
+    try:
+        yield
+    finally:
+        while left := [task for task in tasks if not task.done()]:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=RETRY_SECONDS)  # a message that comes in this moment ends the cancellation
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
 
 
 def people_bucket(fleet: str) -> str:

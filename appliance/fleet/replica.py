@@ -181,7 +181,7 @@ class Replica:
         return version is not None and version == self._seen_at(key)[1]
 
     def place(self, key: str) -> tuple[str, int]:
-        """Returns how a person stands in the fleet, as `Place` has it, and the sequence number of the bucket's value."""
+        """Returns how a person stands in the fleet, as `PersonPlace` has it, and the sequence number of the bucket's value."""
         differs = self._share(key).held
         return "differs" if differs else "shared" if self.shared(key) else "unshared", self._seen_at(key)[0]
 

@@ -124,6 +124,10 @@ class Envelopes:
         generation = len(self._seals) - 1
         return bytes([generation]) + self._seals[-1].close(content, *place, generation)
 
+    def outdated(self, note: bytes) -> bool:
+        """Returns whether a note is sealed with a key that was replaced."""
+        return note[0] < len(self._seals) - 1
+
     def open_note(self, value: bytes, *place: str) -> bytes:
         """Returns what was sealed for a place. Raises RefusedValueError."""
         if not value or value[0] >= len(self._seals):
