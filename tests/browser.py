@@ -18,6 +18,9 @@ PROJECT = Path(__file__).parents[1]
 
 QUICK = '[engine]\nengines = 1\ndetector = "float16"\nembedder = "float16"\nliveness = "float16"\n'
 
+FPS = 6
+"""Of that camera: as many as a decision and the overlay need; the device and the browser work on each frame."""
+
 DESKTOP, PHONE, SMALL = (1440, 900), (390, 844), (360, 640)
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser")
@@ -48,7 +51,7 @@ def replayed(folder: Path, pixels: Pixels) -> str:
         picture = cv2.cvtColor(noisy(pixels)(number), cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(folder / f"{number}.png"), picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     height, width = pixels.shape[:2]
-    return f'driver = "replay"\nsource = "{folder}"\nwidth = {width}\nheight = {height}\n'
+    return f'driver = "replay"\nsource = "{folder}"\nwidth = {width}\nheight = {height}\nfps = {FPS}\n'
 
 
 def payload(content: bytes, name: str = "photo.jpg", kind: str = "image/jpeg") -> FilePayload:
