@@ -269,5 +269,13 @@ def side_by_side(one: Pixels, other: Pixels, number: int) -> Pixels:
 
 
 def heads(*photos: Pixels, **how: Any) -> list[Pixels]:
-    """A frame of each photo's head, in motion."""
-    return [head(photo, number, **how) for number, photo in enumerate(photos)]
+    """A frame of each photo's head, in motion; those of the same photos are drawn once."""
+    key = tuple(hash(photo.tobytes()) for photo in photos), tuple(sorted(how.items()))
+    if key not in _heads:
+        if len(_heads) == 4:  # 44 MB
+            _heads.clear()
+        _heads[key] = [head(photo, number, **how) for number, photo in enumerate(photos)]
+    return [frame.copy() for frame in _heads[key]]
+
+
+_heads: dict[object, list[Pixels]] = {}

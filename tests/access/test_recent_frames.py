@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -67,21 +68,25 @@ def test_the_newest_may_be_there_already(ring):
     assert [each.sequence for each in RecentFrames(Usable(), ring).since(asked)] == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize(
-    "ago",
-    [
-        (0.93, 0.62, 0.0),
-        (SPAN_SECONDS + 0.4, 0.62, 0.31, 0.0),
-        (FRESH_SECONDS + 0.98, FRESH_SECONDS + 0.67, FRESH_SECONDS + 0.36, FRESH_SECONDS + 0.05),
-        (),
-    ],
-)
-def test_too_few_or_too_far_apart_or_too_old(ring, ago):
-    shown(ring, *ago)
-    begun = time.monotonic()
-    with pytest.raises(CameraError, match=f"{PATIENCE_SECONDS:g} s"):
-        RecentFrames(Usable(), ring).since(begun - 10)
-    assert time.monotonic() - begun >= PATIENCE_SECONDS
+NEVER_ENOUGH = [
+    (0.93, 0.62, 0.0),
+    (SPAN_SECONDS + 0.4, 0.62, 0.31, 0.0),
+    (FRESH_SECONDS + 0.98, FRESH_SECONDS + 0.67, FRESH_SECONDS + 0.36, FRESH_SECONDS + 0.05),
+    (),
+]
+
+
+def test_too_few_or_too_far_apart_or_too_old():
+    def is_waited_for_in_vain(ago):
+        ring = Ring()
+        shown(ring, *ago)
+        begun = time.monotonic()
+        with pytest.raises(CameraError, match=f"{PATIENCE_SECONDS:g} s"):
+            RecentFrames(Usable(), ring).since(begun - 10)
+        assert time.monotonic() - begun >= PATIENCE_SECONDS
+
+    with ThreadPoolExecutor(len(NEVER_ENOUGH)) as threads:
+        assert len([*threads.map(is_waited_for_in_vain, NEVER_ENOUGH)]) == 4
 
 
 def test_a_camera_in_trouble_is_not_waited_for(ring):

@@ -205,7 +205,7 @@ def test_a_backup_of_a_damaged_gallery_has_the_rest_and_says_so(place):
 
 @pytest.fixture(scope="module")
 def big(tmp_path_factory):
-    """A backup of a thousand templates."""
+    """A backup of five hundred templates."""
     now, path = datetime.now(UTC), tmp_path_factory.mktemp("big") / "big"
     people = (
         PersonExport(
@@ -215,7 +215,7 @@ def big(tmp_path_factory):
                 for each in range(5)
             ),
         )
-        for number in range(200)
+        for number in range(100)
     )
     pieces = envelope.sealed(archive.packed(archive.Label(True, now, "0", MODEL), people), PASSPHRASE, CHEAP)
     path.write_bytes(b"".join(pieces))
@@ -225,7 +225,7 @@ def big(tmp_path_factory):
 @pytest.mark.timeout(300)
 def test_killed_at_any_moment_it_is_all_or_nothing(place, big, thorough):
     place.begin("old", templates=5)
-    old, new = (["old"], 5), (sorted(f"new{number}" for number in range(200)), 1000)
+    old, new = (["old"], 5), (sorted(f"new{number}" for number in range(100)), 500)
     begin = time.monotonic()
     assert place.process("restore", big, *WITH).returncode == 0
     whole = time.monotonic() - begin
@@ -279,7 +279,7 @@ def test_an_archive_that_finds_no_room_is_not_there(place, tmp_path):
 
 
 def test_people_are_streamed_and_not_gathered(place, big):
-    """A thousand templates are no reason to hold a thousand in memory at once."""
+    """Five hundred templates are no reason to hold five hundred in memory at once."""
     with big.open("rb") as file:
         people = archive.unpacked(envelope.Opened(file, PASSPHRASE).content())[1]
         first = list(itertools.islice(people, 2))

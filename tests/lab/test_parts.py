@@ -38,6 +38,7 @@ def test_scaling_finds_every_face(bench: Bench) -> None:
     assert found["/faces, 6"].value > found["/faces, 1"].value
 
 
+@pytest.mark.nightly
 def test_memory_is_level_enough(bench: Bench) -> None:
     found = by_measure([*parts.memory(bench)])
     assert found["errors"].value == 0

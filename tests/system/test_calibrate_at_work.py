@@ -138,16 +138,23 @@ class Door:
 def film(folder: Path, pictures: Sequence[Any]) -> Path:
     folder.mkdir()
     for number, pixels in enumerate(pictures):
-        cv2.imwrite(str(folder / f"{number}.png"), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+        bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(folder / f"{number}.png"), bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     return folder
 
 
-@pytest.fixture
-def door(tmp_path: Path, portrait: bytes) -> Iterator[Door]:
-    """One before which somebody stands; the film is long enough that four frames of an answer are never the same."""
+@pytest.fixture(scope="module")
+def somebody(tmp_path_factory: pytest.TempPathFactory, portrait: bytes) -> Path:
+    """A film of somebody who stands there, long enough that four frames of an answer are never the same."""
     canvas = on_canvas(portrait)
     shots = [noisy(stirred(canvas, number))(number) for number in range(31)]
-    door = Door(tmp_path, film(tmp_path / "film", shots))
+    return film(tmp_path_factory.mktemp("somebody") / "film", shots)
+
+
+@pytest.fixture
+def door(tmp_path: Path, somebody: Path) -> Iterator[Door]:
+    """One before which somebody stands."""
+    door = Door(tmp_path, somebody)
     with door.child as child:
         child.ready()
         assert until(lambda: door.get("/liveness/multiframe").status == 200)
