@@ -227,7 +227,7 @@ class Replica:
                 after = replace(after, held=str(error))
         if (after, after.held, after.unshared) != (share, share.held, share.unshared):
             transaction.write_share(key, after)
-        return gone or taken
+        return gone or (taken and entry is not None)
 
     def _opened(self, value: StoredValue) -> tuple[Share | None, Arrival | None]:
         """Returns the version that the bucket is taken to have, and what arrives: nothing if the value is refused."""
