@@ -297,10 +297,11 @@ def text(
     liveness: Literal["multi", "single"],
     auth: Literal["none", "key"],
     fingerprint: str | None,
+    fleet: str | None,
     state: Literal["loading", "ready", "fault"],
 ) -> dict[str, str]:
     """The TXT record; the model is truncated so that it has at most TEXT_BYTES. `fingerprint`: the SHA-256 of the certificate,
-    base64url, of a server with TLS.
+    base64url, of a server with TLS; `fleet`: the id of the device's fleet.
     """
     entries = {
         "txtvers": "1",
@@ -314,6 +315,7 @@ def text(
         "tls": "0" if fingerprint is None else "1",
         "st": state,
         **({} if fingerprint is None else {"fp": fingerprint}),
+        **({} if fleet is None else {"fleet": fleet}),
     }
     over = sum(len(f"{key}={value}".encode()) + 1 for key, value in entries.items()) - TEXT_BYTES
     if over > 0:

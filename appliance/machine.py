@@ -343,11 +343,10 @@ class Machine:
             liveness=self._config.liveness.mode,
             auth="none" if self._config.access.open else "key",
             fingerprint=identity.front_fingerprint(self._config.server.front_certificate),
+            fleet=self._fleet.id,
         )
-        return lan.Advertisement(
-            self._name,
-            self._lan_host,
-            self._http.addresses,
-            self._http.port,
-            lambda: facts(state=ANNOUNCED[self._health.report()["status"]]),
-        )
+
+        def text() -> dict[str, str]:
+            return facts(state=ANNOUNCED[self._health.report()["status"]])
+
+        return lan.Advertisement(self._name, self._lan_host, self._http.addresses, self._http.port, text)

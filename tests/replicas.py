@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 import numpy as np
 from devices import until
 
+from appliance.fleet import joining
 from appliance.fleet.devices import About
 from appliance.fleet.link import Address, Link, LinkError
-from appliance.fleet.member import Member, devices_bucket, people_bucket
+from appliance.fleet.member import Member, people_bucket
 from appliance.fleet.membership import Membership
-from appliance.fleet.passages import passages_bucket
 from appliance.fleet.sealing import FleetKeys
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import Person, Source, new_reference
@@ -77,7 +77,7 @@ class Site:
         return known and known.person.name
 
     @contextmanager
-    def running(self):
+    def running(self, *companions):
         urls = (self.url,) if isinstance(self.url, str) else tuple(self.url)
         membership, about = Membership(urls, self.keys), About(self.device, "1.0", "ok")
         gallery = self.gallery
@@ -88,7 +88,7 @@ class Site:
             lambda: gallery,
             gallery.refresh,
             lambda: about,
-            companions=self.companions,
+            companions=[*self.companions, *companions],
         )
         thread = threading.Thread(target=self.member.run)
         thread.start()
@@ -112,17 +112,18 @@ async def with_bucket(url, work, name=PEOPLE, **made):
 
 
 def make_buckets(urls, keys=KEYS, replicas=1):
-    """The buckets of a fleet, once the servers have found each other."""
+    """The buckets of a fleet and the stream of its decisions, once the servers have found each other."""
+    servers = (urls,) if isinstance(urls, str) else tuple(urls)
 
-    async def nothing(_):
-        pass
+    async def make():
+        async with Link.to(Address(servers), "test") as link:
+            await joining.make_buckets(link, Membership(servers, keys), replicas, 30, 64)
 
-    def made(name):
+    def made():
         try:
-            asyncio.run(with_bucket(urls, nothing, name, replicas=replicas))
+            asyncio.run(make())
         except LinkError:
             return False
         return True
 
-    for name in (people_bucket(keys.id), devices_bucket(keys.id), passages_bucket(keys.id)):
-        assert until(lambda name=name: made(name), 30)
+    assert until(made, 30)

@@ -179,6 +179,11 @@ class Record:
         with self._opened() as connection:
             return tuple(_newest(connection, count, kind))
 
+    def after(self, sequence: int, count: int) -> tuple[Entry, ...]:
+        """The first `count` entries after this sequence, oldest first. Raises RecordError."""
+        with self._opened() as connection:
+            return tuple(_selected(connection, "sequence > ? ORDER BY sequence", sequence, count))
+
     def each(self, kind: str) -> Iterator[Entry]:
         """All entries of a kind, newest first, read in pages, so that others can be added meanwhile. Raises RecordError."""
         before = _BEYOND
@@ -419,8 +424,11 @@ def _read(row: tuple[Any, ...], previous: str) -> Entry:
 
 def _newest(connection: sqlite3.Connection, count: int, kind: str | None = None, before: int = _BEYOND) -> list[Entry]:
     condition, values = ("AND kind = ?", (kind,)) if kind else ("", ())
-    query = f"{_SELECT} WHERE sequence < ? {condition} ORDER BY sequence DESC LIMIT ?"
-    rows = connection.execute(query, (before, *values, count)).fetchall()
+    return _selected(connection, f"sequence < ? {condition} ORDER BY sequence DESC", before, *values, count)
+
+
+def _selected(connection: sqlite3.Connection, condition: str, *values: str | int) -> list[Entry]:
+    rows = connection.execute(f"{_SELECT} WHERE {condition} LIMIT ?", values).fetchall()
     return [_read(row, row[5] or _expired(connection).hash) for row in rows]
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache, partial
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,18 +145,22 @@ def _print_table(found: "Sequence[Appliance]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("name", "address", "API / SDK", "state", "auth", "TLS", box=SIMPLE)
-    for each in found:
-        api, sdk, ready, auth, tls = (each.txt.get(key, "?") for key in ("api", "sdk", "st", "auth", "tls"))
-        table.add_row(
-            each.name,
-            "\n".join(each.urls()),
-            f"{api} / {sdk}",
-            ready,
-            auth,
-            each.txt.get("fp", "?") if tls == "1" else "no",
-        )
+    of_a_fleet = any("fleet" in each.txt for each in found)
+    table = Table(
+        "name", "address", "API / SDK", "state", "auth", "TLS", *(["fleet"] if of_a_fleet else []), box=SIMPLE
+    )
+    for fleet, devices in groupby(sorted(found, key=_fleet), _fleet):
+        for each in devices:
+            api, sdk, ready, auth, tls = (each.txt.get(key, "?") for key in ("api", "sdk", "st", "auth", "tls"))
+            urls, secure = "\n".join(each.urls()), each.txt.get("fp", "?") if tls == "1" else "no"
+            table.add_row(each.name, urls, f"{api} / {sdk}", ready, auth, secure, *([fleet[1]] if of_a_fleet else []))
+        table.add_section()
     Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else 1000).print(table)
+
+
+def _fleet(appliance: "Appliance") -> tuple[bool, str]:
+    """What the table is sorted by, beside the name: those without a fleet come last."""
+    return "fleet" not in appliance.txt, appliance.txt.get("fleet", "")
 
 
 def add_key(options: argparse.Namespace, settings: Config) -> int:

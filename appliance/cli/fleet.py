@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ from appliance.fleet.membership import (
     read_membership,
     write_membership,
 )
-from appliance.fleet.sealing import Envelopes, FleetKeys
+from appliance.fleet.sealing import Envelopes, FleetKeys, RefusedValueError
 from appliance.gallery.gallery import Gallery
 from appliance.imaging import barcode
 
@@ -30,7 +31,9 @@ try:
     from appliance.fleet.joining import make_buckets, read_code, redeem
     from appliance.fleet.link import Address, Bucket, Link, LinkError
     from appliance.fleet.member import Member, devices_bucket, people_bucket
+    from appliance.fleet.presence import DevicePresence, survey
     from appliance.fleet.replica import Replica
+    from appliance.fleet.stream import RETRY_SECONDS, DecisionReader, decisions_stream
 except ModuleNotFoundError as missing:
     raise FleetError(f"{missing.name} is not installed: in a clone, scripts/environment .venv fleet") from missing
 
@@ -44,7 +47,8 @@ def create(options: argparse.Namespace, settings: Config) -> int:
     """Makes a fleet on servers, with the people of this device."""
     membership = Membership.new(tuple(options.servers.split(",")))
     _check_none(settings)
-    _with_link(settings, membership.urls, lambda link: make_buckets(link, membership, options.replicas))
+    limits = options.replicas, options.decisions_days, options.decisions_mib
+    _with_link(settings, membership.urls, lambda link: make_buckets(link, membership, *limits))
     _keep(settings, membership)
     with opened(settings, create=True) as gallery:
         _synchronise(settings, gallery, membership)
@@ -107,38 +111,67 @@ def status(options: argparse.Namespace, settings: Config) -> int:
         ids = {envelopes.key(known.person.id): known.person.id for known in gallery.people()}
         held = {ids.get(key, key): share.held for key, share in gallery.snapshot.shares.items() if share.held}
 
-    async def ask(link: Link) -> tuple[Any, list[DeviceRecord]]:
+    async def ask(link: Link) -> tuple[Any, list[DevicePresence]]:
         people = await link.bucket(people_bucket(membership.keys.id))
-        return await people.state(), await _devices(link, membership)
+        devices = await survey(link, membership.keys, await _devices(link, membership))
+        return await people.state(), devices
 
     bucket, devices = _with_link(settings, membership.urls, ask)
     if options.json:
         listed = [
             {
-                "device": each.device,
-                "name": each.about.name,
-                "version": each.about.version,
-                "status": each.about.status,
-                "seen_s": round(each.age_s),
-                "people": each.people,
-                "differing": each.held,
-                "unshared": each.pending,
-                "behind": each.lag(bucket.created, bucket.last),
+                "device": each.record.device,
+                "name": each.record.about.name,
+                "version": each.record.about.version,
+                "status": each.record.about.status,
+                "online": each.online,
+                "seen_s": round(each.record.age_s),
+                "people": each.record.people,
+                "differing": each.record.held,
+                "unshared": each.record.pending,
+                "behind": each.record.lag(bucket.created, bucket.last),
             }
             for each in devices
         ]
         print(json.dumps({"fleet": membership.keys.id, "devices": listed, "differing": held}, ensure_ascii=False))
         return 1 if held else 0
     print(f"fleet {membership.keys.id} at {', '.join(membership.urls)}")
-    for each in devices:
+    for presence in devices:
+        each, about = presence.record, presence.record.about
+        seen = "online" if presence.online else f"offline, seen {each.age_s:.0f} s ago"
         lag = each.lag(bucket.created, bucket.last)
         step = f"{lag} changes behind" if lag else "in step"
         more = f", {each.held} differ" * bool(each.held) + f", {each.pending} not shared yet" * bool(each.pending)
-        about = each.about
-        print(
-            f"{each.device}  {about.name:<24} {about.version:<8} {about.status:<8} seen {each.age_s:.0f} s ago, {step}{more}"
-        )
+        print(f"{each.device}  {about.name:<24} {about.version:<8} {about.status:<8} {seen}, {step}{more}")
     return _name_held(held)
+
+
+def decisions(options: argparse.Namespace, settings: Config) -> int:
+    """Prints the records of all devices as JSON lines; the exit status: 1 if an entry cannot be read."""
+    membership = _membership(settings)
+    reader, refused, trouble = DecisionReader(Envelopes(membership.keys), options.begin), 0, ""
+
+    async def show(link: Link) -> None:
+        nonlocal refused, trouble
+        stream, trouble = await link.log(decisions_stream(membership.keys.id)), ""
+        async for entry in reader.entries(stream, follow=options.follow):
+            if isinstance(entry, RefusedValueError):
+                refused += 1
+                print(entry, file=sys.stderr)
+            else:
+                print(json.dumps(entry), flush=options.follow)
+
+    if not options.follow:
+        _with_link(settings, membership.urls, show)
+    while options.follow:
+        try:
+            _with_link(settings, membership.urls, show)
+        except LinkError as error:
+            if str(error) != trouble:
+                print(error, file=sys.stderr)
+            trouble = str(error)
+            time.sleep(RETRY_SECONDS)
+    return 1 if refused else 0
 
 
 def receipt(options: argparse.Namespace, settings: Config) -> int:

@@ -264,6 +264,10 @@ def _add_fleet(add: Add) -> None:
     create = add("create", "fleet:create", "Make a fleet of this device and its people.")
     create.value("servers", "URL", "nats://HOST:PORT or tls://HOST:PORT; several are separated by commas")
     create.value("--replicas", "N", "servers that keep each value (default 1)", int, choices=(1, 3, 5), default=1)
+    text = "how long the servers keep decisions (default 30)"
+    create.value("--decisions-days", "N", text, _within("days", float, OVER_0, 3650), default=30.0)
+    text = "the most space of decisions on each server; the oldest are dropped (default 512)"
+    create.value("--decisions-mib", "N", text, positive, default=512)
     invite = add("invite", "fleet:invite", "Print a code with which one device can join.")
     invite.value(
         "--minutes", "N", "how long it is valid (default 15)", _within("minutes", float, OVER_0, 60), default=15.0
@@ -277,6 +281,9 @@ def _add_fleet(add: Add) -> None:
     resolve = add("resolve", "fleet:resolve", "Take one side for a person who differs from that of the fleet.")
     resolve.value("id", "ID")
     resolve.add_argument("--take", choices=("fleet", "device"), required=True, help="whose person stays")
+    listing = add("decisions", "fleet:decisions", "Print the records of all devices as JSON lines, oldest first.")
+    listing.value("--from", "POSITION", "`position` of the first line (default 1)", positive, dest="begin", default=1)
+    listing.flag("--follow", "go on with new entries as they come")
     text = "Print which devices have confirmed an erasure, and which have not yet."
     add("receipt", "fleet:receipt", text).value("reference", "REFERENCE", "`reference` of the receipt of the erasure")
     add("rotate-key", "fleet:rotate_key", "Seal the people with a new key; every other device has to join again.")

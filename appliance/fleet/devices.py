@@ -68,9 +68,9 @@ class DeviceRecord:
     position: int
     time: FiniteFloat
 
-    def close(self, envelopes: Envelopes) -> bytes:
-        """Returns the sealed value."""
-        return envelopes.close_note(_RECORD.dump_json(self), "device", self.device)
+    def close(self, envelopes: Envelopes, *question: str) -> bytes:
+        """Returns the sealed value; that of an answer is valid for its question alone."""
+        return envelopes.close_note(_RECORD.dump_json(self), "device", self.device, *question)
 
     def has(self, created: datetime, position: int) -> bool:
         """Whether the device could read everything up to this place in the bucket."""
@@ -111,14 +111,14 @@ class Overview:
 _RECORD = TypeAdapter(DeviceRecord)
 
 
-def records_of(values: Iterable[tuple[str, bytes]], envelopes: Envelopes) -> list[DeviceRecord]:
-    """Returns the records in these values by device id; those that no device of the fleet has written, that name another
-    device, or that would write more than text into a terminal, are left out.
+def records_of(values: Iterable[tuple[str, bytes]], envelopes: Envelopes, *question: str) -> list[DeviceRecord]:
+    """Returns the records in these values, or in answers to a question, by device id; those that no device of the fleet has
+    written, that name another device, or that would write more than text into a terminal, are left out.
     """
     found = []
     for device, value in values:
         try:
-            record = _RECORD.validate_json(envelopes.open_note(value, "device", device))
+            record = _RECORD.validate_json(envelopes.open_note(value, "device", device, *question))
         except (RefusedValueError, ValidationError):
             continue
         if record.device == device:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from appliance import state
 from appliance.access.identify import GalleryHandle, Recognition
-from appliance.access.log import Record
+from appliance.access.log import RECORD_FILE, Record
 from appliance.access.policy import Rules
 from appliance.access.token import SignedDecision, stamp
 from appliance.events import Broadcast
 from appliance.faults import Problem
 from appliance.fleet.devices import About, DeviceRecord, Overview
-from appliance.fleet.membership import FleetError, Membership, read_membership
+from appliance.fleet.membership import FleetError, Membership, fleet_id, read_membership
 from appliance.gallery.people import GalleryUnavailableError
 
 if TYPE_CHECKING:
@@ -57,18 +57,20 @@ class FleetHandle:
         self._member: Member | None = None
         self._passages: PassageSharing | None = None
         self._silent_before, self._written = 0.0, time.monotonic()
+        self.id = fleet_id(folder) if enabled else None
+        """That of the fleet; None for a device without one."""
         if enabled:
             try:
-                from appliance.fleet import link, member, passages
+                from appliance.fleet import link, member, passages, stream
             except ModuleNotFoundError as missing:
                 raise FleetError(
                     f"{missing.name} is not installed: in a clone, scripts/environment .venv fleet"
                 ) from missing
             files, parts = link.Address((), ca_file, nkey_file), (gallery.gallery, gallery.refresh)
             self._passages = passages.PassageSharing(gallery.gallery, device, lambda: self._rules.remembers)
-            self._member = member.Member(
-                self._membership, files, device, *parts, lambda: About.of(*about()), companions=[self._passages]
-            )
+            forwarder = stream.Forwarder(Record(folder / RECORD_FILE), device, folder / stream.PLACE_FILE)
+            about_now, companions = (lambda: About.of(*about())), (self._passages, forwarder)
+            self._member = member.Member(self._membership, files, device, *parts, about_now, companions=companions)
             self._silent_before = self._read_silence()
 
     def start(self, start: Callable[[str, Callable[[], None]], threading.Thread], broadcast: Broadcast) -> None:

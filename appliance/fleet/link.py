@@ -13,11 +13,12 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import nats
 import nkeys  # type: ignore[import-untyped]
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.api import (
     ConsumerConfig,
@@ -144,45 +145,94 @@ class Link:
             with suppress(nats.errors.Error, OSError, AssertionError):  # asserted: it has begun to connect
                 await asyncio.wait_for(client.close(), PATIENCE_SECONDS)
 
+    async def send(self, subject: str, content: bytes) -> None:
+        """Sends a message to those who are there now. Raises LinkError."""
+        with _translated():
+            await self._client.publish(subject, content)
+
+    @asynccontextmanager
+    async def hearing(self, subject: str) -> AsyncIterator["Messages"]:
+        """The messages of a subject from now on. Raises LinkError."""
+        with _translated():
+            found = await self._client.subscribe(subject)
+        try:
+            yield Messages(found)
+        finally:
+            with suppress(nats.errors.Error, OSError):
+                await found.unsubscribe()
+
     async def bucket(self, name: str, *, replicas: int | None = None, max_age: float | None = None) -> "Bucket":
         """Returns a key-value bucket, made if `replicas` are given and it is not there; its values are kept for `max_age`
         seconds. An existing one stays as it is: servers refuse the arguments with which their predecessors made it.
         """
-        bucket = Bucket(self, name)
+        bucket = Bucket(self, f"KV_{name}", f"$KV.{name}.")
+        limits = {"max_age": max_age, "max_msgs_per_subject": 1, "discard": DiscardPolicy.NEW}
+        await self._find(bucket, replicas, **limits)
+        return bucket
+
+    async def log(
+        self, name: str, *, replicas: int | None = None, max_age: float | None = None, max_bytes: int | None = None
+    ) -> "Bucket":
+        """Returns a stream that keeps each value for `max_age` seconds, and drops the oldest beyond `max_bytes`; made as a
+        bucket is.
+        """
+        log = Bucket(self, name, f"{name}.")
+        await self._find(log, replicas, max_age=max_age, max_bytes=max_bytes)
+        return log
+
+    async def _find(self, stream: "Bucket", replicas: int | None, **limits: Any) -> None:
         with _translated():
             try:
-                await self.jetstream.stream_info(bucket.stream)
+                await self.jetstream.stream_info(stream.stream)
             except NotFoundError:
                 if replicas is None:
                     raise
                 await self.jetstream.add_stream(
                     StreamConfig(
-                        name=bucket.stream,
-                        subjects=[f"{bucket.prefix}>"],
+                        name=stream.stream,
+                        subjects=[f"{stream.prefix}>"],
                         retention=RetentionPolicy.LIMITS,
                         storage=StorageType.FILE,
-                        discard=DiscardPolicy.NEW,
-                        max_msgs_per_subject=1,
-                        max_age=max_age,
                         num_replicas=replicas,
                         deny_delete=True,
                         deny_purge=True,
+                        **limits,
                     )
                 )
-        return bucket
+
+
+class Messages:
+    """Messages as they come."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._subscription = subscription
+
+    async def next(self, patience: float | None) -> tuple[str, bytes] | None:
+        """Returns subject and content of the next one; waits `patience` seconds (None: no limit), then returns none. Raises
+        LinkError.
+        """
+        with _translated():
+            try:
+                message = await self._subscription.next_msg(patience)
+            except nats.errors.TimeoutError:
+                return None
+        return message.subject, message.data
 
 
 class Bucket:
-    """A key-value bucket: a stream that keeps the last value of each key. Each method raises LinkError."""
+    """A stream with a subject for each key: a key-value bucket keeps the last value of each, a log all of them. Each method
+    raises LinkError.
+    """
 
-    def __init__(self, link: Link, name: str) -> None:
-        self._link, self.stream, self.prefix = link, f"KV_{name}", f"$KV.{name}."
+    def __init__(self, link: Link, stream: str, prefix: str) -> None:
+        self._link, self.stream, self.prefix = link, stream, prefix
 
-    async def write(self, key: str, value: bytes, last: int) -> int:
-        """Replaces the value with the sequence number `last` (0: none) and returns that of the new one, once the servers have
-        stored it. Raises OvertakenError.
+    async def write(self, key: str, value: bytes, last: int, name: str | None = None) -> int:
+        """Adds a value after the one with the sequence number `last` (0: none) and returns its own, once the servers have
+        stored it; a value with the same `name` is stored once within their window for duplicates. Raises OvertakenError.
         """
         headers = {Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(last)}
+        headers |= {Header.MSG_ID.value: name} if name else {}
         with _translated():
             subject = self.prefix + key
             stored = await self._link.jetstream.publish(subject, value, PATIENCE_SECONDS, self.stream, headers)

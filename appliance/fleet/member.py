@@ -14,6 +14,7 @@ from appliance.faults import Fault, Problem
 from appliance.fleet.devices import About, DeviceRecord, Overview, PersonPlace, records_of
 from appliance.fleet.link import Address, Bucket, BucketState, Link, LinkError, OvertakenError
 from appliance.fleet.membership import FleetError, Membership
+from appliance.fleet.presence import Responder
 from appliance.fleet.replica import Replica
 from appliance.fleet.sealing import Envelopes, FleetKeys
 from appliance.gallery.gallery import Gallery
@@ -82,7 +83,7 @@ class Member:
         """
         self._membership, self._files, self._device, self._clock = membership, files, device, clock
         self._gallery, self._refresh, self._about = gallery, refresh, about
-        self._companions = companions
+        self._companions = (Responder(device, self._current), *companions)
         self._joined: Membership | None = None
         self._envelopes: Envelopes | None = None
         self._replica: Replica | None = None
@@ -226,7 +227,7 @@ class Member:
                     self._created = None
                     return
                 if state.last == self._position and not lacks:
-                    if await self._in_step(bucket, devices, replica, state):
+                    if await self._in_step(bucket, devices, replica):
                         return
                 elif lacks or not values:  # the bucket may lack values for a moment, under a new leader
                     doubts += 1
@@ -251,14 +252,14 @@ class Member:
             self._position = state.last
         return state
 
-    async def _in_step(self, bucket: Bucket, devices: Bucket, replica: Replica, state: BucketState) -> bool:
+    async def _in_step(self, bucket: Bucket, devices: Bucket, replica: Replica) -> bool:
         """Once everything has arrived: shares what is pending. Returns whether a member that does this once is done."""
         self._trouble = None
         if replica.read_until(self._position) == self._position:
             self._heard, self.heard = self._clock(), True
         if await self._settle(bucket, replica):
             return False  # until these come back
-        await self._report(devices, replica, state)
+        await self._report(devices)
         return self._loop is None
 
     async def _settle(self, bucket: Bucket, replica: Replica) -> bool:
@@ -296,15 +297,20 @@ class Member:
                 replica.vanished(key)
             return None
 
-    async def _report(self, devices: Bucket, replica: Replica, state: BucketState) -> None:
+    def _current(self) -> DeviceRecord | None:
+        """This device's record, None before the first connection."""
+        if self._replica is None or self._created is None:
+            return None
+        people, pending = len(self._gallery().snapshot.people), len(self._replica.pending())
+        facts = self._device, self._about(), people, len(self._replica.held()), pending, self._created
+        return DeviceRecord(*facts, self._replica.read_until(self._position), time.time())
+
+    async def _report(self, devices: Bucket) -> None:
         """Writes this device's record when it has changed, or is old."""
         written, before = self._record
         age = self._clock() - written
-        if age < RECORD_SECONDS[0] or self._envelopes is None:
+        if age < RECORD_SECONDS[0] or self._envelopes is None or (record := self._current()) is None:
             return
-        people, held, pending = len(self._gallery().snapshot.people), len(replica.held()), len(replica.pending())
-        facts = (self._device, self._about(), people, held, pending, state.created, replica.read_until(self._position))
-        record = DeviceRecord(*facts, time=time.time())
         if before == replace(record, time=before.time if before else 0.0) and age < RECORD_SECONDS[1]:
             return
         found = await devices.read(self._device)

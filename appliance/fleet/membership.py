@@ -78,6 +78,15 @@ def read_membership(folder: Path, site_key: SiteKey) -> Membership:
         ) from error
 
 
+def fleet_id(folder: Path) -> str | None:
+    """Returns the id of the fleet whose membership is kept in the state folder; None if there is none."""
+    try:
+        found = state.read_document(folder / FILE)["fleet"]
+    except (OSError, state.DamagedError, KeyError):
+        return None
+    return found if isinstance(found, str) else None
+
+
 def write_membership(folder: Path, site_key: SiteKey, membership: Membership) -> None:
     """Keeps a membership in the state folder. Raises OSError."""
     sealed = Seal(site_key).close(membership.pack(), _PLACE)

@@ -1,6 +1,8 @@
 """`appliance fleet`, and a running device in a fleet: made, invited, joined, differing, erased with receipts, left."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from devices import Child, until
@@ -64,6 +66,7 @@ def test_two_devices_from_the_first_to_the_last_day(server, run, tmp_path):
     assert status == 1
     assert found["differing"] == {"anna": "differs"}
     assert [(each["name"], each["people"], each["differing"]) for each in found["devices"]] == [("Door b", 2, 1)]
+    device_b = found["devices"][0]["device"]
     assert run("b", "fleet", "resolve", "anna", "--take", "device")[0] == 0
     assert run("b", "fleet", "resolve", "anna", "--take", "device")[0] == 1  # it does not differ any more
     status, listed, _ = run("b", "fleet", "status")
@@ -76,6 +79,7 @@ def test_two_devices_from_the_first_to_the_last_day(server, run, tmp_path):
     with third.running():
         assert until(lambda: set(third.content()) == {"anna", "bert"})
         assert third.name("anna") == "Anders"
+        assert until(lambda: online(run) == {third.device: True, device_b: False})
         status, receipt, _ = run("b", "people", "erase", "bert", "--yes")
         reference = json.loads(receipt)["reference"]
         status, receipt, _ = run("b", "fleet", "receipt", reference)
@@ -85,7 +89,8 @@ def test_two_devices_from_the_first_to_the_last_day(server, run, tmp_path):
         assert until(lambda: run("b", "fleet", "receipt", reference)[0] == 0)
         assert third.device in json.loads(run("b", "fleet", "receipt", reference)[1])["confirmed"]
         assert set(third.content()) == {"anna"}
-
+    assert online(run) == {third.device: False, device_b: False}
+    assert "offline, seen" in run("b", "fleet", "status")[1]
     third.gallery.close()
 
 
@@ -139,9 +144,27 @@ def test_the_answers_of_a_running_device_say_whether_a_change_is_shared(server, 
         assert run("b", "fleet", "join", run("a", "fleet", "invite")[1])[0] == 0
         assert "Anna B" in run("b", "people", "list")[1]
         assert ask("DELETE", "/people/anna").document["shared"] is True
-        server.stop(kill=True)
-        assert ask("POST", "/people", id="bert", name="Bert").document["shared"] is False
-        assert until(lambda: decided(ask) == ("denied", "gallery_unavailable"))  # by stale_hours
+        command = ["fleet", "decisions", "--follow", "--config", str(tmp_path / "b" / "appliance.toml")]
+        with subprocess.Popen(
+            [sys.executable, "-m", "appliance", *command], stdout=subprocess.PIPE, text=True
+        ) as reader:
+            kinds = [json.loads(reader.stdout.readline())["kind"]]
+            server.stop(kill=True)
+            assert ask("POST", "/people", id="bert", name="Bert").document["shared"] is False
+            assert until(lambda: decided(ask) == ("denied", "gallery_unavailable"))  # by stale_hours
+            server.start()
+            while kinds[-1] != "decision":
+                entry = json.loads(reader.stdout.readline())
+                assert entry["follows"]
+                kinds.append(entry["kind"])
+            reader.kill()
+        assert "erased" in kinds
+        assert entry["facts"]["reason"] == "gallery_unavailable"
+        assert run("b", "fleet", "decisions", "--from", str(entry["position"]))[1].startswith(json.dumps(entry)[:40])
+
+
+def online(run):
+    return {each["device"]: each["online"] for each in json.loads(run("b", "fleet", "status", "--json")[1])["devices"]}
 
 
 def decided(ask):

@@ -6,16 +6,33 @@ from pathlib import Path
 
 import nkeys
 import pytest
+from devices import until
 from replicas import KEYS, Site, alike, make_buckets
 from servers import NatsServer
 
+from appliance.access.log import DOOR, Record
 from appliance.fleet.link import Address, Link, LinkError
 from appliance.fleet.member import devices_bucket
+from appliance.fleet.presence import Responder, survey
+from appliance.fleet.sealing import Envelopes
+from appliance.fleet.stream import DecisionReader, Forwarder, decisions_stream
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "fleet.md"
 
 
-def test_each_device_may_write_only_its_own_record(tmp_path):
+async def attempt(address, work):
+    async with Link.to(address, "test") as link:
+        return await work(link)
+
+
+async def read(link):
+    stream = await link.log(decisions_stream(KEYS.id))
+    return [each["device"] async for each in DecisionReader(Envelopes(KEYS), 1).entries(stream, follow=False)]
+
+
+@pytest.fixture
+def addresses(tmp_path):
+    """A server with the permissions of the page, as two devices reach it."""
     printed = PAGE.read_text("utf-8").partition("authorization { users = [\n")[2].partition("] }\n```")[0]
     assert "PUBLIC_KEY" in printed
     users = ""
@@ -29,28 +46,57 @@ def test_each_device_may_write_only_its_own_record(tmp_path):
         (tmp_path / f"{number}.seed").write_bytes(seed)
     (tmp_path / "nats.conf").write_text(f"authorization {{ users = [\n{users}] }}\n")
     with NatsServer(tmp_path / "nats", "-c", str(tmp_path / "nats.conf")) as server:
-        seeds = (Address((), None, tmp_path / f"{number}.seed") for number in (1, 2))
-        one, other = sites = [Site(tmp_path, number, server.url, files=files) for number, files in enumerate(seeds, 1)]
-        one.add("anna", 1)
-        with one.running(), other.running():
-            assert alike(one, other)
-            assert set(other.content()) == {"anna"}
+        yield [Address((server.url,), None, tmp_path / f"{number}.seed") for number in (1, 2)]
 
-            async def forge():
-                async with Link.to(Address((server.url,), None, tmp_path / "2.seed"), "forger") as link:
-                    bucket = await link.bucket(devices_bucket(KEYS.id))
-                    await bucket.write(one.device, b"forged", 0)
 
-            async def enter():
-                async with Link.to(Address((server.url,)), "stranger"):
-                    pass
+@pytest.fixture
+def sites(addresses, tmp_path):
+    both = [Site(tmp_path, number, each.urls, files=each) for number, each in enumerate(addresses, 1)]
+    yield both
+    for each in both:
+        each.gallery.close()
 
+
+def test_each_device_may_write_only_its_own_record_and_decisions(addresses, sites, tmp_path):
+    async def forge_record(link):
+        await (await link.bucket(devices_bucket(KEYS.id))).write(one.device, b"forged", 0)
+
+    async def forge_decision(link):
+        await (await link.log(decisions_stream(KEYS.id))).write(one.device, b"forged", 1)
+
+    one, other = sites
+    one.add("anna", 1)
+    record = Record(tmp_path / "record.db")
+    record.append(DOOR, {"event": "forced"})
+    with one.running(Forwarder(record, one.device, tmp_path / "place")), other.running():
+        assert alike(one, other)
+        assert set(other.content()) == {"anna"}
+        assert until(lambda: asyncio.run(attempt(addresses[1], read)) == [one.device])
+        for forge in (forge_record, forge_decision):
             with pytest.raises(LinkError):
-                asyncio.run(forge())
-            with pytest.raises(LinkError, match=r"(?i)authorization"):
-                asyncio.run(enter())
-        for site in sites:
-            site.gallery.close()
+                asyncio.run(attempt(addresses[1], forge))
+        with pytest.raises(LinkError, match=r"(?i)authorization"):
+            asyncio.run(attempt(Address(addresses[0].urls), read))
+
+
+def test_each_device_may_answer_only_for_itself(addresses, sites):
+    async def online(link):
+        return [each.online for each in await survey(link, KEYS, records)]
+
+    async def answer_for_both(link):
+        responders = [Responder(each.device, lambda each=each: each) for each in records]
+        answers = [asyncio.create_task(each.run(link, KEYS)) for each in responders]
+        await asyncio.sleep(0.2)
+        found = await attempt(addresses[0], online)
+        for each in answers:
+            each.cancel()
+        return found
+
+    with sites[0].running(), sites[1].running():
+        assert until(lambda: all(each.member._current() for each in sites))
+        records = [each.member._current() for each in sites]
+        assert asyncio.run(attempt(addresses[0], online)) == [True, True]
+    assert asyncio.run(attempt(addresses[1], answer_for_both)) == [False, True]
 
 
 @pytest.mark.parametrize("seed", [None, b"", b"UABC\n"])

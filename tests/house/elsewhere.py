@@ -57,6 +57,7 @@ ELSEWHERE = {
     "sudo appliance fleet invite --minutes 15": FLEET,
     "sudo appliance fleet join 'tls://nats.example:4222#CODE'": FLEET,
     "sudo appliance fleet rotate-key": FLEET,
+    "appliance fleet decisions --follow --from 1": FLEET,
     "ls /opt/face-appliance": INSTALLED,
     "sudo ln -sfn VERSION /opt/face-appliance/current": INSTALLED,
 }

@@ -1,4 +1,4 @@
-"""Announces NAME HOST PORT BOUND… until standard input ends; each line of it is the new state."""
+"""Announces NAME HOST PORT BOUND… until standard input ends; each line of it is the new state, and the fleet."""
 
 import logging
 import sys
@@ -8,7 +8,7 @@ from appliance import lan
 from appliance.lan import Advertisement
 
 name, host, port, *bound = sys.argv[1:]
-told = {"state": "loading"}
+told = {"state": "loading", "fleet": None}
 logging.basicConfig(level="INFO", format="%(levelname)s %(name)s: %(message)s")
 advertisement = Advertisement(
     name,
@@ -29,7 +29,7 @@ advertisement = Advertisement(
 running = threading.Thread(target=advertisement.run)
 running.start()
 for line in sys.stdin:
-    told["state"] = line.strip()
+    told["state"], told["fleet"] = [*line.split(), None][:2]
 advertisement.stop()
 running.join()
 print("ended", threading.active_count(), file=sys.stderr)

@@ -14,7 +14,10 @@ FINGERPRINT = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg"
 models = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 
 
-def text(model, fingerprint=None, state="loading"):
+FLEET = "f1ee7000f1ee"
+
+
+def text(model, fingerprint=None, state="loading", fleet=None):
     return lan.text(
         api="1.0",
         sdk="0.1.0",
@@ -23,6 +26,7 @@ def text(model, fingerprint=None, state="loading"):
         liveness="single",
         auth="none",
         fingerprint=fingerprint,
+        fleet=fleet,
         state=state,
     )
 
@@ -45,13 +49,18 @@ def test_to_the_letter():
     )
 
 
-@given(models, st.sampled_from([None, FINGERPRINT]))
+def test_a_device_of_a_fleet_announces_its_id():
+    assert sent(text("", fleet=FLEET)).endswith(b"\x0ast=loading\x12fleet=f1ee7000f1ee")
+    assert "fleet" not in text("")
+
+
+@given(models, st.sampled_from([None, FINGERPRINT]), st.sampled_from([None, FLEET]))
 @PARSER
-def test_the_record_is_small_whatever_the_board_calls_itself(model, fingerprint):
-    entries = text(model, fingerprint)
+def test_the_record_is_small_whatever_the_board_calls_itself(model, fingerprint, fleet):
+    entries = text(model, fingerprint, fleet=fleet)
     assert len(sent(entries)) <= TEXT_BYTES
     assert model.startswith(entries["model"])
-    assert {**entries, "model": ""} == text("", fingerprint)
+    assert {**entries, "model": ""} == text("", fingerprint, fleet=fleet)
 
 
 @given(models)

@@ -33,6 +33,11 @@ class Announced:
         """The announced fingerprint of its certificate, to be compared with the one that the installer printed."""
         return self.txt.get("fp")
 
+    @property
+    def fleet(self) -> str | None:
+        """The id of its fleet: devices with the same one share their people."""
+        return self.txt.get("fleet")
+
 
 def discover(seconds: float = 2.0) -> list[Announced]:
     """The devices that answer within so many seconds, by name. This takes zeroconf: `face-appliance-client[discovery]`."""
