@@ -102,6 +102,7 @@ SCOPES = {
         ("POST", "/people/import"),
         ("GET", "/people.csv"),
         ("GET", "/access/decisions.csv"),
+        ("GET", "/fleet.json"),
         *((method, "/people/<identity>/invitation") for method in ("POST", "DELETE")),
         ("POST", "/people/<identity>/templates"),
         ("POST", "/people/<identity>/templates/camera"),
