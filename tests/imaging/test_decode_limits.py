@@ -146,7 +146,7 @@ def test_decoding_takes_the_memory_that_it_says(tmp_path, write, picture, file_f
     path.write_bytes(write(picture(2000, 3000), file_format, mode, exif=exif, **options))
     done = subprocess.run([sys.executable, "-c", LARGEST, path], capture_output=True, text=True, timeout=60, check=True)
     said, taken = map(int, done.stdout.split())
-    assert 0.5 * said < taken < said + 4 * 2**20  # and the decoder's code and tables
+    assert 0.5 * said < taken < said + 5 * 2**20  # and the code and tables: 4.1 MiB with OpenCV 5, less with 4
 
 
 @pytest.mark.parametrize(
