@@ -71,7 +71,7 @@ class Config(Section):
     @property
     def fleet_settings(self) -> dict[str, Any]:
         """What `FleetHandle` takes."""
-        return {**self.fleet.model_dump(), "stale_hours": self.door.stale_hours, "own_rules": self.door.rules}
+        return {**self.fleet.model_dump(), "stale_hours": self.door.stale_hours, "merge": self.door.merged_rules}
 
 
 def load(path: Path | None, overrides: Tables) -> Config:

@@ -124,7 +124,7 @@ class Machine:
         )
 
         door, shots = DoorStatus(self._broadcast), Snapshots(self._ring, config.live.jpeg_quality)
-        health = self._health = Health(self._camera, door=door.document)
+        health = self._health = Health(self._camera, door=door.document, policy=self._fleet.policy)
         self._outputs = Outputs(self._configured_outputs())
         self._outputs.listen(self._broadcast)
         health.register(self._models.problems, self._keys.problems, calibration.problems, self._gallery.problems)
@@ -223,7 +223,7 @@ class Machine:
         if self._manager.watches:
             self._watchdog.tick()
         if self._supervisor.asked_to_reload() and (config := self._reread()):
-            self._fleet.configure(config.door.rules)
+            self._fleet.configure(config.door.merged_rules)
         if rules := self._fleet.changed_rules():
             self._decides.follow(Policy(rules))
             self._retention.follow(rules)

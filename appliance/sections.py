@@ -1,7 +1,9 @@
 """The tables of the configuration: what can be configured."""
 
+import json
 import os
 import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -364,6 +366,10 @@ def _factors(value: object) -> object:
     return ({"factors": value},) if isinstance(value, str) else value
 
 
+SHARED_RULES = {"schedules", "holidays", "factors", "challenge", "prompts", "passback_s", "passback_strict"}
+"""The settings of `[door]` that a fleet can share. Open periods are those of one door, the others depend on its parts."""
+
+
 class DoorSection(Section):
     """Who may pass, and when: POST /access/decide."""
 
@@ -440,6 +446,18 @@ class DoorSection(Section):
         )
 
     @property
+    def shared_rules(self) -> dict[str, Any]:
+        """The rules that a fleet can share, as JSON: those that are not about one door, its camera and its clock."""
+        return self.model_dump(mode="json", include=SHARED_RULES)
+
+    def merged_rules(self, shared: Mapping[str, Any]) -> dict[str, Any]:
+        """What `policy.Rules.of` takes, with `shared` rules, as JSON, in the place of those here. Raises ValueError."""
+        if unknown := sorted(set(shared) - SHARED_RULES):
+            raise ValueError(f"{', '.join(unknown)}: not a rule that a fleet can share")
+        merged = json.dumps(self.model_dump(mode="json") | dict(shared))
+        return type(self).model_validate_json(merged).rules if shared else self.rules
+
+    @property
     def near(self) -> int:
         """Pixels from which a face is near."""
         return self.least_side or (96 if self.trigger == "approach" else 48)
@@ -466,6 +484,8 @@ class FleetSection(Section):
     """Certificates (PEM) that are trusted instead of the system's."""
     nkey_file: File | None = None
     """File with the nkey seed by which the servers know this device; unset: they ask for none."""
+    policy: bool = True
+    """false: what `appliance fleet publish-policy` publishes does not hold on this device; its own [door] does."""
 
 
 class CompatSection(Section):

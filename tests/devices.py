@@ -88,9 +88,9 @@ OTHER_MODE = {"multi": Part.SINGLE, "single": Part.LIVENESS}
 
 def no_fleet(gallery: GalleryHandle, record: Record) -> FleetHandle:
     """What a device without a fleet has instead of one."""
-    settings: dict[str, Any] = {"enabled": False, "ca_file": None, "nkey_file": None, "stale_hours": None}
-    rules = DoorSection().rules
-    return FleetHandle(Path("/nowhere"), DEVICE_ID, gallery, lambda: ("", "", {}, record), **settings, own_rules=rules)
+    alone: dict[str, Any] = {"enabled": False, "ca_file": None, "nkey_file": None, "policy": True, "stale_hours": None}
+    about = lambda: ("", "", {}, record)  # noqa: E731
+    return FleetHandle(Path("/nowhere"), DEVICE_ID, gallery, about, **alone, merge=DoorSection().merged_rules)
 
 
 class Device:

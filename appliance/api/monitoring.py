@@ -56,9 +56,12 @@ class Health:
         camera: CameraLoop | None,
         clock: Callable[[], float] = time.monotonic,
         door: Callable[[], dict[str, Any] | None] = lambda: None,
+        policy: Callable[[], dict[str, Any] | None] = lambda: None,
     ) -> None:
-        """`camera` is None for a device without one; `door` returns the state of the door, None without relay and inputs."""
-        self._camera, self._clock, self._door = camera, clock, door
+        """`camera` is None for a device without one; `door` returns the state of the door, None without relay and inputs;
+        `policy` whose rules are in force, None without a fleet.
+        """
+        self._camera, self._clock, self._door, self._policy = camera, clock, door, policy
         self._checks: list[Check] = []
         self._started = clock()
 
@@ -89,6 +92,7 @@ class Health:
             "reasons": reasons,
             "camera": _facts(camera) if camera else None,
             **({"door": door} if (door := self._door()) else {}),
+            **({"policy": policy} if (policy := self._policy()) else {}),
             "uptime_s": round(self._clock() - self._started, 1),
         }
 

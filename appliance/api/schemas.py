@@ -505,13 +505,24 @@ class CameraJson(Json):
     reopened: int
 
 
+class PolicyJson(Json):
+    """Whose rules are in force; of a policy of the fleet also its revision, who published it and when."""
+
+    of: Literal["device", "fleet"]
+    revision: int = 0
+    device: str = ""
+    name: str = ""
+    published: Time = ""
+
+
 class HealthJson(SuccessJson):
-    """Whether the device works, and what does not."""
+    """Whether the device works, and what does not; `policy` is there on a device of a fleet."""
 
     status: Literal["ok", "starting", "fault"]
     reasons: list[ProblemJson]
     camera: CameraJson | None
     door: dict[str, bool | None] = {}
+    policy: PolicyJson = PolicyJson(of="device")
     uptime_s: float
 
 

@@ -23,6 +23,7 @@ from appliance.cli.gallery import opened
 from appliance.cli.options import NONE, OFF
 from appliance.cli.passes import opened_passes
 from appliance.config import Config
+from appliance.fleet.policy import PolicyBook
 from appliance.gallery.gallery import FILE
 from appliance.gallery.people import GalleryError, NoSuchPersonError, Person
 from appliance.gallery.search import Outcome
@@ -37,13 +38,16 @@ def explain(options: argparse.Namespace, settings: Config) -> int:
     except GalleryError as error:
         print(f"{options.person or options.visitor}: {error}", file=sys.stderr)
         return 1
-    rules = Rules.of(**settings.door.rules)
-    result = Policy(rules).judge(facts)
+    folder, fleet = state.folder(settings.state.folder), settings.fleet
+    book = PolicyBook(folder, settings.door.merged_rules, shared=fleet.enabled and fleet.policy)
+    result = Policy(rules := book.rules).judge(facts)
     if options.json:
         door = {"door": " ".join(_door_lines(rules, facts)) or None}
-        print(json.dumps(_policy_document(facts, result) | door, ensure_ascii=False))
+        policy = {"policy": book.document()} if fleet.enabled else {}
+        print(json.dumps(_policy_document(facts, result) | door | policy, ensure_ascii=False))
     else:
-        print("\n".join([*_lines(result), *_door_lines(rules, facts), *_fleet_lines(settings, rules)]))
+        of_the_fleet = _fleet_lines(book) if fleet.enabled else []
+        print("\n".join([*_lines(result), *_door_lines(rules, facts), *of_the_fleet]))
     return 0
 
 
@@ -154,13 +158,13 @@ def _door_lines(rules: Rules, facts: Facts) -> list[str]:
     return [f"the door is open for everyone{', from the first grant on' if period.groups else ''}: {period}"]
 
 
-def _fleet_lines(settings: Config, rules: Rules) -> list[str]:
-    """What last passages are known of, if they matter."""
-    if not (settings.fleet.enabled and rules.remembers):
-        return []
-    return [
+def _fleet_lines(book: PolicyBook) -> list[str]:
+    """Whose rules these are, and which last passages are known, if they matter."""
+    shared = (
         "last passages are shared with the fleet; while its servers are away, those at other doors are known up to then"
-    ]
+    )
+    policy = f"of the fleet, {book.kept}" if book.kept else "of this device"
+    return [f"policy: {policy}", *([shared] if book.rules.remembers else [])]
 
 
 def _policy_document(facts: Facts, result: PolicyResult) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from appliance.fleet.membership import (
     read_membership,
     write_membership,
 )
+from appliance.fleet.policy import PolicyBook
 from appliance.fleet.sealing import Envelopes, FleetKeys, RefusedValueError
 from appliance.gallery.gallery import Gallery
 from appliance.imaging import barcode
@@ -32,6 +33,7 @@ try:
     from appliance.fleet.link import Address, Bucket, Link, LinkError
     from appliance.fleet.member import Member, devices_bucket, people_bucket
     from appliance.fleet.presence import DevicePresence, survey
+    from appliance.fleet.publishing import publish
     from appliance.fleet.replica import Replica
     from appliance.fleet.stream import RETRY_SECONDS, DecisionReader, decisions_stream
 except ModuleNotFoundError as missing:
@@ -215,6 +217,18 @@ def resolve(options: argparse.Namespace, settings: Config) -> int:
         gallery.empty_log()
         _synchronise(settings, gallery, membership)
     return _done(f"{options.id} is that of the {options.take} now")
+
+
+def publish_policy(_options: argparse.Namespace, settings: Config) -> int:
+    """Publishes the rules of this device that are not about one door, as the policy of all devices."""
+    membership, device = _membership(settings), _device(settings)
+    folder = state.folder(settings.state.folder)
+    kept = PolicyBook(folder, settings.door.merged_rules, shared=True).kept
+    parts = device, settings.lan.name or device, settings.door.shared_rules, kept.revision if kept else 0
+    policy = _with_link(settings, membership.urls, lambda link: publish(link, membership.keys, *parts))
+    with state.as_owner(folder):
+        PolicyBook(folder, settings.door.merged_rules, shared=True).offer(policy)
+    return _done(f"{policy}: it holds on each device of the fleet, unless that has fleet.policy = false")
 
 
 def rotate_key(_options: argparse.Namespace, settings: Config) -> int:

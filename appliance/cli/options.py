@@ -286,6 +286,8 @@ def _add_fleet(add: Add) -> None:
     listing.flag("--follow", "go on with new entries as they come")
     text = "Print which devices have confirmed an erasure, and which have not yet."
     add("receipt", "fleet:receipt", text).value("reference", "REFERENCE", "`reference` of the receipt of the erasure")
+    text = "Publish the rules of [door] that are not about one door as the policy of all devices."
+    add("publish-policy", "fleet:publish_policy", text)
     add("rotate-key", "fleet:rotate_key", "Seal the people with a new key; every other device has to join again.")
 
 

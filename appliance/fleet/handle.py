@@ -17,6 +17,7 @@ from appliance.events import Broadcast
 from appliance.faults import Problem
 from appliance.fleet.devices import About, DeviceRecord, Overview
 from appliance.fleet.membership import FleetError, Membership, fleet_id, read_membership
+from appliance.fleet.policy import Merge, PolicyBook
 from appliance.gallery.people import GalleryUnavailableError
 
 if TYPE_CHECKING:
@@ -45,15 +46,16 @@ class FleetHandle:
         enabled: bool,
         ca_file: Path | None,
         nkey_file: Path | None,
+        policy: bool,
         stale_hours: float | None,
-        own_rules: Mapping[str, Any],
+        merge: Merge,
     ) -> None:
         """`folder` is that of the state; `about` returns what `About.of` takes. With `stale_hours`, nobody is recognised once
-        the fleet has been silent for so long. `own_rules` is what `Rules.of` takes, from the configuration of this
-        device.
+        the fleet has been silent for so long. With `policy`, the policy that the fleet publishes holds; `merge` is as
+        `PolicyBook` takes it.
         """
         self._folder, self._device, self._gallery, self._stale_hours = folder, device, gallery, stale_hours
-        self._rules, self._changed = Rules.of(**own_rules), False
+        self._book = PolicyBook(folder, merge, shared=enabled and policy)
         self._member: Member | None = None
         self._passages: PassageSharing | None = None
         self._silent_before, self._written = 0.0, time.monotonic()
@@ -61,16 +63,18 @@ class FleetHandle:
         """That of the fleet; None for a device without one."""
         if enabled:
             try:
-                from appliance.fleet import link, member, passages, stream
+                from appliance.fleet import link, member, passages, publishing, stream
             except ModuleNotFoundError as missing:
                 raise FleetError(
                     f"{missing.name} is not installed: in a clone, scripts/environment .venv fleet"
                 ) from missing
             files, parts = link.Address((), ca_file, nkey_file), (gallery.gallery, gallery.refresh)
-            self._passages = passages.PassageSharing(gallery.gallery, device, lambda: self._rules.remembers)
+            self._passages = passages.PassageSharing(gallery.gallery, device, lambda: self._book.rules.remembers)
             forwarder = stream.Forwarder(Record(folder / RECORD_FILE), device, folder / stream.PLACE_FILE)
-            about_now, companions = (lambda: About.of(*about())), (self._passages, forwarder)
-            self._member = member.Member(self._membership, files, device, *parts, about_now, companions=companions)
+            companions = (self._passages, publishing.PolicyFollower(self._book, device), forwarder)
+            self._member = member.Member(
+                self._membership, files, device, *parts, lambda: About.of(*about()), companions=companions
+            )
             self._silent_before = self._read_silence()
 
     def start(self, start: Callable[[str, Callable[[], None]], threading.Thread], broadcast: Broadcast) -> None:
@@ -88,16 +92,19 @@ class FleetHandle:
 
     def rules(self) -> Rules:
         """The rules in force."""
-        return self._rules
+        return self._book.rules
 
-    def configure(self, own_rules: Mapping[str, Any]) -> None:
-        """Takes what the configuration of this device has now."""
-        self._rules, self._changed = Rules.of(**own_rules), True
+    def configure(self, merge: Merge) -> None:
+        """As `PolicyBook.configure`."""
+        self._book.configure(merge)
 
     def changed_rules(self) -> Rules | None:
-        """The rules in force, if they have changed since the last time."""
-        changed, self._changed = self._changed, False
-        return self._rules if changed else None
+        """As `PolicyBook.changed`."""
+        return self._book.changed()
+
+    def policy(self) -> dict[str, Any] | None:
+        """Whose rules are in force, for `/healthz`; None without a fleet."""
+        return self._book.document() if self._member else None
 
     def share(self, identity: str) -> bool | None:
         """As `Member.share`; None for a device without a fleet."""

@@ -10,6 +10,7 @@ from appliance.fleet.link import Bucket, Link, OvertakenError
 from appliance.fleet.member import devices_bucket, people_bucket
 from appliance.fleet.membership import FleetError, Membership, check_urls
 from appliance.fleet.passages import passages_bucket
+from appliance.fleet.publishing import policy_bucket
 from appliance.fleet.stream import decisions_stream
 from appliance.gallery.vault import BrokenSealError, Seal, SiteKey
 
@@ -29,7 +30,7 @@ async def make_buckets(link: Link, membership: Membership, replicas: int, days: 
     """Makes the buckets of a fleet, kept by so many servers, and the stream of its decisions, which keeps them for so many days
     and drops the oldest beyond so many MiB. Raises LinkError.
     """
-    for name in (people_bucket, devices_bucket, passages_bucket):
+    for name in (people_bucket, devices_bucket, passages_bucket, policy_bucket):
         await link.bucket(name(membership.keys.id), replicas=replicas)
     decisions = decisions_stream(membership.keys.id)
     await link.log(decisions, replicas=replicas, max_age=days * 86400, max_bytes=int(mib * 2**20))

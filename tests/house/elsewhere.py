@@ -8,7 +8,7 @@ DOWNLOADS = "downloads wheels from the package registry; scripts/arm_test begins
 PACKAGE = "downloads wheels from the package registry; scripts/system_test makes a package of its own and installs it with dpkg"
 OWN = "needs something of the reader's: a key, a passphrase, a broker, labelled pictures"
 PANEL = "needs an access panel; tests/cli/test_osdp_pair.py runs it without one"
-FLEET = "needs the servers of a fleet; tests/fleet/test_fleet_commands.py runs it with one"
+FLEET = "needs the servers of a fleet; tests/fleet runs it with one"
 SYSTEM = "a command of the operating system, about a real device"
 DOCKER = "needs Docker; scripts/system_test.d/container builds and runs the image with podman"
 
@@ -58,6 +58,7 @@ ELSEWHERE = {
     "sudo appliance fleet join 'tls://nats.example:4222#CODE'": FLEET,
     "sudo appliance fleet rotate-key": FLEET,
     "appliance fleet decisions --follow --from 1": FLEET,
+    "sudo appliance fleet publish-policy": FLEET,
     "ls /opt/face-appliance": INSTALLED,
     "sudo ln -sfn VERSION /opt/face-appliance/current": INSTALLED,
 }

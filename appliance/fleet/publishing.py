@@ -1,0 +1,111 @@
+"""The policy in the fleet: published by a command, followed by every device, written again by the device that published it."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from appliance.faults import Problem
+from appliance.fleet.link import Bucket, Link, LinkError, OvertakenError
+from appliance.fleet.membership import FleetError
+from appliance.fleet.policy import POLICY, PolicyBook, PublishedPolicy
+from appliance.fleet.replica import StoredValue
+from appliance.fleet.sealing import Envelopes, FleetKeys, RefusedValueError, UnreadableValueError
+
+log = logging.getLogger(__name__)
+
+KEY = "policy"
+"""The only key of its bucket."""
+
+CHECK_SECONDS = 10.0
+"""How often the value is read without news: a subscription may be blind (see `link`)."""
+
+RETRY_SECONDS = 1.0
+"""From a failure to the next attempt."""
+
+
+class PolicyFollower:
+    """Takes the policies that are published into the book. `problems` may be called by any thread."""
+
+    def __init__(self, book: PolicyBook, device: str) -> None:
+        self._book, self._device, self._trouble = book, device, ""
+
+    def problems(self) -> list[Problem]:
+        """What is wrong, for `/healthz`."""
+        return self._book.problems()
+
+    async def run(self, link: Link, keys: FleetKeys) -> None:
+        """Works until it is cancelled, which it is with the connection."""
+        while not link.closed.is_set():
+            try:
+                await self._follow(await link.bucket(policy_bucket(keys.id)), Envelopes(keys))
+            except (LinkError, OSError) as error:
+                if str(error) != self._trouble:
+                    log.warning("fleet: the policy is not followed: %s", error)
+                self._trouble = str(error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _follow(self, bucket: Bucket, envelopes: Envelopes) -> None:
+        async with bucket.following(1) as feed:
+            await self._take(bucket, envelopes, await bucket.read(KEY))
+            self._trouble = ""
+            while True:
+                values = await feed.batch(CHECK_SECONDS)
+                await self._take(bucket, envelopes, values[-1] if values else await bucket.read(KEY))
+
+    async def _take(self, bucket: Bucket, envelopes: Envelopes, found: StoredValue | None) -> None:
+        """Takes a value into the book, and replaces it if it is not what this device has published last."""
+        lost = True
+        if found and found.value:
+            try:
+                lost = self._book.offer(_opened(found, envelopes)) or envelopes.outdated(found.value)
+            except RefusedValueError as error:
+                self._book.refuse(str(error))
+                lost = not isinstance(error, UnreadableValueError)
+        if lost and (kept := self._book.kept) and kept.device == self._device:
+            with suppress(OvertakenError):
+                await bucket.write(KEY, _closed(kept, envelopes), found.sequence if found else 0)
+
+
+async def publish(
+    link: Link, keys: FleetKeys, device: str, name: str, rules: Mapping[str, Any], revision: int
+) -> PublishedPolicy:
+    """Publishes these rules, with a revision above `revision` and that of the policy on the servers. Raises LinkError,
+    FleetError.
+    """
+    bucket, envelopes = await link.bucket(policy_bucket(keys.id)), Envelopes(keys)
+    try:
+        if (found := await bucket.read(KEY)) and found.value:
+            revision = max(revision, _opened(found, envelopes).revision)
+    except UnreadableValueError as error:
+        raise FleetError(f"the policy on the servers is {error}: join again, or update this device") from error
+    except RefusedValueError as error:
+        log.warning("the policy on the servers is %s: it is replaced", error)
+    policy = PublishedPolicy(revision + 1, device, name, datetime.now(UTC), dict(rules))
+    try:
+        await bucket.write(KEY, _closed(policy, envelopes), found.sequence if found else 0)
+    except OvertakenError as error:
+        raise FleetError("another device has published a policy at the same time: look at it, and try again") from error
+    return policy
+
+
+def policy_bucket(fleet: str) -> str:
+    """Returns the name of the bucket with the policy of a fleet."""
+    return f"fleet-{fleet}-policy"
+
+
+def _opened(found: StoredValue, envelopes: Envelopes) -> PublishedPolicy:
+    """Raises RefusedValueError."""
+    content = envelopes.open_note(found.value, KEY)
+    try:
+        return POLICY.validate_json(content)
+    except ValidationError as error:
+        raise UnreadableValueError("by a later program") from error
+
+
+def _closed(policy: PublishedPolicy, envelopes: Envelopes) -> bytes:
+    return envelopes.close_note(POLICY.dump_json(policy), KEY)
