@@ -60,8 +60,10 @@ class Replica:
         self._locals: dict[str, tuple[Known, StoredPin | None, str, Local]] = {}
         """By id: what the key and the local version were computed from, and these."""
         self._ids: dict[str, str] = {}
+        self._people: dict[str, Known] = {}
+        self._pins: dict[str, StoredPin] = {}
         self._shares: dict[str, Share] = {}
-        """The shares that were looked at last."""
+        """What was looked at last."""
         self._looked_at: GallerySnapshot | None = None
         self._open: dict[str, None] = {}
         """The keys of which this device, or the bucket, has got another version since it was known that both have the same."""
@@ -94,7 +96,8 @@ class Replica:
         self._open |= dict.fromkeys(new)
         erased = False
         with self._gallery.writing() as transaction:
-            self._scan(transaction.contents)
+            if self._gallery.snapshot is not self._looked_at:
+                self._scan(transaction.contents)
             for key, (_, arrival) in opened.items():
                 if arrival is not None:
                     erased |= self._take(transaction, key, arrival)
@@ -277,20 +280,24 @@ class Replica:
         for identity in locals_.keys() - people.keys():
             del self._ids[key := locals_.pop(identity)[2]]
             changed[key] = None
-        for identity, known in people.items():
-            pin, entry = pins.get(known.person.reference), locals_.get(identity)
-            if entry is not None and entry[0] is known and entry[1] is pin:
-                continue
+        touched = dict.fromkeys(
+            identity for identity, known in people.items() if self._people.get(identity) is not known
+        )
+        owners = (each for each in pins.keys() | self._pins.keys() if pins.get(each) is not self._pins.get(each))
+        touched |= {snapshot.references[owner].person.id: None for owner in owners if owner in snapshot.references}
+        for identity in touched:
+            known, entry = people[identity], locals_.get(identity)
+            pin = pins.get(known.person.reference)
             key = entry[2] if entry else self._envelopes.key(identity)
             if entry is None or entry[:2] != (known, pin):
                 digest = fingerprint(known.person, known.templates, pin)
                 entry = known, pin, key, Local(digest, known.person.reference)
                 changed[key] = None
             locals_[identity], self._ids[key] = (known, pin, *entry[2:]), identity
-        self._shares, self._looked_at = dict(shares), snapshot
+        self._people, self._pins, self._shares, self._looked_at = dict(people), dict(pins), dict(shares), snapshot
         self._open |= changed
-        owners = [(self._ids[key], shares[key]) for key in changed if key in self._ids and key in shares]
-        return [owner for owner, share in owners if locals_[owner][3].reference in share.erased]
+        found = [(self._ids[key], shares[key]) for key in changed if key in self._ids and key in shares]
+        return [identity for identity, share in found if locals_[identity][3].reference in share.erased]
 
     def _is_missing(self, key: str) -> bool:
         """Whether the fleet has a person whom this gallery does not have, although it had them, or could take them."""
