@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from browser import DESKTOP, PHONE, QUICK, Visit, accessible
+from browser import DESKTOP, FPS, PHONE, QUICK, Visit, accessible
 from client import Client
 from devices import Child, until
 from people import add, assert_enrolled, assert_refused, body
@@ -17,7 +17,7 @@ from appliance.access.token import PublicKey, Verifier
 @contextmanager
 def demonstration(folder: Path, more: str = "") -> Iterator[Client]:
     """A demonstration in which the person who is shown is enrolled."""
-    settings = f'{QUICK}[gallery]\nkey_file = "{folder}/site.key"\n{more}'
+    settings = f'{QUICK}[camera]\nfps = {FPS}\n[gallery]\nkey_file = "{folder}/site.key"\n{more}'
     with Child(folder, settings, ("--port", "0", "--demonstration")) as child:
         client = child.ready()
         assert until(lambda: client.get("/healthz").status == 200)
