@@ -364,13 +364,13 @@ def card(client: Client) -> object:
     return client.get("/people/grace").document["person"]["credential"]
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+@pytest.mark.parametrize(("size", "locale"), [(DESKTOP, "ja-JP"), (PHONE, "de-DE")])
 @pytest.mark.parametrize("view", ["door", "people", "enrol"])
 def test_nothing_reaches_beyond_the_screen(
-    visit: Visit, guarded: Client, hopper: bytes, size: tuple[int, int], view: str
+    visit: Visit, guarded: Client, hopper: bytes, size: tuple[int, int], locale: str, view: str
 ) -> None:
     enrol(guarded, "x" * 64, hopper, name="W" * 100)
-    with visit(guarded, size, path=f"/door#{view}") as page:
+    with visit(guarded, size, path=f"/door#{view}", locale=locale) as page:
         expect(page.locator(f"#view-{view}")).to_be_visible()
         page.wait_for_timeout(500)
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
