@@ -536,7 +536,9 @@ class LastDecisionJson(Json):
 
 
 class FleetDeviceJson(Json):
-    """A device of the fleet: what it said of itself `seen_s` ago, and how many changes it has yet to get (`behind`)."""
+    """A device of the fleet: what it said of itself `seen_s` ago, and how many changes it has yet to get (`behind`). `policy`
+    is the revision of the fleet's policy that is in force there; null: its own rules.
+    """
 
     device: str
     name: str
@@ -545,6 +547,7 @@ class FleetDeviceJson(Json):
     seen_s: float
     picture_age_ms: float | None
     decision: LastDecisionJson | None
+    policy: int | None
     people: Size
     differing: Size
     unshared: Size

@@ -28,7 +28,7 @@ class LastDecision:
 @dataclass(frozen=True, slots=True)
 class About:
     """The name of a device on the LAN, the version of its program, its status in /healthz, the age of its camera's newest
-    picture (None without one), and its last decision.
+    picture (None without one), its last decision, and the revision of the fleet's policy that is in force (None: its own).
     """
 
     name: Text
@@ -36,6 +36,7 @@ class About:
     status: Text
     picture_age_ms: FiniteFloat | None = field(default=None, compare=False)
     decision: LastDecision | None = None
+    policy: int | None = None
 
     @classmethod
     def of(cls, name: str, version: str, report: Mapping[str, Any], record: Record) -> Self:
@@ -49,7 +50,8 @@ class About:
             LastDecision(each.time, *(str(each.facts[part]) for part in ("result", "reason", "direction")))
             for each in found
         ]
-        return cls(name, version, report["status"], age, newest[0] if newest else None)
+        policy = report.get("policy", {}).get("revision")
+        return cls(name, version, report["status"], age, newest[0] if newest else None, policy)
 
 
 @dataclass(frozen=True, slots=True)

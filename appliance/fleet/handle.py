@@ -178,6 +178,7 @@ def _listed(record: DeviceRecord, lag: int) -> dict[str, Any]:
         "seen_s": round(record.age_s, 1),
         "picture_age_ms": about.picture_age_ms,
         "decision": decided and {**asdict(decided), "time": stamp(decided.time)},
+        "policy": about.policy,
         "people": record.people,
         "differing": record.held,
         "unshared": record.pending,

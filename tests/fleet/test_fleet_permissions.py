@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nkeys
@@ -13,7 +14,9 @@ from servers import NatsServer
 from appliance.access.log import DOOR, Record
 from appliance.fleet.link import Address, Link, LinkError
 from appliance.fleet.member import devices_bucket
+from appliance.fleet.passages import PassageSharing
 from appliance.fleet.presence import Responder, survey
+from appliance.fleet.publishing import publish
 from appliance.fleet.sealing import Envelopes
 from appliance.fleet.stream import DecisionReader, Forwarder, decisions_stream
 
@@ -64,15 +67,22 @@ def test_each_device_may_write_only_its_own_record_and_decisions(addresses, site
     async def forge_decision(link):
         await (await link.log(decisions_stream(KEYS.id))).write(one.device, b"forged", 1)
 
+    async def publish_a_policy(link):
+        await publish(link, KEYS, other.device, "Side door", {}, 0)
+
     one, other = sites
     one.add("anna", 1)
+    for each in sites:
+        each.companions = [PassageSharing(lambda each=each: each.gallery, each.device, lambda: True)]
     record = Record(tmp_path / "record.db")
     record.append(DOOR, {"event": "forced"})
     with one.running(Forwarder(record, one.device, tmp_path / "place")), other.running():
         assert alike(one, other)
         assert set(other.content()) == {"anna"}
         assert until(lambda: asyncio.run(attempt(addresses[1], read)) == [one.device])
-        for forge in (forge_record, forge_decision):
+        one.gallery.note_passage(one.gallery.person("anna").person.reference, "in", datetime.now(UTC))
+        assert until(lambda: other.gallery.snapshot.passages)
+        for forge in (forge_record, forge_decision, publish_a_policy):
             with pytest.raises(LinkError):
                 asyncio.run(attempt(addresses[1], forge))
         with pytest.raises(LinkError, match=r"(?i)authorization"):

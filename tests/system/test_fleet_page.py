@@ -51,6 +51,7 @@ def test_devices_and_people_of_a_fleet_are_shown(visit: Visit, fleet: SimpleName
             expect(page.locator("#status")).to_have_text("Servers connected")
             expect(page.locator("#device-list li")).to_have_count(2)
             expect(page.locator("#device-list")).to_contain_text("Main door")
+            expect(page.locator("#device-list")).to_contain_text("its own")
             expect(page.locator(f"[data-device='{other.device}']")).to_contain_text("one change behind")
             expect(page.locator("[data-id=judith]")).to_contain_text("known on all devices")
             expect(page.locator("[data-id=vera]")).to_contain_text(f"not yet on {other.device}")

@@ -84,6 +84,7 @@ function deviceItem(device, own) {
     people: text("people.count", { count: device.people }),
     decision: device.decision ? decisionWords(device.decision) : "–",
     picture: picture === null ? text("device.no_camera") : text("device.age", { ms: Math.round(picture) }),
+    policy: device.policy === null ? text("fleet.own_policy") : text("fleet.policy", { revision: device.policy }),
     version: device.version,
     seen: text("fleet.seen", { time: duration(device.seen_s) }),
   };

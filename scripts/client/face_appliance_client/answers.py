@@ -343,7 +343,9 @@ class LastDecision:
 
 @dataclass(frozen=True)
 class FleetDevice:
-    """A device of the fleet: what it said of itself `seen_s` ago, and how many changes it has yet to get (`behind`)."""
+    """A device of the fleet: what it said of itself `seen_s` ago, and how many changes it has yet to get (`behind`); `policy`
+    is the revision of the fleet's policy that is in force there, None: its own rules.
+    """
 
     device: str
     name: str
@@ -352,6 +354,7 @@ class FleetDevice:
     seen_s: float
     picture_age_ms: Optional[float]
     decision: Optional[LastDecision]
+    policy: Optional[int]
     people: int
     differing: int
     unshared: int
