@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import "./english.mjs";
-import { lagWords, placeWords, statusOf } from "../../appliance/api/web/fleet.js";
+import { decisionWords, lagWords, placeWords, statusOf } from "../../appliance/api/web/fleet.js";
 
 test("a device that has said nothing for long is silent", () => {
   assert.equal(statusOf({ status: "ok", seen_s: 31 }), "ok");
@@ -13,6 +13,13 @@ test("how far a device is behind is said in words", () => {
   assert.equal(lagWords({ behind: 0, unshared: 0, differing: 0 }), "up to date");
   assert.equal(lagWords({ behind: 1, unshared: 0, differing: 2 }), "one change behind, 2 people differ");
   assert.equal(lagWords({ behind: 1200, unshared: 1, differing: 0 }), "1,200 changes behind, one person not shared yet");
+});
+
+test("a decision is said in words, with its reason if it was denied, and its day if that is past", () => {
+  const now = new Date().toISOString();
+  assert.match(decisionWords({ time: now, result: "granted", reason: "granted", direction: "in" }), /^Granted \(In\) · \d+:\d\d:\d\d$/);
+  const denied = decisionWords({ time: "2020-01-02T12:00:00Z", result: "denied", reason: "already_out", direction: "out" });
+  assert.match(denied, /^Denied \(Out\) · Already out; must come in first · \d Jan 2020 \d+:\d\d:\d\d$/);
 });
 
 test("where a person is known is said in words", () => {

@@ -71,7 +71,8 @@ export function placeWords({ state, missing }, names) {
   return missing.length ? text("fleet.missing", { devices: listed }) : text("fleet.everywhere");
 }
 
-function decisionWords({ time, result, reason, direction }) {
+/* Returns a device's last decision in words; the day only if it is not today. */
+export function decisionWords({ time, result, reason, direction }) {
   const today = new Date(time).toDateString() === new Date().toDateString();
   const when = today ? clock(time) : `${day(time)} ${clock(time)}`;
   return [`${RESULTS[result]} (${DIRECTIONS[direction]})`, ...(result === "denied" ? [REASONS[reason] ?? reason] : []), when].join(" · ");
@@ -83,7 +84,7 @@ function deviceItem(device, own) {
     lag: lagWords(device),
     people: text("people.count", { count: device.people }),
     decision: device.decision ? decisionWords(device.decision) : "–",
-    picture: picture === null ? text("device.no_camera") : text("device.age", { ms: Math.round(picture) }),
+    picture: picture === null ? "–" : text("device.age", { ms: Math.round(picture) }),
     policy: device.policy === null ? text("fleet.own_policy") : text("fleet.policy", { revision: device.policy }),
     version: device.version,
     seen: text("fleet.seen", { time: duration(device.seen_s) }),
