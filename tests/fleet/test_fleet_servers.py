@@ -173,7 +173,7 @@ def test_three_servers_with_tls_and_nkeys_as_printed(tmp_path):
 
         async def make():
             async with Link.to(replace(addresses[0], urls=urls), "first") as link:
-                await joining.make_buckets(link, Membership(urls, KEYS), 3)
+                await joining.make_buckets(link, Membership(urls, KEYS), 3, 30, 64)
 
         def made():
             try:
