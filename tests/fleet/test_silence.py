@@ -8,6 +8,7 @@ import pytest
 
 from appliance.fleet.handle import SILENCE_FILE, WRITTEN_SECONDS, FleetHandle
 from appliance.gallery.people import GalleryUnavailableError
+from appliance.sections import DoorSection
 
 HOUR = 3600.0
 
@@ -15,8 +16,8 @@ HOUR = 3600.0
 def handle(folder):
     """That of a device which has just started, and has not heard from its fleet yet."""
     gallery = SimpleNamespace(gallery=None, refresh=None, current=lambda: "recognised")
-    files = {"ca_file": None, "nkey_file": None}
-    return FleetHandle(folder, "0" * 12, gallery, lambda: (), enabled=True, stale_hours=1.0, **files)
+    alone = {"ca_file": None, "nkey_file": None, "policy": False, "merge": DoorSection().merged_rules}
+    return FleetHandle(folder, "0" * 12, gallery, lambda: (), enabled=True, stale_hours=1.0, **alone)
 
 
 @pytest.mark.parametrize(
