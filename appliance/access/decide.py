@@ -40,6 +40,7 @@ from appliance.gallery.people import (
     GalleryDamagedError,
     GalleryError,
     GalleryUnavailableError,
+    LastPassage,
     NoKeyError,
     NoSuchPersonError,
     Person,
@@ -383,7 +384,7 @@ class Decider:
             gallery=obstacle,
             recordable=self._record.problem() is None,
             seen=seen,
-            last=Passage(Direction(last[0]), last[1]) if last else None,
+            last=_passage(last),
             given=given,
         )
         return facts, gallery
@@ -413,7 +414,7 @@ class Decider:
 
     def _note_passage(self, facts: Facts, gallery: Gallery | None) -> Facts:
         """Notes the passage of a person who is granted, before the answer, where anti-passback needs it. Returns the facts,
-        which change when that is impossible.
+        which change when that is impossible, or when another passage has come meanwhile, from another door.
         """
         person, subject = facts.person, facts.seen.subject
         if facts.visitor and self._policy.judge(facts).granted:
@@ -421,13 +422,16 @@ class Decider:
         if not (self._policy.rules.remembers and gallery and person and subject and self._policy.judge(facts).granted):
             return facts
         try:
-            gallery.note_passage(person.reference, facts.direction.value, facts.now)
+            before = gallery.note_passage(person.reference, facts.direction.value, facts.now)
         except NoSuchPersonError:  # erased since they were recognised
             unknown = replace(subject, outcome=Outcome.UNKNOWN, person=None)
             given = replace(facts.given, pin=PinCheck.WRONG if facts.given.person else None, person=None)
             return replace(facts, seen=replace(facts.seen, subject=unknown), given=given)
         except GalleryUnavailableError as error:
             return replace(facts, gallery=str(error))
+        facts = replace(facts, last=_passage(before))
+        if not self._policy.judge(facts).granted:
+            self._take_back_passage(facts, gallery)
         return facts
 
     def _note_use(self, facts: Facts, visitor: VisitorPass) -> Facts:
@@ -451,7 +455,8 @@ class Decider:
         if not (self._policy.rules.remembers and gallery and person):
             return
         try:
-            gallery.take_back_passage(person.reference, None if last is None else (last.direction.value, last.time))
+            noted = facts.direction.value, facts.now
+            gallery.take_back_passage(person.reference, noted, (last.direction.value, last.time) if last else None)
         except GalleryError as error:
             log.error("person %s: noted as passing, though the door stays shut: %s", person.reference, error)
 
@@ -490,6 +495,10 @@ class Decider:
         except RecordError as error:
             log.error("a decision cannot be recorded: %s", error)
             return None
+
+
+def _passage(last: LastPassage | None) -> Passage | None:
+    return Passage(Direction(last[0]), last[1]) if last else None
 
 
 def _log(outcome: SignedDecision | PendingStep, seconds: float) -> None:

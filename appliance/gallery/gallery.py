@@ -224,14 +224,20 @@ class Gallery(Store):
         with self.writing() as transaction:
             transaction.write_fit(reference, fit)
 
-    def note_passage(self, reference: str, direction: str, time: datetime) -> None:
-        """Records that a person was let through. Raises NoSuchPersonError if they have been erased."""
-        self.take_back_passage(reference, (direction, time))
-
-    def take_back_passage(self, reference: str, before: LastPassage | None) -> None:
-        """Restores the last passage to the one `before`. Raises NoSuchPersonError if the person has been erased."""
+    def note_passage(self, reference: str, direction: str, time: datetime) -> LastPassage | None:
+        """Records that a person was let through, and returns their last passage before. Raises NoSuchPersonError if they have
+        been erased.
+        """
         with self.writing() as transaction:
-            transaction.write_passage(reference, before)
+            before = transaction.contents.passages.get(reference)
+            transaction.write_passage(reference, (direction, time))
+        return before
+
+    def take_back_passage(self, reference: str, noted: LastPassage, before: LastPassage | None) -> None:
+        """Restores the last passage from the one that was `noted` to the one `before`; another one stays."""
+        with self.writing() as transaction:
+            if transaction.contents.passages.get(reference) == noted:
+                transaction.write_passage(reference, before)
 
     def pin(self, reference: str) -> StoredPin | None:
         """Returns a person's PIN, None without one."""

@@ -356,10 +356,11 @@ class Filling:
         return getattr(self._door.gallery, name)
 
     def note_passage(self, *passage):
-        self._door.gallery.note_passage(*passage)
+        before = self._door.gallery.note_passage(*passage)
         path = self._door.folder / RECORD_FILE
         path.unlink(missing_ok=True)
         path.mkdir()
+        return before
 
 
 BOUND = 6.0
@@ -444,8 +445,9 @@ class SlowGallery:
         return getattr(self._gallery, name)
 
     def note_passage(self, *passage):
-        self._gallery.note_passage(*passage)
+        before = self._gallery.note_passage(*passage)
         time.sleep(BOUND)
+        return before
 
 
 def test_a_passage_that_is_noted_too_late_is_taken_back_and_never_recorded_as_granted(doorstep, photos):
@@ -457,6 +459,28 @@ def test_a_passage_that_is_noted_too_late_is_taken_back_and_never_recorded_as_gr
         (entry,) = door.record.newest(5)
         assert (signed.decision.reason, entry.facts["result"]) == ("camera_blind", "denied")
         assert door.gallery.last_passage(person.reference) is None
+
+
+class Elsewhere:
+    """A gallery that gets a passage at another door before it notes its own."""
+
+    def __init__(self, gallery, passage):
+        self._gallery, self._passage = gallery, passage
+
+    def __getattr__(self, name):
+        return getattr(self._gallery, name)
+
+    def note_passage(self, reference, *passage):
+        self._gallery.note_passage(reference, *self._passage)
+        return self._gallery.note_passage(reference, *passage)
+
+
+def test_who_has_just_gone_in_at_another_door_is_not_granted_and_that_passage_stays(before, hopper_four):
+    with before(hopper_four, Rules(passback_strict=True)) as door:
+        passage, reference = ("in", datetime.now(UTC)), door.gallery.person("hopper").person.reference
+        door.recognition = replace(door.recognition, gallery=Elsewhere(door.gallery, passage))
+        assert door.decide().reason == "already_in"
+        assert door.gallery.last_passage(reference) == passage
 
 
 @pytest.fixture

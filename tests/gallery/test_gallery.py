@@ -180,17 +180,19 @@ def test_the_last_passage_is_kept(gallery, path, key):
     assert gallery.last_passage(reference) is None
     first, second = (datetime(2026, 1, day, 12, 30, 5, 123456, UTC) for day in (1, 2))
     version = gallery.version
-    gallery.note_passage(reference, "in", first)
-    gallery.note_passage(reference, "out", second)
+    assert gallery.note_passage(reference, "in", first) is None
+    assert gallery.note_passage(reference, "out", second) == ("in", first)
     assert gallery.last_passage(reference) == ("out", second)
     assert gallery.version == version
     with pytest.raises(NoSuchPersonError):
         gallery.note_passage("0" * 16, "in", first)
     again = Gallery(path, key)
     assert again.last_passage(reference) == ("out", second)
-    again.take_back_passage(reference, ("in", first))
+    again.take_back_passage(reference, ("out", second), ("in", first))
     assert again.last_passage(reference) == ("in", first)
-    again.take_back_passage(reference, None)
+    again.take_back_passage(reference, ("out", second), None)  # another one has come meanwhile
+    assert again.last_passage(reference) == ("in", first)
+    again.take_back_passage(reference, ("in", first), None)
     assert again.last_passage(reference) is None
     again.close()
 
