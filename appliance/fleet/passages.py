@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 from appliance.faults import Fault, Problem
 from appliance.fleet.link import Bucket, Link, LinkError, OvertakenError
-from appliance.fleet.replica import REMEMBERED_SECONDS, StoredValue
+from appliance.fleet.replica import MOST_REFUSED, REMEMBERED_SECONDS, StoredValue
 from appliance.fleet.sealing import Envelopes, FleetKeys, RefusedValueError, UnreadableValueError
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import GalleryError, LastPassage
@@ -42,8 +43,8 @@ class SharedPassage:
     device knew to be the one before.
     """
 
-    direction: str
-    time: datetime
+    direction: Annotated[str, Field(pattern=r"^(in|out)$")]
+    time: AwareDatetime
     device: str
     previous: LastPassage | None
 
@@ -140,7 +141,7 @@ class PassageBoard:
             seen[key] = BucketPassage(value.sequence, incoming, after(before.latest, incoming))
             if verdict and reference:
                 due[reference] = incoming.passage
-        self._write(due)
+        self._write(due, passages)
         self._seen |= seen
         self._open |= {key: self._open.get(key) for key in new}
 
@@ -159,7 +160,7 @@ class PassageBoard:
                 still[key] = local
                 if before == local:
                     ready.append(key)
-        self._write(due)
+        self._write(due, passages)
         self._open = still
         return ready
 
@@ -183,14 +184,14 @@ class PassageBoard:
         self._seen[key] = replace(self._at(key), sequence=0, value=None, unread=False)
 
     def erased(self) -> list[tuple[str, int]]:
-        """Returns the keys and sequence numbers of the values of people who were erased here since the last time."""
-        gone, self._gone = self._gone, set()
-        return [(key, self._seen[key].sequence) for key in gone if key in self._seen and self._seen[key].value]
+        """Returns the keys and sequence numbers of the values that are still there of people who were erased here."""
+        self._gone = {key for key in self._gone if key not in self._references and self._at(key).value}
+        return [(key, self._at(key).sequence) for key in self._gone]
 
     def refused(self) -> int:
-        """Returns the number of keys whose values were refused within the last hour."""
+        """Returns the number of keys whose values were refused within the last hour, or cannot be read."""
         oldest = time.monotonic() - REMEMBERED_SECONDS
-        return sum(when >= oldest for when in self._refused.copy().values())
+        return sum(when >= oldest or self._at(key).unread for key, when in self._refused.copy().items())
 
     def _at(self, key: str) -> BucketPassage:
         return self._seen.get(key, BucketPassage())
@@ -218,15 +219,16 @@ class PassageBoard:
             return None
 
     def _refuse(self, key: str, reason: str) -> None:
-        if key not in self._refused:
+        if self._refused.pop(key, None) is None:
             log.warning("a last passage of the fleet's servers is refused: %s: %s", key, reason)
         self._refused[key] = time.monotonic()
+        if len(self._refused) > MOST_REFUSED:
+            del self._refused[next(iter(self._refused))]
 
-    def _write(self, due: Mapping[str, LastPassage]) -> None:
-        """Gives people these last passages, unless they have passed here in this moment."""
+    def _write(self, due: Mapping[str, LastPassage], before: Mapping[str, LastPassage]) -> None:
+        """Gives people these last passages, unless they have passed here since they had those of `before`."""
         if not due:
             return
-        before = self._gallery.snapshot.passages
         with self._gallery.writing() as transaction:
             for reference, passage in due.items():
                 same = transaction.contents.passages.get(reference) == before.get(reference)
@@ -297,6 +299,8 @@ class PassageSharing:
                     if self._remembers():
                         self._bucket = await link.bucket(passages_bucket(keys.id))
                         await self._follow(self._bucket, self._board)
+                    else:
+                        self._trouble = ""
                 except (LinkError, GalleryError, Fault) as error:
                     self._failed(str(error))
                 await asyncio.sleep(CHECK_SECONDS)

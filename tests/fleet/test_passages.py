@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +12,8 @@ from servers import NatsServer
 
 from appliance.cli.main import main
 from appliance.fleet.membership import read_membership
-from appliance.fleet.passages import PassageBoard, PassageSharing, passages_bucket
+from appliance.fleet.passages import _PASSAGE, PassageBoard, PassageSharing, SharedPassage, passages_bucket
+from appliance.fleet.replica import MOST_REFUSED, StoredValue
 from appliance.fleet.sealing import Envelopes
 from appliance.gallery.vault import read_site_key
 
@@ -131,12 +133,72 @@ def test_a_passage_that_is_taken_back_at_once_is_not_shared(tmp_path):
     board = PassageBoard(door.gallery, Envelopes(KEYS), door.device)
     door.gallery.note_passage(reference, "in", NOON)
     assert board.pending() == []
-    door.gallery.take_back_passage(reference, None)
+    door.gallery.take_back_passage(reference, ("in", NOON), None)
     assert board.pending() == board.pending() == []
     door.gallery.note_passage(reference, "in", NOON)
     assert board.pending() == []
     assert board.pending() == [board.key(reference)]
     door.gallery.close()
+
+
+class Busy(Envelopes):
+    """While a value is opened, someone passes at this door."""
+
+    def open_note(self, value, *place):
+        self.passes()
+        return super().open_note(value, *place)
+
+
+@pytest.fixture
+def door(tmp_path):
+    site = Site(tmp_path, 1, "")
+    yield site
+    site.gallery.close()
+
+
+def sealed(board, reference, passage, sequence, keys=KEYS):
+    key = board.key(reference)
+    return StoredValue(key, Envelopes(keys).close_note(_PASSAGE.dump_json(passage), "passage", key), sequence)
+
+
+def test_a_passage_in_the_moment_in_which_another_arrives_is_not_lost(door):
+    reference, envelopes = door.add("anna"), Busy(KEYS)
+    envelopes.passes = lambda: door.gallery.note_passage(reference, *at("in", 9))
+    board = PassageBoard(door.gallery, envelopes, door.device)
+    board.absorb([sealed(board, reference, SharedPassage(*at("out", 8), "b", None), 1)])
+    assert last(door, "anna") == at("in", 9)
+    assert board.outgoing(board.key(reference))[0].passage == at("in", 9)
+
+
+def test_a_passage_that_this_program_does_not_know_is_refused_until_it_can_be_read(door):
+    reference = door.add("anna")
+    board = PassageBoard(door.gallery, Envelopes(KEYS), door.device)
+    good = SharedPassage(*at("in", 1), "b", None)
+    for number, odd in enumerate((replace(good, direction="up"), replace(good, time=NOON.replace(tzinfo=None))), 1):
+        board.absorb([sealed(board, reference, odd, number)])
+        assert last(door, "anna") is None
+    board._refused = dict.fromkeys(board._refused, float("-inf"))  # long ago
+    assert board.refused() == 1
+    board.absorb([sealed(board, reference, good, 3)])
+    assert (board.refused(), last(door, "anna")) == (0, at("in", 1))
+
+
+def test_the_passage_of_a_person_who_is_erased_is_erased_once_the_servers_answer(door):
+    reference = door.add("anna")
+    board = PassageBoard(door.gallery, Envelopes(KEYS), door.device)
+    value = sealed(board, reference, SharedPassage(*at("in", 1), "b", None), 1)
+    board.absorb([value])
+    door.gallery.erase("anna")
+    assert board.pending() == []
+    assert board.erased() == board.erased() == [(value.key, 1)]  # they did not answer
+    board.stored(value.key, None, 2)
+    assert board.erased() == []
+
+
+def test_a_flood_of_refused_passages_does_not_fill_the_memory(door):
+    board = PassageBoard(door.gallery, Envelopes(KEYS), door.device)
+    board.absorb([StoredValue(f"{number:032x}", b"\0", number + 1) for number in range(MOST_REFUSED + 9)])
+    assert board.refused() == MOST_REFUSED
 
 
 @pytest.mark.timeout(180)
