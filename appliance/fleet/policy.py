@@ -1,18 +1,20 @@
 """The policy that the devices of a fleet share: the rules of `[door]` that are not about one door, published on purpose."""
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from appliance import state
 from appliance.access.policy import Rules
 from appliance.access.token import stamp
 from appliance.faults import Problem
+from appliance.fleet.devices import Text
 from appliance.fleet.membership import fleet_id
 
 log = logging.getLogger(__name__)
@@ -33,9 +35,9 @@ class PublishedPolicy:
     """
 
     revision: int
-    device: str
-    name: str
-    time: datetime
+    device: Text
+    name: Text
+    time: AwareDatetime
     rules: dict[str, Any]
 
     @property
@@ -51,25 +53,25 @@ POLICY = TypeAdapter(PublishedPolicy)
 
 
 class PolicyBook:
-    """The rules that are in force on this device. `rules` and `document` may be called by any thread."""
+    """The rules that are in force on this device. Thread-safe; `changed` is for one thread."""
 
     def __init__(self, folder: Path, merge: Merge, *, shared: bool) -> None:
         """`folder` is that of the state; `shared` says whether a published policy holds on this device."""
-        self._folder, self._merge, self._shared = folder, merge, shared
+        self._folder, self._merge, self._shared, self._changing = folder, merge, shared, threading.Lock()
         self.kept = _read(folder) if shared else None
         self._refused: str | None = None
-        self._changed = False
-        self.rules = self._merged()
+        self.rules = self._noticed = self._merged()
 
     def configure(self, merge: Merge) -> None:
         """Takes what the configuration of this device has now."""
-        self._merge = merge
-        self.rules, self._changed = self._merged(), True
+        with self._changing:
+            self._merge = merge
+            self.rules = self._merged()
 
     def changed(self) -> Rules | None:
         """The rules in force, if they have changed since the last time."""
-        changed, self._changed = self._changed, False
-        return self.rules if changed else None
+        before, self._noticed = self._noticed, self.rules
+        return None if self._noticed is before else self._noticed
 
     def offer(self, policy: PublishedPolicy) -> bool:
         """Takes a policy of the fleet, unless it is an older one than this device has, or is not accepted by this program:
@@ -81,15 +83,16 @@ class PolicyBook:
         if self.kept and policy.rank < self.kept.rank:
             self.refuse(f"revision {policy.revision} is older than {self.kept.revision}, which this device has")
             return True
-        try:
-            rules = Rules.of(**self._merge(policy.rules))
-        except (ValueError, TypeError) as error:
-            self.refuse(f"revision {policy.revision} is not accepted by this program: {error}")
-            return False
-        document = {"fleet": fleet_id(self._folder), "policy": POLICY.dump_python(policy, mode="json")}
-        state.write_document(self._folder / FILE, document)
-        log.info("the policy of the fleet is in force: %s", policy)
-        self.kept, self.rules, self._changed, self._refused = policy, rules, True, None
+        with self._changing:
+            try:
+                rules = Rules.of(**self._merge(policy.rules))
+            except (ValueError, TypeError) as error:
+                self.refuse(f"revision {policy.revision} is not accepted by this program: {error}")
+                return False
+            document = {"fleet": fleet_id(self._folder), "policy": POLICY.dump_python(policy, mode="json")}
+            state.write_document(self._folder / FILE, document)
+            log.info("the policy of the fleet is in force: %s", policy)
+            self.kept, self.rules, self._refused = policy, rules, None
         return False
 
     def refuse(self, reason: str) -> None:
@@ -101,7 +104,7 @@ class PolicyBook:
     def problems(self) -> list[Problem]:
         """A refused policy, for `/healthz`."""
         text = f"The fleet's policy is not taken: {self._refused}."
-        return [Problem("fleet", "fleet_policy_refused", text)] if self._refused else []
+        return [Problem("fleet", "fleet_policy_refused", text)] if self._shared and self._refused else []
 
     def document(self) -> dict[str, Any]:
         """Whose rules are in force, for `/healthz` and `policy explain`."""

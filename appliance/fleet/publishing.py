@@ -58,16 +58,23 @@ class PolicyFollower:
                 await self._take(bucket, envelopes, values[-1] if values else await bucket.read(KEY))
 
     async def _take(self, bucket: Bucket, envelopes: Envelopes, found: StoredValue | None) -> None:
-        """Takes a value into the book, and replaces it if it is not what this device has published last."""
-        lost = True
+        """Takes a value into the book, and replaces it if it is not what this device has published last, or if it is the policy
+        in force, sealed with a key that was replaced. Another one that is sealed so may be that of a stolen device.
+        """
+        lost, outdated = True, False
         if found and found.value:
             try:
-                lost = self._book.offer(_opened(found, envelopes)) or envelopes.outdated(found.value)
+                policy, outdated = _opened(found, envelopes), envelopes.outdated(found.value)
+                if outdated and policy != self._book.kept:
+                    raise RefusedValueError("sealed with a key that was replaced")
+                lost = self._book.offer(policy)
             except RefusedValueError as error:
                 self._book.refuse(str(error))
-                lost = not isinstance(error, UnreadableValueError)
-        if lost and (kept := self._book.kept) and kept.device == self._device:
-            with suppress(OvertakenError):
+                lost, outdated = not isinstance(error, UnreadableValueError), False
+        if (kept := self._book.kept) and (outdated or (lost and kept.device == self._device)):
+            with suppress(
+                OvertakenError, LinkError
+            ):  # others may write it, too, and not every device has the permission
                 await bucket.write(KEY, _closed(kept, envelopes), found.sequence if found else 0)
 
 

@@ -13,8 +13,9 @@ from appliance import state
 from appliance.cli.main import main
 from appliance.fleet.link import Address, Link
 from appliance.fleet.membership import FILE
-from appliance.fleet.policy import PolicyBook, PublishedPolicy
+from appliance.fleet.policy import POLICY, PolicyBook, PublishedPolicy
 from appliance.fleet.publishing import KEY, PolicyFollower, policy_bucket, publish
+from appliance.fleet.sealing import Envelopes, FleetKeys
 from appliance.sections import DoorSection
 
 OWN = DoorSection(schedules=[{"groups": ["staff"], "begin": "07:00", "end": "19:00"}], min_quality=0.5)
@@ -108,6 +109,36 @@ def test_a_published_policy_reaches_every_device_and_one_that_is_replayed_is_rep
         assert b"guards" not in kept
         for site in sites:
             site.gallery.close()
+
+
+def test_after_a_rotation_the_policy_in_force_is_sealed_anew_and_one_by_the_old_key_is_refused(tmp_path):
+    with NatsServer(tmp_path / "nats") as server:
+        make_buckets(server.url)
+        site = Site(tmp_path, 1, server.url, FleetKeys(KEYS.id, (*KEYS.secrets, bytes(32))))
+        here, not_shared = book(tmp_path / "state"), book(tmp_path / "other", shared=False)
+
+        def on_server(work):
+            return asyncio.run(with_bucket(server.url, work, policy_bucket(KEYS.id)))
+
+        async def generation(bucket):
+            return (await bucket.read(KEY)).value[0]
+
+        def by_the_old_key(policy):
+            async def put(bucket):
+                value = Envelopes(KEYS).close_note(POLICY.dump_json(policy), KEY)
+                await bucket.write(KEY, value, found.sequence if (found := await bucket.read(KEY)) else 0)
+
+            on_server(put)
+
+        here.offer(published(1))
+        by_the_old_key(published(1))
+        with site.running(PolicyFollower(here, site.device), PolicyFollower(not_shared, site.device)):
+            assert until(lambda: on_server(generation) == 1)
+            assert here.problems() == []
+            by_the_old_key(published(2, OWN.shared_rules))
+            assert until(lambda: "replaced" in "".join(each.text for each in here.problems()))
+            assert (here.kept.revision, not_shared.problems()) == (1, [])
+        site.gallery.close()
 
 
 @pytest.mark.timeout(180)
