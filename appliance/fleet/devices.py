@@ -61,7 +61,7 @@ class DeviceRecord:
     the record, in seconds since 1970.
     """
 
-    device: str
+    device: Text
     about: About
     people: int
     held: int

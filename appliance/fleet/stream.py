@@ -202,9 +202,13 @@ def _opened(value: StoredValue, envelopes: Envelopes) -> dict[str, Any]:
     if len(value.value) < _HEAD.size:
         raise RefusedValueError("deleted or cut off")
     (sequence,) = _HEAD.unpack_from(value.value)
-    found = json.loads(envelopes.open_note(value.value[_HEAD.size :], "decision", value.key, str(sequence)))
+    content = envelopes.open_note(value.value[_HEAD.size :], "decision", value.key, str(sequence))
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise RefusedValueError("malformed, or by a later program") from error
     if not (isinstance(found, dict) and {"sequence", "hash", "previous"} <= found.keys()):
-        raise RefusedValueError("by a later program")
+        raise RefusedValueError("malformed, or by a later program")
     return found
 
 

@@ -11,8 +11,9 @@ from servers import NatsServer
 
 from appliance.access.log import DECISION, DOOR, Record
 from appliance.fleet.link import Address, Link
-from appliance.fleet.sealing import Envelopes, FleetKeys
-from appliance.fleet.stream import PLACE_FILE, DecisionReader, Forwarder, decisions_stream
+from appliance.fleet.replica import StoredValue
+from appliance.fleet.sealing import Envelopes, FleetKeys, RefusedValueError
+from appliance.fleet.stream import _HEAD, PLACE_FILE, DecisionReader, Forwarder, decisions_stream
 
 STREAM = decisions_stream(KEYS.id)
 
@@ -210,3 +211,11 @@ def test_a_reader_that_follows_goes_on_after_the_server_was_away(server, site, r
         decide(record)
         asyncio.run(with_stream(server.url, follow))
     assert seen == [(1, None), (2, True), (3, True), (4, True)]
+
+
+def test_an_entry_that_is_not_json_is_named_and_ends_nothing():
+    envelopes = Envelopes(KEYS)
+    value = _HEAD.pack(1) + envelopes.close_note(b"not JSON", "decision", DEVICE, "1")
+    found = DecisionReader(envelopes, 1)._line(StoredValue(DEVICE, value, 7))
+    assert isinstance(found, RefusedValueError)
+    assert "position 7" in str(found)

@@ -149,4 +149,6 @@ def test_a_device_speaks_for_itself_alone_and_writes_text():
         replace(good, time=float("-inf")),
     ]
     written = [("aa", envelopes.close_note(_RECORD.dump_json(each), "device", "aa")) for each in records]
+    odd = replace(good, device="\x1b[2J")
+    written.append((odd.device, odd.close(envelopes)))
     assert records_of(written, envelopes) == [good]
