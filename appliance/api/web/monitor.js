@@ -11,6 +11,7 @@ import { mark, watches } from "./watch.js";
 
 const NO_SCOPE = text("door.no_scope");
 const IDENTIFY_MS = 1000; // between two requests
+const RECORDED_MS = 500; // at most between a decision and its entry in the log; the frames of the next one take 900
 const FRESH_MS = 2500; // how long names are shown on the picture
 const KEPT = 50; // decisions
 const TOLD_MS = 10_000; // how long the outcome of an opening is shown
@@ -54,7 +55,8 @@ export async function showDecisions() {
 
 /* Adds a new decision to those shown. */
 export function addDecision(decision) {
-  if ($("decisions").querySelector("time")?.dateTime === decision.time) return; // it was in the log already
+  const newest = new Date($("decisions").querySelector("time")?.dateTime); // invalid without one
+  if (Math.abs(newest - new Date(decision.time)) < RECORDED_MS) return; // it was in the log already
   $("decisions-note").textContent = "";
   $("decisions").prepend(decisionItem(decision, true));
   while ($("decisions").childElementCount > KEPT) $("decisions").lastElementChild.remove();
