@@ -20,6 +20,7 @@ from appliance.fleet.sealing import Envelopes, FleetKeys
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import ChangedElsewhereError, GalleryError
 from appliance.gallery.shares import Share
+from appliance.supervision import give_back
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,8 @@ class Member:
         self._created: datetime | None = None
         self._position = 0
         self._record: tuple[float, DeviceRecord | None] = (float("-inf"), None)
+        self._synchronised = False
+        """Whether everything was read and written once, which takes memory for a moment."""
         self._heard = clock()
         self.heard = False
         """Whether the servers have confirmed since the start that this device has everything."""
@@ -196,7 +199,7 @@ class Member:
         if self._replica is None or membership != self._joined:
             self._joined, self._envelopes = membership, Envelopes(membership.keys)
             self._replica, self._created = Replica(gallery, self._envelopes), None
-            self._record = float("-inf"), None
+            self._record, self._synchronised = (float("-inf"), None), False
         self._trouble = self._trouble or "not yet in step"
         fleet, address = membership.keys.id, replace(self._files, urls=membership.urls)
         async with Link.to(address, self._device) as link:
@@ -259,6 +262,9 @@ class Member:
             self._heard, self.heard = self._clock(), True
         if await self._settle(bucket, replica):
             return False  # until these come back
+        if not self._synchronised:
+            self._synchronised = True
+            give_back()
         await self._report(devices)
         return self._loop is None
 

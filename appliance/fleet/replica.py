@@ -60,10 +60,6 @@ class Replica:
         self._locals: dict[str, tuple[Known, StoredPin | None, str, Local]] = {}
         """By id: what the key and the local version were computed from, and these."""
         self._ids: dict[str, str] = {}
-        self._people: dict[str, Known] = {}
-        self._pins: dict[str, StoredPin] = {}
-        self._shares: dict[str, Share] = {}
-        """What was looked at last."""
         self._looked_at: GallerySnapshot | None = None
         self._open: dict[str, None] = {}
         """The keys of which this device, or the bucket, has got another version since it was known that both have the same."""
@@ -97,7 +93,8 @@ class Replica:
         erased = False
         with self._gallery.writing() as transaction:
             if self._gallery.snapshot is not self._looked_at:
-                self._scan(transaction.contents)
+                now = transaction.contents  # which changes in a moment
+                self._scan(replace(now, people=dict(now.people), pins=dict(now.pins), shares=dict(now.shares)))
             for key, (_, arrival) in opened.items():
                 if arrival is not None:
                     erased |= self._take(transaction, key, arrival)
@@ -112,7 +109,13 @@ class Replica:
         self._look()
         if self._gallery.problem() or isinstance(self._gallery.rollback(), GalleryRolledBackError):
             return []
-        found = [key for key in self._open if (version := self._wanted(key)) and version != self._seen_at(key)[1]]
+        found = []
+        for key in self._open:
+            version, (sequence, seen) = self._wanted(key), self._seen_at(key)
+            if version and version != seen:
+                found.append(key)
+            elif version:
+                self._seen[key] = sequence, version  # one object instead of two that are equal
         self._open = dict.fromkeys((*found, *filter(self._is_missing, self._open)))
         return found
 
@@ -275,26 +278,27 @@ class Replica:
     def _scan(self, snapshot: GallerySnapshot) -> list[str]:
         """Computes keys and versions of the people who have changed; returns the ids of those who are erased in the fleet."""
         people, pins, shares, locals_ = snapshot.people, snapshot.pins, snapshot.shares, self._locals
-        changed = dict.fromkeys(self._shares.keys() - shares.keys())
-        changed |= {key: None for key, share in shares.items() if self._shares.get(key) is not share}
+        before = self._looked_at
+        old_people, old_pins, old_shares = (before.people, before.pins, before.shares) if before else ({}, {}, {})
+        changed = dict.fromkeys(old_shares.keys() - shares.keys())
+        changed |= {key: None for key, share in shares.items() if old_shares.get(key) is not share}
         for identity in locals_.keys() - people.keys():
             del self._ids[key := locals_.pop(identity)[2]]
             changed[key] = None
-        touched = dict.fromkeys(
-            identity for identity, known in people.items() if self._people.get(identity) is not known
-        )
-        owners = (each for each in pins.keys() | self._pins.keys() if pins.get(each) is not self._pins.get(each))
+        touched = dict.fromkeys(identity for identity, known in people.items() if old_people.get(identity) is not known)
+        owners = (each for each in pins.keys() | old_pins.keys() if pins.get(each) is not old_pins.get(each))
         touched |= {snapshot.references[owner].person.id: None for owner in owners if owner in snapshot.references}
         for identity in touched:
             known, entry = people[identity], locals_.get(identity)
             pin = pins.get(known.person.reference)
             key = entry[2] if entry else self._envelopes.key(identity)
             if entry is None or entry[:2] != (known, pin):
-                digest = fingerprint(known.person, known.templates, pin)
+                digest, share = fingerprint(known.person, known.templates, pin), shares.get(key, NOTHING)
+                digest = share.digest if share.digest == digest else digest  # one object, as above
                 entry = known, pin, key, Local(digest, known.person.reference)
                 changed[key] = None
             locals_[identity], self._ids[key] = (known, pin, *entry[2:]), identity
-        self._people, self._pins, self._shares, self._looked_at = dict(people), dict(pins), dict(shares), snapshot
+        self._looked_at = snapshot
         self._open |= changed
         found = [(self._ids[key], shares[key]) for key in changed if key in self._ids and key in shares]
         return [identity for identity, share in found if locals_[identity][3].reference in share.erased]

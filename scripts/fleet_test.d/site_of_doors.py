@@ -122,10 +122,11 @@ def kills(sites: list[Site], servers: list[NatsServer], options: argparse.Namesp
     wait(lambda: all(site.member.share(name_of(0)) for site in sites), 60)
     wait(lambda: equal(sites), 120, pause=0.1)
     counts = ", ".join(f"{what} {times} times" for what, times in done.items())
-    say(f"killed during {worker.acts} changes of three devices: {counts}; {len(worker.shared)} people with")
+    say(f"killed during {worker.acts} changes on three devices: {counts}")
     say(
-        f"acknowledged changes, {len(worker.erased)} erased, {worker.conflicts} changes lost to another device, which was told"
+        f"  {worker.acknowledged} were acknowledged as shared at once, {worker.conflicts} lost to another device, which was told"
     )
+    say(f"  {len(worker.erased)} people are erased, {len(worker.shared)} as they were acknowledged")
     say("all devices were equal, by content,", since(begun), "after the last change")
     people = sites[0].gallery.snapshot.people
     assert not {each.person.reference for each in people.values()} & worker.erased, "an erased person is back"
@@ -157,7 +158,7 @@ class Work:
         self._least, self._pause, self.enough = acts, seconds / acts, threading.Event()
         self.shared: dict[str, str] = {}
         self.erased: set[str] = set()
-        self.acts = self.conflicts = 0
+        self.acts = self.acknowledged = self.conflicts = 0
 
     def run(self, site: Site, number: int) -> None:
         """On one device."""
@@ -167,7 +168,7 @@ class Work:
             begun = time.monotonic()
             act += 1
             self.acts += 1
-            what = dice.choice(("add", "change", "erase", "common")) if mine else "add"
+            what = dice.choice(("add", "add", "change", "change", "erase", "common")) if mine else "add"
             identity = {"add": f"device-{number}-{act}", "common": name_of(act % 9)}.get(what) or dice.choice(mine)
             with contextlib.suppress(NoSuchPersonError):
                 self._act(site, what, identity, f"{what} {number} {act}", mine)
@@ -184,7 +185,9 @@ class Work:
             site.rename(identity, name)
         self.shared.pop(identity, None)
         try:
-            if site.member.share(identity) and what in {"add", "change"}:
-                self.shared[identity] = name
+            if site.member.share(identity):
+                self.acknowledged += 1
+                if what in {"add", "change"}:
+                    self.shared[identity] = name
         except ChangedElsewhereError:
             self.conflicts += 1
