@@ -123,7 +123,9 @@ def kills(sites: list[Site], servers: list[NatsServer], options: argparse.Namesp
     wait(lambda: equal(sites), 120, pause=0.1)
     counts = ", ".join(f"{what} {times} times" for what, times in done.items())
     say(f"killed during {worker.acts} changes on three devices: {counts}")
-    say(f"  {worker.acknowledged} acknowledged as shared at once, {worker.conflicts} lost to another device, which was told")
+    say(
+        f"  {worker.acknowledged} acknowledged as shared at once, {worker.conflicts} lost to another device, which was told"
+    )
     say(f"  {len(worker.erased)} people are erased, {len(worker.shared)} as they were acknowledged")
     say("all devices were equal, by content,", since(begun), "after the last change")
     people = sites[0].gallery.snapshot.people
