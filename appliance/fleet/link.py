@@ -40,6 +40,9 @@ PATIENCE_SECONDS = 2.0
 BATCH = 256
 """Values handed over at once: one transaction of the gallery each."""
 
+MOST_WAITING = 4096
+"""Messages that wait to be read, 1 KiB each on average; those beyond are dropped. 1,000 devices answer a question at once."""
+
 _MALFORMED = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What the client raises for an answer that a server of NATS does not give."""
 
@@ -151,10 +154,10 @@ class Link:
             await self._client.publish(subject, content)
 
     @asynccontextmanager
-    async def hearing(self, subject: str) -> AsyncIterator["Messages"]:
-        """The messages of a subject from now on. Raises LinkError."""
+    async def hearing(self, subject: str, most: int = MOST_WAITING) -> AsyncIterator["Messages"]:
+        """The messages of a subject from now on, `most` of which wait. Raises LinkError."""
         with _translated():
-            found = await self._client.subscribe(subject)
+            found = await self._client.subscribe(subject, pending_msgs_limit=most, pending_bytes_limit=most * 1024)
         try:
             yield Messages(found)
         finally:

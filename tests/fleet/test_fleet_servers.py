@@ -193,3 +193,15 @@ def test_three_servers_with_tls_and_nkeys_as_printed(tmp_path):
             assert until(lambda: one.name("anna") == "Anna B")
         for site in sites:
             site.gallery.close()
+
+
+def test_a_flood_of_messages_does_not_fill_the_memory(tmp_path):
+    async def flood(url):
+        async with Link.to(Address((url,)), "one") as link, link.hearing("question", 3) as messages:
+            for number in range(9):
+                await link.send("question", b"%d" % number)
+            await link._client.flush()
+            return [await messages.next(0.1) for _ in range(4)]
+
+    with NatsServer(tmp_path / "nats") as server:
+        assert asyncio.run(flood(server.url)) == [("question", b"%d" % number) for number in range(3)] + [None]
