@@ -42,9 +42,9 @@ KEPT_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 60.0
 """The pause of a face that is denied again and again doubles each time up to this, or is `pause_s` where that is longer."""
 
-GONE_SECONDS = 5.0
-"""After so long without a face that is near, a step of a decision is not waited for any longer: who looks down at a display, or
-bends over it, is not seen for a moment.
+GONE_SECONDS = 10.0
+"""After so long without a face that is near, a step of a decision is not waited for any longer. Eight digits take 8 s on a
+touch screen, and a person who types them looks down at it, so that no face is seen.
 """
 
 WAIT_SECONDS = 0.5

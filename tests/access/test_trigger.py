@@ -218,7 +218,7 @@ def test_a_person_is_gone_after_some_seconds_without_a_near_face():
         present = Presence(subscription, Zone(96), lambda: now[0])
         for faces, seconds, there in (
             ([face(1)], 3, True),
-            ([], 1, True),
+            ([], 5, True),  # 8 s: a PIN of eight digits
             ([face(2)], GONE_SECONDS - 0.1, True),
             ([face(1, side=80)], 0.2, False),
             ([face(1)], 0, True),
