@@ -31,6 +31,11 @@ BOARDS = {"bookworm": "cortex-a72", "trixie": "cortex-a76"}
 them, LiteRT 2.3 gives wrong landmarks, and the self-test refuses them.)
 """
 
+INSTALLATIONS = {
+    "bookworm": ("sh", "/opt/project/scripts/install", "--from", "/opt/wheels", "--files"),
+    "trixie": ("dpkg", "-i", "/opt/face-appliance.deb"),
+}
+
 PRECISIONS = ("float16", "int8")
 """Which of them a board takes, it measures itself: both must do. Landmarks are float16 alone."""
 
@@ -210,8 +215,8 @@ def main() -> int:
     places = {suite: Place(suite) for suite in BOARDS}
     for suite, place in places.items():
         place.prepare()
-        with check(f"{suite} on {BOARDS[suite]}: scripts/install up to the self-test") as facts:
-            place.run("sh", "/opt/project/scripts/install", "--from", "/opt/wheels", "--files")
+        with check(f"{suite} on {BOARDS[suite]}: {' '.join(INSTALLATIONS[suite])}, up to the self-test") as facts:
+            place.run(*INSTALLATIONS[suite])
             facts.append(
                 place.run(
                     "python3", "-c", "import platform; print(*platform.uname()[4:5], platform.python_version())"
