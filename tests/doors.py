@@ -146,6 +146,7 @@ class Doorstep:
         self.engines = pool(engine, patience=patience)
         self.ring = Ring()
         self.loop = CameraLoop(camera, self.ring, lambda: Inspector(*size))
+        folder.mkdir(exist_ok=True)
         if not (folder / "gallery.db").exists():
             (folder / "gallery.db").write_bytes(_empty_gallery())
         self.gallery = Gallery(folder / "gallery.db", SITE_KEY)
