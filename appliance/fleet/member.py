@@ -41,6 +41,9 @@ TRIES = 3
 AT_ONCE = 64
 """Values on their way to the servers at the same time."""
 
+NOTED_AT_ONCE = 1024
+"""Values that are written between two transactions of the gallery, each of which costs as much as there are people."""
+
 PATIENCE_SECONDS = 10.0
 """How long the servers may be away before that is a problem."""
 
@@ -280,13 +283,16 @@ class Member:
         keys = replica.pending()
         begin = int(self._device, 16) % max(1, len(keys))  # devices that share the same people begin at different ones
         keys = keys[begin:] + keys[:begin]
-        for first in range(0, len(keys), AT_ONCE):
-            await self._write(bucket, replica, keys[first : first + AT_ONCE])
+        for first in range(0, len(keys), NOTED_AT_ONCE):
+            await self._write(bucket, replica, keys[first : first + NOTED_AT_ONCE])
         return bool(keys)
 
     async def _write(self, bucket: Bucket, replica: Replica, keys: Sequence[str]) -> None:
         replica.announce(keys)
-        stored = await asyncio.gather(*(self._write_one(bucket, replica, key) for key in keys))
+        stored: list[tuple[str, Share, int] | None] = []
+        for first in range(0, len(keys), AT_ONCE):
+            part = keys[first : first + AT_ONCE]
+            stored += await asyncio.gather(*(self._write_one(bucket, replica, key) for key in part))
         replica.acknowledged([each for each in stored if each])
 
     async def _write_one(self, bucket: Bucket, replica: Replica, key: str) -> tuple[str, Share, int] | None:

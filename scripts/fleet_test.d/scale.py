@@ -62,7 +62,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
             idle = (len(tap.seen) - before) / IDLE_SECONDS
             say(f"without changes it transfers {idle:.0f} bytes a second")
             share, megabytes = asyncio.run(follow(server, second, options.devices))
-    for devices, enrolled in ((10, 5_000), (300, 20_000), (options.devices, people)):
+    for devices, enrolled in ((10, 5_000), (300, 20_000), (options.devices, 50_000)):
         day = DAY * idle + CHANGES * enrolled * value
         say(
             f"| {devices} | {enrolled} | {day / 1e6:.0f} MB | {devices * day / 1e9:.0f} GB | "
