@@ -99,8 +99,8 @@ class Member:
         self._created: datetime | None = None
         self._position = 0
         self._record: tuple[float, DeviceRecord | None] = (float("-inf"), None)
-        self._synchronised = False
-        """Whether everything was read and written once, which takes memory for a moment."""
+        self._many = False
+        """Whether so many people were read or written that it took memory for a moment."""
         self._heard = clock()
         self.heard = False
         """Whether the servers have confirmed since the start that this device has everything."""
@@ -202,7 +202,7 @@ class Member:
         if self._replica is None or membership != self._joined:
             self._joined, self._envelopes = membership, Envelopes(membership.keys)
             self._replica, self._created = Replica(gallery, self._envelopes), None
-            self._record, self._synchronised = (float("-inf"), None), False
+            self._record = float("-inf"), None
         self._trouble = self._trouble or "not yet in step"
         fleet, address = membership.keys.id, replace(self._files, urls=membership.urls)
         async with Link.to(address, self._device) as link:
@@ -223,6 +223,7 @@ class Member:
             while not self._over(link):
                 if values := await feed.batch(CHECK_SECONDS):
                     replica.absorb(values)
+                    self._many |= len(values) > AT_ONCE
                     self._position, doubts = values[-1].sequence, 0
                     if self._clock() < due:
                         continue
@@ -265,8 +266,8 @@ class Member:
             self._heard, self.heard = self._clock(), True
         if await self._settle(bucket, replica):
             return False  # until these come back
-        if not self._synchronised:
-            self._synchronised = True
+        if self._many:
+            self._many = False
             give_back()
         await self._report(devices)
         return self._loop is None
@@ -283,6 +284,7 @@ class Member:
         keys = replica.pending()
         begin = int(self._device, 16) % max(1, len(keys))  # devices that share the same people begin at different ones
         keys = keys[begin:] + keys[:begin]
+        self._many |= len(keys) > AT_ONCE
         for first in range(0, len(keys), NOTED_AT_ONCE):
             await self._write(bucket, replica, keys[first : first + NOTED_AT_ONCE])
         return bool(keys)

@@ -61,7 +61,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
             fill(gallery, options.people, gallery.embedder())
             gallery.close()
         wait(lambda: all(known(client) == options.people + 1 for client in clients), 60)
-        time.sleep(15)  # until all is shared
+        time.sleep(40)  # until all is shared
         before = (running[1].resident() - running[0].resident()) / 1e6
         acts = {
             "POST /identify": (options.turns, lambda client: client.timed("POST", "/identify", hopper)),
