@@ -37,6 +37,7 @@ class Scripted:
     def read(self) -> CameraFrame | None:
         self._free.wait()
         time.sleep(self.period)
+        captured = time.monotonic()  # before the test's will is looked at: nothing is captured after a change of it
         if not self.plugged:
             raise OSError(19, "No such device")
         if self.failing is not None:
@@ -44,7 +45,7 @@ class Scripted:
         if self.silent:
             return None
         self.count += 1
-        return CameraFrame(self.picture(self.count), time.monotonic())
+        return CameraFrame(self.picture(self.count), captured)
 
     def close(self) -> None:
         self._free.wait()
