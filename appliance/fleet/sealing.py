@@ -25,6 +25,9 @@ MOST_BYTES = 1 << 20
 MOST_REVISIONS = 1 << 53
 """More than people can make; so that the next ones fit into their place."""
 
+NOTE_BLOCK = 256
+"""Bytes. A last passage has 95 to 140, by its direction and the one before."""
+
 _REFERENCES = TypeAdapter(tuple[Reference, ...])
 
 _TAG_DIGITS = 32
@@ -119,10 +122,13 @@ class Envelopes:
         share = Share(revision, digest, person.person.reference if person else "", erased)
         return Arrival(share, person, pin, generation < len(self._seals) - 1)
 
-    def close_note(self, content: bytes, *place: str) -> bytes:
-        """Returns what is not about a person, sealed for a place."""
+    def close_note(self, content: bytes, *place: str, block: int = NOTE_BLOCK) -> bytes:
+        """Returns JSON that is not a person, sealed for a place; padded with blanks to a multiple of `block` bytes, so that its
+        length says little about the content.
+        """
         generation = len(self._seals) - 1
-        return bytes([generation]) + self._seals[-1].close(content, *place, generation)
+        padded = content.ljust(-(-len(content) // block) * block)
+        return bytes([generation]) + self._seals[-1].close(padded, *place, generation)
 
     def outdated(self, note: bytes) -> bool:
         """Returns whether a note is sealed with a key that was replaced."""

@@ -41,6 +41,9 @@ KEPT_SECONDS = 60.0
 BATCH = 64
 """Entries that are read from the record at once."""
 
+ENTRY_BLOCK = 768
+"""Bytes to a multiple of which an entry is padded: a decision has 470 to 740, by its reason, a door event 250."""
+
 _HEAD = struct.Struct(">Q")
 """The sequence of the entry in the record, in clear: the seal is bound to it and to the device."""
 
@@ -194,7 +197,8 @@ def decisions_stream(fleet: str) -> str:
 
 def _sealed(entry: Entry, device: str, envelopes: Envelopes) -> bytes:
     content = json.dumps({**entry.document(), "previous": entry.previous}).encode()
-    return _HEAD.pack(entry.sequence) + envelopes.close_note(content, "decision", device, str(entry.sequence))
+    place = "decision", device, str(entry.sequence)
+    return _HEAD.pack(entry.sequence) + envelopes.close_note(content, *place, block=ENTRY_BLOCK)
 
 
 def _opened(value: StoredValue, envelopes: Envelopes) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from appliance.access.log import DECISION, DOOR, Record
 from appliance.fleet.link import Address, Link
 from appliance.fleet.replica import StoredValue
 from appliance.fleet.sealing import Envelopes, FleetKeys, RefusedValueError
-from appliance.fleet.stream import _HEAD, PLACE_FILE, DecisionReader, Forwarder, decisions_stream
+from appliance.fleet.stream import _HEAD, PLACE_FILE, DecisionReader, Forwarder, _sealed, decisions_stream
 
 STREAM = decisions_stream(KEYS.id)
 
@@ -219,3 +219,9 @@ def test_an_entry_that_is_not_json_is_named_and_ends_nothing():
     found = DecisionReader(envelopes, 1)._line(StoredValue(DEVICE, value, 7))
     assert isinstance(found, RefusedValueError)
     assert "position 7" in str(found)
+
+
+def test_the_length_of_an_entry_does_not_say_what_it_is(record):
+    facts = [{"result": "granted", "person": REFERENCE}, {"result": "denied", "person": None}]
+    entries = [*(record.append(DECISION, each) for each in facts), record.append(DOOR, {"event": "forced"})]
+    assert len({len(_sealed(each, DEVICE, Envelopes(KEYS))) for each in entries}) == 1

@@ -195,6 +195,13 @@ def test_the_passage_of_a_person_who_is_erased_is_erased_once_the_servers_answer
     assert board.erased() == []
 
 
+def test_the_length_of_a_passage_does_not_say_which_way_it_is(door):
+    reference = door.add("anna")
+    board = PassageBoard(door.gallery, Envelopes(KEYS), door.device)
+    ways = [SharedPassage(*at(way, 1), "b", before) for way in ("in", "out") for before in (None, at("in", 0))]
+    assert len({len(sealed(board, reference, each, 1).value) for each in ways}) == 1
+
+
 def test_a_flood_of_refused_passages_does_not_fill_the_memory(door):
     board = PassageBoard(door.gallery, Envelopes(KEYS), door.device)
     board.absorb([StoredValue(f"{number:032x}", b"\0", number + 1) for number in range(MOST_REFUSED + 9)])
