@@ -72,9 +72,8 @@ class PolicyFollower:
                 self._book.refuse(str(error))
                 lost, outdated = not isinstance(error, UnreadableValueError), False
         if (kept := self._book.kept) and (outdated or (lost and kept.device == self._device)):
-            with suppress(
-                OvertakenError, LinkError
-            ):  # others may write it, too, and not every device has the permission
+            # others may write it, too, and not every device has the permission
+            with suppress(OvertakenError, LinkError):
                 await bucket.write(KEY, _closed(kept, envelopes), found.sequence if found else 0)
 
 

@@ -182,7 +182,8 @@ class DecisionReader:
         try:
             document = _opened(value, self._envelopes)
         except RefusedValueError as error:
-            return RefusedValueError(f"position {value.sequence}, device {value.key}: {error}")
+            device = repr(value.key)[1:-1]  # anyone may have written it, and a terminal obeys control characters
+            return RefusedValueError(f"position {value.sequence}, device {device}: {error}")
         before, previous = self._newest.get(value.key), document.pop("previous")
         self._newest[value.key] = document["hash"]
         name = _name(value.key, document["sequence"], document["hash"])

@@ -219,6 +219,7 @@ def test_an_entry_that_is_not_json_is_named_and_ends_nothing():
     found = DecisionReader(envelopes, 1)._line(StoredValue(DEVICE, value, 7))
     assert isinstance(found, RefusedValueError)
     assert "position 7" in str(found)
+    assert "\x1b" not in str(DecisionReader(envelopes, 1)._line(StoredValue("\x1b[2J", value, 8)))
 
 
 def test_the_length_of_an_entry_does_not_say_what_it_is(record):
