@@ -37,6 +37,9 @@ from appliance.fleet.replica import StoredValue
 PATIENCE_SECONDS = 2.0
 """How long an answer may take: a cluster that elects a leader answers within this, or the next attempt finds it."""
 
+MOST_DEVICES = 10_000
+"""That follow a bucket; nats-server 2.15 admits 1,000 by default."""
+
 BATCH = 256
 """Values handed over at once: one transaction of the gallery each."""
 
@@ -197,6 +200,7 @@ class Link:
                         retention=RetentionPolicy.LIMITS,
                         storage=StorageType.FILE,
                         num_replicas=replicas,
+                        max_consumers=MOST_DEVICES,
                         deny_delete=True,
                         deny_purge=True,
                         **limits,

@@ -19,7 +19,7 @@ from replicas import KEYS, PEOPLE, Site, alike, make_buckets, with_bucket
 from servers import NatsServer
 
 from appliance.fleet import joining
-from appliance.fleet.link import Address, Link, LinkError
+from appliance.fleet.link import MOST_DEVICES, Address, Link, LinkError
 from appliance.fleet.membership import Membership
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "fleet.md"
@@ -96,6 +96,15 @@ def test_a_malformed_answer_is_an_error_of_the_link(tmp_path, answer):
 
     with NatsServer(tmp_path / "nats", jetstream=False) as server:
         asyncio.run(ask(server.url))
+
+
+def test_a_bucket_has_room_for_more_devices_than_servers_admit_by_default(tmp_path):
+    async def most(bucket):
+        return (await bucket._link.jetstream.stream_info(bucket.stream)).config.max_consumers
+
+    with NatsServer(tmp_path / "nats") as server:
+        make_buckets(server.url)
+        assert asyncio.run(with_bucket(server.url, most)) == MOST_DEVICES
 
 
 def test_values_that_have_vanished_from_the_servers_are_written_again(tmp_path):
