@@ -213,7 +213,7 @@ def test_a_button_starts_a_decision_and_its_grant_opens(pins):
     """The wires, the bus and the trigger together; the decision is a stand-in of the real one."""
     bus, asked = Broadcast(), []
 
-    def decide(nonce, direction, trigger, since):
+    def decide(nonce, direction, trigger, since, present):
         asked.append((direction, trigger))
         bus.publish(granted := signed())
         return granted
