@@ -59,6 +59,8 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
             time.sleep(IDLE_SECONDS)
             idle = (len(tap.seen) - before) / IDLE_SECONDS
             say(f"without changes it transfers {idle:.0f} bytes a second")
+            for each in (second, alone):
+                each.ask("give_back")
             more = second.megabytes - alone.megabytes
             say(f"its memory: {alone.megabytes:.0f} MB without a fleet, {more:.0f} MB more in one")
             share, megabytes = asyncio.run(follow(server, second, options.devices))

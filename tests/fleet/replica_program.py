@@ -15,6 +15,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "fleet")]
 from replicas import Site, unit  # noqa: E402
 
 from appliance.gallery.people import GalleryError  # noqa: E402
+from appliance.supervision import give_back  # noqa: E402
 
 
 def main() -> None:
@@ -23,6 +24,7 @@ def main() -> None:
     site = Site(folder, number, urls)
     acts = {
         "digest": site.digest,
+        "give_back": give_back,
         "people": lambda: len(site.gallery.snapshot.people),
         "add": site.add,
         "rename": site.rename,
