@@ -74,6 +74,7 @@ def test_no_attack_on_an_enrolled_person_is_granted(data, engine, doorstep_at, l
     assert found["granted"] == 0
 
 
+@pytest.mark.nightly
 @pytest.mark.data
 @pytest.mark.timeout(600)
 def test_most_real_people_are_granted(data, engine, doorstep_at, thorough):

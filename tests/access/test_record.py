@@ -319,6 +319,7 @@ def test_a_single_day_that_is_too_large_loses_its_oldest_quarter(path):
     assert record.newest(1, "expired")[0].facts["cause"] == "size"
 
 
+@pytest.mark.nightly
 def test_kill_9_while_entries_expire_is_no_loss(path, thorough):
     clock, count = Days(), 2000 if thorough else 500
     record = Record(path, clock)

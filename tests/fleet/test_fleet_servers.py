@@ -140,6 +140,7 @@ def test_values_that_have_vanished_from_the_servers_are_written_again(tmp_path):
             site.gallery.close()
 
 
+@pytest.mark.nightly
 def test_three_servers_with_tls_and_nkeys_as_printed(tmp_path):
     single, cluster, users = re.findall(
         r"```text\n(.*?)```", PAGE.read_text("utf-8").partition("## Servers")[2], re.DOTALL
@@ -204,6 +205,7 @@ def test_three_servers_with_tls_and_nkeys_as_printed(tmp_path):
             site.gallery.close()
 
 
+@pytest.mark.nightly
 def test_a_flood_of_messages_does_not_fill_the_memory(tmp_path):
     async def flood(url):
         async with Link.to(Address((url,)), "one") as link, link.hearing("question", 3) as messages:

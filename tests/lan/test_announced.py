@@ -98,6 +98,7 @@ def test_every_record_to_the_letter(tmp_path: Path) -> None:
         assert "ended 1" in announcer.log, "a thread is left"
 
 
+@pytest.mark.nightly
 def test_its_state_is_announced_when_it_changes(tmp_path: Path) -> None:
     with (
         local_network(tmp_path, "10.97.0.1/24", "10.97.0.2/24") as (device, other),
@@ -116,6 +117,7 @@ def states(texts: list[str]) -> list[str]:
     return [text.rpartition("st=")[2] for text in texts]
 
 
+@pytest.mark.nightly
 def test_a_device_that_starts_and_then_fails_is_announced_so(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.avi"
     os.mkfifo(pipe)  # a camera whose driver does not return
@@ -128,6 +130,7 @@ def test_a_device_that_starts_and_then_fails_is_announced_so(tmp_path: Path) -> 
         assert child.terminate() == 0
 
 
+@pytest.mark.nightly
 def test_a_device_that_recovers_is_announced_so(tmp_path: Path, portrait: bytes) -> None:
     pictures, aside = tmp_path / "pictures", tmp_path / "aside"
     aside.mkdir()
@@ -158,6 +161,7 @@ def test_of_two_with_one_name_the_second_is_renamed(tmp_path: Path, name: str) -
             assert found == sorted([("Entrance", ["10.97.0.1"], 9297), (f"{name}-2", ["10.97.0.2"], 9298)])
 
 
+@pytest.mark.nightly
 def test_an_address_is_announced_only_on_its_own_link(tmp_path: Path) -> None:
     with (
         local_network(tmp_path, "10.97.0.1/24", "10.97.0.2/24") as (device, other),
@@ -173,6 +177,7 @@ def test_an_address_is_announced_only_on_its_own_link(tmp_path: Path) -> None:
         assert {each["value"] for each in listener.records("Address")} == {"10.97.0.1"}
 
 
+@pytest.mark.nightly
 def test_two_interfaces_on_one_lan_have_one_name(tmp_path: Path) -> None:
     with local_network(tmp_path, "10.97.0.1/24", "10.97.0.2/24") as (device, other):
         device.plug("eth1", "10.97.0.5/24")
@@ -184,6 +189,7 @@ def test_two_interfaces_on_one_lan_have_one_name(tmp_path: Path) -> None:
             assert announcer.log.count("on the LAN") == 1
 
 
+@pytest.mark.nightly
 def test_a_copied_card_has_another_host_name(tmp_path: Path) -> None:
     with (
         local_network(tmp_path, "10.97.0.1/24", "10.97.0.2/24", "10.97.0.3/24") as (first, second, other),
@@ -198,6 +204,7 @@ def test_a_copied_card_has_another_host_name(tmp_path: Path) -> None:
             }
 
 
+@pytest.mark.nightly
 def test_two_networks_that_are_joined_are_left_with_one_name_each(tmp_path: Path) -> None:
     with local_network(tmp_path, "10.97.0.1/24", "10.97.0.2/24", "10.97.0.3/24") as (first, second, other):
         second.ip("link", "set", "eth0", "down")
@@ -213,6 +220,7 @@ def test_two_networks_that_are_joined_are_left_with_one_name_each(tmp_path: Path
             assert "-2" not in one.log
 
 
+@pytest.mark.nightly
 def test_two_that_start_at_once_are_left_with_one_name_each(tmp_path: Path) -> None:
     with (
         local_network(tmp_path, "10.97.0.1/24", "10.97.0.2/24", "10.97.0.3/24") as (first, second, other),
@@ -263,6 +271,7 @@ def test_a_pulled_cable_and_a_second_network(tmp_path: Path) -> None:
         assert "Traceback" not in announcer.log
 
 
+@pytest.mark.nightly
 def test_a_start_without_any_address(tmp_path: Path) -> None:
     with (
         local_network(tmp_path, None, "10.97.0.2/24") as (device, other),
@@ -276,6 +285,7 @@ def test_a_start_without_any_address(tmp_path: Path) -> None:
         assert child.terminate() == 0
 
 
+@pytest.mark.nightly
 def test_one_address_is_announced_alone(tmp_path: Path) -> None:
     with local_network(tmp_path, "10.97.0.1/24", "10.97.0.2/24") as (device, other):
         device.ip("address", "add", "10.97.0.9/24", "dev", "eth0")
@@ -300,6 +310,7 @@ def test_a_device_for_itself_alone_is_not_announced(tmp_path: Path, settings: st
         assert listener.records("Pointer") == []
 
 
+@pytest.mark.nightly
 def test_all_addresses_are_ipv4_and_ipv6(tmp_path: Path) -> None:
     with local_network(tmp_path, "10.97.0.1/24", "10.97.0.2/24", ipv6=True) as (device, other):
         for host, address in ((device, "fd97::1/64"), (other, "fd97::2/64")):
@@ -318,6 +329,7 @@ def test_all_addresses_are_ipv4_and_ipv6(tmp_path: Path) -> None:
             assert child.terminate() == 0
 
 
+@pytest.mark.nightly
 def test_a_port_that_another_program_keeps_is_tried_again(tmp_path: Path) -> None:
     keep = (
         "import socket, sys; s = socket.socket(2, 2); s.bind(('', 5353)); print('kept', flush=True); sys.stdin.read()"

@@ -64,6 +64,7 @@ def avahi(host: Host, folder: Path) -> Iterator[Avahi]:
             yield Avahi(host, address)
 
 
+@pytest.mark.nightly
 def test_avahi_finds_the_device(tmp_path: Path) -> None:
     with (
         local_network(tmp_path, "10.97.0.1/24", "10.97.0.2/24") as (device, other),

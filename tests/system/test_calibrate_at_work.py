@@ -161,6 +161,7 @@ def door(tmp_path: Path, somebody: Path) -> Iterator[Door]:
         yield door
 
 
+@pytest.mark.nightly
 def test_liveness_is_calibrated_before_the_camera_of_a_running_device(door: Door) -> None:
     model = door.point()["model"]
     kept = door.child.state / points.ROUNDS_FILE
@@ -197,6 +198,7 @@ def test_liveness_is_calibrated_before_the_camera_of_a_running_device(door: Door
     assert until(lambda: door.point()["source"] == "shipped", 2)
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("usual_signals")
 def test_wrong_usage_is_reported_in_one_line_and_ctrl_c_ends_it(door: Door, tmp_path: Path) -> None:
     refused = door.run(key="wrong")
@@ -223,6 +225,7 @@ def test_wrong_usage_is_reported_in_one_line_and_ctrl_c_ends_it(door: Door, tmp_
     assert not (door.child.state / points.ROUNDS_FILE).exists()
 
 
+@pytest.mark.nightly
 def test_an_empty_scene_counts_no_one(tmp_path: Path) -> None:
     empty = noisy(np.full((360, 640, 3), 120, np.uint8))
     door = Door(tmp_path, film(tmp_path / "film", [empty(number) for number in range(4)]))

@@ -60,6 +60,7 @@ def video(tmp_path: Path, portrait: bytes) -> Path:
     return path
 
 
+@pytest.mark.nightly
 def test_a_video_file_is_watched(tmp_path: Path, video: Path) -> None:
     with Child(tmp_path, config(video)) as child:
         client = child.ready()
@@ -114,6 +115,7 @@ def hanging(tmp_path: Path) -> Path:
     return pipe
 
 
+@pytest.mark.nightly
 @pytest.mark.logs_errors("driver of replay")
 def test_a_driver_that_hangs_ends_the_process_with_a_reason(tmp_path: Path, hanging: Path, portrait: bytes) -> None:
     with Child(tmp_path, config(hanging, restart_after_s=5)) as child:
@@ -146,6 +148,7 @@ def test_a_camera_that_does_not_come_back_ends_the_process(tmp_path: Path, pictu
         child.logged(r"CRITICAL.*has been lost for \d+ s: .*; the process ends")
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler: sudo apt install gcc libc6-dev")
 def test_the_clock_may_jump(tmp_path: Path, pictures: Path) -> None:
     library, off = tmp_path / "clock.so", tmp_path / "off"

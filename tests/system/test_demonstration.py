@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from browser import DESKTOP, FPS, PHONE, QUICK, Visit, accessible
 from client import Client
 from devices import Child, until
@@ -60,6 +61,7 @@ def test_with_an_output_it_is_denied(tmp_path: Path, portrait: bytes) -> None:
     assert (decision["result"], decision["reason"]) == ("denied", "camera_blind")
 
 
+@pytest.mark.nightly
 def test_its_pages_say_what_it_is(visit: Visit, tmp_path: Path, portrait: bytes) -> None:
     with demonstration(tmp_path) as client:
         for size in (DESKTOP, PHONE):

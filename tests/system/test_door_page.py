@@ -125,6 +125,7 @@ def test_a_person_is_enrolled_with_a_photograph(visit: Visit, guarded: Client, h
     assert (person["id"], person["groups"], len(person["templates"])) == ("staff-17", ["staff", "crew"], 1)
 
 
+@pytest.mark.nightly
 def test_the_camera_takes_pictures_from_its_start_until_photographs_are_chosen(
     visit: Visit, unguarded: Client, portrait: bytes
 ) -> None:
@@ -154,6 +155,7 @@ def test_the_camera_takes_pictures_from_its_start_until_photographs_are_chosen(
     assert [template["source"] for template in person["templates"]] == ["camera"]
 
 
+@pytest.mark.nightly
 def test_a_picture_before_the_camera_is_refused_and_reported(
     visit: Visit, choice: Choice, tmp_path: Path, portrait: bytes
 ) -> None:
@@ -217,6 +219,7 @@ def test_a_known_face_is_enrolled_again_only_after_confirmation(visit: Visit, gu
         expect(page.locator("#warnings")).to_contain_text("grace")
 
 
+@pytest.mark.nightly
 def test_doubts_about_two_pictures_are_asked_one_after_the_other(
     visit: Visit, unguarded: Client, hopper: bytes, portrait: bytes
 ) -> None:
@@ -235,6 +238,7 @@ def test_doubts_about_two_pictures_are_asked_one_after_the_other(
     assert unguarded.get("/people/twin").document["person"]["templates"] == []
 
 
+@pytest.mark.nightly
 def test_of_several_pictures_another_persons_is_left_out(
     visit: Visit, guarded: Client, hopper: bytes, portrait: bytes
 ) -> None:
@@ -312,6 +316,7 @@ tamper = {pin = 19, normally = "closed"}
 """Nothing is connected to the mock pins: the door is shut, and the circuit of the case's contact is open."""
 
 
+@pytest.mark.nightly
 def test_the_state_of_the_door_is_shown_and_a_button_opens_it(
     visit: Visit, tmp_path: Path, seated: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -398,6 +403,7 @@ def test_every_control_is_reached_by_the_tabulator(visit: Visit, guarded: Client
         assert set(wanted) <= set(reached)
 
 
+@pytest.mark.nightly
 def test_a_key_without_the_scope_is_reported_and_can_be_replaced(
     visit: Visit, tmp_path: Path, seated: str, hopper: bytes
 ) -> None:
@@ -418,6 +424,7 @@ def test_a_key_without_the_scope_is_reported_and_can_be_replaced(
             expect(page.locator("#keyless")).to_be_hidden()
 
 
+@pytest.mark.nightly
 def test_a_locked_gallery_and_one_that_is_off_are_shown(visit: Visit, tmp_path: Path, seated: str) -> None:
     with device(tmp_path, seated) as (client, _):
         add(client, "x")

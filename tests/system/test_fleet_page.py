@@ -77,6 +77,7 @@ def test_a_fleet_whose_servers_are_away_is_shown_as_it_was(visit: Visit, fleet: 
         fleet.server.start()
 
 
+@pytest.mark.nightly
 def test_a_device_without_a_fleet_says_so(visit: Visit, tmp_path: Path) -> None:
     with Child(tmp_path, f'[gallery]\nkey_file = "{tmp_path}/site.key"\n[camera]\ndriver = "none"\n') as child:
         client = child.ready()

@@ -81,6 +81,7 @@ def test_granted_and_denied_on_each_display(
         client.ask("DELETE", "/people/hopper")
 
 
+@pytest.mark.nightly
 def test_it_signs_in_with_a_key_that_sees_nothing_else(tmp_path: Path, seated: str, visit: Visit) -> None:
     with watching(tmp_path, f"{seated}\n[access]\nloopback = false\n") as child:
         client = child.ready()
@@ -248,6 +249,7 @@ def test_a_language_is_chosen_by_hand_and_kept(door: tuple[Client, Child], visit
         expect(page.locator("html")).to_have_attribute("lang", "de")
 
 
+@pytest.mark.nightly
 def test_it_says_when_the_device_is_gone(tmp_path: Path, seated: str, visit: Visit) -> None:
     with watching(tmp_path, seated) as child:
         client = child.ready()

@@ -108,6 +108,7 @@ def test_a_person_who_walks_up_opens_the_door_once_and_who_stands_behind_does_no
         assert child.terminate() == 0
 
 
+@pytest.mark.nightly
 def test_the_display_is_asked_for_a_pin(tmp_path: Path, photo: Pixels, hopper: bytes) -> None:
     film(tmp_path / "film", [comes(photo, step) for step in range(90)])
     config = CONFIG.format(folder=tmp_path).replace("[relay]", 'factors = "face+pin"\n[relay]')

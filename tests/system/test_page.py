@@ -113,6 +113,7 @@ def test_the_api_is_described_on_a_page_that_asks_no_other_host(visit: Visit, wa
 POINTS = "async (points) => (await import('/facts.js')).operatingPoints(points)"
 
 
+@pytest.mark.nightly
 def test_operating_points_are_described_in_words(visit: Visit, watched: Client) -> None:
     own = {"source": "device", "ignored": None, "date": "2026-11-26T23:59:59Z", "wanted": {"fmr": 0.001}}
     shipped = {"source": "shipped", "ignored": None, "date": None, "wanted": {}}
@@ -181,6 +182,7 @@ def test_a_photo_is_dropped(visit: Visit, watched: Client, portrait: bytes) -> N
         expect(outcome(page, "faces")).to_have_text("No faces.")
 
 
+@pytest.mark.nightly
 def test_aligned_faces_are_drawn_from_their_bytes(visit: Visit, watched: Client, hopper: bytes) -> None:
     with visit(watched) as page:
         page.set_input_files("#alignedfaces-photo", payload(hopper))
@@ -260,6 +262,7 @@ def test_errors_are_described_in_words_with_their_code(
         expect(outcome(page, "similarity")).to_have_text("Photo B: no face found.")
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl: sudo apt install curl")
 def test_the_curl_lines_do_what_the_page_did(visit: Visit, watched: Client, portrait: bytes, tmp_path: Path) -> None:
     archive = frames([portrait] * 4)
@@ -344,12 +347,14 @@ def test_a_device_without_a_camera_says_so(visit: Visit, tmp_path: Path, portrai
         expect(outcome(page, "faces")).to_have_text("One face.")
 
 
+@pytest.mark.nightly
 def test_a_demonstration_says_so(visit: Visit, tmp_path: Path) -> None:
     with watching(tmp_path, 'driver = "demonstration"\n') as child, visit(child.ready()) as page:
         expect(page.locator("#demonstration")).to_contain_text("This is a stored portrait")
         page.wait_for_selector("#overlay .box")
 
 
+@pytest.mark.nightly
 def test_a_covered_lens_is_described_in_words(visit: Visit, tmp_path: Path) -> None:
     camera = replayed(tmp_path, np.zeros((360, 640, 3), np.uint8))
     with watching(tmp_path, camera) as child, visit(child.listening(), refusals=True) as page:
@@ -366,6 +371,7 @@ def test_a_missing_camera_is_reported_in_place_of_the_picture(visit: Visit, tmp_
         expect(page.locator("#blind")).to_contain_text("Check its cable")
 
 
+@pytest.mark.nightly
 def test_a_device_that_goes_away_and_comes_back(visit: Visit, tmp_path: Path, seated: str) -> None:
     with watching(tmp_path, seated) as child:
         client = child.ready()
@@ -382,6 +388,7 @@ def test_a_device_that_goes_away_and_comes_back(visit: Visit, tmp_path: Path, se
                 assert runs(page), "the picture runs again"
 
 
+@pytest.mark.nightly
 def test_a_picture_stream_that_ends_is_opened_again(visit: Visit, watched: Client) -> None:
     frame = watched.get("/camera/frame.jpg").content
     part = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(frame), frame)
@@ -397,6 +404,7 @@ def test_a_picture_stream_that_ends_is_opened_again(visit: Visit, watched: Clien
         assert runs(page), "the picture runs again"
 
 
+@pytest.mark.nightly
 def test_more_viewers_than_streams_get_still_pictures(visit: Visit, tmp_path: Path, seated: str) -> None:
     camera = f"{seated}[live]\nviewers = 0\n"
     with watching(tmp_path, camera) as child, visit(child.ready(), refusals=True) as page:
@@ -455,6 +463,7 @@ def test_the_key_is_asked_for_once(visit: Visit, locked: tuple[Child, str], port
     assert token not in child.log
 
 
+@pytest.mark.nightly
 def test_below_a_path_of_a_proxy_the_pages_work_and_stay_signed_in(visit: Visit, tmp_path: Path, seated: str) -> None:
     token = keys.add(tmp_path / "state" / keys.FILE, "browser", [Scope.RECOGNISE, Scope.LIVE])
     below = f'{seated}[access]\nloopback = false\n[server]\nbase_path = "/a/house"\n'
@@ -469,6 +478,7 @@ def test_below_a_path_of_a_proxy_the_pages_work_and_stay_signed_in(visit: Visit,
         expect(page.locator("#status")).to_have_text("Everything works")
 
 
+@pytest.mark.nightly
 def test_a_key_of_another_scope_is_refused_in_words(visit: Visit, tmp_path: Path, seated: str) -> None:
     token = keys.add(tmp_path / "state" / keys.FILE, "door", [Scope.RECOGNISE])
     with (
@@ -494,6 +504,7 @@ def test_the_question_for_the_key_can_be_read(
         assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [size[0], size[0]]
 
 
+@pytest.mark.nightly
 def test_a_key_that_is_revoked_is_asked_for_again(visit: Visit, tmp_path: Path, seated: str) -> None:
     file = tmp_path / "state" / keys.FILE
     token = keys.add(file, "browser", [Scope.LIVE])
