@@ -23,13 +23,6 @@ REFERENCE = "4a1d0c2be6f34a0e8c11d9f2a7b35e60"
 
 
 @pytest.fixture
-def server(tmp_path):
-    with NatsServer(tmp_path / "nats") as running:
-        make_buckets(running.url)
-        yield running
-
-
-@pytest.fixture
 def site(server, tmp_path):
     one = Site(tmp_path, 1, server.url)
     yield one

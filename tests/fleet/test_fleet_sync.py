@@ -5,8 +5,8 @@ from base64 import b64encode
 
 import pytest
 from devices import until
-from replicas import KEYS, Site, alike, make_buckets, unit, with_bucket
-from servers import NatsServer, Tap
+from replicas import KEYS, Site, alike, unit, with_bucket
+from servers import Tap
 
 from appliance.fleet.member import people_bucket
 from appliance.fleet.membership import NoFleetError
@@ -15,13 +15,6 @@ from appliance.fleet.replica import Replica
 from appliance.fleet.sealing import Envelopes
 from appliance.gallery.people import ChangedElsewhereError
 from appliance.gallery.pin import StoredPin
-
-
-@pytest.fixture
-def server(tmp_path):
-    with NatsServer(tmp_path / "nats") as running:
-        make_buckets(running.url)
-        yield running
 
 
 @pytest.fixture

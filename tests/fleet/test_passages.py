@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from devices import Child, until
-from replicas import KEYS, Site, alike, make_buckets, with_bucket
-from servers import NatsServer
+from replicas import KEYS, Site, alike, with_bucket
 
 from appliance.cli.main import main
 from appliance.fleet.membership import read_membership
@@ -18,13 +17,6 @@ from appliance.fleet.sealing import Envelopes
 from appliance.gallery.vault import read_site_key
 
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def server(tmp_path):
-    with NatsServer(tmp_path / "nats") as running:
-        make_buckets(running.url)
-        yield running
 
 
 @pytest.fixture
