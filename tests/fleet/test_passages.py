@@ -221,6 +221,7 @@ def test_who_went_in_at_one_door_cannot_go_in_at_another(server, tmp_path, portr
     arguments = ("--port", "0", "--demonstration")
     with Child(tmp_path, (tmp_path / "door.toml").read_text(), arguments) as child, other.running():
         client = child.ready()
+        assert until(lambda: len(client.get("/fleet.json").document["devices"]) == 2)  # the device has joined
         assert client.post("/people/eileen/templates", portrait).document["shared"]
 
         def decide(nonce):
