@@ -197,6 +197,7 @@ class Door:
         found = listed_decision(entry, self.named, void=void)
         return {
             "sequence": entry.sequence,
+            "id": entry.facts["id"],
             "time": stamp(entry.time),
             "result": found.result,
             "reason": found.reason,

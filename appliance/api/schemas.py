@@ -466,6 +466,7 @@ class ListedDecisionJson(BaseModel):
     """A decision in the list of the newest."""
 
     sequence: Size
+    id: str
     time: Time
     result: str
     reason: str

@@ -189,7 +189,8 @@ def test_decisions_that_were_made(client: Client) -> None:
     assert answer["count"] == 2
     newest, before = answer["decisions"]
     assert newest["sequence"] == before["sequence"] + 1
-    assert set(newest) == {"sequence", "time", "result", "reason", "text", "person", "pass", "direction"}
+    assert set(newest) == {"sequence", "id", "time", "result", "reason", "text", "person", "pass", "direction"}
+    assert [newest["id"], before["id"]] == [made[-1]["id"], made[-2]["id"]]
     assert newest["pass"] is None
     assert newest["person"] == {"id": "hopper", "name": "Grace Hopper"}
     assert (newest["result"], newest["text"]) == (made[-1]["result"], made[-1]["text"])
@@ -254,7 +255,7 @@ def test_without_a_camera_it_is_denied(choice: Choice, tmp_path: Path) -> None:
 
 def test_a_replaced_decision_is_listed_as_void_and_a_visitor_s_with_the_pass(choice: Choice, tmp_path: Path) -> None:
     record = Record(tmp_path / RECORD_FILE)
-    granted = {"result": "granted", "reason": "granted", "direction": "in", "person": None}
+    granted = {"id": "0" * 32, "result": "granted", "reason": "granted", "direction": "in", "person": None}
     record.append(DECISION, granted)
     record.append(DECISION, {**granted, "result": "denied", "reason": "camera_blind", "voids": 1})
     record.append(DECISION, {**granted, "pass": "7f3a"})

@@ -11,7 +11,6 @@ import { mark, watches } from "./watch.js";
 
 const NO_SCOPE = text("door.no_scope");
 const IDENTIFY_MS = 1000; // between two requests
-const RECORDED_MS = 500; // at most between a decision and its entry in the log; the frames of the next one take 900
 const FRESH_MS = 2500; // how long names are shown on the picture
 const KEPT = 50; // decisions
 const TOLD_MS = 10_000; // how long the outcome of an opening is shown
@@ -55,8 +54,7 @@ export async function showDecisions() {
 
 /* Adds a new decision to those shown. */
 export function addDecision(decision) {
-  const newest = new Date($("decisions").querySelector("time")?.dateTime); // invalid without one
-  if (Math.abs(newest - new Date(decision.time)) < RECORDED_MS) return; // it was in the log already
+  if ($("decisions").querySelector(`[data-id="${decision.id}"]`)) return; // it was in the log already
   $("decisions-note").textContent = "";
   $("decisions").prepend(decisionItem(decision, true));
   while ($("decisions").childElementCount > KEPT) $("decisions").lastElementChild.remove();
@@ -140,10 +138,10 @@ export function centredIn(inner, outer) {
 
 /* ---- Decisions ---- */
 
-function decisionItem({ time, result, reason, text: words, person, direction }, fresh = false) {
+function decisionItem({ id, time, result, reason, text: words, person, direction }, fresh = false) {
   const moment = new Date(time);
   const today = moment.toDateString() === new Date().toDateString();
-  return make("li", { className: fresh ? "fresh" : "", data: { result } }, shape(result === "void" ? "denied" : result),
+  return make("li", { className: fresh ? "fresh" : "", data: { id, result } }, shape(result === "void" ? "denied" : result),
     make("time", { dateTime: time, className: "figures" }, today ? clock(moment) : `${day(moment, { day: "numeric", month: "short" })} ${clock(moment)}`),
     make("b", { className: "word" }, RESULTS[result]), make("span", { className: "whom" }, person?.name ?? "–"),
     make("span", { className: "quiet" }, DIRECTIONS[direction]), make("span", { className: "reason" }, reasonText({ result, reason, text: words })));

@@ -319,7 +319,9 @@ class IdentifiedFace:
 
 @dataclass(frozen=True)
 class ListedDecision:
-    """A decision on record: `result` is "granted", "denied" or "void"; `visitor_pass` is the id of the pass that was shown."""
+    """A decision on record: `result` is "granted", "denied" or "void"; `visitor_pass` is the id of the pass that was shown;
+    `id` is that of the decision, as in its token.
+    """
 
     sequence: int
     time: datetime
@@ -329,6 +331,7 @@ class ListedDecision:
     person: Optional[IdentifiedPerson]
     direction: str
     visitor_pass: Optional[str] = None
+    id: Optional[str] = None
 
 
 @dataclass(frozen=True)
