@@ -475,6 +475,9 @@ class DoorSection(Section):
         return self
 
 
+DeviceId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+
+
 class FleetSection(Section):
     """The people whom all devices of a site share, over NATS JetStream."""
 
@@ -486,6 +489,8 @@ class FleetSection(Section):
     """File with the nkey seed by which the servers know this device; unset: they ask for none."""
     policy: bool = True
     """false: what `appliance fleet publish-policy` publishes does not hold on this device; its own [door] does."""
+    policy_from: Annotated[tuple[DeviceId, ...], Field(strict=False)] = ()
+    """Ids of the devices whose policies hold on this one; empty: those of each device of the fleet."""
 
 
 class CompatSection(Section):

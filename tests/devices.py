@@ -88,9 +88,10 @@ OTHER_MODE = {"multi": Part.SINGLE, "single": Part.LIVENESS}
 
 def no_fleet(gallery: GalleryHandle, record: Record) -> FleetHandle:
     """What a device without a fleet has instead of one."""
-    alone: dict[str, Any] = {"enabled": False, "ca_file": None, "nkey_file": None, "policy": True, "stale_hours": None}
+    alone: dict[str, Any] = {"enabled": False, "ca_file": None, "nkey_file": None, "policy": True, "policy_from": ()}
     about = lambda: ("", "", {}, record)  # noqa: E731
-    return FleetHandle(Path("/nowhere"), DEVICE_ID, gallery, about, **alone, merge=DoorSection().merged_rules)
+    alone |= {"stale_hours": None, "merge": DoorSection().merged_rules}
+    return FleetHandle(Path("/nowhere"), DEVICE_ID, gallery, about, **alone)
 
 
 class Device:

@@ -14,6 +14,7 @@ from appliance.fleet.devices import About
 from appliance.fleet.link import Address, Link, LinkError
 from appliance.fleet.member import Member, people_bucket
 from appliance.fleet.membership import Membership
+from appliance.fleet.policy import policy_signer
 from appliance.fleet.sealing import FleetKeys
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import Person, Source, new_reference
@@ -40,7 +41,9 @@ class Site:
 
     def __init__(self, folder, number, url, keys=KEYS, files=NO_FILES):
         self.device = f"{number:012x}"
-        self.gallery = Gallery(folder / f"{self.device}.db", SiteKey(bytes([number]) * 32), keep_pictures=True)
+        site_key = SiteKey(bytes([number]) * 32)
+        self.gallery = Gallery(folder / f"{self.device}.db", site_key, keep_pictures=True)
+        self.signer = policy_signer(site_key)
         self.url, self.keys, self.files, self.member = url, keys, files, None
         self._prints = {}
         self.companions = []
@@ -79,7 +82,7 @@ class Site:
     @contextmanager
     def running(self, *companions):
         urls = (self.url,) if isinstance(self.url, str) else tuple(self.url)
-        membership, about = Membership(urls, self.keys), About(self.device, "1.0", "ok")
+        membership, about = Membership(urls, self.keys), About(self.device, "1.0", "ok", key=self.signer.public.text)
         gallery = self.gallery
         self.member = Member(
             lambda: membership,

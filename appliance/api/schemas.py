@@ -507,12 +507,15 @@ class CameraJson(Json):
 
 
 class PolicyJson(Json):
-    """Whose rules are in force; of a policy of the fleet also its revision, who published it and when."""
+    """Whose rules are in force; of a policy of the fleet also its revision, who published it and when, and the id of the key
+    that signed it.
+    """
 
     of: Literal["device", "fleet"]
     revision: int = 0
     device: str = ""
     name: str = ""
+    key: str = ""
     published: Time = ""
 
 

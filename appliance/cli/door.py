@@ -39,7 +39,8 @@ def explain(options: argparse.Namespace, settings: Config) -> int:
         print(f"{options.person or options.visitor}: {error}", file=sys.stderr)
         return 1
     folder, fleet = state.folder(settings.state.folder), settings.fleet
-    book = PolicyBook(folder, settings.door.merged_rules, shared=fleet.enabled and fleet.policy)
+    shared, publishers = fleet.enabled and fleet.policy, fleet.policy_from
+    book = PolicyBook(folder, settings.door.merged_rules, shared=shared, publishers=publishers)
     result = Policy(rules := book.rules).judge(facts)
     if options.json:
         door = {"door": " ".join(_door_lines(rules, facts)) or None}
@@ -163,7 +164,7 @@ def _fleet_lines(book: PolicyBook) -> list[str]:
     shared = (
         "last passages are shared with the fleet; while its servers are away, those at other doors are known up to then"
     )
-    policy = f"of the fleet, {book.kept}" if book.kept else "of this device"
+    policy = f"of the fleet, {book.kept.policy}" if book.kept else "of this device"
     return [f"policy: {policy}", *([shared] if book.rules.remembers else [])]
 
 

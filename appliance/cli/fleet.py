@@ -22,7 +22,7 @@ from appliance.fleet.membership import (
     read_membership,
     write_membership,
 )
-from appliance.fleet.policy import PolicyBook
+from appliance.fleet.policy import PolicyBook, policy_signer, read_keys, write_keys
 from appliance.fleet.sealing import Envelopes, FleetKeys, RefusedValueError
 from appliance.gallery.gallery import Gallery
 from appliance.imaging import barcode
@@ -59,8 +59,9 @@ def create(options: argparse.Namespace, settings: Config) -> int:
 
 def invite(options: argparse.Namespace, settings: Config) -> int:
     """Prints a code with which one device can join."""
-    membership = _membership(settings)
-    code = _with_link(settings, membership.urls, lambda link: make_invitation(link, membership, options.minutes))
+    membership, keys = _membership(settings), read_keys(state.folder(settings.state.folder))
+    parts = membership, options.minutes, keys | {_device(settings): policy_signer(site_key(settings)).public.text}
+    code = _with_link(settings, membership.urls, lambda link: make_invitation(link, *parts))
     if options.code is not None:
         with options.code.open("xb") as file:
             file.write(barcode.svg(code) if options.code.suffix == ".svg" else barcode.png(code))
@@ -72,11 +73,12 @@ def join(options: argparse.Namespace, settings: Config) -> int:
     """Makes this device a member, and merges its people with those of the fleet; the exit status: 1 if some of them differ."""
     urls, secret = read_code(options.invitation)
     kept = _kept(settings)
-    membership = _with_link(settings, urls, lambda link: redeem(link, secret))
+    membership, keys = _with_link(settings, urls, lambda link: redeem(link, secret))
     if kept and kept.keys.id != membership.keys.id:
         raise FleetError(f"this device is in the fleet {kept.keys.id}: `appliance fleet leave` first")
     _keep(settings, membership)
     with opened(settings, create=True) as gallery:
+        write_keys(state.folder(settings.state.folder), keys)
         held = _synchronise(settings, gallery, membership).held()
         _done(
             f"joined the fleet {membership.keys.id}: {len(gallery.people())} people; set fleet.enabled = true, and restart"
@@ -221,14 +223,19 @@ def resolve(options: argparse.Namespace, settings: Config) -> int:
 
 def publish_policy(_options: argparse.Namespace, settings: Config) -> int:
     """Publishes the rules of this device that are not about one door, as the policy of all devices."""
-    membership, device = _membership(settings), _device(settings)
-    folder = state.folder(settings.state.folder)
+    membership, device, signer = _membership(settings), _device(settings), policy_signer(site_key(settings))
+    folder, publishers = state.folder(settings.state.folder), settings.fleet.policy_from
+    if publishers and device not in publishers:
+        raise FleetError(
+            f"this device ({device}) is not in fleet.policy_from: publish from one that is, or add it on all"
+        )
     kept = PolicyBook(folder, settings.door.merged_rules, shared=True).kept
-    parts = device, settings.lan.name or device, settings.door.shared_rules, kept.revision if kept else 0
-    policy = _with_link(settings, membership.urls, lambda link: publish(link, membership.keys, *parts))
+    rules, revision = settings.door.shared_rules, kept.policy.revision if kept else 0
+    parts = membership.keys, device, settings.lan.name or device, rules, revision, signer
+    signed = _with_link(settings, membership.urls, lambda link: publish(link, *parts))
     with state.as_owner(folder):
-        PolicyBook(folder, settings.door.merged_rules, shared=True).offer(policy)
-    return _done(f"{policy}: it holds on each device of the fleet, unless that has fleet.policy = false")
+        PolicyBook(folder, settings.door.merged_rules, shared=True).offer(signed, signer.public.text)
+    return _done(f"{signed.policy}: it holds on each device of the fleet, unless that has other settings in [fleet]")
 
 
 def rotate_key(_options: argparse.Namespace, settings: Config) -> int:
@@ -244,7 +251,8 @@ def rotate_key(_options: argparse.Namespace, settings: Config) -> int:
 
 def _synchronise(settings: Config, gallery: Gallery, membership: Membership, *, reseal: bool = False) -> Replica:
     device = _device(settings)
-    about = About(settings.lan.name or device, __version__, COMMAND)
+    key = policy_signer(site_key(settings)).public.text
+    about = About(settings.lan.name or device, __version__, COMMAND, key=key)
     member = Member(lambda: membership, _files(settings), device, lambda: gallery, gallery.refresh, lambda: about)
     return asyncio.run(member.synchronise(reseal=reseal))
 

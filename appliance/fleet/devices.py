@@ -28,7 +28,8 @@ class LastDecision:
 @dataclass(frozen=True, slots=True)
 class About:
     """The name of a device on the LAN, the version of its program, its status in /healthz, the age of its camera's newest
-    picture (None without one), its last decision, and the revision of the fleet's policy that is in force (None: its own).
+    picture (None without one), its last decision, the revision of the fleet's policy that is in force (None: its own), and the
+    public key with which it signs policies.
     """
 
     name: Text
@@ -37,9 +38,10 @@ class About:
     picture_age_ms: FiniteFloat | None = field(default=None, compare=False)
     decision: LastDecision | None = None
     policy: int | None = None
+    key: Text = ""
 
     @classmethod
-    def of(cls, name: str, version: str, report: Mapping[str, Any], record: Record) -> Self:
+    def of(cls, key: str, name: str, version: str, report: Mapping[str, Any], record: Record) -> Self:
         """From a report of /healthz and the record of decisions."""
         age = (report["camera"] or {}).get("frame_age_ms")
         try:
@@ -51,7 +53,7 @@ class About:
             for each in found
         ]
         policy = report.get("policy", {}).get("revision")
-        return cls(name, version, report["status"], age, newest[0] if newest else None, policy)
+        return cls(name, version, report["status"], age, newest[0] if newest else None, policy, key)
 
 
 @dataclass(frozen=True, slots=True)

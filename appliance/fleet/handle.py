@@ -17,7 +17,7 @@ from appliance.events import Broadcast
 from appliance.faults import Problem
 from appliance.fleet.devices import About, DeviceRecord, Overview
 from appliance.fleet.membership import FleetError, Membership, fleet_id, read_membership
-from appliance.fleet.policy import Merge, PolicyBook
+from appliance.fleet.policy import Merge, PolicyBook, policy_signer
 from appliance.gallery.people import GalleryUnavailableError
 
 if TYPE_CHECKING:
@@ -47,15 +47,17 @@ class FleetHandle:
         ca_file: Path | None,
         nkey_file: Path | None,
         policy: bool,
+        policy_from: Sequence[str],
         stale_hours: float | None,
         merge: Merge,
     ) -> None:
-        """`folder` is that of the state; `about` returns what `About.of` takes. With `stale_hours`, nobody is recognised once
-        the fleet has been silent for so long. With `policy`, the policy that the fleet publishes holds; `merge` is as
-        `PolicyBook` takes it.
+        """`folder` is that of the state; `about` returns what `About.of` takes after the key. With `stale_hours`, nobody is
+        recognised once the fleet has been silent for so long. With `policy`, the policy that the fleet publishes holds, if a
+        device of `policy_from` has published it; `merge` is as `PolicyBook` takes it.
         """
         self._folder, self._device, self._gallery, self._stale_hours = folder, device, gallery, stale_hours
-        self._book = PolicyBook(folder, merge, shared=enabled and policy)
+        self._about = about
+        self._book = PolicyBook(folder, merge, shared=enabled and policy, publishers=policy_from)
         self._member: Member | None = None
         self._passages: PassageSharing | None = None
         self._silent_before, self._written = 0.0, time.monotonic()
@@ -73,7 +75,7 @@ class FleetHandle:
             forwarder = stream.Forwarder(Record(folder / RECORD_FILE), device, folder / stream.PLACE_FILE)
             companions = (self._passages, publishing.PolicyFollower(self._book, device), forwarder)
             self._member = member.Member(
-                self._membership, files, device, *parts, lambda: About.of(*about()), companions=companions
+                self._membership, files, device, *parts, self._described, companions=companions
             )
             self._silent_before = self._read_silence()
 
@@ -148,6 +150,9 @@ class FleetHandle:
         decision = signed.decision
         if self._passages and decision.granted and decision.person and (known := self._gallery.person(decision.person)):
             self._passages.passed(known.reference)
+
+    def _described(self) -> About:
+        return About.of(policy_signer(self._gallery.site_key()).public.text, *self._about())
 
     def _membership(self) -> Membership:
         return read_membership(self._folder, self._gallery.site_key())

@@ -5,6 +5,7 @@ import json
 import re
 import secrets
 import time
+from collections.abc import Mapping
 
 from appliance.fleet.link import Bucket, Link, OvertakenError
 from appliance.fleet.member import devices_bucket, people_bucket
@@ -37,12 +38,12 @@ async def make_buckets(link: Link, membership: Membership, replicas: int, days: 
     await link.bucket(INVITATIONS, replicas=replicas, max_age=MOST_MINUTES * 60)
 
 
-async def invite(link: Link, membership: Membership, minutes: float) -> str:
-    """Returns a code with which one device can join within so many minutes. The servers get the membership sealed with a key
-    that only the code has. Raises LinkError.
+async def invite(link: Link, membership: Membership, minutes: float, keys: Mapping[str, str]) -> str:
+    """Returns a code with which one device can join within so many minutes. The servers get the membership, and the public keys
+    by which this device knows others, sealed with a key that only the code has. Raises LinkError.
     """
     bucket, secret = await link.bucket(INVITATIONS), secrets.token_bytes(SECRET_BYTES)
-    content = {"until": time.time() + minutes * 60, "membership": membership.pack().decode()}
+    content = {"until": time.time() + minutes * 60, "membership": membership.pack().decode(), "keys": keys}
     await bucket.write(_key(secret), Seal(SiteKey(secret)).close(json.dumps(content).encode(), INVITATIONS), 0)
     text = base64.b32encode(secret).decode()
     return f"{','.join(membership.urls)}#{'-'.join(text[at : at + 6] for at in range(0, len(text), 6))}"
@@ -59,13 +60,13 @@ def read_code(code: str) -> tuple[tuple[str, ...], bytes]:
     return urls, base64.b32decode(letters)
 
 
-async def redeem(link: Link, secret: bytes) -> Membership:
-    """Returns what an invitation is about, and uses it up. Raises FleetError, LinkError."""
+async def redeem(link: Link, secret: bytes) -> tuple[Membership, dict[str, str]]:
+    """Returns what `invite` was called with, and uses the invitation up. Raises FleetError, LinkError."""
     bucket: Bucket = await link.bucket(INVITATIONS)
     found = await bucket.read(_key(secret))
     try:
         content = json.loads(Seal(SiteKey(secret)).open(found.value if found else b"", INVITATIONS))
-        membership = Membership.unpack(content["membership"].encode())
+        membership, keys = Membership.unpack(content["membership"].encode()), dict(content["keys"])
         if content["until"] < time.time():
             raise FleetError("this invitation has expired: make another one with `appliance fleet invite`")
         assert found is not None
@@ -74,7 +75,7 @@ async def redeem(link: Link, secret: bytes) -> Membership:
         raise FleetError(
             "this invitation is used or expired: make another one with `appliance fleet invite`"
         ) from error
-    return membership
+    return membership, keys
 
 
 def _key(secret: bytes) -> str:

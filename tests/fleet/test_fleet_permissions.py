@@ -68,7 +68,7 @@ def test_each_device_may_write_only_its_own_record_and_decisions(addresses, site
         await (await link.log(decisions_stream(KEYS.id))).write(one.device, b"forged", 1)
 
     async def publish_a_policy(link):
-        await publish(link, KEYS, other.device, "Side door", {}, 0)
+        await publish(link, KEYS, other.device, "Side door", {}, 0, other.signer)
 
     one, other = sites
     one.add("anna", 1)

@@ -16,7 +16,13 @@ HOUR = 3600.0
 def handle(folder):
     """That of a device which has just started, and has not heard from its fleet yet."""
     gallery = SimpleNamespace(gallery=None, refresh=None, current=lambda: "recognised")
-    alone = {"ca_file": None, "nkey_file": None, "policy": False, "merge": DoorSection().merged_rules}
+    alone = {
+        "ca_file": None,
+        "nkey_file": None,
+        "policy": False,
+        "policy_from": (),
+        "merge": DoorSection().merged_rules,
+    }
     return FleetHandle(folder, "0" * 12, gallery, lambda: (), enabled=True, stale_hours=1.0, **alone)
 
 
