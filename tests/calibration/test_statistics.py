@@ -7,7 +7,7 @@ import appliance_models
 import numpy as np
 import pytest
 from lab import statistics as recording
-from lab.impostors import LOOSEST, tabulated
+from lab.statistics import LOOSEST, tabulated
 
 from appliance.calibration import statistics
 from appliance.calibration.points import CalibrationError

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from lab.bench import command
 from lab.bench.bench import QUICK, Extent
-from lab.bench.board import BUSY, board, warning
 from lab.report import Finding
 
 from appliance.cli.options import parser
@@ -70,7 +69,7 @@ def test_it_ends_well_and_shows_tables(outcome: tuple[subprocess.CompletedProces
 
 def test_the_record_tells_of_the_machine(record: dict[str, Any]) -> None:
     assert set(record) == {"program", "board", "runtime", "models", "findings"}
-    assert set(record["board"]) == set(board())
+    assert set(record["board"]) == set(command.board())
     assert record["board"]["cores"] >= 1
     assert record["board"]["memory_mb"] > 100
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\dZ", record["board"]["date"])
@@ -163,6 +162,6 @@ def test_errors_are_judged_in_a_quick_run_too() -> None:
 
 
 def test_a_busy_machine_is_reported() -> None:
-    assert board()["processor"]
-    assert warning(BUSY) == ""
-    assert warning(2.25) == "this machine is busy (load 2.25): the figures are doubtful"
+    assert command.board()["processor"]
+    assert command.warning(command.BUSY) == ""
+    assert command.warning(2.25) == "this machine is busy (load 2.25): the figures are doubtful"

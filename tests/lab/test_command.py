@@ -104,7 +104,7 @@ def test_a_question_without_a_folder_is_left_out_unless_it_is_judged(
 
 def test_a_record_that_cannot_be_written(tree: Path, own: OwnDevice, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate("pose", tree / "pose", "--device", own.url, "--json", tree) == 1
-    assert capsys.readouterr().err == f"{tree}: Is a directory\n"
+    assert capsys.readouterr().err == f"pose: {tree}: Is a directory\n"
 
 
 class Broken(BaseHTTPRequestHandler):

@@ -1,5 +1,7 @@
 """The bench's arithmetic, by hand."""
 
+from collections import Counter
+
 import pytest
 from lab.bench.load import Load
 from lab.bench.parts import described
@@ -19,7 +21,7 @@ def test_throughput_is_compared_round_by_round() -> None:
 def test_figures_of_each_number_of_clients() -> None:
     loads = {
         1: [Load(1.0, list(map(float, range(1, 51)))), Load(1.0, list(map(float, range(51, 102))))],
-        8: [Load(1.0, list(map(float, range(101))), errors={"faces: INF-04": 3}), Load(1.0, [50.0])],
+        8: [Load(1.0, list(map(float, range(101))), errors=Counter({"faces: INF-04": 3})), Load(1.0, [50.0])],
     }
     found = {each.measure: each.value for each in described("/faces", loads)}
     assert (found["1 clients: p50"], found["1 clients: p99"], found["8 clients: p50"]) == (51, 100, 50)

@@ -212,8 +212,8 @@ class TestPoses:
     def test_angles_in_the_contract_s_order(self, tmp_path: Path, portrait: bytes) -> None:
         write(tmp_path / "any.csv", "roll,image,pitch,yaw\n3,a.jpg,2,-1.5\n")
         write(tmp_path / "a.jpg", portrait)
-        (posed,) = read_posed_pictures(tmp_path)
-        assert posed.pose.tolist() == [-1.5, 2, 3]
+        paths, poses = read_posed_pictures(tmp_path)
+        assert (paths, poses.tolist()) == ([tmp_path / "a.jpg"], [[-1.5, 2, 3]])
 
     def test_one_line_about_none(self, tmp_path: Path) -> None:
         with pytest.raises(LayoutError, match="no CSV file with image, yaw, pitch, roll"):

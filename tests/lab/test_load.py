@@ -33,7 +33,7 @@ def test_load_stays_on_this_machine() -> None:
 
 def test_a_device_that_is_not_there_is_an_error_a_request(material: Material, tmp_path: Path) -> None:
     load = clients("http://127.0.0.1:1", tmp_path, "faces", 3)
-    assert (load.failed, load.seen) == (3, [])
+    assert (load.errors.total(), load.seen) == (3, [])
 
 
 def test_clients_that_cannot_begin_are_reported(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_each_kind_of_mistake_is_counted_and_shown_once() -> None:
 def test_a_share_of_no_searches_is_noted() -> None:
     draw = next(draws(made_up({"a": 1, "b": 1}), [], 2, SETTING))
     findings = told(figures(1, [draw], SETTING))
-    assert (findings["FPIR"].note, findings["FNIR"].note) == ("nobody", "nobody")
+    assert (findings["FPIR"].note, findings["FNIR"].note) == ("no searches", "no searches")
 
 
 @pytest.fixture(scope="module")

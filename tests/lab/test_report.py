@@ -58,8 +58,8 @@ def test_without_bounds_there_is_no_verdict(capsys: pytest.CaptureFixture[str]) 
 
 def test_why_there_is_no_value_stands_in_its_place() -> None:
     finding = Finding("q", "TMR at FMR 0.1 %", math.nan, "%", note="too few")
-    assert finding.value_text == "too few"
-    assert Finding("q", "m", math.nan, "%").value_text == "none"
+    assert finding.texts[0] == "too few"
+    assert Finding("q", "m", math.nan, "%").texts[0] == "none"
     assert finding.as_json()["note"] == "too few"
     assert "note" not in Finding("q", "m", 2).as_json()
 

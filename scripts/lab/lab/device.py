@@ -14,7 +14,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
@@ -31,39 +31,20 @@ from urllib3.filepost import encode_multipart_formdata
 from appliance.calibration.rates import Reals
 from lab.pictures import blank
 
-TIMEOUT = 30.0
-"""Seconds after which the contract's clients give up."""
-
-MOST_CONNECTIONS = 64
-"""Kept for the next requests; more than any measurement has at a time."""
-
-OK, NOT_READY, NO_FACE = "INF-00", "INF-08", "INF-17"
-
+TIMEOUT = 30.0  # seconds after which the contract's clients give up
+MOST_CONNECTIONS = 64  # kept for the next requests; more than any measurement has at a time
+OK, NOT_READY, NO_FACE, RESTRICTED = "INF-00", "INF-08", "INF-17", "INF-25"
 IMAGE_TYPE = "application/octet-stream"
-
 HOST = "127.0.0.1"
-
-COMMAND = ("-m", "appliance", "serve", "--host", HOST)
-
-START_LIMIT, STOP_LIMIT = 180.0, 10.0
-"""Seconds within which a device of our own must answer (sixty times what the bench accepts, so that a slow board is still
-measured), and must have ended after SIGTERM (twice what it promises)."""
-
-POLL = 0.02
-"""Seconds between two requests to a device that is starting."""
-
+START_LIMIT = 180.0  # seconds to the first answer: sixty times what the bench accepts, so that a slow board is measured
+STOP_LIMIT = 10.0  # seconds from SIGTERM to the end: twice what a device promises
+POLL = 0.02  # seconds between two requests to a device that is starting
 LIBC = ctypes.CDLL(None)
-
 Vector = npt.NDArray[np.float32]
 
-
+# Sent again when the server has closed an idle connection; PATIENT: also while the device is saturated (503, Retry-After).
 ONCE_MORE = {"connect": 0, "read": 1, "allowed_methods": None, "raise_on_status": False}
-"""Sent again when the server has closed an idle connection."""
-
-AT_ONCE = Retry(1, status=0, respect_retry_after_header=False, **ONCE_MORE)
-
-PATIENT = Retry(20, **ONCE_MORE)
-"""So often a saturated device (503 with Retry-After) is asked again before its answer stands."""
+AT_ONCE, PATIENT = Retry(1, status=0, respect_retry_after_header=False, **ONCE_MORE), Retry(20, **ONCE_MORE)
 
 
 class UnexpectedAnswerError(Exception):
@@ -78,6 +59,15 @@ class ProgramFailedError(Exception):
     """A program that is measured or measures (a device, a build, clients, a peer) did not do its work; carries the end of its
     log.
     """
+
+
+def one_line(error: Exception) -> str:
+    """The text of an error; of an operating system's error, the file or address and the reason."""
+    if isinstance(error, UnexpectedAnswerError) and error.code == RESTRICTED:
+        return "the device refuses: this needs a key with the right scope (--key), or is switched off"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,10 +202,9 @@ class Device:
     def timed(self, method: str, path: str, body: bytes | None = None, kind: str = IMAGE_TYPE) -> float:
         """Milliseconds of a request until its whole answer is there. Raises UnexpectedAnswerError."""
         begun = time.perf_counter()
-        answer = self.ask_once(method, path, body, kind)
-        taken = 1e3 * (time.perf_counter() - begun)
+        answer, ended = self.ask_once(method, path, body, kind), time.perf_counter()
         answer.expect(OK)
-        return taken
+        return 1e3 * (ended - begun)
 
     def ask_once(
         self, method: str, path: str, body: bytes | None = None, kind: str = IMAGE_TYPE, retries: Retry = AT_ONCE
@@ -262,12 +251,13 @@ def own_device(
     with tempfile.TemporaryDirectory() as name, (Path(name) / "log").open("w+b") as log:
         folder = Path(name)
         written = {"camera": {"driver": "none"}, "gallery": {"key_file": str(folder / "site.key")}, **sections}
-        (folder / "appliance.toml").write_text(tomlkit.dumps(written), "utf-8")
+        configuration = folder / "appliance.toml"
+        configuration.write_text(tomlkit.dumps(written), "utf-8")
         if calibration is not None and calibration.is_file():
             shutil.copy(calibration, folder)
         started = time.monotonic()
         process = subprocess.Popen(
-            [build.python, *COMMAND, "--port", str(port), "--config", str(folder / "appliance.toml")],
+            [build.python, "-m", "appliance", "serve", "--host", HOST, "--port", str(port), "--config", configuration],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -325,18 +315,16 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: IO[bytes]
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise ProgramFailedError(f"ended with status {process.returncode}:\n{_tail(log)}")
-            try:
+            with suppress(OSError):  # it does not listen yet
                 answers = (device.ask("GET", "/version"), device.ask_once("POST", "/faces", blank(64, 64)))
                 if all(answer.code not in ("", NOT_READY) for answer in answers):
                     return
-            except OSError:
-                pass  # it does not listen yet
             time.sleep(POLL)
     raise ProgramFailedError(f"not ready after {START_LIMIT:.0f} s:\n{_tail(log)}")
 
 
 def _stop(process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
+    process.terminate()
     try:
         process.wait(STOP_LIMIT)
     except subprocess.TimeoutExpired as error:

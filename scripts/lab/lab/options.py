@@ -8,7 +8,6 @@ from typing import Any
 from appliance.cli.options import Add, Run, positive
 
 QUESTIONS = ("verification", "identification", "detection", "landmarks", "pose", "liveness", "robustness", "all")
-
 PARTS = ("stages", "endpoints", "scaling", "start", "memory", "camera", "gallery", "all")
 
 

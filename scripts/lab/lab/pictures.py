@@ -9,14 +9,9 @@ from PIL.Image import Resampling, Transpose
 
 from appliance.calibration.rates import Reals
 
-QUALITY = 95
-"""JPEG quality of a picture made here; with full colour resolution it changes no measured figure."""
-
-GREY = (128, 128, 128)
-"""The ground of a pasted picture."""
-
-EXIF_ORIENTATION = 0x0112
-"""Tag of the orientation (Exif 2.32, table 4)."""
+QUALITY = 95  # JPEG quality of a picture made here; with full colour resolution it changes no measured figure
+GREY = (128, 128, 128)  # the ground of a pasted picture
+EXIF_ORIENTATION = 0x0112  # tag of the orientation (Exif 2.32, table 4)
 
 STORED_AS: dict[int, Transpose | None] = {
     1: None,
@@ -30,8 +25,7 @@ STORED_AS: dict[int, Transpose | None] = {
 }
 """How an upright picture is stored so that its orientation tag (1..8) turns it upright again."""
 
-LYING = (5, 6, 7, 8)
-"""Orientations in which width and height are exchanged."""
+LYING = (5, 6, 7, 8)  # orientations in which width and height are exchanged
 
 
 def upright(picture: bytes) -> Image.Image:

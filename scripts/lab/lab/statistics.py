@@ -12,8 +12,8 @@ import numpy as np
 import tomlkit
 
 from appliance.calibration import statistics
-from appliance.calibration.points import CalibrationError
-from appliance.calibration.statistics import Attacks, ImpostorTable, compared
+from appliance.calibration.points import CalibrationError, Measured
+from appliance.calibration.statistics import Attacks, ImpostorTable, Pairs, compared, genuine_bounds, impostor_bounds
 from appliance.cli.photos import PhotoEngine, listed
 from appliance.config import Config
 from appliance.face.embedding import parts
@@ -24,14 +24,13 @@ from appliance.vision import loading, selftest
 from appliance.vision.engine import FaceEngine
 from appliance.vision.liveness import LEAST_ODDS
 from appliance.vision.manifest import ModelError, ModelFile, ModelStore, Role
-from lab.evaluate.command import one_line
+from lab.device import one_line
 from lab.evaluate.datasets import MISNAMED, REAL, LayoutError, read_sequences
-from lab.impostors import tabulated
 
 HEADER = "# Written by `appliance statistics {} FOLDER`: of which pictures, models/CARDS.md says.\n\n"
-
-MAX_PIXELS = 40_000_000
-"""As the service's default."""
+MAX_PIXELS = 40_000_000  # as the service's default
+STEP = 0.002  # between two cosines of a table; one step changes the false match rate by some 4 %
+LOOSEST = 0.1  # highest false match rate of a table, and the highest that can be requested
 
 
 def main(options: argparse.Namespace, settings: Config) -> int:
@@ -46,9 +45,8 @@ def main(options: argparse.Namespace, settings: Config) -> int:
 
 
 def impostors(settings: Config, folders: Sequence[Path]) -> Path:
-    """From photos (as `appliance calibrate similarity` takes them), of all ways to compare faces.
-
-    Raises CalibrationError, ModelError, Fault, OSError.
+    """From photos (as `appliance calibrate similarity` takes them), of all ways to compare faces. Raises CalibrationError,
+    ModelError, Fault, OSError.
     """
     engine = PhotoEngine(settings)
     faces = engine.faces([photo for photo in listed(folders) if photo.path.stem not in MISNAMED])
@@ -59,6 +57,34 @@ def impostors(settings: Config, folders: Sequence[Path]) -> Path:
     path = settings.engine.folder / statistics.IMPOSTORS
     path.write_text(written("similarity", tables), "utf-8")
     return path
+
+
+def tabulated(model: str, file: str, impostors: Pairs, genuine: Pairs, loosest: float = LOOSEST) -> ImpostorTable:
+    """The table of an embedder from its impostor and genuine pairs, from the false match rate `loosest` on."""
+    start = np.ceil(np.quantile(impostors.scores, 1 - loosest) / STEP)
+    end = np.floor(impostors.scores.max() / STEP) + 1
+    cosines = np.arange(start, end + 1) * STEP
+    false, true = impostor_bounds(impostors, cosines), genuine_bounds(genuine, cosines)
+
+    def bounds(side: str, rates: Sequence[Measured]) -> tuple[float, ...]:
+        """Three digits exceed the precision of any bound."""
+        return tuple(float(f"{getattr(each, side):.3g}") for each in rates)
+
+    return ImpostorTable(
+        model=model,
+        file=file,
+        people=impostors.people,
+        pictures=int(impostors.pictures.sum()),
+        impostor_pairs=int(impostors.scores.size),
+        genuine_pairs=int(genuine.scores.size),
+        cosine=tuple(round(float(each), 3) for each in cosines),
+        false_matches=tuple(each.count for each in false),
+        fmr_lower=bounds("lower", false),
+        fmr_upper=bounds("upper", false),
+        true_matches=tuple(each.count for each in true),
+        tmr_lower=bounds("lower", true),
+        tmr_upper=bounds("upper", true),
+    )
 
 
 def attacks(settings: Config, folders: Sequence[Path]) -> Path:
@@ -100,9 +126,8 @@ def _encoded(embedding: Embedding) -> str:
 def _attacks(store: ModelStore, file: ModelFile, folders: Sequence[Path]) -> Attacks:
     engine = liveness_engine(store, file)
     species: dict[str, list[float]] = defaultdict(list)
-    for sequence in (each for folder in folders for each in read_sequences(folder)):
-        if sequence.label != REAL:
-            species[sequence.label].append(round(odds(engine, sequence.frames), 2))
+    for sequence in (each for folder in folders for each in read_sequences(folder) if each.label != REAL):
+        species[sequence.label].append(round(odds(engine, sequence.frames), 2))
     known = {name: tuple(sorted(each)) for name, each in species.items()}
     return Attacks(model=file.sha256, file=file.file, species=known)
 
@@ -123,7 +148,7 @@ def odds(engine: FaceEngine, frames: Sequence[bytes]) -> float:
         return LEAST_ODDS
 
 
-def written(kind: str, tables: list[ImpostorTable] | list[Attacks]) -> str:
+def written(kind: str, tables: Sequence[ImpostorTable | Attacks]) -> str:
     """The TOML file of these tables."""
     document = {"model": [table.model_dump(mode="json") for table in tables]}
     return HEADER.format(kind) + tomlkit.dumps(document)

@@ -19,19 +19,14 @@ from lab.bench.peers import FOLDER
 from lab.device import OK, THIS, Build, Device, OwnDevice, ProgramFailedError, resident_megabytes
 from lab.report import Finding, tracked
 
-ROOT = FOLDER.parent
-"""The clone."""
-
-PERSON = "against"
-"""The id of the person of the portrait, who is enrolled in both galleries."""
-
-SEED, RESAMPLES = 13, 2_000
-"""Of the bootstrap; with 2,000 its bounds at 2.5 and 97.5 % rest on fifty resamples each (Efron and Tibshirani 1993, 14.3)."""
+ROOT = FOLDER.parent  # the clone
+PERSON = "against"  # the id of the person of the portrait, who is enrolled in both galleries
+SEED, RESAMPLES = 13, 2_000  # its bounds at 2.5 and 97.5 % rest on fifty resamples each (Efron, Tibshirani 1993, 14.3)
 
 SETTLE_SECONDS = 2.0
-
-Samples = Mapping[str, tuple[list[float], list[float]]]
-"""By path: what the other build took in each sample, and what this one did."""
+Samples = Mapping[
+    str, tuple[list[float], list[float]]
+]  # by path: of each sample, what the other build and this one took
 
 
 def built(commit: str) -> Build:

@@ -1,7 +1,5 @@
-"""Misbehaving clients on raw sockets: they leave in the middle, drip, open and drop connections, and guess keys.
-
-Each returns what it did, and raises WrongAnswerError for an answer that it should not get, OSError or HTTPException without
-one.
+"""Misbehaving clients on raw sockets: they leave in the middle, drip, open and drop connections, and guess keys. Each returns
+what it did, and raises WrongAnswerError for an answer that it should not get, OSError or HTTPException without one.
 """
 
 import random
@@ -18,16 +16,13 @@ from lab.bench.load import Swarm
 from lab.bench.material import Material
 from lab.device import HOST, TIMEOUT
 
-DRIPPING = 100
-"""Connections that drip at once (the required bound)."""
-
-DRIP_SECONDS = 1.0
-"""Between two bytes of each."""
-
-STRANGERS = [f"198.51.100.{number}" for number in range(1, 255)]
-"""Addresses for documentation (RFC 5737), from which keys are guessed."""
-
+DRIPPING = 100  # connections that drip at once (the required bound)
+DRIP_SECONDS = 1.0  # between two bytes of each
+STRANGERS = [
+    f"198.51.100.{number}" for number in range(1, 255)
+]  # addresses for documentation (RFC 5737): they guess keys
 STREAMS = ("/events", "/camera/stream.mjpg")
+KEY_HEADERS = (("Authorization", "Bearer "), ("X-API-Key", ""), ("X-RapidAPI-Key", ""))
 
 
 class WrongAnswerError(Exception):
@@ -90,7 +85,7 @@ def guess(target: Target, chance: random.Random) -> str:
 
 def use_key(target: Target, chance: random.Random) -> str:
     """Asks from another address with the valid key, in one header or another; only 200 is right."""
-    name, prefix = chance.choice((("Authorization", "Bearer "), ("X-API-Key", ""), ("X-RapidAPI-Key", "")))
+    name, prefix = chance.choice(KEY_HEADERS)
     return _answered(target, "192.0.2.7", {name: prefix + target.key}, 200, "answered with a key")
 
 
@@ -141,5 +136,4 @@ def _connected(port: int) -> socket.socket:
 
 def _reset_on_close(client: socket.socket, wanted: bool) -> None:  # noqa: FBT001
     """Makes the close an abort (socket(7), SO_LINGER), as when a process dies or a network fails."""
-    if wanted:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", wanted, 0))

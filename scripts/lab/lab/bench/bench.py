@@ -13,41 +13,31 @@ from appliance.sections import EngineSection
 from lab.bench.material import CANVAS, FILM, FPS, Material, Subject
 from lab.device import THIS, Build, Device, OwnDevice, own_device
 
+# The bundled pictures, both in the public domain, each with one face.
 PORTRAITS = (appliance_models.FOLDER / "portrait.jpg", DEMONSTRATION / "grace_hopper.jpg")
-"""The bundled pictures, both in the public domain, each with one face."""
-
-SIZES = ((640, 480), (1280, 720), (1920, 1080), (4000, 3000))
-"""Width and height of pictures."""
+SIZES = ((640, 480), (1280, 720), (1920, 1080), (4000, 3000))  # width and height of pictures
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
     """How often, how long, and on what is measured: repetitions trade time for noise. The documented figures rest on these."""
 
-    starts: int = 3
-    """Starts of a device; the median counts, as of everything else here."""
-    rounds: int = 5
-    """Repetitions of a comparison, so that both sides are measured within the same seconds."""
-    requests: int = 60
-    """Requests of one kind a round, of all clients together."""
+    starts: int = 3  # of a device; the median counts, as of everything else here
+    rounds: int = 5  # of a comparison, so that both sides are measured within the same seconds
+    requests: int = 60  # of one kind a round, of all clients together
     clients: tuple[int, ...] = (1, 2, 4, 8)
     sizes: tuple[tuple[int, int], ...] = SIZES
     faces: tuple[int, ...] = (1, 5, 10, 20, 30, 40, 50)
-    pictures: int = 8
-    """Pictures of a folder on which peers are compared."""
-    processor_seconds: float = 10.0
-    """How long processor time is counted."""
-    warm_frames: int = 2_000
+    pictures: int = 8  # of a folder on which peers are compared
+    processor_seconds: float = 10.0  # how long processor time is counted
+    warm_frames: int = 2_000  # before the first reading of memory, and `frames` before the second
     frames: int = 20_000
-    """Frames before the first and the second reading of memory."""
-    mixed: int = 5_000
-    """Mixed requests between two readings of memory."""
-    templates: tuple[int, ...] = (1_000, 10_000, 50_000)
-    """Sizes of galleries that are searched, rising."""
+    mixed: int = 5_000  # mixed requests between two readings of memory
+    templates: tuple[int, ...] = (1_000, 10_000, 50_000)  # sizes of galleries that are searched, rising
 
 
+# Shows whether everything works; too little for a verdict.
 QUICK = Extent(1, 1, 6, (1, 2), SIZES[:2], (1, 3, 6), 2, 0.5, 30, 60, 20, (100, 1_000))
-"""Shows whether everything works; too little for a verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +61,7 @@ class Bench:
         Raises OSError, UnexpectedAnswerError, ProgramFailedError.
         """
         contents = [path.read_bytes() for path in PORTRAITS]
-        with own_device({"engine": written(engine)}) as running, Device(running.url) as client:
+        with own_device({"engine": _written(engine)}) as running, Device(running.url) as client:
             material = Material.made_from(contents[0], client)
             subjects = tuple(Subject(content, client.faces(content)[0].box) for content in contents)
             version = client.facts()
@@ -83,10 +73,10 @@ class Bench:
     ) -> AbstractContextManager[OwnDevice]:
         """A device of our own, without a camera, or one that replays the film in the folder. Raises ProgramFailedError."""
         camera = {"camera": replay(self.folder, real_time=real_time)} if film else {}
-        return own_device({"engine": written(self.engine), **camera}, build=build)
+        return own_device({"engine": _written(self.engine), **camera}, build=build)
 
 
-def written(engine: EngineSection) -> dict[str, Any]:
+def _written(engine: EngineSection) -> dict[str, Any]:
     """The section as a configuration has it, without what is as usual: the program of another commit may not know it."""
     return engine.model_dump(mode="json", exclude_defaults=True)
 

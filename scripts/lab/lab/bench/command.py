@@ -2,19 +2,26 @@
 
 import argparse
 import os
+import platform
+import re
+import shutil
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from appliance import __version__
+import psutil
+
+from appliance import __version__, identity
 from appliance.config import Config
 from appliance.vision.manifest import ModelError
 from lab.bench import against, parts, peers
 from lab.bench.bench import QUICK, Bench, Extent
-from lab.bench.board import board, warning
 from lab.device import ProgramFailedError, UnexpectedAnswerError
 from lab.report import Finding, print_table, unjudged, write_json
 
@@ -24,9 +31,8 @@ PARTS: Mapping[str, Callable[[Bench], Iterator[Finding]]] = {
         parts.stages, parts.endpoints, parts.scaling, parts.start, parts.memory, parts.camera, parts.gallery
     )
 }  # fmt: skip
-
-FAILURES = (ModelError, ProgramFailedError, UnexpectedAnswerError)
-"""What ends the bench, reported in one line."""
+FAILURES = (ModelError, ProgramFailedError, UnexpectedAnswerError)  # end the bench, reported in one line
+BUSY = 0.5  # load over a minute above which another program is at work, and figures are doubtful
 
 
 def main(options: argparse.Namespace, settings: Config) -> int:
@@ -40,10 +46,17 @@ def main(options: argparse.Namespace, settings: Config) -> int:
         record = {"program": __version__, "board": here, **{key: facts[key] for key in ("runtime", "models")}}
         write_json(options.json, {**record, "findings": [each.as_json() for each in findings]})
     except OSError as error:
-        return _failed(f"{error.filename or 'system'}: {error.strerror or error}")
+        print(f"bench: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
+        return 1
     except FAILURES as error:
-        return _failed(str(error))
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
     return 0 if all(finding.passed for finding in findings) else 1
+
+
+def warning(load: float) -> str:
+    """A line for the readers of the figures; empty on a machine that has nothing else to do."""
+    return f"this machine is busy (load {load:.2f}): the figures are doubtful" if load > BUSY else ""
 
 
 def parts_of(options: argparse.Namespace) -> list[str]:
@@ -65,6 +78,46 @@ def judged(findings: Sequence[Finding], *, quick: bool) -> list[Finding]:
     return [each if not quick or each.measure == "errors" else unjudged([each])[0] for each in findings]
 
 
+def board() -> dict[str, Any]:
+    """The facts about this machine, now, that make two records comparable; an unknown text is empty.
+
+    `memory_mb` is in units of 10^6 bytes; `throttled` the firmware's answer on a Raspberry Pi, 0x0 if it never slowed down;
+    `date` UTC, to the minute; `load_before` the load over the last minute (getloadavg(3)), 0 when idle.
+    """
+    throttled = ""
+    if vcgencmd := shutil.which("vcgencmd"):
+        throttled = subprocess.run([vcgencmd, "get_throttled"], capture_output=True, text=True, check=False).stdout
+    sensors = psutil.sensors_temperatures().values()
+    return {
+        "board": identity.board(),
+        "processor": processor(_text("/proc/cpuinfo")),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_mb": round(psutil.virtual_memory().total / 1e6),
+        "architecture": platform.machine(),
+        "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.system()),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "temperatures_c": [sensor.current for each in sensors for sensor in each],
+        "throttled": throttled.strip().removeprefix("throttled="),
+        "date": time.strftime("%Y-%m-%d %H:%MZ", time.gmtime()),
+        "load_before": round(psutil.getloadavg()[0], 2),
+    }
+
+
+def processor(cpuinfo: str) -> str:
+    """The model's name (proc(5)); on ARM the kernel gives numbers alone: the part's."""
+    facts = dict(re.findall(r"^([^:\n]+?)\s*: (.*)$", cpuinfo, re.MULTILINE))
+    parts = " ".join(facts.get(key, "") for key in ("CPU implementer", "CPU part"))
+    return str(facts.get("model name") or parts).strip()
+
+
+def _text(file: str) -> str:
+    with suppress(OSError):
+        return Path(file).read_text("utf-8", "replace").strip()
+    return ""
+
+
 def _measured(options: argparse.Namespace, settings: Config, findings: list[Finding]) -> Mapping[str, Any]:
     """The device's facts; all that the options name is added to `findings`, and each part is printed when it is done."""
     entries = peers.entries(options.peers or peers.FOLDER) if options.compare else []
@@ -78,8 +131,3 @@ def _measured(options: argparse.Namespace, settings: Config, findings: list[Find
             print_table(found)
             findings += found
     return bench.version
-
-
-def _failed(complaint: str) -> int:
-    print(f"bench: {complaint}", file=sys.stderr)
-    return 1

@@ -14,8 +14,7 @@ from appliance.vision.engine import FaceEngine
 from appliance.vision.runtime import RUNTIME, RUNTIME_VERSION
 from lab.bench.protocol import serve
 
-MOST_FACES = 50
-"""Faces that each peer may find in a picture."""
+MOST_FACES = 50  # faces that each peer may find in a picture
 
 
 def look(engine: FaceEngine, pixels: Pixels) -> tuple[int, Mapping[str, float | None]]:

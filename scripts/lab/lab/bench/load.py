@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -11,19 +12,15 @@ from urllib.parse import urlsplit
 
 from lab.device import HOST, ProgramFailedError
 
-MIXED = "mixed"
-"""The kind that stands for a round of all kinds."""
-
-NICE = ("nice", "-n", "10")
-"""Before the command of clients whose throughput counts: they share the cores of the device, as real ones would not."""
-
-TIME_LIMIT = 1800.0
-"""Seconds after which clients that are not done are ended."""
+MIXED = "mixed"  # the kind that stands for a round of all kinds
+NICE = ("nice", "-n", "10")  # clients whose throughput counts share the cores of the device, as real ones would not
+TIME_LIMIT = 1800.0  # seconds after which clients that are not done are ended
 
 
 @dataclass(frozen=True, slots=True)
 class Swarm:
-    """The clients: how many of each kind; `posting` ones post requests of `kind`, the others are those of bad_clients.
+    """The clients: how many of each kind; `posting` ones post requests of `kind`, the others are those of bad_clients, which
+    use `front_port`, that for a TLS front (PROXY protocol), and the valid `key`.
 
     `requests` is how many each client posts; with 0, all go on until the swarm is stopped, and pause between requests.
     """
@@ -34,7 +31,6 @@ class Swarm:
     kind: str = MIXED
     requests: int = 0
     front_port: int = 0
-    """The device's port for a TLS front (PROXY protocol)."""
     key: str = ""
 
     def __post_init__(self) -> None:
@@ -51,23 +47,13 @@ class Load:
 
     seconds: float = 0.0
     seen: list[float] = field(default_factory=list)
-    acts: dict[str, int] = field(default_factory=dict)
-    errors: dict[str, int] = field(default_factory=dict)
+    acts: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
 
     @property
     def rate(self) -> float:
         """Answers a second."""
         return len(self.seen) / self.seconds
-
-    @property
-    def failed(self) -> int:
-        """How many errors there were."""
-        return sum(self.errors.values())
-
-    def note(self, act: str, error: str | None) -> None:
-        """Counts an act, or an error instead."""
-        counted, name = (self.acts, act) if error is None else (self.errors, error)
-        counted[name] = counted.get(name, 0) + 1
 
 
 def clients(url: str, folder: Path, kind: str, requests: int, count: int = 1) -> Load:
@@ -98,4 +84,5 @@ def swarming(swarm: Swarm, *prefix: str) -> Iterator[Load]:
     if process.returncode:
         raise ProgramFailedError(f"the clients ended with status {process.returncode}")
     found = json.loads(output)
-    load.seconds, load.seen, load.acts, load.errors = (found[name] for name in ("seconds", "seen", "acts", "errors"))
+    load.seconds, load.seen = found["seconds"], found["seen"]
+    load.acts, load.errors = Counter(found["acts"]), Counter(found["errors"])

@@ -15,32 +15,17 @@ from appliance.calibration.rates import Reals
 from lab.device import IMAGE_TYPE, Answer, Device, multipart, zipped
 from lab.pictures import GREY, flickering, jpeg, pasted
 
-CANVAS = (1280, 720)
-"""Width and height of the picture: what a camera delivers."""
-
-FACE_HEIGHT = 240
-"""Pixels: a third of the picture's height, a person in front of a door."""
-
-STEP = 4
-"""Pixels by which the face grows from frame to frame of the sequence, so that it is no still."""
-
+CANVAS = (1280, 720)  # width and height of the picture: what a camera delivers
+FACE_HEIGHT = 240  # pixels: a third of the picture's height, a person in front of a door
+STEP = 4  # pixels by which the face grows from frame to frame of the sequence, so that it is no still
 MIX = (
     "faces", "similarity", "faces", "alignedfaces", "similarity",
     "faces", "liveness", "similarity", "alignedfaces", "broken",
 )  # fmt: skip
-"""One round of mixed requests."""
-
-MOSAIC, COLUMNS, ROWS = (1920, 1080), 10, 5
-"""Width and height of a mosaic, and its tiles."""
-
+MOSAIC, COLUMNS, ROWS = (1920, 1080), 10, 5  # width and height of a mosaic, and its tiles
 MOST_FACES = COLUMNS * ROWS
-
-SHARE = 0.5
-"""Height of a face over that of its tile: 108 pixels, over twice the default minimum of `/faces`."""
-
-FPS, FILM, PICTURES = 30, "film.avi", 60
-"""Of the replayed film: frames a second, file name, and how many frames it has."""
-
+SHARE = 0.5  # height of a face over that of its tile: 108 pixels, over twice the default minimum of `/faces`
+FPS, FILM, PICTURES = 30, "film.avi", 60  # of the replayed film: frames a second, file name, and how many frames it has
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 

@@ -30,45 +30,23 @@ KINDS = {
     "similarity": "/similarity/v2",
     "liveness": "/liveness/multiframe",
 }
-"""The kinds of requests, and their paths."""
-
-LEAST_SPEEDUP = {2: 1.8, 4: 1.5}
-"""Throughput of so many clients on `/faces` over that of one, on two cores that they share with the device."""
-
-MOST_TIME_RATIO = 1.15
-"""Time of a picture with many faces over that of finding them plus so many times the time of one face."""
-
-LEAST_R_SQUARED = 0.98
-"""Time over faces is a line when it explains so much; noise of 5 % of the longest time would leave .97."""
-
-PER_FACE = "landmarks"
-"""The stage of Server-Timing that `/faces` spends on each face."""
-
+LEAST_SPEEDUP = {2: 1.8, 4: 1.5}  # of so many clients on `/faces` over one, on two cores shared with the device
+MOST_TIME_RATIO = 1.15  # time of a picture with many faces over that of finding them plus so often that of one face
+LEAST_R_SQUARED = 0.98  # time over faces is a line then; noise of 5 % of the longest time would leave .97
+PER_FACE = "landmarks"  # the stage of Server-Timing that `/faces` spends on each face
 MOST_SECONDS_TO_READY = 3.0
-
-MOST_IDLE_MEGABYTES = 160.0
-"""Networks are built for their first run, which this is before; LiteRT's library and the models' files are loaded."""
-
-MOST_GROWTH_MEGABYTES, MOST_CAMERA_GROWTH = 40.0, 10.0
-"""The former is twice what 1,500 requests took; a request kept until Python collects circles takes three times as much."""
-
+MOST_IDLE_MEGABYTES = 160.0  # before networks are built, for their first run; LiteRT and the models' files are loaded
+MOST_GROWTH_MEGABYTES = 40.0  # twice what 1,500 requests took; requests kept as circles take three times as much
+MOST_CAMERA_GROWTH = 10.0
 CLIENTS = 2
-
-MOST_LOOP_CPU = 10.0
-"""Percent of a core that the idle loop may take."""
-
-MOST_DECISION_MILLISECONDS = 1200.0
-"""The longest that a person waits at a door."""
-
-LEAST_FPS = 20.0
-"""Frames a second that are read as fast as they come; with fewer, a part is broken."""
-
+MOST_LOOP_CPU = 10.0  # percent of a core that the idle loop may take
+MOST_DECISION_MILLISECONDS = 1200.0  # the longest that a person waits at a door
+LEAST_FPS = 20.0  # frames a second that are read as fast as they come; with fewer, a part is broken
 LISTENER = "import sys, urllib.request as r\nfor line in r.urlopen(sys.argv[1] + '/events'): print(line, flush=True)"
 
+# For a search of as many templates as a device is meant for; over the time that the product of all templates with the
+# embedding takes, one template a row, without any ranking.
 MOST_SEARCH_MILLISECONDS, MOST_OF_PRODUCT = 10.0, 1.0
-"""For a search of as many templates as a device is meant for; over the time that the product of all templates with the
-embedding takes, one template a row, without any ranking.
-"""
 
 SEED = 50_000
 
@@ -115,7 +93,7 @@ def described(path: str, loads: dict[int, list[Load]]) -> Iterator[Finding]:
             ratio = median(b / a for a, b in zip(rates[1], rates[count], strict=True))
             least = LEAST_SPEEDUP.get(count, -np.inf) if path == "/faces" else -np.inf
             yield Finding(path, f"{title} over one", ratio, "x", at_least=least)
-    yield Finding(path, "errors", sum(load.failed for rounds in loads.values() for load in rounds), at_most=0)
+    yield Finding(path, "errors", sum(load.errors.total() for rounds in loads.values() for load in rounds), at_most=0)
 
 
 def scaling(bench: Bench) -> Iterator[Finding]:
@@ -172,7 +150,7 @@ def memory(bench: Bench) -> Iterator[Finding]:
     yield Finding("memory", "in use", in_use, "MB")
     yield Finding("memory", f"after {CLIENTS * each} mixed requests", after, "MB")
     yield Finding("memory", "growth", after - in_use, "MB", at_most=MOST_GROWTH_MEGABYTES)
-    yield Finding("memory", "errors", load.failed, at_most=0)
+    yield Finding("memory", "errors", load.errors.total(), at_most=0)
 
 
 def camera(bench: Bench) -> Iterator[Finding]:
@@ -245,9 +223,8 @@ def gallery(bench: Bench) -> Iterator[Finding]:
         rows, queries = _templates(size), _templates(bench.extent.requests)
         index = Index.build((f"{number:016x}", row) for number, row in enumerate(rows))
         times = [(_taken(partial(index.ranking, query)), _taken(partial(np.matmul, rows, query))) for query in queries]
-        most, most_ratio = (
-            (MOST_SEARCH_MILLISECONDS, MOST_OF_PRODUCT) if size == max(bench.extent.templates) else (inf, inf)
-        )
+        largest = size == max(bench.extent.templates)
+        most, most_ratio = (MOST_SEARCH_MILLISECONDS, MOST_OF_PRODUCT) if largest else (inf, inf)
         search, ratio = median(each for each, _ in times), median(search / product for search, product in times)
         yield Finding("gallery", f"{size:,} templates: search", search, "ms", at_most=most)
         yield Finding("gallery", f"{size:,}: over the product", ratio, at_most=most_ratio)

@@ -21,27 +21,17 @@ from lab.device import ProgramFailedError
 from lab.pictures import upright
 from lab.report import Finding, tracked
 
-FOLDER = Path(__file__).resolve().parents[4] / ".peers"
-"""Where scripts/peers makes them, beside the sources of a clone."""
-
-TIME_LIMIT = 600.0
-"""Seconds in which a peer must have answered about all pictures; ten times what the slowest takes here."""
-
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""Environment variables that limit the usual thread pools to one."""
-
-TIMES = 5
-"""Looks at a picture in a row, of which the median counts."""
-
+FOLDER = Path(__file__).resolve().parents[4] / ".peers"  # where scripts/peers makes them, beside the sources of a clone
+TIME_LIMIT = 600.0  # seconds for the answers about all pictures; ten times what the slowest takes here
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # the usual pools
+TIMES = 5  # looks at a picture in a row, of which the median counts
 TIMED = (*STEPS, "all")
 
+# The time that a peer of this kind should take at least, as a multiple of ours, for a face at 1280 x 720. dlib's HOG is
+# compared as the `face_recognition` package runs it by default: upsampled once, which finds faces of about our default size.
 LEAST_TIMES_OURS = {"dlib-upsampled": 8.0, "onnxruntime": 1.0}
-"""The time that a peer of this kind should take at least, as a multiple of ours, for a face at 1280 x 720. dlib's HOG is
-compared as the `face_recognition` package runs it by default: upsampled once, which finds faces of about our default size.
-"""
 
 PORTRAITS = "portraits, 1280x720"
-
 COMMANDS = TypeAdapter(dict[str, dict[Literal["command"], list[str]]])
 
 

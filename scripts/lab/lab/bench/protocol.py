@@ -16,9 +16,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-STEPS = ("detect", "align", "embed")
-"""Finding the faces, cutting them out upright by their points, embedding them."""
-
+STEPS = ("detect", "align", "embed")  # finding the faces, cutting them out upright by their points, embedding them
 Look = Callable[[npt.NDArray[np.uint8]], tuple[int, Mapping[str, float | None]]]
 """Looks at RGB pixels (height x width x 3): how many faces it found, and the seconds of each step; of "all" only where that is
 not the time of the look (because a step ran twice, to be timed by itself)."""

@@ -6,7 +6,6 @@ import re
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,39 +26,22 @@ from lab.report import Finding, print_table, tracked
 
 MINUTES = 10.0
 
+# Of the time, before the first reading of memory, threads and files: buffers have grown to their size by then. In ten minutes
+# of load, memory rose until the fifth (means of a minute: 375, 383, 388, 395 MB) and then stayed between 392 and 397 MB.
 WARM_SHARE = 0.4
-"""Of the time, before the first reading of memory, threads and files: buffers have grown to their size by then. In ten minutes
-of load, memory rose until the fifth (means of a minute: 375, 383, 388, 395 MB) and then stayed between 392 and 397 MB.
-"""
 
-READINGS, READING_SECONDS = 21, 0.5
-"""Of memory, whose median counts: the frames of the camera come and go, and single readings of a settled device differ by
-25 MB.
-"""
-
-ROUNDS, REQUESTS = 6, 100
-"""Of normal requests without and with dripping connections, in turn, so that both meet the same noise."""
-
-DROPPED = 1000
-"""Connections opened and dropped in a row."""
-
-MOST_RATIO = 3.0
-"""The 99th percentile of normal requests beside dripping connections over that without them."""
-
-MOST_GROWTH = {"memory, MB": 10.0, "threads": 0, "open files": 0}
-"""What a device holds, and by how much that may grow under load."""
-
-SETTLE_SECONDS = 40.0
-"""Longest wait, when the load has ended, for abandoned connections and streams: the server notices within 10 s."""
-
+READINGS, READING_SECONDS = 21, 0.5  # of memory, whose median counts: single ones of a settled device differ by 25 MB
+ROUNDS, REQUESTS = 6, 100  # of normal requests without and with dripping connections, in turn: both meet the same noise
+DROPPED = 1000  # connections opened and dropped in a row
+MOST_RATIO = 3.0  # the 99th percentile of normal requests beside dripping connections over that without them
+MOST_GROWTH = {"memory, MB": 10.0, "threads": 0, "open files": 0}  # what a device holds, and the most growth under load
+SETTLE_SECONDS = 40.0  # longest wait for abandoned connections and streams: the server notices within 10 s
 MIXED_CLIENTS = {
     "posting": 2, "dripping": DRIPPING, "leave": 2, "leave_stream": 1, "knock": 1, "guess": 1, "use_key": 1,
 }  # fmt: skip
 
 ERROR = re.compile(rb"^(?:ERROR|CRITICAL)|^Traceback", re.MULTILINE)
-
-Held = Mapping[str, float]
-"""What the device's process holds, by the names of MOST_GROWTH."""
+Held = Mapping[str, float]  # what the device's process holds, by the names of MOST_GROWTH
 
 
 def growth(question: str, before: Held, after: Held) -> Iterator[Finding]:
@@ -79,8 +61,7 @@ class Soak:
 
     def slow_clients(self) -> Iterator[Finding]:
         """The time of normal requests while a hundred connections drip, over that without them."""
-        alone: list[float] = []
-        beside: list[float] = []
+        alone, beside = list[float](), list[float]()
         dripping = replace(self.swarm, clients={"dripping": DRIPPING})
         with Device(self.device.url) as client:
             self._timed(client)
@@ -112,7 +93,7 @@ class Soak:
         warm, before = self._loaded(60 * minutes * WARM_SHARE), self._settled(None)
         load = self._loaded(60 * minutes * (1 - WARM_SHARE))
         after, question = self._settled(before), f"mixed load, {minutes:g} min"
-        acts, errors = Counter(warm.acts) + Counter(load.acts), Counter(warm.errors) + Counter(load.errors)
+        acts, errors = warm.acts + load.acts, warm.errors + load.errors
         yield from (Finding(question, what, times) for what, times in sorted(acts.items()))
         yield from (Finding(question, what, times, at_most=0) for what, times in sorted(errors.items()))
         yield Finding(question, "unexpected answers", errors.total(), at_most=0)
@@ -134,16 +115,13 @@ class Soak:
             held: Held = {"threads": process.num_threads(), "open files": process.num_fds()}
             level = before is not None and all(held[name] <= before[name] for name in held)
             if level or time.monotonic() > deadline:
-                return {"memory, MB": self._memory(), **held}
+                break
             time.sleep(1)
-
-    def _memory(self) -> float:
-        """The resident size of the device, in MB."""
         readings = []
         for _ in range(READINGS):
             readings.append(resident_megabytes(self.device.process_id))
             time.sleep(READING_SECONDS)
-        return median(readings)
+        return {"memory, MB": median(readings), **held}
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import json
 import random
 import sys
 import time
-from dataclasses import asdict
 from http.client import HTTPException
 from itertools import cycle
 from pathlib import Path
@@ -27,26 +26,20 @@ from lab.bench.load import MIXED, Load, Swarm
 from lab.bench.material import MIX, Material, as_expected
 from lab.device import TIMEOUT, Answer
 
-PAUSE_SECONDS = 0.1
-"""At least, between two acts of a client in a swarm without end: the load is bounded."""
-
-FASTEST = 100
-"""Clients that are started within a second; locust warns of more."""
-
+PAUSE_SECONDS = 0.1  # at least, between two acts of a client in a swarm without end: the load is bounded
+FASTEST = 100  # clients that are started within a second; locust warns of more
 LIVE_PATHS = ("/faces", "/alignedfaces", "/camera/frame.jpg", "/healthz", "/metrics", "/version")
 
 WANTED = Swarm(**json.loads(sys.argv[1]))
 MATERIAL = Material.read(Path(WANTED.folder))
 TARGET = Target.of(WANTED, MATERIAL)
-LOAD = Load()
-STARTED = Event()
+LOAD, STARTED = Load(), Event()
 
 
 class Posting(FastHttpUser):
     """A client that posts valid requests; in a swarm without end it pauses, and asks about the camera in between."""
 
     fixed_count = WANTED.clients.get("posting", 0)
-    abstract = not fixed_count
     network_timeout = connection_timeout = TIMEOUT
     wait_time = constant(0) if WANTED.requests else between(0, PAUSE_SECONDS)
 
@@ -61,53 +54,37 @@ class Posting(FastHttpUser):
         kind = next(self._kinds)
         path, body, content_type = self._questions[kind]
         answer = self._answer("POST", path, data=body, headers={"Content-Type": content_type})
-        if answer is not None:
-            LOAD.note("posted requests", None if as_expected(kind, answer) else f"{kind}: {answer.code}")
+        if answer is not None and as_expected(kind, answer):
+            LOAD.acts["posted requests"] += 1
+        elif answer is not None:
+            LOAD.errors[f"{kind}: {answer.code}"] += 1
         self._left -= 1
         if self._left == 0:
             raise StopUser
         if not WANTED.requests:
             looked = random.choice(LIVE_PATHS)
             answer = self._answer("GET", looked)
-            if answer is not None:
-                LOAD.note("questions about the camera", None if answer.status == 200 else f"{looked}: {answer.status}")
+            if answer is not None and answer.status == 200:
+                LOAD.acts["questions about the camera"] += 1
+            elif answer is not None:
+                LOAD.errors[f"{looked}: {answer.status}"] += 1
 
     def _answer(self, method: str, path: str, **body: Any) -> Answer | None:
         """The answer, None without one, which is an error."""
         with self.client.request(method, path, catch_response=True, **body) as response:
             response.success()
             if not response.status_code:
-                LOAD.note("", f"no answer: {type(response.error).__name__}")
+                LOAD.errors[f"no answer: {type(response.error).__name__}"] += 1
                 return None
             if method == "POST":
                 LOAD.seen.append(float(response.request_meta["response_time"]))
             return Answer(response.status_code, response.headers, response.content or b"")
 
 
-class Acting(User):
-    """A bad client, again and again."""
-
-    abstract = True
-    act: bad_clients.Client = staticmethod(bad_clients.knock)
-
-    def on_start(self) -> None:
-        STARTED.wait()
-
-    @task
-    def again(self) -> None:
-        try:
-            LOAD.note(self.act(TARGET, random.Random(random.random())), None)
-        except WrongAnswerError as error:
-            LOAD.note("", str(error))
-        except (OSError, HTTPException) as error:
-            LOAD.note("", f"{type(self).__name__}: {type(error).__name__}")
-
-
 class Dripping(User):
     """A connection that sends a byte of a request every second, and is opened again when the server closes it."""
 
     fixed_count = WANTED.clients.get("dripping", 0)
-    abstract = not fixed_count
     wait_time = constant(bad_clients.DRIP_SECONDS)
 
     def on_start(self) -> None:
@@ -118,22 +95,37 @@ class Dripping(User):
         self._drip.send()
 
 
-def _acting(name: str, count: int) -> type[User]:
+def acting(name: str) -> type[User]:
+    """A bad client, again and again."""
     act = bad_clients.CLIENTS[name]
     pause = PAUSE_SECONDS / (10 if act is bad_clients.knock else 1)
-    members = {"act": staticmethod(act), "fixed_count": count, "wait_time": between(pause, 2 * pause)}
-    return type(name, (Acting,), members)
+
+    class Acting(User):
+        fixed_count = WANTED.clients[name]
+        wait_time = between(pause, 2 * pause)
+
+        def on_start(self) -> None:
+            STARTED.wait()
+
+        @task
+        def again(self) -> None:
+            try:
+                LOAD.acts[act(TARGET, random.Random(random.random()))] += 1
+            except WrongAnswerError as error:
+                LOAD.errors[str(error)] += 1
+            except (OSError, HTTPException) as error:
+                LOAD.errors[f"{name}: {type(error).__name__}"] += 1
+
+    Acting.__name__ = name  # locust tells them apart by it
+    return Acting
 
 
 def main() -> None:
     """Spawns the clients, lets them run, prints the results."""
-    acting = [_acting(name, count) for name, count in WANTED.clients.items() if name in bad_clients.CLIENTS]
-    classes = [each for each in (Posting, Dripping) if each.fixed_count]
-    environment = Environment(
-        user_classes=[*classes, *acting], host=WANTED.url, stop_timeout=TIMEOUT, catch_exceptions=False
-    )
-    runner = environment.create_local_runner()
-    count = sum(WANTED.clients.values())
+    classes: list[type[User]] = [each for each in (Posting, Dripping) if each.fixed_count]
+    classes += [acting(name) for name in WANTED.clients if name in bad_clients.CLIENTS]
+    environment = Environment(user_classes=classes, host=WANTED.url, stop_timeout=TIMEOUT, catch_exceptions=False)
+    runner, count = environment.create_local_runner(), sum(WANTED.clients.values())
     runner.start(count, spawn_rate=min(count, FASTEST))
     while runner.user_count < count:
         gevent.sleep(0.01)
@@ -147,7 +139,7 @@ def main() -> None:
         FileObject(sys.stdin.fileno(), "r").read()
         runner.quit()
     LOAD.seconds = time.monotonic() - begun
-    print(json.dumps(asdict(LOAD)))
+    print(json.dumps({name: getattr(LOAD, name) for name in Load.__slots__}))
 
 
 if __name__ == "__main__":

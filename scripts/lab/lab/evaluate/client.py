@@ -1,12 +1,12 @@
 """Many requests to a device: several at a time, with a progress bar, and none twice."""
 
-import hashlib
 import json
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from errno import EBUSY
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,12 +20,10 @@ NO_PICTURE = frozenset({"INF-01", "INF-04", "INF-14"})
 """Codes of a picture that is too large, broken or has no face that can be cut out: no face is acquired from it, which is the
 failure of that picture alone (failure to acquire, ISO/IEC 19795-1)."""
 
-IDENTITY = ("sdk_version", "runtime", "models", "calibration")
-"""Of the facts of a device, those on which its answers depend."""
+IDENTITY = ("sdk_version", "runtime", "models", "calibration")  # the facts of a device on which its answers depend
+UNKEPT = ("/alignedfaces", "/similarity/v2")  # large answers; the comparison that they are for is kept instead
 
-UNKEPT = ("/alignedfaces", "/similarity/v2")
-"""Large answers, and the similarity of what they hold: the comparison that they are for is kept instead."""
-
+# A killed program loses nothing that it has written; one file has one writer.
 OPENING = """
 PRAGMA synchronous = OFF;
 PRAGMA locking_mode = EXCLUSIVE;
@@ -33,7 +31,6 @@ BEGIN EXCLUSIVE;
 CREATE TABLE IF NOT EXISTS answers (question TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
 COMMIT;
 """
-"""A killed program loses nothing that it has written; one file has one writer."""
 
 Question = TypeVar("Question")
 Answered = TypeVar("Answered")
@@ -47,17 +44,17 @@ class Journal:
 
     def __init__(self, path: Path | None, facts: Mapping[str, Any]) -> None:
         """Without `path` nothing is kept. `facts` are the device's own. Raises OSError, also when another process uses it."""
-        self._engine = _digest(_canonical({name: facts.get(name) for name in IDENTITY}).encode())
+        self._engine = sha256(_canonical({name: facts.get(name) for name in IDENTITY}).encode()).hexdigest()
         self._lock = threading.Lock()
         self.asked = self.remembered = 0
         self._kept = None if path is None else sqlite3.connect(path, 0, isolation_level=None, check_same_thread=False)
-        if self._kept is not None:
-            try:
+        try:
+            if self._kept is not None:
                 self._kept.executescript(OPENING)
-            except sqlite3.Error as error:
-                self._kept.close()
-                reason = f"another evaluation is writing to it, or it is no file of answers ({error})"
-                raise OSError(EBUSY, reason, str(path)) from error
+        except sqlite3.Error as error:
+            self.close()
+            reason = f"another evaluation is writing to it, or it is no file of answers ({error})"
+            raise OSError(EBUSY, reason, str(path)) from error
 
     def close(self) -> None:
         """Ends the use of the file."""
@@ -69,7 +66,7 @@ class Journal:
         if self._kept is None:
             self.asked += 1
             return ask()
-        key = _canonical([question, [*map(_digest, parts)], dict(query), self._engine])
+        key = _canonical([question, [sha256(part).hexdigest() for part in parts], dict(query), self._engine])
         with self._lock:
             known = self._kept.execute("SELECT answer FROM answers WHERE question = ?", (key,)).fetchone()
             self.remembered += known is not None
@@ -132,7 +129,3 @@ def central(faces: Sequence[Centred], picture: bytes) -> Centred | None:
 
 def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -1,15 +1,15 @@
-"""`appliance evaluate`: measures, prints the figures, writes the record and the report."""
+"""`appliance evaluate`: measures, prints the figures, writes the record and the page."""
 
 import argparse
-import math
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +19,25 @@ from appliance.calibration.points import CalibrationError
 from appliance.config import Config
 from appliance.vision.loading import engine_count
 from appliance.vision.manifest import ModelError
-from lab.device import ProgramFailedError, UnexpectedAnswerError, own_device
+from lab.device import ProgramFailedError, UnexpectedAnswerError, one_line, own_device
 from lab.evaluate import detection, identification, landmarks, liveness, pose, robustness, verification
 from lab.evaluate.client import Client
 from lab.evaluate.datasets import LayoutError
-from lab.report import Evaluation, Finding, print_table, unjudged, write_json
+from lab.report import Evaluation, Finding, print_table, unjudged, write_json, write_page
 
-ALL, QUESTIONS = "all", (verification, detection, landmarks, pose, liveness, identification, robustness)
-"""Every question, in the order of the report."""
-
+ALL = "all"
+QUESTIONS = (
+    verification,
+    detection,
+    landmarks,
+    pose,
+    liveness,
+    identification,
+    robustness,
+)  # in the order of the report
 NAMES = tuple(each.QUESTION for each in QUESTIONS)
-
-NEVER_JUDGED = {pose.QUESTION}
-"""Questions for which this project has no pictures, and so no bounds."""
-
-RESTRICTED = "INF-25"
-
+NEVER_JUDGED = {pose.QUESTION}  # for which this project has no pictures, and so no bounds
 UNSCORED = "the HTTP API gives no scores, which AP needs"
-
 FAILURES = (
     OSError, UnexpectedAnswerError, LayoutError, ProgramFailedError, CalibrationError, ModelError, sqlite3.Error,
 )  # fmt: skip
@@ -61,45 +62,32 @@ class Results:
         """A question without an answer: one line on the error stream, and a figure that keeps no bound."""
         print(f"{name}: {reason}", file=sys.stderr)
         self.complete = False
-        self.findings.append(Finding(name, "not measured", math.nan, at_least=0, note="none"))
+        self.findings.append(Finding(name, "not measured", nan, at_least=0, note="none"))
 
 
 def main(options: argparse.Namespace, settings: Config) -> int:
     """The exit status: 0 done (judged: every bound kept), 1 a question left open or a bound missed, 2 wrong usage."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the engines are the parallelism
+    results = Results()
     try:
-        check(options)
-        results = Results()
+        folders = _checked(options)
         with ExitStack() as stack:
-            _measure(options, settings, results, stack)
+            _measure(options, settings, folders, results, stack)
+        if not options.judge:
+            results.findings = unjudged(results.findings)
+        print_table(results.findings)
+        _write(options, results)
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
     except FAILURES as error:
         print(f"{options.question}: {one_line(error)}", file=sys.stderr)
         return 1
-    if not options.judge:
-        results.findings = unjudged(results.findings)
-    print_table(results.findings)
-    try:
-        _write(options, results)
-    except OSError as error:
-        print(one_line(error), file=sys.stderr)
-        return 1
     return 0 if results.complete and all(finding.passed for finding in results.findings) else 1
 
 
-def one_line(error: Exception) -> str:
-    """The text of an error; of an operating system's error, the file or address and the reason."""
-    if isinstance(error, UnexpectedAnswerError) and error.code == RESTRICTED:
-        return "the device refuses: this needs a key with the right scope (--key), or is switched off"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def check(options: argparse.Namespace) -> None:
-    """Raises UsageError for what cannot work, before anything is measured."""
+def _checked(options: argparse.Namespace) -> dict[str, Path]:
+    """The questions to ask, and the folder of each. Raises UsageError for what cannot work, before anything is measured."""
     if options.device is not None and options.question == detection.QUESTION:
         raise UsageError(f"detection: {UNSCORED}: leave out --device")
     if options.key is not None and options.device is None:
@@ -109,30 +97,39 @@ def check(options: argparse.Namespace) -> None:
             raise UsageError(f"{option}: {path.parent}: no such folder")
     if not options.data.is_dir():
         raise UsageError(f"{options.data}: no such folder")
-    if options.question == ALL and not any(folder.is_dir() for folder in folders(options).values()):
-        raise UsageError(f"{options.data}: none of the folders {', '.join(NAMES)} is there")
-
-
-def folders(options: argparse.Namespace) -> dict[str, Path]:
-    """The questions to ask, and the folder of each."""
     if options.question != ALL:
         return {options.question: options.data}
-    found = {name: options.data / name for name in NAMES}
-    if not found[identification.QUESTION].is_dir():
-        found[identification.QUESTION] = found[verification.QUESTION]  # its pictures name their people, too
-    return found
+    folders = {name: options.data / name for name in NAMES}
+    if not folders[identification.QUESTION].is_dir():
+        folders[identification.QUESTION] = folders[verification.QUESTION]  # its pictures name their people, too
+    if not any(folder.is_dir() for folder in folders.values()):
+        raise UsageError(f"{options.data}: none of the folders {', '.join(NAMES)} is there")
+    return folders
 
 
-def _measure(options: argparse.Namespace, settings: Config, results: Results, stack: ExitStack) -> None:
-    """Asks every question that can be asked; raises one of FAILURES when the device does not answer."""
-    present = dict(_present(options, results))
-    if not present:
-        return
+def _measure(
+    options: argparse.Namespace, settings: Config, folders: Mapping[str, Path], results: Results, stack: ExitStack
+) -> None:
+    """Asks every question that can be asked, and names the others in one line each. Raises one of FAILURES when the device does
+    not answer.
+    """
     measures: dict[str, Callable[[Client, Path], Evaluation]] = {each.QUESTION: each.measure for each in QUESTIONS}
     measures[detection.QUESTION] = partial(detection.measure, settings=settings)
     known, models = settings.gallery, settings.engine.folder
     enrolled = {"templates": options.templates, "strangers": options.strangers, "held_out": options.held_out}
     measures[identification.QUESTION] = partial(identification.measure, known=known, models=models, **enrolled)
+    present = {}
+    for name, folder in folders.items():
+        if not folder.is_dir() and options.judge and name not in NEVER_JUDGED:
+            results.leave_open(name, f"{folder}: no such folder")
+        elif not folder.is_dir():
+            print(f"{name}: left out, there is no folder {folder}", file=sys.stderr)
+        elif name == detection.QUESTION and options.device is not None:
+            print(f"detection: left out, {UNSCORED}", file=sys.stderr)
+        else:
+            present[name] = folder
+    if not present:
+        return
     client = stack.enter_context(_client(options, settings, stack))
     results.facts = client.version
     for name, folder in present.items():
@@ -142,19 +139,6 @@ def _measure(options: argparse.Namespace, settings: Config, results: Results, st
         except FAILURES as error:
             results.leave_open(name, one_line(error))
     results.answers = {"asked": client.journal.asked, "remembered": client.journal.remembered}
-
-
-def _present(options: argparse.Namespace, results: Results) -> Iterator[tuple[str, Path]]:
-    """The questions that can be asked; the others are named in one line each."""
-    for name, folder in folders(options).items():
-        if not folder.is_dir() and options.judge and name not in NEVER_JUDGED:
-            results.leave_open(name, f"{folder}: no such folder")
-        elif not folder.is_dir():
-            print(f"{name}: left out, there is no folder {folder}", file=sys.stderr)
-        elif name == detection.QUESTION and options.device is not None:
-            print(f"detection: left out, {UNSCORED}", file=sys.stderr)
-        else:
-            yield name, folder
 
 
 def _client(options: argparse.Namespace, settings: Config, stack: ExitStack) -> Client:
@@ -173,7 +157,7 @@ def _client(options: argparse.Namespace, settings: Config, stack: ExitStack) -> 
 
 
 def _write(options: argparse.Namespace, results: Results) -> None:
-    """The figures as one JSON object with what they rest on, and the report."""
+    """The figures as one JSON object with what they rest on, and the page."""
     record = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": dict(results.facts),
@@ -183,7 +167,5 @@ def _write(options: argparse.Namespace, results: Results) -> None:
     }
     write_json(options.json, record)
     if options.report is not None and results.outcomes:
-        from lab import page
-
-        path = page.write(options.report, results.facts, results.findings, results.outcomes)
+        path = write_page(options.report, results.facts, results.findings, results.outcomes)
         print(f"{path}: pictures of people's faces are in it; do not pass it on", file=sys.stderr)

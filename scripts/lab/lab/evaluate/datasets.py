@@ -4,8 +4,10 @@ import csv
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,58 +17,35 @@ from scipy.io import loadmat
 
 from appliance.calibration.rates import Flags, Reals
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
-"""The contract's picture formats."""
+SUFFIXES = (".jpg", ".jpeg", ".png")  # the contract's picture formats
 
+# Pictures that show another person than their name says: this one of LFW is more like three of Abdullah Gul (cosines of .76 to
+# .80) than any two other people are alike.
 MISNAMED = {"Recep_Tayyip_Erdogan_0004"}
-"""Pictures that show another person than their name says: this one of LFW is more like three of Abdullah Gul (cosines of .76 to
-.80) than any two other people are alike.
-"""
 
-FOLDS = 10
-"""Parts of a list of pairs without parts of its own (the protocol of LFW)."""
-
-COUNT = "0{0,3}[1-9][0-9]{0,6}"
-"""A number of pairs, or of a picture, as LFW writes it."""
-
+FOLDS = 10  # parts of a list of pairs without parts of its own (the protocol of LFW)
+COUNT = "0{0,3}[1-9][0-9]{0,6}"  # a number of pairs, or of a picture, as LFW writes it
 LFW_HEADER = re.compile(rf"\s*({COUNT})(?:\s+({COUNT}))?\s*", re.ASCII)
-
 LFW_PAIR = re.compile(rf"\s*(\S+)\s+({COUNT})\s+(?:(\S+)\s+)?({COUNT})\s*", re.ASCII)
 
-SETTINGS = ("easy", "medium", "hard")
-"""Of WIDER FACE: which faces count."""
-
-ALL = "all faces"
-"""The setting of labels that do not say which faces count."""
-
+SETTINGS = ("easy", "medium", "hard")  # of WIDER FACE: which faces count
+ALL = "all faces"  # the setting of labels that do not say which faces count
 BOX = ("x", "y", "w", "h")
-
 WIDER_LIST = "wider_face_split/wider_face_val_bbx_gt.txt"
-
+# x, y, w, h, blur, expression, illumination, invalid, occlusion, pose: 1 in column 7 marks a box to ignore (its readme)
+WIDER_COLUMNS, WIDER_INVALID = 10, 7
 WIDER_ROW = re.compile("-?[0-9]{1,6}( -?[0-9]{1,6}){9}")
 
-WIDER_COLUMNS, WIDER_INVALID = 10, 7
-"""x, y, w, h, blur, expression, illumination, invalid, occlusion, pose: 1 in column 7 marks a box to ignore (its readme)."""
-
-ANGLES = ("yaw", "pitch", "roll")
-"""In degrees, with the contract's signs: nose to the picture's right, nose up, head leaning clockwise are positive."""
-
-REAL = "real"
-"""The label of a person; every other one is a species of attack (ISO/IEC 30107-3)."""
-
+ANGLES = ("yaw", "pitch", "roll")  # degrees, positive: nose to the picture's right, nose up, head leaning clockwise
+REAL = "real"  # the label of a person; every other one is a species of attack (ISO/IEC 30107-3)
 FRAMES = 4
+POINTS = 68  # of 300-W, AFW, HELEN, IBUG and LFPW
+LABEL_ORIGIN = (
+    0.5  # .pts count pixel centres from one (MATLAB; menpo's importer), the contract from the picture's corner
+)
+EYE_CORNERS = (36, 45)  # the outer eye corners, points 37 and 46 counted from one: 300-W's inter-ocular distance
 
-POINTS = 68
-"""Of 300-W, AFW, HELEN, IBUG and LFPW."""
-
-LABEL_ORIGIN = 0.5
-"""A .pts file counts pixel centres from one (MATLAB; so does menpo's importer), the contract starts in the picture's corner."""
-
-EYE_CORNERS = (36, 45)
-"""The outer eye corners, points 37 and 46 counted from one: 300-W's inter-ocular distance."""
-
-Folds = npt.NDArray[np.int64]
-"""The part (0, 1 …) that each pair belongs to."""
+Folds = npt.NDArray[np.int64]  # the part (0, 1 …) that each pair belongs to
 
 
 class LayoutError(Exception):
@@ -120,14 +99,6 @@ class LabelledFace:
 
 
 @dataclass(frozen=True, slots=True)
-class PosedPicture:
-    """A picture and the pose (3: yaw, pitch, roll in degrees) of the largest face in it."""
-
-    path: Path
-    pose: Reals
-
-
-@dataclass(frozen=True, slots=True)
 class FrameSequence:
     """Four pictures in time order, and what they show: REAL, or the species of the attack."""
 
@@ -154,12 +125,11 @@ def read_pair_list(folder: Path) -> PairList:
     """The pairs in a folder of pairs.csv or of LFW (pairs.txt)."""
     if (folder / "pairs.csv").is_file():
         listed = PairList(tuple(read_pairs(folder / "pairs.csv", folder / "images")))
-    elif (folder / "pairs.txt").is_file():
-        listed = PairList(tuple(_lfw(folder)))
     else:
-        raise LayoutError(f"{folder}: neither pairs.csv (image_a, image_b, same) nor pairs.txt (LFW)")
-    if listed.same.all() or not listed.same.any():
-        raise LayoutError(f"{folder}: pairs of one person and of two are both needed")
+        official = folder / "pairs.txt"
+        _need(official.is_file(), f"{folder}: neither pairs.csv (image_a, image_b, same) nor pairs.txt (LFW)")
+        listed = PairList(tuple(_lfw(official)))
+    _need(len({pair.same for pair in listed.pairs}) == 2, f"{folder}: pairs of one person and of two are both needed")
     _existing(sorted({path for pair in listed.pairs for path in (pair.image_a, pair.image_b)}))
     return listed
 
@@ -167,35 +137,37 @@ def read_pair_list(folder: Path) -> PairList:
 def read_pairs(path: Path, images: Path) -> list[Pair]:
     """The rows of a table with image_a, image_b (below `images`) and same (1 or 0)."""
     rows = _table(path, ("image_a", "image_b", "same"))
-    wrong = next((row["same"] for row in rows if row["same"] not in ("0", "1")), None)
-    if wrong is not None:
-        raise LayoutError(f"{path}: same is {wrong!r}; it is 1 for one person and 0 for two")
+    for same in (row["same"] for row in rows):
+        _need(same in {"0", "1"}, f"{path}: same is {same!r}; it is 1 for one person and 0 for two")
     return [Pair(images / row["image_a"], images / row["image_b"], row["same"] == "1") for row in rows]
 
 
-def _lfw(folder: Path) -> Iterator[Pair]:
+def _lfw(path: Path) -> Iterator[Pair]:
     """The official format: "FOLDS PAIRS" or "PAIRS", then in each fold as many lines NAME I J, and as many NAME I NAME J."""
-    path = folder / "pairs.txt"
     header, *lines = _lines(path)
     counts = LFW_HEADER.fullmatch(header)
     if counts is None:
         raise LayoutError(f"{path}, line 1: {header.strip()!r} is not the number of folds and of pairs")
     folds, of_a_kind = (int(counts[1]), int(counts[2])) if counts[2] else (1, int(counts[1]))
-    if len(lines) != 2 * folds * of_a_kind:
-        raise LayoutError(f"{path}: {len(lines)} pairs, but line 1 says {2 * folds * of_a_kind}")
-    pairs = [LFW_PAIR.fullmatch(line) for line in lines]
-    if None in pairs:
-        raise LayoutError(f"{path}, line {pairs.index(None) + 2}: not NAME I J, nor NAME I NAME J")
-    names = [(_lfw_name(p[1], p[2]), _lfw_name(p[3] or p[1], p[4]), not p[3]) for p in pairs if p is not None]
-    roots = (folder, *sorted(each for each in folder.iterdir() if each.is_dir()))
+    wanted = 2 * folds * of_a_kind
+    _need(len(lines) == wanted, f"{path}: {len(lines)} pairs, but line 1 says {wanted}")
+    names = []
+    for number, line in enumerate(lines, 2):
+        pair = LFW_PAIR.fullmatch(line)
+        if pair is None:
+            raise LayoutError(f"{path}, line {number}: not NAME I J, nor NAME I NAME J")
+        a, first, b, second = pair.groups()
+        names.append((_lfw_name(a, first), _lfw_name(b or a, second), b is None))
+    roots = (path.parent, *sorted(each for each in path.parent.iterdir() if each.is_dir()))
     places = ((root, suffix) for suffix in (".png", ".jpg") for root in roots)  # aligned copies have .png
     found = next((place for place in places if (place[0] / f"{names[0][0]}{place[1]}").is_file()), None)
     if found is None:
-        raise LayoutError(f"{folder / names[0][0]}.jpg: no such picture, neither there nor in a folder below {folder}")
+        raise LayoutError(
+            f"{path.parent / names[0][0]}.jpg: no such picture, neither there nor in a folder beside {path}"
+        )
     root, suffix = found
     for number, (a, b, same) in enumerate(names):
-        fold = number // (2 * of_a_kind) if counts[2] else None
-        yield Pair(root / f"{a}{suffix}", root / f"{b}{suffix}", same, fold)
+        yield Pair(root / f"{a}{suffix}", root / f"{b}{suffix}", same, number * folds // wanted if counts[2] else None)
 
 
 def _lfw_name(person: str, number: str) -> str:
@@ -207,20 +179,18 @@ def read_people(folder: Path) -> dict[str, list[Path]]:
     has them; below images/ where a list of pairs lies beside it.
     """
     root = folder / "images" if (folder / "images").is_dir() else folder
-    people: dict[str, list[Path]] = {}
+    people: dict[str, list[Path]] = defaultdict(list)
     try:
         for path in sorted(root.iterdir()):
+            name, _, number = path.stem.rpartition("_")
+            own = path.name if path.is_dir() else name if name and number.isdigit() else path.stem
             for each in sorted(path.iterdir()) if path.is_dir() else (path,):
-                usable = each.suffix.lower() in SUFFIXES and not each.name.startswith(".")
-                if usable and each.stem not in MISNAMED:
-                    name, _, number = path.stem.rpartition("_")
-                    own = path.name if path.is_dir() else name if name and number.isdigit() else path.stem
-                    people.setdefault(own, []).append(each)
+                if each.suffix.lower() in SUFFIXES and each.name[0] != "." and each.stem not in MISNAMED:
+                    people[own].append(each)
     except OSError as error:
         raise LayoutError(f"{error.filename}: {error.strerror}") from error
-    if not people:
-        raise LayoutError(f"{root}: neither folders that are named after people, nor pictures named PERSON_NUMBER.jpg")
-    return people
+    _need(people, f"{root}: neither folders that are named after people, nor pictures named PERSON_NUMBER.jpg")
+    return dict(people)
 
 
 def read_labelled_pictures(folder: Path) -> list[LabelledPicture]:
@@ -236,13 +206,12 @@ def read_labelled_pictures(folder: Path) -> list[LabelledPicture]:
     for row in rows:
         labels[row["image"]] += [row] if any(row[key] for key in BOX) else []
     _existing([images / name for name in sorted(labels)])
-    return [_labelled(images / name, labels[name], settings, table) for name in sorted(labels)]
-
-
-def _labelled(picture: Path, rows: list[dict[str, str]], settings: list[str], table: Path) -> LabelledPicture:
-    boxes = np.array([[_number(row, key, table) for key in BOX] for row in rows], dtype=np.float64).reshape(-1, 4)
-    counted = {setting: np.array([row[setting] == "1" for row in rows], dtype=np.bool_) for setting in settings}
-    return LabelledPicture(picture, boxes, counted or {ALL: np.ones(len(rows), dtype=np.bool_)})
+    pictures = []
+    for name, own in sorted(labels.items()):
+        counted = {setting: np.array([row[setting] == "1" for row in own], dtype=np.bool_) for setting in settings}
+        boxes = _numbers(own, BOX, table)
+        pictures.append(LabelledPicture(images / name, boxes, counted or {ALL: np.ones(len(own), dtype=np.bool_)}))
+    return pictures
 
 
 def _wider(folder: Path) -> Iterator[LabelledPicture]:
@@ -261,18 +230,14 @@ def _wider(folder: Path) -> Iterator[LabelledPicture]:
 
 def _wider_list(path: Path) -> Iterator[tuple[str, Reals]]:
     """Picture and its rows of WIDER_COLUMNS numbers."""
-    lines = _lines(path)
-    place = 0
-    while place < len(lines):
-        name, count = lines[place].strip(), "".join(lines[place + 1 : place + 2]).strip()
-        if not re.fullmatch("[0-9]{1,6}", count):
-            raise LayoutError(f"{path}: {name} is not followed by the number of its faces")
-        faces = int(count)
-        rows = [line.split() for line in lines[place + 2 : place + 2 + max(1, faces)]]  # one of zeros without a face
-        if len(rows) < faces or any(not WIDER_ROW.fullmatch(" ".join(row)) for row in rows):
-            raise LayoutError(f"{path}: the faces of {name} are not {count} rows of ten numbers")
-        yield name, np.array(rows, dtype=np.float64).reshape(-1, WIDER_COLUMNS)[:faces]
-        place += 2 + len(rows)
+    lines = iter(_lines(path))
+    for name in map(str.strip, lines):
+        count = next(lines, "").strip()
+        _need(re.fullmatch("[0-9]{1,6}", count), f"{path}: {name} is not followed by the number of its faces")
+        rows = [" ".join(line.split()) for line in islice(lines, max(1, int(count)))]
+        whole = len(rows) >= int(count) and all(WIDER_ROW.fullmatch(row) for row in rows)  # one of zeros without a face
+        _need(whole, f"{path}: the faces of {name} are not {count} rows of ten numbers")
+        yield name, np.array([row.split() for row in rows], np.float64).reshape(-1, WIDER_COLUMNS)[: int(count)]
 
 
 def _wider_counted(path: Path) -> Iterator[tuple[str, Any]]:
@@ -286,8 +251,7 @@ def _wider_counted(path: Path) -> Iterator[tuple[str, Any]]:
 def read_labelled_faces(folder: Path) -> list[LabelledFace]:
     """Every .pts file below the folder, with the picture beside it."""
     paths = sorted(folder.rglob("*.pts"))
-    if not paths:
-        raise LayoutError(f"{folder}: no NAME.pts with the 68 points of 300-W beside NAME.jpg or NAME.png")
+    _need(paths, f"{folder}: no NAME.pts with the 68 points of 300-W beside NAME.jpg or NAME.png")
     return [_labelled_face(path) for path in paths]
 
 
@@ -297,20 +261,20 @@ def _labelled_face(path: Path) -> LabelledFace:
         points = np.array(rows, dtype=np.float64) - LABEL_ORIGIN
     except ValueError as error:
         raise LayoutError(f"{path}: its points are not all two numbers a line") from error
-    if points.shape != (POINTS, 2) or not np.isfinite(points).all():
-        raise LayoutError(f"{path}: {len(rows)} points; 300-W has {POINTS}, two numbers a line")
-    picture = next((each for suffix in SUFFIXES if (each := path.with_suffix(suffix)).is_file()), None)
-    if picture is None:
-        raise LayoutError(f"{path.with_suffix('.jpg')}: no such picture beside its .pts")
+    whole = points.shape == (POINTS, 2) and bool(np.isfinite(points).all())
+    _need(whole, f"{path}: {len(rows)} points; 300-W has {POINTS}, two numbers a line")
+    picture = _picture(path.with_suffix(""), "no such picture beside its .pts")
     return LabelledFace(picture, points, float(np.linalg.norm(points[EYE_CORNERS[0]] - points[EYE_CORNERS[1]])))
 
 
-def read_posed_pictures(folder: Path) -> list[PosedPicture]:
-    """The rows of a CSV file with image, yaw, pitch, roll; pictures lie beside it or in images/."""
+def read_posed_pictures(folder: Path) -> tuple[list[Path], Reals]:
+    """The rows of a CSV file with image, yaw, pitch, roll; pictures lie beside it or in images/. Their paths, and the poses of
+    the largest face in each (N x 3: yaw, pitch, roll in degrees).
+    """
     rows, table, images = _found_table(folder, ("image", *ANGLES), " (degrees)")
-    _existing([images / row["image"] for row in rows])
-    poses = (np.array([_number(row, angle, table) for angle in ANGLES]) for row in rows)
-    return [PosedPicture(images / row["image"], pose) for row, pose in zip(rows, poses, strict=True)]
+    paths = [images / row["image"] for row in rows]
+    _existing(paths)
+    return paths, _numbers(rows, ANGLES, table)
 
 
 def read_sequences(folder: Path) -> list[FrameSequence]:
@@ -322,34 +286,31 @@ def read_sequences(folder: Path) -> list[FrameSequence]:
         found = sorted(path for path in folder.glob("*/*") if path.is_dir())
         listed = [(f"{path.parent.name}/{path.name}", path.parent.name) for path in found]
     labels = {label for _, label in listed}
-    if REAL not in labels or len(labels) < 2:
-        raise LayoutError(
-            f"{folder}: neither sequences.csv (sequence, label) nor real/NAME/1.jpg … 4.jpg and SPECIES/NAME/1.jpg … 4.jpg;"
-            " real people and attacks are both needed"
-        )
+    layouts = "sequences.csv (sequence, label) nor real/NAME/1.jpg … 4.jpg and SPECIES/NAME/1.jpg … 4.jpg"
+    _need(REAL in labels and len(labels) > 1, f"{folder}: neither {layouts}; real people and attacks are both needed")
+    missing, numbers = "no such frame; a sequence is 1.jpg, 2.jpg, 3.jpg and 4.jpg", range(1, FRAMES + 1)
     return [
-        FrameSequence(name, label, tuple(_frame(folder / name, number) for number in range(1, FRAMES + 1)))
+        FrameSequence(name, label, tuple(_picture(folder / name / str(number), missing) for number in numbers))
         for name, label in listed
     ]
 
 
-def _frame(folder: Path, number: int) -> Path:
-    found = next((path for path in (folder / f"{number}{suffix}" for suffix in SUFFIXES) if path.is_file()), None)
+def _picture(path: Path, missing: str) -> Path:
+    """The picture of this name without its suffix."""
+    found = next((each for suffix in SUFFIXES if (each := path.with_name(f"{path.name}{suffix}")).is_file()), None)
     if found is None:
-        raise LayoutError(f"{folder / str(number)}.jpg: no such frame; a sequence is 1.jpg, 2.jpg, 3.jpg and 4.jpg")
+        raise LayoutError(f"{path}.jpg: {missing}")
     return found
 
 
 def _table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a CSV file with these columns in its header, one at least."""
     header, rows = _csv(path)
-    short = next((number for number, row in enumerate(rows, 2) if None in row.values()), None)
-    if missing := [column for column in columns if column not in header]:
-        raise LayoutError(f"{path}: the header has no {', '.join(missing)}; it should have {', '.join(columns)}")
-    if not rows or short is not None:
-        raise LayoutError(
-            f"{path}, line {short}: fewer fields than the header" if rows else f"{path}: no row below the header"
-        )
+    missing = ", ".join(column for column in columns if column not in header)
+    _need(not missing, f"{path}: the header has no {missing}; it should have {', '.join(columns)}")
+    _need(rows, f"{path}: no row below the header")
+    for number, row in enumerate(rows, 2):
+        _need(None not in row.values(), f"{path}, line {number}: fewer fields than the header")
     return rows
 
 
@@ -361,21 +322,20 @@ def _found_table(folder: Path, columns: Sequence[str], otherwise: str = "") -> t
     return _table(table, columns), table, folder / "images" if (folder / "images").is_dir() else folder
 
 
-def _number(row: dict[str, str], column: str, path: Path) -> float:
-    """A field of a row as a finite number."""
-    try:
-        value = float(row[column])
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise LayoutError(f"{path}: {column} is {row[column]!r}, not a number")
-    return value
+def _numbers(rows: Sequence[Mapping[str, str]], columns: Sequence[str], path: Path) -> Reals:
+    """Finite numbers, a row each."""
+    numbers = np.full((len(rows), len(columns)), np.nan)
+    for place, column in np.ndindex(numbers.shape):
+        text = rows[place][columns[column]]
+        with suppress(ValueError):
+            numbers[place, column] = float(text)
+        _need(math.isfinite(numbers[place, column]), f"{path}: {columns[column]} is {text!r}, not a number")
+    return numbers
 
 
-def _existing(paths: Sequence[Path]) -> None:
-    missing = next((path for path in paths if not path.is_file()), None)
-    if missing is not None:
-        raise LayoutError(f"{missing}: no such picture, but the labels name it")
+def _existing(paths: Iterable[Path]) -> None:
+    for path in paths:
+        _need(path.is_file(), f"{path}: no such picture, but the labels name it")
 
 
 def _lines(path: Path) -> list[str]:
@@ -384,8 +344,7 @@ def _lines(path: Path) -> list[str]:
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise LayoutError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error
-    if not lines:
-        raise LayoutError(f"{path}: nothing is in it")
+    _need(lines, f"{path}: nothing is in it")
     return lines
 
 
@@ -396,3 +355,9 @@ def _csv(path: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
             return reader.fieldnames or (), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LayoutError(f"{path}: {getattr(error, 'strerror', None) or 'not a CSV file in UTF-8'}") from error
+
+
+def _need(held: object, otherwise: str) -> None:
+    """Raises LayoutError unless something holds."""
+    if not held:
+        raise LayoutError(otherwise)

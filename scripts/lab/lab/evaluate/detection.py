@@ -5,6 +5,7 @@ rectangle squared, which no labelled rectangle is). So it is asked of the device
 """
 
 from collections.abc import Callable, Sequence
+from math import inf, nan
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from appliance.config import Config
 from appliance.face.types import DetectLimits
 from appliance.faults import Fault
+from appliance.imaging.codec import EncodedPicture
 from appliance.vision import loading
 from appliance.vision.engine import EnginePool
 from appliance.vision.manifest import ModelStore
@@ -22,15 +24,9 @@ from lab.evaluate.measures import FALSE, DetectedPicture, average_precision, mat
 from lab.report import Evaluation, Finding, Mistake
 
 QUESTION = "detection"
-
-LEAST_AP = {"easy": 0.87, "medium": 0.85, "hard": 0.70}
-"""The settings of WIDER FACE and the required AP; YuNet's published figures at full size are .884, .866 and .750."""
-
-MINSIZE, DETECTCOUNT = 8, 1000
-"""Smaller than the smallest face that counts (10 px), and more faces than any picture has."""
-
-PATIENCE = 3600.0
-"""Seconds that a request may wait for an engine; there is one for each worker, so that it never waits."""
+LEAST_AP = {"easy": 0.87, "medium": 0.85, "hard": 0.70}  # yuNet's published figures at full size: .884, .866, .750
+MINSIZE, DETECTCOUNT = 8, 1000  # smaller than the smallest face that counts (10 px), and more than any picture has
+DIGITS = 5  # as in the answers of the API
 
 
 def measure(client: Client, data: Path, settings: Config) -> Evaluation:
@@ -51,9 +47,9 @@ def measure(client: Client, data: Path, settings: Config) -> Evaluation:
     last = [*judged][-1]
     return Evaluation(
         {"pictures": len(pictures), "labelled faces": labels, "detections": sum(map(len, found))},
-        [precision(*each) for each in judged.items()],
+        [_precision(*each) for each in judged.items()],
         f"Mistakes by the rules of WIDER FACE, in the setting “{last}”.",
-        mistakes([picture.path for picture in pictures], judged[last]),
+        _mistakes([picture.path for picture in pictures], judged[last]),
     )
 
 
@@ -71,33 +67,31 @@ def by_setting(
     }
 
 
-def precision(setting: str, pictures: Sequence[DetectedPicture]) -> Finding:
-    """AP in a setting."""
-    faces = sum(int(picture.counted.sum()) for picture in pictures)
-    title, wanted = f"AP {setting} ({faces} faces)", LEAST_AP.get(setting, float("-inf"))
+def _precision(setting: str, pictures: Sequence[DetectedPicture]) -> Finding:
+    title = f"AP {setting} ({sum(int(picture.counted.sum()) for picture in pictures)} faces)"
     try:
-        return Finding(QUESTION, title, average_precision(*precision_recall(pictures)), at_least=wanted)
+        value, note = average_precision(*precision_recall(pictures)), ""
     except ValueError:
-        return Finding(QUESTION, title, float("nan"), at_least=wanted, note="no faces")
+        value, note = nan, "no faces"
+    return Finding(QUESTION, title, value, at_least=LEAST_AP.get(setting, -inf), note=note)
 
 
-def mistakes(paths: Sequence[Path], pictures: Sequence[DetectedPicture]) -> dict[str, list[Mistake]]:
+def _mistakes(paths: Sequence[Path], pictures: Sequence[DetectedPicture]) -> dict[str, list[Mistake]]:
     """The false detections with the highest scores, and the largest missed faces."""
     wrong, missed = [], []
     for path, detected in zip(paths, pictures, strict=True):
         matching = match(detected)
         false = matching.order[matching.verdicts == FALSE]
         wrong += [(detected.scores[place], detected.found[place], path) for place in false]
-        lost = detected.labelled[detected.counted & ~matching.recalled]
-        missed += [(box[2] * box[3], box, path) for box in lost]
-    for each in (wrong, missed):
-        each.sort(key=lambda mistake: -mistake[0])
+        missed += [(box, path) for box in detected.labelled[detected.counted & ~matching.recalled]]
+    wrong.sort(key=lambda mistake: -mistake[0])
+    missed.sort(key=lambda mistake: -mistake[0][2] * mistake[0][3])
     return {
         "False detections, highest score first (some are faces without a label)": [
             Mistake(f"score {score:.3f}", [(path, box)], box) for score, box, path in wrong
         ],
         "Missed faces, largest first": [
-            Mistake("{2:.0f} by {3:.0f} px".format(*box), [(path, box)], None, box) for _, box, path in missed
+            Mistake("{2:.0f} by {3:.0f} px".format(*box), [(path, box)], None, box) for box, path in missed
         ],
     }
 
@@ -106,17 +100,13 @@ def detector(client: Client, settings: Config) -> Callable[[bytes], list[list[fl
     """Finds x, y, width, height and score of the faces in a picture, with the models that the device reports. Raises
     ModelError; the function raises UnexpectedAnswerError for another reason than the picture.
     """
-    from appliance.api.answers import DIGITS  # here, because build_models needs the figures without the API's packages
-    from appliance.api.intake import Intake
-
     engine = settings.engine
     store, names = ModelStore.open(engine.folder), {model["file"] for model in client.version["models"]}
     precisions = {file.role: file.precision for file in store.models if file.file in names}
     choice = loading.choose(store, precisions, engine.threads)
-    engines = EnginePool(client.workers, PATIENCE)
+    engines = EnginePool(client.workers, 3600.0)  # seconds; with an engine a worker none is waited for
     engines.fill([loading.build(choice, engine.threads) for _ in range(client.workers)])
-    most_bytes = settings.server.max_body_mib * 2**20
-    intake = Intake(most_bytes, int(settings.server.max_megapixels * 1e6))
+    most_bytes, most_pixels = settings.server.max_body_mib * 2**20, int(settings.server.max_megapixels * 1e6)
     limits = DetectLimits(min_size=MINSIZE, count=DETECTCOUNT)
 
     def detect(content: bytes) -> list[list[float]]:
@@ -124,7 +114,7 @@ def detector(client: Client, settings: Config) -> Callable[[bytes], list[list[fl
             return []
         try:
             with engines.lease() as leased:
-                faces = [face.detection for face in leased.detect(intake.picture(content), limits)]
+                faces = [face.detection for face in leased.detect(EncodedPicture(content, most_pixels), limits)]
         except Fault as fault:
             if fault.code.text not in NO_PICTURE:
                 raise UnexpectedAnswerError(str(fault), fault.code.text) from fault

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import chain, starmap
-from math import ceil, floor, inf
+from itertools import chain
+from math import ceil, floor, inf, nan
 from pathlib import Path
 from secrets import token_bytes
 from tempfile import TemporaryDirectory
@@ -30,37 +30,19 @@ from appliance.sections import GallerySection
 from lab.device import UnexpectedAnswerError, Vector
 from lab.evaluate.client import Client, central
 from lab.evaluate.datasets import LayoutError, read_people
-from lab.impostors import tabulated
 from lab.report import Evaluation, Finding, Mistake, percentage, tracked
+from lab.statistics import tabulated
 
 QUESTION = "identification"
-
-SIZES = (50, 100, 500)
-"""People in a gallery."""
-
-LEAST_RANK_1, MOST_MISSED = 97.0, 12.0
-"""Percent, of people enrolled with one picture each, by the fast network (98.5 and 7.0 were measured with 500)."""
-
-WANTED = {(500, 1): 3.7, (100, 2): 1.0}
-"""Most FNIR by both networks, in percent, by the people of a gallery and the pictures of each."""
-
-DRAWS = 20
-"""Galleries of a size: their mean varies by less than a fourth of what one of them does."""
-
-FOLDS, REPETITIONS = 5, 4
-"""Parts of the people who are held out one after another, and how often people are divided anew: DRAWS galleries of a size."""
-
+SIZES = (50, 100, 500)  # people in a gallery
+LEAST_RANK_1, MOST_MISSED = 97.0, 12.0  # percent, one picture each, fast network (98.5, 7.0 were measured with 500)
+WANTED = {(500, 1): 3.7, (100, 2): 1.0}  # most FNIR by both networks, percent, by people and pictures of each
+DRAWS = 20  # galleries of a size: their mean varies by less than a fourth of what one of them does
+FOLDS, REPETITIONS = 5, 4  # parts of the people, held out in turn, and how often people are divided: DRAWS galleries
 FRESH = ", held out"
-
-RARE = 1e-5
-"""A false match rate that a million pairs of different people still measure."""
-
-LOOSEST = 0.005
-"""Highest false match rate of the tables of a fold; a tail begins at .001."""
-
-LEAST_RARE = 96.0
-"""Percent: the true match rate of both networks at FMR RARE (97.4 with the people whose pairs gave the threshold)."""
-
+RARE = 1e-5  # a false match rate that a million pairs of different people still measure
+LOOSEST = 0.005  # highest false match rate of the tables of a fold; a tail begins at .001
+LEAST_RARE = 96.0  # percent, of TMR by both networks at FMR RARE (97.4 with the people whose pairs gave the threshold)
 SEED = 19795
 
 
@@ -76,10 +58,14 @@ class Picture:
     vector: Vector | None
 
 
+People = Mapping[str, Sequence[Picture]]
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """How a gallery is searched: what is known of impostors' scores, the required FPIR (0..1), the lead over the second person,
-    and how many pictures each person is enrolled with.
+    how many pictures each person is enrolled with, and, where the device is asked for a second look, what is known of the
+    scores of both networks.
     """
 
     fast: Impostors
@@ -87,32 +73,23 @@ class Setting:
     margin: float
     templates: int
     both: Impostors | None = None
-    """Of the scores of two networks, where the device is asked for a second look."""
 
-    def found_on(self, people: Mapping[str, Sequence[Picture]]) -> "FoundSetting":
-        """The same with what the pictures of these people say. Raises CalibrationError."""
-        pictures = [(each.vector, name) for name, every in people.items() for each in every if each.vector is not None]
-        person = np.unique([name for _, name in pictures], return_inverse=True)[1].astype(np.int64)
+    def found_on(self, people: People) -> "tuple[Setting, float]":
+        """The same with what the pictures of these people say; and the score of two pictures that has the false match rate
+        RARE, inf with too few pairs. Raises CalibrationError.
+        """
 
-        def impostors(vectors: Sequence[Embedding], point: Point) -> tuple[Impostors, float]:
-            different, same = compared(np.stack(vectors), person)
+        def impostors(way: Callable[[Vector], Vector], point: Point) -> tuple[Impostors, float]:
+            different, same = _compared(people, way)
             tail = Tail.fitted(tabulated("0" * 64, "held out", different, same, LOOSEST))
             rare = cosine(different.scores, RARE) if different.scores.size >= fewest_pairs(RARE) else inf
             return Impostors(tail, Point(cosine(different.scores, point.fmr), point.fmr)), rare
 
-        fast, rare = impostors([vector[:FAST] for vector, _ in pictures], self.fast.point)
-        both = None
-        if self.both:
-            both, rare = impostors([weighted(vector) for vector, _ in pictures], self.both.point)
-        return FoundSetting(replace(self, fast=fast, both=both), rare)
-
-
-@dataclass(frozen=True, slots=True)
-class FoundSetting:
-    """A setting, and the score of two pictures that has the false match rate RARE; inf with too few pairs."""
-
-    setting: Setting
-    rare: float
+        fast, rare = impostors(_fast, self.fast.point)
+        if self.both is None:
+            return replace(self, fast=fast), rare
+        both, rare = impostors(weighted, self.both.point)
+        return replace(self, fast=fast, both=both), rare
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +118,9 @@ class Draw:
     """A gallery, with the pictures that each person is enrolled with, the searches of its own people and of strangers."""
 
     threshold: float
-    enrolled: Mapping[str, tuple[Picture, ...]]
-    own: tuple[Search, ...]
-    strangers: tuple[Search, ...]
+    enrolled: Mapping[str, Sequence[Picture]]
+    own: Sequence[Search]
+    strangers: Sequence[Search]
 
 
 def measure(
@@ -168,23 +145,20 @@ def measure(
         raise UnexpectedAnswerError(
             "the device reports no operating point of its embedder: it does not work, or is too old"
         )
-    fast, joint = _impostors(point, models), both and _impostors(both, models)
+    fast, joint = _impostors(point, models), _impostors(both, models) if both else None
     setting = Setting(fast, known.fpir, known.margin, templates, joint)
     named = read_people(data)
-    others = read_people(strangers) if strangers else {}
-    unlike = {name: paths for name, paths in others.items() if name not in named}
-    people = _acquired(client, "embedding people", named)
-    unlike_people = _acquired(client, "embedding strangers", unlike)
-    unknown = [each for pictures in unlike_people.values() for each in pictures]
-    pictures = [*(each for every in people.values() for each in every), *unknown]
-    enrollable = most(people, setting.templates)
+    others = {name: paths for name, paths in read_people(strangers).items() if name not in named} if strangers else {}
+    people, unlike = _acquired(client, "embedding people", named), _acquired(client, "embedding strangers", others)
+    enrollable = most(people, templates)
     if enrollable < 2:
         raise LayoutError("fewer than two people can be enrolled, so there is nothing to tell apart")
     sizes = tuple(count for count in SIZES if count < enrollable) or (enrollable // 2,)
-    drawn = {count: list(draws(people, unknown, count, setting)) for count in sizes}
+    drawn = {count: list(draws(people, [*chain(*unlike.values())], count, setting)) for count in sizes}
     findings = [finding for count, each in drawn.items() for finding in figures(count, each, setting)]
     if held_out:
-        findings += held_out_figures({**people, **unlike_people}, sizes, setting)
+        findings += held_out_figures({**people, **unlike}, sizes, setting)
+    pictures = [*chain(*people.values(), *unlike.values())]
     lost = Rate(sum(each.vector is None for each in pictures), len(pictures))
     return Evaluation(
         {"people": len(people), "other strangers": len(unlike), "pictures": len(pictures)},
@@ -194,23 +168,12 @@ def measure(
     )
 
 
-def mistakes(draws: Sequence[Draw]) -> dict[str, list[Mistake]]:
-    """The mistakes in galleries, each once, with the enrolled picture of the nearest person, or of the right one when that was
-    not recognised.
-    """
-    own = [(each, draw) for draw in draws for each in draw.own]
-    strangers = [(each, draw) for draw in draws for each in draw.strangers if each.named]
-    mistaken, lost = [each for each in own if each[0].mistaken], [each for each in own if not each[0].named]
-    return {
-        "Strangers identified as an enrolled person, most alike first": _worst(strangers),
-        "People identified as another, most alike first": _worst(mistaken),
-        "People not recognised, least alike first": _worst(lost, lost=True),
-    }
+def most(people: People, templates: int) -> int:
+    """How many people can be enrolled."""
+    return sum(len(_usable(pictures)) >= templates for pictures in people.values())
 
 
-def draws(
-    people: Mapping[str, Sequence[Picture]], others: Sequence[Picture], size: int, setting: Setting
-) -> Iterator[Draw]:
+def draws(people: People, others: Sequence[Picture], size: int, setting: Setting) -> Iterator[Draw]:
     """DRAWS galleries of `size` people, the same each time: of those who have another picture to be found by and, where
     they are too few, of people without. All pictures of everyone else, and `others`, are strangers.
     """
@@ -221,34 +184,10 @@ def draws(
         yield _draw(people, others, _templates(random, people, names, setting), setting)
 
 
-def _enrollable(people: Mapping[str, Sequence[Picture]], setting: Setting) -> tuple[list[str], list[str]]:
-    """Those who have another picture to be found by beside those that they are enrolled with, and those who have not."""
-    enough = [name for name, pictures in people.items() if len(_usable(pictures)) >= setting.templates]
-    more = [name for name in enough if len(people[name]) > setting.templates]
-    return more, [name for name in enough if name not in set(more)]
-
-
-def _usable(pictures: Sequence[Picture]) -> list[Picture]:
-    return [each for each in pictures if each.vector is not None]
-
-
-def _templates(
-    random: np.random.Generator, people: Mapping[str, Sequence[Picture]], names: Sequence[str], setting: Setting
-) -> dict[str, tuple[Picture, ...]]:
-    """The pictures that people are enrolled with."""
-    usable = {str(name): _usable(people[str(name)]) for name in names}
-    return {
-        name: tuple(pictures[place] for place in random.permutation(len(pictures))[: setting.templates])
-        for name, pictures in usable.items()
-    }
-
-
-def held_out_figures(
-    people: Mapping[str, Sequence[Picture]], sizes: Sequence[int], setting: Setting
-) -> Iterator[Finding]:
+def held_out_figures(people: People, sizes: Sequence[int], setting: Setting) -> Iterator[Finding]:
     """The figures of `figures` for people of whom the thresholds know nothing: those of each fold are enrolled and searched for
-    by what the others show. The others fill the galleries up. The last figure is that of pairs of pictures. Raises
-    CalibrationError.
+    by what the others show. The others fill the galleries up. The last figures are those of pairs of pictures: TMR, with bounds
+    by drawing people, and FMR at the thresholds of FMR RARE. Raises CalibrationError.
     """
     random = np.random.default_rng(SEED)
     drawn: dict[int, list[Draw]] = defaultdict(list)
@@ -258,101 +197,76 @@ def held_out_figures(
         for part in tracked(np.array_split(random.permutation(sorted(people)), FOLDS), "held out", FOLDS):
             fresh = {str(name): people[str(name)] for name in part}
             others = {name: pictures for name, pictures in people.items() if name not in fresh}
-            fit = setting.found_on(others)
+            fit, rare = setting.found_on(others)
             for size in sizes:
                 more, _ = _enrollable(fresh, setting)
                 names = [*random.permutation(more), *random.permutation([*chain(*_enrollable(others, setting))])][:size]
-                rounds[size].append(_draw(fresh, [], _templates(random, people, names, setting), fit.setting))
+                rounds[size].append(_draw(fresh, [], _templates(random, people, names, setting), fit))
             if repetition == 0:
-                margins.append(_margins(fresh, fit))
-        for size in sizes:
-            drawn[size].append(_together(rounds[size]))
-    for size in sizes:
-        yield from figures(size, drawn[size], setting, FRESH)
-    yield from _pairs(margins)
-
-
-def _pairs(margins: Sequence[tuple[Pairs, Pairs]]) -> Iterator[Finding]:
-    """TMR with bounds by drawing people, and FMR, of the held out people's pairs at the thresholds of FMR RARE."""
-    people = np.cumsum([0, *(same.people for _, same in margins)])
-    joined = Pairs(
-        np.concatenate([same.scores for _, same in margins]),
-        np.concatenate([same.first + start for (_, same), start in zip(margins, people, strict=False)]),
-        np.concatenate([same.second + start for (_, same), start in zip(margins, people, strict=False)]),
-        np.concatenate([same.pictures for _, same in margins]),
-    )
-    if not joined.scores.size or not np.isfinite(joined.scores).all():
-        return
-    (matched,) = genuine_bounds(joined, np.zeros(1))
-    title = f"pairs{FRESH}: TMR at FMR {100 * RARE:g} % ({matched.count}/{matched.total})"
-    yield Finding(
-        QUESTION, title, 100 * matched.value, "%", (100 * matched.lower, 100 * matched.upper), at_least=LEAST_RARE
-    )
-    false = Rate(
-        sum(int((each.scores >= 0).sum()) for each, _ in margins), sum(each.scores.size for each, _ in margins)
-    )
-    yield percentage(QUESTION, f"pairs{FRESH}: FMR there", false)
-
-
-def _margins(people: Mapping[str, Sequence[Picture]], fit: FoundSetting) -> tuple[Pairs, Pairs]:
-    """By how much the scores of these people's impostor and genuine pairs exceed the threshold of a fit."""
-    pictures = [(each.vector, name) for name, every in people.items() for each in every if each.vector is not None]
-    person = np.unique([name for _, name in pictures], return_inverse=True)[1].astype(np.int64)
-    vectors = [weighted(vector) if fit.setting.both else vector[:FAST] for vector, _ in pictures]
-    different, same = compared(np.stack(vectors), person)
-    return replace(different, scores=different.scores - fit.rare), replace(same, scores=same.scores - fit.rare)
-
-
-def _together(rounds: Sequence[Draw]) -> Draw:
-    """The searches of all folds; the threshold is their mean."""
-    enrolled = {name: pictures for each in rounds for name, pictures in each.enrolled.items()}
-    own = tuple(search for each in rounds for search in each.own)
-    strangers = tuple(search for each in rounds for search in each.strangers)
-    return Draw(float(np.mean([each.threshold for each in rounds])), enrolled, own, strangers)
-
-
-def most(people: Mapping[str, Sequence[Picture]], templates: int) -> int:
-    """How many people can be enrolled."""
-    return sum(sum(each.vector is not None for each in pictures) >= templates for pictures in people.values())
+                different, same = _compared(fresh, weighted if setting.both else _fast)
+                above = replace(different, scores=different.scores - rare), replace(same, scores=same.scores - rare)
+                margins.append(above)
+        for size, each in rounds.items():
+            drawn[size].append(_together(each))
+    for size, each in drawn.items():
+        yield from figures(size, each, setting, FRESH)
+    starts = np.cumsum([0, *(same.people for _, same in margins)])
+    columns = [
+        (same.scores, same.first + start, same.second + start, same.pictures)
+        for (_, same), start in zip(margins, starts, strict=False)
+    ]
+    joined = Pairs(*map(np.concatenate, zip(*columns, strict=True)))
+    if joined.scores.size and np.isfinite(joined.scores).all():
+        (matched,) = genuine_bounds(joined, np.zeros(1))
+        title = f"pairs{FRESH}: TMR at FMR {100 * RARE:g} % ({matched.count}/{matched.total})"
+        bounds = 100 * matched.lower, 100 * matched.upper
+        yield Finding(QUESTION, title, 100 * matched.value, "%", bounds, at_least=LEAST_RARE)
+        above_it = np.concatenate([different.scores >= 0 for different, _ in margins])
+        yield percentage(QUESTION, f"pairs{FRESH}: FMR there", Rate(int(above_it.sum()), above_it.size))
 
 
 def figures(count: int, draws: Sequence[Draw], setting: Setting, which: str = "") -> Iterator[Finding]:
     """Of galleries of `count` people: means over the draws; the bounds are those of one draw's trials."""
     single = setting.templates == 1
-    missed = WANTED.get((count, setting.templates), inf) if setting.both else inf
+    missed = min(WANTED.get((count, setting.templates), inf) if setting.both else inf, MOST_MISSED if single else inf)
 
     def share(measure: str, wrong: Callable[[Search], bool], least: float = -inf, most: float = inf) -> Finding:
-        finding = Finding(QUESTION, f"{count}{which}: {measure}", 0.0, "%", at_least=least, at_most=most)
+        finding = Finding(QUESTION, f"{count}{which}: {measure}", nan, "%", at_least=least, at_most=most)
         searches = [draw.strangers if measure == "FPIR" else draw.own for draw in draws]
         return _mean(finding, [(sum(map(wrong, each)), len(each)) for each in searches])
 
     yield Finding(QUESTION, f"{count} enrolled{which}: from cosine", draws[0].threshold)
     yield share("FPIR", lambda each: each.named, most=100 * setting.fpir)
-    yield share(
-        "FNIR", lambda search: not search.named or search.mistaken, most=min(missed, MOST_MISSED if single else inf)
-    )
+    yield share("FNIR", lambda search: not search.named or search.mistaken, most=missed)
     yield share("… unknown", lambda each: each.outcome is Outcome.UNKNOWN)
     yield share("… ambiguous", lambda each: each.outcome is Outcome.AMBIGUOUS)
     yield share("… taken for another", lambda each: each.mistaken)
     yield share("rank 1", lambda each: each.first, least=LEAST_RANK_1 if single else -inf)
 
 
-def _worst(searches: Sequence[tuple[Search, Draw]], *, lost: bool = False) -> list[Mistake]:
-    """Each search once; most alike first, of lost people least."""
-    once = {(search.picture.path, search.found): (search, draw) for search, draw in reversed(searches)}
-    mistakes = []
-    ordered = sorted(once.values(), key=lambda each: each[0].cosine, reverse=not lost)
-    for search, draw in ordered:
-        enrolled = draw.enrolled.get(search.picture.name if lost else search.found, ())[:1]
-        pictures = [(each.path, each.box) for each in (search.picture, *enrolled)]
-        mistakes.append(Mistake(search.outcome if lost else f"cosine {search.cosine:.3f}", pictures))
-    return mistakes
+def mistakes(draws: Sequence[Draw]) -> dict[str, list[Mistake]]:
+    """The mistakes in galleries, each once, with the enrolled picture of the nearest person, or of the right one when that was
+    not recognised.
+    """
 
+    def worst(wrong: Callable[[Search], bool], *, strangers: bool = False, lost: bool = False) -> list[Mistake]:
+        """Most alike first, of lost people least."""
+        searches = [
+            (each, draw) for draw in draws for each in (draw.strangers if strangers else draw.own) if wrong(each)
+        ]
+        once = {(search.picture.path, search.found): (search, draw) for search, draw in reversed(searches)}
+        mistakes = []
+        for search, draw in sorted(once.values(), key=lambda each: each[0].cosine, reverse=not lost):
+            enrolled = draw.enrolled.get(search.picture.name if lost else search.found, ())[:1]
+            pictures = [(each.path, each.box) for each in (search.picture, *enrolled)]
+            mistakes.append(Mistake(search.outcome if lost else f"cosine {search.cosine:.3f}", pictures))
+        return mistakes
 
-def _impostors(point: Mapping[str, Any], models: Path) -> Impostors:
-    """By an operating point of the device and the statistics in the folder of the models. Raises CalibrationError."""
-    at = Point(point["threshold"], point["wanted"]["fmr"])
-    return Impostors(tail_of(models, point["model"], at), at)
+    return {
+        "Strangers identified as an enrolled person, most alike first": worst(lambda each: each.named, strangers=True),
+        "People identified as another, most alike first": worst(lambda each: each.mistaken),
+        "People not recognised, least alike first": worst(lambda each: not each.named, lost=True),
+    }
 
 
 def _acquired(client: Client, title: str, people: Mapping[str, Sequence[Path]]) -> dict[str, list[Picture]]:
@@ -367,45 +281,83 @@ def _acquired(client: Client, title: str, people: Mapping[str, Sequence[Path]]) 
     return acquired
 
 
-def _draw(
-    people: Mapping[str, Sequence[Picture]],
-    others: Sequence[Picture],
-    enrolled: Mapping[str, tuple[Picture, ...]],
-    setting: Setting,
-) -> Draw:
+def _impostors(point: Mapping[str, Any], models: Path) -> Impostors:
+    """By an operating point of the device and the statistics in the folder of the models. Raises CalibrationError."""
+    at = Point(point["threshold"], point["wanted"]["fmr"])
+    return Impostors(tail_of(models, point["model"], at), at)
+
+
+def _compared(people: People, way: Callable[[Vector], Vector]) -> tuple[Pairs, Pairs]:
+    """The impostor and the genuine pairs of these people's pictures, with the scores of a way to compare embeddings."""
+    seen = [(way(each.vector), name) for name, every in people.items() for each in every if each.vector is not None]
+    person = np.unique([name for _, name in seen], return_inverse=True)[1].astype(np.int64)
+    return compared(np.stack([vector for vector, _ in seen]), person)
+
+
+def _fast(vector: Vector) -> Vector:
+    return vector[:FAST]
+
+
+def _usable(pictures: Sequence[Picture]) -> list[Picture]:
+    return [each for each in pictures if each.vector is not None]
+
+
+def _enrollable(people: People, setting: Setting) -> tuple[list[str], list[str]]:
+    """Those who have another picture to be found by beside those that they are enrolled with, and those who have not."""
+    enough = [name for name, pictures in people.items() if len(_usable(pictures)) >= setting.templates]
+    more = [name for name in enough if len(people[name]) > setting.templates]
+    return more, [name for name in enough if name not in set(more)]
+
+
+def _templates(
+    random: np.random.Generator, people: People, names: Sequence[str], setting: Setting
+) -> dict[str, list[Picture]]:
+    """The pictures that people are enrolled with."""
+    usable = {str(name): _usable(people[str(name)]) for name in names}
+    return {
+        name: [pictures[place] for place in random.permutation(len(pictures))[: setting.templates]]
+        for name, pictures in usable.items()
+    }
+
+
+def _draw(people: People, others: Sequence[Picture], enrolled: People, setting: Setting) -> Draw:
     taken = {picture.path for pictures in enrolled.values() for picture in pictures}
     own = [each for name in enrolled for each in people.get(name, ()) if each.path not in taken]
-    strangers = [each for name, pictures in people.items() if name not in enrolled for each in pictures]
+    strangers = chain(*(pictures for name, pictures in people.items() if name not in enrolled), others)
     with TemporaryDirectory() as folder:
         gallery, names = Gallery(Path(folder) / FILE, SiteKey(token_bytes(32))), list(enrolled)
         try:
-            gallery.replace(starmap(_export, enumerate(enrolled.values())))
+            gallery.replace(_export(*each) for each in enumerate(enrolled.values()))
             identifier = Identifier(gallery, setting.fast, setting.fpir, setting.margin, setting.both)
             return Draw(
                 identifier.threshold,
                 enrolled,
-                tuple(_search(each, identifier, names) for each in own),
-                tuple(_search(each, identifier, names) for each in [*strangers, *others] if each.vector is not None),
+                [_search(each, identifier, names) for each in own],
+                [_search(each, identifier, names) for each in strangers if each.vector is not None],
             )
         finally:
             gallery.close()
 
 
+def _together(rounds: Sequence[Draw]) -> Draw:
+    """The searches of all folds; the threshold is their mean."""
+    return Draw(
+        float(np.mean([each.threshold for each in rounds])),
+        {name: pictures for each in rounds for name, pictures in each.enrolled.items()},
+        [*chain(*(each.own for each in rounds))],
+        [*chain(*(each.strangers for each in rounds))],
+    )
+
+
 def _export(number: int, pictures: Sequence[Picture]) -> PersonExport:
     """A person as an archive has them; the number stands for the name, which need not be one that a gallery takes."""
     now = datetime.now(UTC)
-    templates = tuple(
-        TemplateExport(
-            Template(
-                0, "0" * 64, 1.0, Source.PHOTO, now, pictured=False, strong="1" * 64 if vector.size > FAST else None
-            ),
-            vector,
-            None,
-        )
-        for vector in (each.vector for each in pictures)
-        if vector is not None
-    )
-    return PersonExport(Person(f"p{number}", "p", (), None, None, f"{number:016x}", now), templates)
+    templates = []
+    for vector in (each.vector for each in pictures if each.vector is not None):
+        strong = "1" * 64 if vector.size > FAST else None
+        template = Template(0, "0" * 64, 1.0, Source.PHOTO, now, pictured=False, strong=strong)
+        templates.append(TemplateExport(template, vector, None))
+    return PersonExport(Person(f"p{number}", "p", (), None, None, f"{number:016x}", now), tuple(templates))
 
 
 def _search(picture: Picture, identifier: Identifier, names: Sequence[str]) -> Search:
@@ -415,7 +367,7 @@ def _search(picture: Picture, identifier: Identifier, names: Sequence[str]) -> S
     vector = picture.vector
     if vector is None:  # a picture without a face identifies no one
         return Search(picture, Outcome.UNKNOWN, "", -1.0, False)
-    asked = [vector[:FAST]]
+    asked = [_fast(vector)]
 
     def second_look() -> Embedding:
         asked.append(vector)
@@ -431,7 +383,7 @@ def _mean(finding: Finding, counted: Sequence[tuple[int, int]]) -> Finding:
     """The share of all draws together, in percent. They share people: all of them are no more certain than one."""
     events, trials = (sum(column) / len(counted) for column in zip(*counted, strict=True))
     if trials < 1:
-        return replace(finding, value=float("nan"), note="nobody")
+        return replace(finding, note="no searches")
     whole = floor(trials)
     low, high = (Rate(min(rounded(events), whole), whole).bounds for rounded in (floor, ceil))
     measure = f"{finding.measure} ({events:.3g}/{trials:.0f})"

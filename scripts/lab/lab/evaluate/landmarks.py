@@ -1,7 +1,6 @@
 """Where are a face's points, and do they follow the picture? Pictures with the 68 points of 300-W."""
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from math import inf, nan
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +22,9 @@ SHARED_POINTS = (
     (48, 84), (54, 90), (51, 87), (57, 93),  # outer lip: left and right corner, top and bottom middle
     (60, 96), (64, 100), (62, 98), (66, 102),  # inner lip: left and right corner, top and bottom middle
 )  # fmt: skip
-"""(index in the 68 of 300-W, index in the device's 106) of the 20 points that mean the same spot in both schemes.
-
-All of them are corners, ends, tips or middles: places with a name. Left out are points that only divide a curve evenly,
-whose place follows from how many points the scheme has (brow arches, lids, nose bridge, the lips between corner and
-middle), and the contour, which starts at the eyes in one scheme and at the ear's top in the other.
+"""(index in the 68 of 300-W, index in the device's 106) of the 20 points that mean the same spot in both schemes: corners,
+ends, tips and middles. Left out are points that only divide a curve evenly, whose place follows from how many points the
+scheme has, and the contour, which starts at the eyes in one scheme and at the ear's top in the other.
 """
 
 OF_68, OF_106 = np.array(SHARED_POINTS).T
@@ -40,24 +37,11 @@ MIRROR = (
 )  # fmt: skip
 """The index that each of the 106 points has in a mirrored picture."""
 
-FAILURE = 0.08
-"""NME from which a face counts as failed (the 300-W challenge)."""
-
-SAME_FACE = 0.3
-"""Overlap of the boxes around two sets of points from which they are one face's; neighbours in a group stay below."""
-
-DETECTCOUNT = 100
-"""So many faces that the labelled one of a group picture is among the largest."""
-
-TURN, ROLL_TOLERANCE = 15.0, 2.0
-"""Degrees by which a picture is turned, and by which its roll may miss that."""
-
-MOST_NME, MOST_MIRROR_ERROR = 4.3, 2.1
-"""Percent of the inter-ocular distance."""
-
-
-Reflection = tuple[float, float, float]
-"""The error of a mirrored picture's face: points in inter-ocular distances, yaw and roll in degrees."""
+FAILURE = 0.08  # NME from which a face counts as failed (the 300-W challenge)
+SAME_FACE = 0.3  # overlap from which two sets of points are one face's; neighbours in a group stay below
+DETECTCOUNT = 100  # so many faces that the labelled one of a group picture is among the largest
+TURNS, ROLL_TOLERANCE = (15.0, -15.0), 2.0  # degrees by which a picture is turned, and by which its roll may miss that
+MOST_NME, MOST_MIRROR_ERROR = 4.3, 2.1  # percent of the inter-ocular distance
 
 
 def measure(client: Client, data: Path) -> Evaluation:
@@ -65,67 +49,53 @@ def measure(client: Client, data: Path) -> Evaluation:
     NAME.pts beside NAME.jpg or NAME.png, in any folder below it. Raises LayoutError, UnexpectedAnswerError.
     """
 
-    def find(face: LabelledFace) -> FoundFace | None:
-        return nearest(client.faces(face.path.read_bytes(), detectcount=DETECTCOUNT), face.points)
+    def find(picture: bytes, points: Reals) -> FoundFace | None:
+        return nearest(client.faces(picture, detectcount=DETECTCOUNT), points)
 
-    def reflect(pair: tuple[LabelledFace, FoundFace]) -> Reflection | None:
-        face, found = pair
+    def ask(face: LabelledFace) -> tuple[FoundFace | None, list[float]]:
+        """The answer; NME of the shared points, inf for a lost face; of the mirrored picture the distance of all points, |yaw +
+        yaw'| and |roll + roll'|; the shift of the roll (-180..180) in each turned picture. NaN where the face is lost there.
+        """
         picture = face.path.read_bytes()
+        found = find(picture, face.points)
+        if found is None:
+            return None, [inf, *[nan] * (3 + len(TURNS))]
+        row = [normalised_mean_error(found.points[OF_106], face.points[OF_68], face.interocular)]
         expected = mirror(found.points, size(picture)[0])
-        match = nearest(client.faces(mirrored(picture), detectcount=DETECTCOUNT), expected)
+        match = find(mirrored(picture), expected)
         if match is None:
-            return None
-        yaw, _, roll = match.pose + found.pose
-        distance = normalised_mean_error(match.points, expected, face.interocular)
-        return distance, float(yaw), float(roll)
-
-    def shift(degrees: float, pair: tuple[LabelledFace, FoundFace]) -> float | None:
-        """By how many degrees (-180..180) the roll follows the picture, turned clockwise."""
-        face, found = pair
-        picture, expected = turned(face.path.read_bytes(), degrees, found.points)
-        match = nearest(client.faces(picture, detectcount=DETECTCOUNT), expected)
-        return None if match is None else float((match.pose[2] - found.pose[2] + 180) % 360 - 180)
+            row += [nan] * 3
+        else:
+            yaw, _, roll = np.abs(match.pose + found.pose)
+            row += [normalised_mean_error(match.points, expected, face.interocular), yaw, roll]
+        for degrees in TURNS:
+            match = find(*turned(picture, degrees, found.points))
+            row.append(nan if match is None else (match.pose[2] - found.pose[2] + 180) % 360 - 180)
+        return found, row
 
     faces = read_labelled_faces(data)
-    found = client.each("points", find, faces)
-    pairs = [(face, match) for face, match in zip(faces, found, strict=True) if match is not None]
-    reflections = client.each("mirrored", reflect, pairs)
-    shifts = {
-        degrees: tuple(client.each(f"turned by {degrees:+.0f}°", partial(shift, degrees), pairs))
-        for degrees in (TURN, -TURN)
-    }
-    errors = np.array([_error(face, match) for face, match in zip(faces, found, strict=True)])
-    findings = [*_findings(errors, reflections)]
-    for degrees, each in shifts.items():
-        known, title = [shift for shift in each if shift is not None], f"turned by {degrees:+.0f}°"
-        wanted = (degrees - ROLL_TOLERANCE, degrees + ROLL_TOLERANCE)
-        findings.append(Finding(QUESTION, f"{title}: mean shift of roll", _mean(known), "°", None, *wanted))
-        findings.append(Finding(QUESTION, f"{title}: faces lost", len(each) - len(known)))
-    mistakes = [_mistake(faces[place], found[place], errors[place]) for place in np.argsort(-errors, kind="stable")]
-    remark = "The 20 points that mean the same spot in both schemes; lost faces count as errors of any size."
-    kinds = {"Largest errors (orange found, green labelled)": mistakes}
-    return Evaluation({"faces": len(faces)}, findings, remark, kinds)
-
-
-def _error(face: LabelledFace, found: FoundFace | None) -> float:
-    """NME (0..) of a face by the 20 points that both schemes share, infinite where it is lost."""
-    if found is None:
-        return np.inf
-    return normalised_mean_error(found.points[OF_106], face.points[OF_68], face.interocular)
-
-
-def _findings(errors: Reals, reflections: Sequence[Reflection | None]) -> Iterator[Finding]:
+    found, rows = zip(*client.each("points", ask, faces), strict=True)
+    errors, *others = np.array(rows, np.float64).T
     lost = np.isinf(errors)
-    kept = np.array([each for each in reflections if each is not None]).reshape(-1, 3)
-    moved, yaw, roll = (_mean(np.abs(column)) for column in kept.T)
-    yield Finding(QUESTION, "NME of faces found, 20 points", 100 * _mean(errors[~lost]), "%", at_most=MOST_NME)
-    yield percentage(QUESTION, "failed: NME > 8 % or lost", rate(errors > FAILURE))
-    yield Finding(QUESTION, "AUC of the error curve to 8 %", area_under_error_curve(errors, FAILURE))
-    yield percentage(QUESTION, "faces not found", rate(lost))
-    yield Finding(QUESTION, "mirrored: mean distance, 106 points", 100 * moved, "%", at_most=MOST_MIRROR_ERROR)
-    yield Finding(QUESTION, "mirrored: mean |yaw + yaw'|", yaw, "°")
-    yield Finding(QUESTION, "mirrored: mean |roll + roll'|", roll, "°")
-    yield Finding(QUESTION, "mirrored: faces lost", len(reflections) - len(kept))
+    moved, yaw, roll, *shifts = (column[~lost] for column in others)
+    findings = [
+        Finding(QUESTION, "NME of faces found, 20 points", 100 * _mean(errors[~lost]), "%", at_most=MOST_NME),
+        percentage(QUESTION, "failed: NME > 8 % or lost", rate(errors > FAILURE)),
+        Finding(QUESTION, "AUC of the error curve to 8 %", area_under_error_curve(errors, FAILURE)),
+        percentage(QUESTION, "faces not found", rate(lost)),
+        Finding(QUESTION, "mirrored: mean distance, 106 points", 100 * _mean(moved), "%", at_most=MOST_MIRROR_ERROR),
+        Finding(QUESTION, "mirrored: mean |yaw + yaw'|", _mean(yaw), "°"),
+        Finding(QUESTION, "mirrored: mean |roll + roll'|", _mean(roll), "°"),
+        Finding(QUESTION, "mirrored: faces lost", int(np.isnan(moved).sum())),
+    ]
+    for degrees, shift in zip(TURNS, shifts, strict=True):
+        title, wanted = f"turned by {degrees:+.0f}°", (degrees - ROLL_TOLERANCE, degrees + ROLL_TOLERANCE)
+        findings.append(Finding(QUESTION, f"{title}: mean shift of roll", _mean(shift), "°", None, *wanted))
+        findings.append(Finding(QUESTION, f"{title}: faces lost", int(np.isnan(shift).sum())))
+    remark = "The 20 points that mean the same spot in both schemes; lost faces count as errors of any size."
+    worst = [_mistake(faces[place], found[place], errors[place]) for place in np.argsort(-errors, kind="stable")]
+    kinds = {"Largest errors (orange found, green labelled)": worst}
+    return Evaluation({"faces": len(faces)}, findings, remark, kinds)
 
 
 def _mistake(face: LabelledFace, found: FoundFace | None, error: float) -> Mistake:
@@ -133,7 +103,7 @@ def _mistake(face: LabelledFace, found: FoundFace | None, error: float) -> Mista
     return Mistake(text, [(face.path, around(face.points))], points, face.points[OF_68])
 
 
-def nearest(faces: Sequence[FoundFace], points: Reals) -> FoundFace | None:
+def nearest(faces: list[FoundFace], points: Reals) -> FoundFace | None:
     """The face whose points overlap N x 2 `points` most, None when none overlaps enough to be the same face."""
     if not faces:
         return None
@@ -148,9 +118,10 @@ def around(points: Reals) -> Reals:
 
 def mirror(points: Reals, width: int) -> Reals:
     """The 106 points (106 x 2) of a picture `width` pixels wide in its mirror image, in their own order."""
-    seen = points[list(MIRROR)]
-    return np.column_stack([width - seen[:, 0], seen[:, 1]])
+    return points[list(MIRROR)] * [-1, 1] + [width, 0]
 
 
-def _mean(values: Sequence[float] | Reals) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")
+def _mean(values: Reals) -> float:
+    """The mean of those that are known, NaN without any."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else nan

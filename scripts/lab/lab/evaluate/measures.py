@@ -12,11 +12,8 @@ from sklearn import metrics
 
 from appliance.calibration.rates import RULE_OF_THREE, Z_95, Flags, Rate, Reals, rate
 
-WIDER_IOU = 0.5
-"""Overlap from which a detection is a labelled face (WIDER FACE, Yang et al. 2016, after PASCAL VOC)."""
-
-WIDER_THRESHOLDS = 1000
-"""Steps of the score axis in the WIDER FACE evaluation toolbox."""
+WIDER_IOU = 0.5  # overlap from which a detection is a labelled face (WIDER FACE, Yang et al. 2016, after PASCAL VOC)
+WIDER_THRESHOLDS = 1000  # steps of the score axis in the WIDER FACE evaluation toolbox
 
 
 def best_threshold(same: Reals, different: Reals) -> tuple[float, float]:
@@ -34,32 +31,26 @@ def best_threshold(same: Reals, different: Reals) -> tuple[float, float]:
 
 def folded_accuracy(scores: Reals, same: Flags, folds: npt.NDArray[np.int64]) -> tuple[float, float]:
     """Mean and standard error of the accuracy over the folds (N, the fold of each score), each judged by the best threshold
-    of the others.
-
-    The protocol of Labeled Faces in the Wild (Huang et al. 2007). Raises ValueError with fewer than two folds, or if one has
-    not both kinds.
+    of the others: the protocol of Labeled Faces in the Wild (Huang et al. 2007). Raises ValueError with fewer than two folds,
+    or if one has not both kinds.
     """
     names = np.unique(folds)
     if names.size < 2 or any(np.unique(same[folds == name]).size < 2 for name in names):
         raise ValueError(f"{same.sum()} and {same.size - same.sum()} scores do not fill {names.size} folds")
     accuracies = []
-    for name in names:
-        held = folds == name
+    for held in (folds == name for name in names):
         threshold, _ = best_threshold(scores[~held & same], scores[~held & ~same])
         accuracies.append(float(((scores[held] >= threshold) == same[held]).mean()))
     return float(np.mean(accuracies)), float(stats.sem(accuracies))
 
 
 def threshold_at(false_match: float, different: Reals) -> float | None:
-    """The lowest threshold at which at most the share `false_match` (0..1) of the scores of different people is accepted.
-
-    None when there are fewer scores than 3 / `false_match`: then even no accepted score would not show such a rate (rule of
-    three).
+    """The lowest threshold at which at most the share `false_match` (0..1) of the scores of different people is accepted; None
+    with fewer scores than 3 / `false_match`, which could not show such a rate if none was accepted (rule of three).
     """
     if different.size < RULE_OF_THREE / false_match * (1 - 1e-9):
         return None
-    allowed = int(false_match * different.size * (1 + 1e-9))
-    refused = np.partition(different, different.size - 1 - allowed)[different.size - 1 - allowed]
+    refused = np.sort(different)[different.size - 1 - int(false_match * different.size * (1 + 1e-9))]
     return float(np.nextafter(refused, np.inf))
 
 
@@ -86,9 +77,8 @@ def equal_error_rate(positives: Reals, negatives: Reals) -> float:
 
 
 def attack_classification_error(attacks: Mapping[str, Reals], threshold: float) -> tuple[str, dict[str, Rate]]:
-    """APCER: for each species of attack the share of its scores taken for live; and the name of the worst species.
-
-    The standard judges a device by its worst species, never by the mean. Raises ValueError without any.
+    """APCER: the name of the worst species of attack, by which the standard judges a device, and for each species the share of
+    its scores taken for live.
     """
     errors = {species: rate(scores >= threshold) for species, scores in attacks.items()}
     return max(errors, key=lambda species: errors[species].value), errors
@@ -100,9 +90,8 @@ def normalised_mean_error(found: Reals, labelled: Reals, interocular: float) -> 
 
 
 def area_under_error_curve(errors: Reals, limit: float) -> float:
-    """AUC, 0..1, of the cumulative distribution of errors (N, infinite without a face) up to `limit` (300-W).
-
-    The integral of the empirical distribution from 0 to `limit`, over `limit`: exact, without steps.
+    """AUC, 0..1, of the cumulative distribution of errors (N, infinite without a face) up to `limit` (300-W): the integral of
+    the empirical distribution from 0 to `limit`, over `limit`, exact and without steps.
     """
     return float(np.maximum(0.0, limit - errors).mean() / limit)
 
@@ -111,20 +100,6 @@ def mean_bounds(values: Reals) -> tuple[float, float]:
     """95 % bounds of the mean of N values by their standard error; of zero width for fewer than two."""
     half = Z_95 * float(stats.sem(values)) if values.size > 1 else 0.0
     return float(values.mean()) - half, float(values.mean()) + half
-
-
-@dataclass(frozen=True, slots=True)
-class DetectedPicture:
-    """Detections and labels of one picture: boxes are x, y, width, height in its pixels.
-
-    `found` (N x 4) with `scores` (N); `labelled` (M x 4), of which `counted` (M) says which count in the setting; the
-    others are regions to ignore.
-    """
-
-    found: Reals
-    scores: Reals
-    labelled: Reals
-    counted: Flags
 
 
 def overlaps(found: Reals, labelled: Reals) -> Reals:
@@ -139,12 +114,55 @@ def overlaps(found: Reals, labelled: Reals) -> Reals:
     return np.asarray(shared / (areas - shared), dtype=np.float64)
 
 
-def precision_recall(pictures: Sequence[DetectedPicture]) -> tuple[Reals, Reals]:
-    """Precision and recall, 0..1, at 1000 falling thresholds, by the rules of the WIDER FACE evaluation toolbox.
+@dataclass(frozen=True, slots=True)
+class DetectedPicture:
+    """Detections and labels of one picture: boxes are x, y, width, height in its pixels. `found` (N x 4) with `scores` (N);
+    `labelled` (M x 4), of which `counted` (M) says which count in the setting; the others are regions to ignore.
+    """
 
-    Scores are stretched to 0..1 over all pictures. A detection belongs to the labelled face it overlaps most; from IoU
-    0.5 on it recalls a counted face, and is itself left out when that face is to be ignored. scikit-learn's curve has a
-    threshold a score, and no missed or ignored faces. Raises ValueError when no face counts or none is found.
+    found: Reals
+    scores: Reals
+    labelled: Reals
+    counted: Flags
+
+
+HIT, FALSE, IGNORED = 1, 0, -1  # a detection recalls a counted face first; recalls none, or one again; does not count
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """The places of a picture's detections by falling score, the verdict on each in that order (HIT, FALSE, IGNORED), and which
+    labelled faces are recalled (M).
+    """
+
+    order: npt.NDArray[np.intp]
+    verdicts: npt.NDArray[np.int64]
+    recalled: Flags
+
+
+def match(picture: DetectedPicture) -> Matching:
+    """Which detection belongs to which labelled face, by the rules of the WIDER FACE evaluation toolbox: that which it overlaps
+    most. From IoU 0.5 on it recalls a counted face, and is itself left out when that face is to be ignored.
+    """
+    order = np.argsort(-picture.scores, kind="stable")
+    recalled = np.zeros(len(picture.labelled), dtype=np.bool_)
+    verdicts = np.full(order.size, FALSE, dtype=np.int64)
+    for rank, shared in enumerate(overlaps(picture.found[order], picture.labelled)):
+        if shared.size == 0 or shared.max() < WIDER_IOU:
+            continue
+        face = shared.argmax()
+        if not picture.counted[face]:
+            verdicts[rank] = IGNORED
+        elif not recalled[face]:
+            verdicts[rank] = HIT
+        recalled[face] |= bool(picture.counted[face])
+    return Matching(order, verdicts, recalled)
+
+
+def precision_recall(pictures: Sequence[DetectedPicture]) -> tuple[Reals, Reals]:
+    """Precision and recall, 0..1, at 1000 falling thresholds, by the rules of the WIDER FACE evaluation toolbox; scores are
+    stretched to 0..1 over all pictures. scikit-learn's curve has a threshold a score, and no missed or ignored faces. Raises
+    ValueError when no face counts or none is found.
     """
     faces = sum(int(picture.counted.sum()) for picture in pictures)
     scores = np.concatenate([picture.scores for picture in pictures])
@@ -165,41 +183,8 @@ def precision_recall(pictures: Sequence[DetectedPicture]) -> tuple[Reals, Reals]
 
 def average_precision(precision: Reals, recall: Reals) -> float:
     """AP, 0..1: the area under the envelope of a curve of falling thresholds (all-point interpolation, PASCAL VOC 2010)."""
-    heights = np.concatenate([precision, [0.0]])
-    envelope = np.maximum.accumulate(heights[::-1])[::-1]
-    return float((np.diff(np.concatenate([[0.0], recall, [1.0]])) * envelope).sum())
-
-
-HIT, FALSE, IGNORED = 1, 0, -1
-"""Verdicts on a detection: it recalls a counted face first; it recalls none, or one again; it does not count."""
-
-
-@dataclass(frozen=True, slots=True)
-class Matching:
-    """The places of a picture's detections by falling score, the verdict on each in that order, and which labelled faces
-    are recalled (M).
-    """
-
-    order: npt.NDArray[np.intp]
-    verdicts: npt.NDArray[np.int64]
-    recalled: Flags
-
-
-def match(picture: DetectedPicture) -> Matching:
-    """Which detection belongs to which labelled face, by the rules of the WIDER FACE evaluation toolbox."""
-    order = np.argsort(-picture.scores, kind="stable")
-    recalled = np.zeros(len(picture.labelled), dtype=np.bool_)
-    verdicts = np.full(order.size, FALSE, dtype=np.int64)
-    for rank, shared in enumerate(overlaps(picture.found[order], picture.labelled)):
-        if shared.size == 0 or shared.max() < WIDER_IOU:
-            continue
-        face = shared.argmax()
-        if not picture.counted[face]:
-            verdicts[rank] = IGNORED
-        elif not recalled[face]:
-            verdicts[rank] = HIT
-        recalled[face] |= bool(picture.counted[face])
-    return Matching(order, verdicts, recalled)
+    envelope = np.maximum.accumulate([0.0, *precision[::-1]])[::-1]
+    return float((np.diff([0.0, *recall, 1.0]) * envelope).sum())
 
 
 def _labelled(positives: Reals, negatives: Reals) -> tuple[Reals, Reals]:
