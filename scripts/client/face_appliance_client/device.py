@@ -66,7 +66,7 @@ TIMEOUT = 30.0
 """Seconds for an answer: a full queue of a small board answers 503 long before."""
 
 SILENCE = 25.0
-"""Seconds without a byte after which a stream is dead: the device sends a comment every 10 s, and a proxy may hold one back."""
+"""Seconds without a byte after which a stream is dead: the device sends a comment every 5 s, and a proxy may hold some back."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds before a broken event stream is tried again; each further attempt waits twice as long."""
