@@ -540,14 +540,16 @@ class LastDecisionJson(Json):
 
 
 class FleetDeviceJson(Json):
-    """A device of the fleet: what it said of itself `seen_s` ago, and how many changes it has yet to get (`behind`). `policy`
-    is the revision of the fleet's policy that is in force there; null: its own rules.
+    """A device of the fleet: what it said of itself `seen_s` ago, and how many changes it has yet to get (`behind`). `online`:
+    whether it answered a question within the last seconds; null before there are answers, which the next request has.
+    `policy` is the revision of the fleet's policy that is in force there; null: its own rules.
     """
 
     device: str
     name: str
     version: str
     status: str
+    online: bool | None
     seen_s: float
     picture_age_ms: float | None
     decision: LastDecisionJson | None

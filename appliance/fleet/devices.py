@@ -103,13 +103,14 @@ class PersonPlace:
 @dataclass(frozen=True, slots=True)
 class Overview:
     """What this device knows of its fleet: its id, whether the servers answer, the records of the devices with the number of
-    changes that each has yet to get, and the places of people by id.
+    changes that each has yet to get, the places of people by id, and which devices are online (None: not known yet).
     """
 
     fleet: str | None = None
     reached: bool = False
     devices: tuple[tuple[DeviceRecord, int], ...] = ()
     people: Mapping[str, PersonPlace] = field(default_factory=dict)
+    online: frozenset[str] | None = None
 
 
 _RECORD = TypeAdapter(DeviceRecord)

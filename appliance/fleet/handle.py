@@ -119,7 +119,7 @@ class FleetHandle:
             "fleet": found.fleet,
             "device": self._device,
             "reached": found.reached,
-            "devices": [_listed(record, lag) for record, lag in found.devices],
+            "devices": [_listed(record, lag, found.online) for record, lag in found.devices],
             "people": {identity: asdict(place) for identity, place in found.people.items()},
         }
 
@@ -173,13 +173,14 @@ class FleetHandle:
             log.warning("the fleet's silence is not written: %s", error)
 
 
-def _listed(record: DeviceRecord, lag: int) -> dict[str, Any]:
+def _listed(record: DeviceRecord, lag: int, online: frozenset[str] | None) -> dict[str, Any]:
     about, decided = record.about, record.about.decision
     return {
         "device": record.device,
         "name": about.name,
         "version": about.version,
         "status": about.status,
+        "online": None if online is None else record.device in online,
         "seen_s": round(record.age_s, 1),
         "picture_age_ms": about.picture_age_ms,
         "decision": decided and {**asdict(decided), "time": stamp(decided.time)},

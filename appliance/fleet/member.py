@@ -14,7 +14,7 @@ from appliance.faults import Fault, Problem
 from appliance.fleet.devices import About, DeviceRecord, Overview, PersonPlace, records_of
 from appliance.fleet.link import Address, Bucket, BucketState, Link, LinkError, OvertakenError
 from appliance.fleet.membership import FleetError, Membership
-from appliance.fleet.presence import Responder
+from appliance.fleet.presence import Presence
 from appliance.fleet.replica import Replica
 from appliance.fleet.sealing import Envelopes, FleetKeys
 from appliance.gallery.gallery import Gallery
@@ -87,7 +87,8 @@ class Member:
         """
         self._membership, self._files, self._device, self._clock = membership, files, device, clock
         self._gallery, self._refresh, self._about = gallery, refresh, about
-        self._companions = (Responder(device, self._current), *companions)
+        self._presence = Presence(device, self._current)
+        self._companions = (self._presence, *companions)
         self._joined: Membership | None = None
         self._envelopes: Envelopes | None = None
         self._replica: Replica | None = None
@@ -333,14 +334,14 @@ class Member:
             self._record = self._clock(), record
 
     async def _overview(self, identities: Sequence[str]) -> Overview:
-        replica, reached, last = self._replica, False, self._position
+        replica, reached, last, online = self._replica, False, self._position, None
         if self._joined is None or self._envelopes is None or replica is None:
             return Overview()
         if self._bucket and self._devices:
             with suppress(LinkError):
                 last, values = (await self._bucket.state()).last, await self._devices.values()
                 self._records = records_of(((each.key, each.value) for each in values), self._envelopes)
-                reached = True
+                reached, online = True, self._presence.online(self._records)
         if (created := self._created) is None:
             return Overview(self._joined.keys.id, reached)
         people = {}
@@ -349,7 +350,7 @@ class Member:
             lacking = (each.device for each in self._records if state == "unshared" or not each.has(created, sequence))
             people[identity] = PersonPlace(state, tuple(device for device in lacking if device != self._device))
         devices = tuple((each, each.lag(created, last)) for each in self._records)
-        return Overview(self._joined.keys.id, reached, devices, people)
+        return Overview(self._joined.keys.id, reached, devices, people, online)
 
     async def _share(self, bucket: Bucket, identity: str) -> bool:
         replica = self._replica

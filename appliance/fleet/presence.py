@@ -6,16 +6,24 @@ million values a day), servers before 2.11 can do it, too, an answer is about th
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from appliance.faults import Problem
 from appliance.fleet.devices import DeviceRecord, records_of
-from appliance.fleet.link import Link
+from appliance.fleet.link import Link, LinkError
 from appliance.fleet.sealing import Envelopes, FleetKeys
 
 PATIENCE_SECONDS = 1.0
 """How long a device may take to answer; one that writes many people into its gallery takes half a second."""
+
+ASK_SECONDS = 10.0
+"""How long those who look at a device's page share the answers to one question."""
+
+MOST_ANSWERS = 32
+"""Questions that a device answers within ASK_SECONDS: as many devices may have viewers. It ignores those beyond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +34,16 @@ class DevicePresence:
     online: bool
 
 
-class Responder:
-    """Answers for one device."""
+class Presence:
+    """Answers for one device, and knows which others are there. Of one thread."""
 
     def __init__(self, device: str, record: Callable[[], DeviceRecord | None]) -> None:
         self._device, self._record = device, record
+        self._answered: deque[float] = deque([float("-inf")] * MOST_ANSWERS, MOST_ANSWERS)
+        self._asked = float("-inf")
+        self._asking: asyncio.Task[None] | None = None
+        self._connection: tuple[Link, FleetKeys] | None = None
+        self._online: frozenset[str] | None = None
 
     def problems(self) -> list[Problem]:
         """None."""
@@ -38,12 +51,35 @@ class Responder:
 
     async def run(self, link: Link, keys: FleetKeys) -> None:
         """Answers until it is cancelled. Raises LinkError."""
-        envelopes, answer = Envelopes(keys), _answers(keys.id) + self._device
-        async with link.hearing(_question(keys.id)) as messages:
-            while message := await messages.next(None):
-                _, question = message
-                if record := self._record():
-                    await link.send(answer, record.close(envelopes, question.hex()))
+        envelopes, answer, now = Envelopes(keys), _answers(keys.id) + self._device, asyncio.get_running_loop().time
+        self._connection, self._asked = (link, keys), float("-inf")
+        try:
+            async with link.hearing(_question(keys.id)) as messages:
+                while message := await messages.next(None):
+                    _, question = message
+                    if now() - self._answered[0] > ASK_SECONDS and (record := self._record()):
+                        self._answered.append(now())
+                        await link.send(answer, record.close(envelopes, question.hex()))
+        finally:
+            self._connection = self._online = None
+            if self._asking:
+                self._asking.cancel()
+
+    def online(self, known: Sequence[DeviceRecord]) -> frozenset[str] | None:
+        """Returns which devices have answered the newest question, None as long as there is no answer. Asks the `known` devices
+        again every ASK_SECONDS at most, as long as this is called, without waiting for them.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._connection and now - self._asked > ASK_SECONDS:
+            if now - self._asked > 2 * ASK_SECONDS:  # what was known then is about another time
+                self._online = None
+            self._asked, self._asking = now, asyncio.ensure_future(self._ask(*self._connection, known))
+        return self._online
+
+    async def _ask(self, link: Link, keys: FleetKeys, known: Sequence[DeviceRecord]) -> None:
+        with suppress(LinkError):
+            found = await survey(link, keys, known)
+            self._online = frozenset(each.record.device for each in found if each.online)
 
 
 async def survey(link: Link, keys: FleetKeys, known: Iterable[DeviceRecord]) -> list[DevicePresence]:

@@ -15,7 +15,7 @@ from appliance.access.log import DOOR, Record
 from appliance.fleet.link import Address, Link, LinkError
 from appliance.fleet.member import devices_bucket
 from appliance.fleet.passages import PassageSharing
-from appliance.fleet.presence import Responder, survey
+from appliance.fleet.presence import Presence, survey
 from appliance.fleet.publishing import publish
 from appliance.fleet.sealing import Envelopes
 from appliance.fleet.stream import DecisionReader, Forwarder, decisions_stream
@@ -94,7 +94,7 @@ def test_each_device_may_answer_only_for_itself(addresses, sites):
         return [each.online for each in await survey(link, KEYS, records)]
 
     async def answer_for_both(link):
-        responders = [Responder(each.device, lambda each=each: each) for each in records]
+        responders = [Presence(each.device, lambda each=each: each) for each in records]
         answers = [asyncio.create_task(each.run(link, KEYS)) for each in responders]
         await asyncio.sleep(0.2)
         found = await attempt(addresses[0], online)

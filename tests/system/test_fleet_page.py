@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from browser import DESKTOP, PHONE, Visit, accessible
+from client import Client
 from devices import PROGRAM, Child, until
 from playwright.sync_api import expect
 from replicas import Site
@@ -44,7 +45,9 @@ def test_devices_and_people_of_a_fleet_are_shown(visit: Visit, fleet: SimpleName
     client, other = fleet.client, fleet.other
     with other.running():
         assert until(lambda: len(other.content()) == 2)
-        assert until(lambda: [each["behind"] for each in client.get("/fleet.json").document["devices"]] == [0, 0])
+        assert until(lambda: listed(client, "behind") == [0, 0])
+        assert until(lambda: listed(client, "online") == [True, True])
+    assert until(lambda: listed(client, "online").count(False) == 1, 20)
     client.ask("PATCH", "/people/vera", b'{"name": "Vera C. Rubin"}')
     for size in (DESKTOP, PHONE):
         with visit(client, size, path="/fleet") as page:
@@ -53,6 +56,8 @@ def test_devices_and_people_of_a_fleet_are_shown(visit: Visit, fleet: SimpleName
             expect(page.locator("#device-list")).to_contain_text("Main door")
             expect(page.locator("#device-list")).to_contain_text("its own")
             expect(page.locator(f"[data-device='{other.device}']")).to_contain_text("one change behind")
+            expect(page.locator(f"[data-device='{other.device}']")).to_contain_text("offline, last report")
+            expect(page.locator("#fleet-name")).to_contain_text("1 of 2 online")
             expect(page.locator("[data-id=judith]")).to_contain_text("known on all devices")
             expect(page.locator("[data-id=vera]")).to_contain_text(f"not yet on {other.device}")
             expect(page.locator("#people-count")).to_have_text("2 people")
@@ -62,6 +67,10 @@ def test_devices_and_people_of_a_fleet_are_shown(visit: Visit, fleet: SimpleName
             expect(page.locator("#people-list li")).to_have_count(1)
     document = client.get("/fleet.json?limit=1").document
     assert (document["total"], document["next"], len(document["people"])) == (2, "judith", 1)
+
+
+def listed(client: Client, what: str) -> list[object]:
+    return [each[what] for each in client.get("/fleet.json").document["devices"]]
 
 
 def test_a_fleet_whose_servers_are_away_is_shown_as_it_was(visit: Visit, fleet: SimpleNamespace) -> None:

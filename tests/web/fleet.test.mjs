@@ -2,11 +2,19 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import "./english.mjs";
-import { decisionWords, lagWords, placeWords, statusOf } from "../../appliance/api/web/fleet.js";
+import { decisionWords, lagWords, placeWords, seenWords, statusOf } from "../../appliance/api/web/fleet.js";
 
-test("a device that has said nothing for long is silent", () => {
-  assert.equal(statusOf({ status: "ok", seen_s: 31 }), "ok");
-  assert.equal(statusOf({ status: "ok", seen_s: 91 }), "silent");
+test("a device that does not answer is silent, and before that is known one that has said nothing for long", () => {
+  assert.equal(statusOf({ status: "ok", seen_s: 31, online: null }), "ok");
+  assert.equal(statusOf({ status: "ok", seen_s: 91, online: null }), "silent");
+  assert.equal(statusOf({ status: "fault", seen_s: 91, online: true }), "fault");
+  assert.equal(statusOf({ status: "ok", seen_s: 3, online: false }), "silent");
+});
+
+test("whether a device is there is said in words", () => {
+  assert.equal(seenWords({ seen_s: 31, online: null }), "last report 31 s ago");
+  assert.equal(seenWords({ seen_s: 31, online: true }), "online now");
+  assert.equal(seenWords({ seen_s: 31, online: false }), "offline, last report 31 s ago");
 });
 
 test("how far a device is behind is said in words", () => {

@@ -7,10 +7,11 @@ import { askOwn, giveOwn, isLocked, keyDialog, setUpKey } from "./key.js";
 import { clock, day, group, text } from "./texts.js";
 
 const POLL_MS = 3000, SHOWN = 50;
+const SOON_MS = 1200; // devices have a second to answer
 const GONE_S = 90; // a device writes its record every 30 s at least
 const FACTS = group("fleet_fact"), RESULTS = group("result"), REASONS = group("reason"), DIRECTIONS = group("direction");
 
-let timer = null, reading = false, again = false;
+let timer = null, reading = false, again = false, asking = false;
 
 /* Shows the fleet now, and then every few seconds while the page is visible. */
 async function show() {
@@ -25,7 +26,7 @@ async function show() {
     if (!again) take(answer);
   }
   reading = false;
-  if (!document.hidden && !isLocked()) timer = setTimeout(show, POLL_MS);
+  if (!document.hidden && !isLocked()) timer = setTimeout(show, asking ? SOON_MS : POLL_MS);
 }
 
 function take(answer) {
@@ -39,7 +40,8 @@ function take(answer) {
   if (!answer?.ok) return;
   const { fleet, device, devices, people, total } = answer.body;
   $("devices").hidden = $("known").hidden = !fleet;
-  $("fleet-name").textContent = text("fleet.name", { id: fleet });
+  asking = answer.body.reached && devices.some((each) => each.online === null);
+  $("fleet-name").textContent = [text("fleet.name", { id: fleet }), ...onlineWords(devices)].join(" · ");
   $("device-list").replaceChildren(...devices.map((each) => deviceItem(each, each.device === device)));
   const names = Object.fromEntries(devices.map((each) => [each.device, each.name]));
   $("people-list").replaceChildren(...people.map((person) => personItem(person, names)));
@@ -54,8 +56,18 @@ function troubleOf(answer) {
   return !answer.body.fleet ? text("fleet.none_details") : answer.body.reached ? "" : text("fleet.unreachable_details");
 }
 
-/* Returns the status of a device: its own, or "silent" if it has said nothing for some time. */
-export const statusOf = ({ status, seen_s: seen }) => (seen > GONE_S ? "silent" : status);
+/* Returns the status of a device: its own, or "silent" if it does not answer, or has said nothing for some time. */
+export const statusOf = ({ status, seen_s: seen, online }) => (online ?? seen <= GONE_S ? status : "silent");
+
+/* Returns when a device was there, in words. */
+export function seenWords({ seen_s: seen, online }) {
+  if (online) return text("fleet.online");
+  const values = { time: duration(seen) };
+  return online === null ? text("fleet.seen", values) : text("fleet.offline", values);
+}
+
+/* Returns how many devices are there, in words, once that is known. */
+const onlineWords = (devices) => (devices.some((each) => each.online === null) ? [] : [text("fleet.count", { online: devices.filter((each) => each.online).length, all: devices.length })]);
 
 /* Returns how far a device is behind the fleet, in words. */
 export function lagWords({ behind, unshared, differing }) {
@@ -87,7 +99,7 @@ function deviceItem(device, own) {
     picture: picture === null ? "–" : text("device.age", { ms: Math.round(picture) }),
     policy: device.policy === null ? text("fleet.own_policy") : text("fleet.policy", { revision: device.policy }),
     version: device.version,
-    seen: text("fleet.seen", { time: duration(device.seen_s) }),
+    seen: seenWords(device),
   };
   return make("li", { className: "card", data: { device: device.device } },
     make("h3", {}, device.name, " ", make("code", {}, device.device.slice(0, 12)), ...(own ? [make("span", { className: "group" }, text("fleet.this_device"))] : [])),

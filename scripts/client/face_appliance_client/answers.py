@@ -346,14 +346,16 @@ class LastDecision:
 
 @dataclass(frozen=True)
 class FleetDevice:
-    """A device of the fleet: what it said of itself `seen_s` ago, and how many changes it has yet to get (`behind`); `policy`
-    is the revision of the fleet's policy that is in force there, None: its own rules.
+    """A device of the fleet: what it said of itself `seen_s` ago, and how many changes it has yet to get (`behind`); `online`
+    says whether it answers, None if that is not known yet: ask again; `policy` is the revision of the fleet's policy that is
+    in force there, None: its own rules.
     """
 
     device: str
     name: str
     version: str
     status: str
+    online: Optional[bool]
     seen_s: float
     picture_age_ms: Optional[float]
     decision: Optional[LastDecision]
