@@ -57,6 +57,14 @@ def create(options: argparse.Namespace, settings: Config) -> int:
     return _done(f"the fleet {membership.keys.id} is made: set fleet.enabled = true, and restart the device")
 
 
+def upgrade(options: argparse.Namespace, settings: Config) -> int:
+    """Makes what this version needs on the servers and they do not have."""
+    membership = _membership(settings)
+    limits = options.replicas, options.decisions_days, options.decisions_mib
+    made = _with_link(settings, membership.urls, lambda link: make_buckets(link, membership, *limits))
+    return _done(f"made: {', '.join(made)}" if made else "the servers have everything that this version needs")
+
+
 def invite(options: argparse.Namespace, settings: Config) -> int:
     """Prints a code with which one device can join."""
     membership, keys = _membership(settings), read_keys(state.folder(settings.state.folder))

@@ -263,11 +263,14 @@ def _add_archives(add: Add) -> None:
 def _add_fleet(add: Add) -> None:
     create = add("create", "fleet:create", "Make a fleet of this device and its people.")
     create.value("servers", "URL", "nats://HOST:PORT or tls://HOST:PORT; several are separated by commas")
-    create.value("--replicas", "N", "servers that keep each value (default 1)", int, choices=(1, 3, 5), default=1)
-    text = "how long the servers keep decisions (default 30)"
-    create.value("--decisions-days", "N", text, _within("days", float, OVER_0, 3650), default=30.0)
-    text = "the most space of decisions on each server; the oldest are dropped (default 512)"
-    create.value("--decisions-mib", "N", text, positive, default=512)
+    upgrade = add("upgrade", "fleet:upgrade", "Make what this version needs on the servers and they do not have.")
+    for command, default in ((create, 1), (upgrade, None)):
+        text = f"servers that keep each value (default {default or 'as before'})"
+        command.value("--replicas", "N", text, int, choices=(1, 3, 5), default=default)
+        text = "how long the servers keep decisions (default 30)"
+        command.value("--decisions-days", "N", text, _within("days", float, OVER_0, 3650), default=30.0)
+        text = "the most space of decisions on each server; the oldest are dropped (default 512)"
+        command.value("--decisions-mib", "N", text, positive, default=512)
     invite = add("invite", "fleet:invite", "Print a code with which one device can join.")
     invite.value(
         "--minutes", "N", "how long it is valid (default 15)", _within("minutes", float, OVER_0, 60), default=15.0

@@ -27,15 +27,19 @@ SECRET_BYTES = 15
 _CODE = re.compile(r"([^#\s]+)#([A-Za-z2-7-]{24,30})")
 
 
-async def make_buckets(link: Link, membership: Membership, replicas: int, days: float, mib: float) -> None:
-    """Makes the buckets of a fleet, kept by so many servers, and the stream of its decisions, which keeps them for so many days
-    and drops the oldest beyond so many MiB. Raises LinkError.
+async def make_buckets(link: Link, membership: Membership, replicas: int | None, days: float, mib: float) -> list[str]:
+    """Makes what a fleet needs and the servers do not have, and returns the names: its buckets, kept by so many servers (None:
+    as those that are there), and the stream of its decisions, which keeps them for so many days and drops the oldest beyond so
+    many MiB. Raises LinkError.
     """
-    for name in (people_bucket, devices_bucket, passages_bucket, policy_bucket):
-        await link.bucket(name(membership.keys.id), replicas=replicas)
-    decisions = decisions_stream(membership.keys.id)
-    await link.log(decisions, replicas=replicas, max_age=days * 86400, max_bytes=int(mib * 2**20))
-    await link.bucket(INVITATIONS, replicas=replicas, max_age=MOST_MINUTES * 60)
+    people = await link.bucket(people_bucket(membership.keys.id), replicas=replicas or 1)
+    replicas = replicas or (await people.state()).replicas
+    others = [name(membership.keys.id) for name in (devices_bucket, passages_bucket, policy_bucket)]
+    buckets = [people, *[await link.bucket(name, replicas=replicas) for name in others]]
+    decisions, most = decisions_stream(membership.keys.id), int(mib * 2**20)
+    buckets.append(await link.log(decisions, replicas=replicas, max_age=days * 86400, max_bytes=most))
+    buckets.append(await link.bucket(INVITATIONS, replicas=replicas, max_age=MOST_MINUTES * 60))
+    return [each.stream for each in buckets if each.made]
 
 
 async def invite(link: Link, membership: Membership, minutes: float, keys: Mapping[str, str]) -> str:

@@ -74,11 +74,14 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class BucketState:
-    """When the bucket was made, the sequence number of its last value, and the number of values."""
+    """When the bucket was made, the sequence number of its last value, the number of values, and of the servers that keep
+    each.
+    """
 
     created: datetime
     last: int
     values: int
+    replicas: int
 
 
 @contextmanager
@@ -190,9 +193,11 @@ class Link:
         with _translated():
             try:
                 await self.jetstream.stream_info(stream.stream)
-            except NotFoundError:
+            except NotFoundError as error:
                 if replicas is None:
-                    raise
+                    text = f"the fleet's servers have no {stream.stream}"
+                    raise LinkError(f"{text}: `appliance fleet upgrade` on a device of the fleet makes it") from error
+                stream.made = True
                 await self.jetstream.add_stream(
                     StreamConfig(
                         name=stream.stream,
@@ -233,6 +238,8 @@ class Bucket:
 
     def __init__(self, link: Link, stream: str, prefix: str) -> None:
         self._link, self.stream, self.prefix = link, stream, prefix
+        self.made = False
+        """Whether it was not there before."""
 
     async def write(self, key: str, value: bytes, last: int, name: str | None = None) -> int:
         """Adds a value after the one with the sequence number `last` (0: none) and returns its own, once the servers have
@@ -258,7 +265,8 @@ class Bucket:
         with _translated():
             found = await self._link.jetstream.stream_info(self.stream)
             assert found.created is not None
-            return BucketState(found.created, found.state.last_seq, found.state.messages)
+            replicas = found.config.num_replicas or 1
+            return BucketState(found.created, found.state.last_seq, found.state.messages, replicas)
 
     async def values(self) -> list[StoredValue]:
         """Returns all values."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -29,28 +30,38 @@ CHECK_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 """From a failure to the next attempt."""
 
+PATIENCE_SECONDS = 10.0
+"""How long the policy may not be read, while the servers answer, before that is a problem."""
+
 
 class PolicyFollower:
     """Takes the policies that are published into the book. `problems` may be called by any thread."""
 
     def __init__(self, book: PolicyBook, device: str) -> None:
-        self._book, self._device, self._trouble = book, device, ""
+        self._book, self._device = book, device
+        self._trouble, self._since = "", 0.0
 
     def problems(self) -> list[Problem]:
         """What is wrong, for `/healthz`."""
-        return self._book.problems()
+        found = self._book.problems()
+        if self._trouble and time.monotonic() - self._since > PATIENCE_SECONDS:
+            found.append(
+                Problem("fleet", "fleet_policy_waiting", f"The fleet's policy cannot be read: {self._trouble}.")
+            )
+        return found
 
     async def run(self, link: Link, keys: FleetKeys) -> None:
         """Works until it is cancelled, which it is with the connection."""
-        while not link.closed.is_set():
-            try:
-                policies, devices = [await link.bucket(name(keys.id)) for name in (policy_bucket, devices_bucket)]
-                await self._follow(policies, devices, Envelopes(keys))
-            except (LinkError, OSError) as error:
-                if str(error) != self._trouble:
-                    log.warning("fleet: the policy is not followed: %s", error)
-                self._trouble = str(error)
-            await asyncio.sleep(RETRY_SECONDS)
+        try:
+            while not link.closed.is_set():
+                try:
+                    policies, devices = [await link.bucket(name(keys.id)) for name in (policy_bucket, devices_bucket)]
+                    await self._follow(policies, devices, Envelopes(keys))
+                except (LinkError, OSError) as error:
+                    self._failed(str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            self._trouble = ""
 
     async def _follow(self, bucket: Bucket, devices: Bucket, envelopes: Envelopes) -> None:
         async with bucket.following(1) as feed:
@@ -79,6 +90,12 @@ class PolicyFollower:
             # others may write it, too, and not every device has the permission
             with suppress(OvertakenError, LinkError):
                 await bucket.write(KEY, _closed(kept, envelopes), found.sequence if found else 0)
+
+    def _failed(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            log.warning("fleet: the policy is not followed: %s", trouble)
+        self._since = self._since if self._trouble else time.monotonic()
+        self._trouble = trouble
 
 
 async def publish(

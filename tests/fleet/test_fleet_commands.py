@@ -1,5 +1,6 @@
 """`appliance fleet`, and a running device in a fleet: made, invited, joined, differing, erased with receipts, left."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -9,9 +10,15 @@ from devices import Child, until
 from replicas import Site
 from servers import NatsServer
 
+from appliance.access.log import Record
 from appliance.cli.main import main
+from appliance.fleet.link import Address, Link
 from appliance.fleet.membership import read_membership
+from appliance.fleet.policy import PolicyBook
+from appliance.fleet.publishing import PolicyFollower, policy_bucket
+from appliance.fleet.stream import Forwarder, decisions_stream
 from appliance.gallery.vault import read_site_key
+from appliance.sections import DoorSection
 
 
 @pytest.fixture
@@ -113,6 +120,34 @@ def test_after_a_change_of_the_key_each_device_joins_again(server, run, tmp_path
     assert "Anders" in run("b", "people", "list")[1]
     assert run("a", "people", "change", "anna", "--name", "Andrea")[0] == 0
     assert run("a", "fleet", "status")[0] == 0
+
+
+def test_what_an_earlier_version_did_not_make_is_named_and_made(server, run, tmp_path):
+    run("a", "fleet", "create", server.url, "--decisions-mib", "8")
+    keys = read_membership(tmp_path / "a" / "state", read_site_key(tmp_path / "a" / "gallery.key")).keys
+    site, gone = Site(tmp_path, 3, server.url, keys), (f"KV_{policy_bucket(keys.id)}", decisions_stream(keys.id))
+
+    async def lose():
+        async with Link.to(Address((server.url,)), "test") as link:
+            for name in gone:
+                await link.jetstream.delete_stream(name)
+
+    asyncio.run(lose())
+    follower = PolicyFollower(PolicyBook(tmp_path, DoorSection().merged_rules, shared=True), site.device)
+    forwarder = Forwarder(Record(tmp_path / "record.db"), site.device, tmp_path / "place")
+    with site.running(follower, forwarder):
+        assert until(lambda: follower._trouble and forwarder._trouble)
+        follower._since -= 11
+        forwarder._since -= 11
+        problems = {each.state: each.text for each in site.member.problems()}
+        assert problems.keys() == {"fleet_policy_waiting", "fleet_decisions_waiting"}
+        assert all("`appliance fleet upgrade`" in text for text in problems.values())
+        status, _, text = run("a", "fleet", "publish-policy")
+        assert (status, "`appliance fleet upgrade`" in text) == (1, True)
+        assert run("a", "fleet", "upgrade", "--decisions-mib", "8")[2] == f"made: {', '.join(gone)}"
+        assert until(lambda: not site.member.problems())
+    assert run("a", "fleet", "upgrade")[2] == "the servers have everything that this version needs"
+    site.gallery.close()
 
 
 def test_an_expired_invitation_is_refused(server, run):

@@ -59,6 +59,7 @@ ELSEWHERE = {
     "sudo appliance fleet rotate-key": FLEET,
     "appliance fleet decisions --follow --from 1": FLEET,
     "sudo appliance fleet publish-policy": FLEET,
+    "sudo appliance fleet upgrade": FLEET,
     "ls /opt/face-appliance": INSTALLED,
     "sudo ln -sfn VERSION /opt/face-appliance/current": INSTALLED,
 }
