@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from lab.bench import against
 from lab.bench.against import ROOT, built, measure, ratio
-from lab.bench.bench import QUICK, Bench
+from lab.bench.parts import QUICK, Bench
 from lab.device import Build, ProgramFailedError
 
 from appliance.sections import EngineSection

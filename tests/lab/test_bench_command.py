@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from lab.bench import command
-from lab.bench.bench import QUICK, Extent
+from lab.bench.parts import QUICK, Extent
 from lab.report import Finding
 
 from appliance.cli.options import parser

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import psutil
 import pytest
-from lab.bench.bench import replay
 from lab.bench.material import FILM, PICTURES, film
+from lab.bench.parts import replay
 from lab.device import Device, own_device, resident_megabytes
 from lab.pictures import blank
 

@@ -2,8 +2,8 @@
 
 import pytest
 from lab.bench import parts
-from lab.bench.bench import QUICK, Bench
 from lab.bench.load import clients
+from lab.bench.parts import QUICK, Bench
 from lab.device import OwnDevice
 from lab.report import Finding
 

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from lab.bench.bench import Bench
 from lab.bench.material import FPS, film
-from lab.bench.parts import decide, listener, wait_for
+from lab.bench.parts import Bench, decide, listener, wait_for
 from lab.bench.peers import FOLDER
 from lab.device import OK, THIS, Build, Device, OwnDevice, ProgramFailedError, resident_megabytes
 from lab.report import Finding, tracked

@@ -21,7 +21,7 @@ from appliance import __version__, identity
 from appliance.config import Config
 from appliance.vision.manifest import ModelError
 from lab.bench import against, parts, peers
-from lab.bench.bench import QUICK, Bench, Extent
+from lab.bench.parts import QUICK, Bench, Extent
 from lab.device import ProgramFailedError, UnexpectedAnswerError
 from lab.report import Finding, print_table, unjudged, write_json
 

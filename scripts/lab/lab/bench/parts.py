@@ -1,35 +1,41 @@
-"""The parts of the bench: posted pictures, start and memory of the device, the camera's path, a search in the gallery."""
+"""The parts of the bench: posted pictures, start and memory of the device, the camera's path, a search in the gallery; and what
+all of them use: pictures, configuration, and how much to measure.
+"""
 
 import json
 import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from math import ceil, inf
+from pathlib import Path
 from statistics import median
+from timeit import timeit
+from typing import Any
 
+import appliance_models
 import numpy as np
 import psutil
 from scipy import stats
 
+from appliance.camera.replay import DEMONSTRATION
 from appliance.face.embedding import FAST
 from appliance.gallery.search import Index
 from appliance.imaging.archive import FRAMES
-from lab.bench.bench import Bench
+from appliance.sections import EngineSection
 from lab.bench.load import MIXED, Load, clients
-from lab.bench.material import FPS, film, mosaic
-from lab.device import OK, Device, Vector, resident_megabytes
+from lab.bench.material import CANVAS, FILM, FPS, Material, Subject, film, mosaic
+from lab.device import OK, THIS, Build, Device, OwnDevice, Vector, own_device, resident_megabytes
 from lab.report import Finding, tracked
 
-KINDS = {
-    "faces": "/faces",
-    "alignedfaces": "/alignedfaces",
-    "similarity": "/similarity/v2",
-    "liveness": "/liveness/multiframe",
-}
+# The bundled pictures, both in the public domain, each with one face.
+PORTRAITS = (appliance_models.FOLDER / "portrait.jpg", DEMONSTRATION / "grace_hopper.jpg")
+SIZES = ((640, 480), (1280, 720), (1920, 1080), (4000, 3000))  # width and height of pictures
+KINDS = ("faces", "alignedfaces", "similarity", "liveness")  # of requests
 LEAST_SPEEDUP = {2: 1.8, 4: 1.5}  # of so many clients on `/faces` over one, on two cores shared with the device
 MOST_TIME_RATIO = 1.15  # time of a picture with many faces over that of finding them plus so often that of one face
 LEAST_R_SQUARED = 0.98  # time over faces is a line then; noise of 5 % of the longest time would leave .97
@@ -51,6 +57,75 @@ MOST_SEARCH_MILLISECONDS, MOST_OF_PRODUCT = 10.0, 1.0
 SEED = 50_000
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How often, how long, and on what is measured: repetitions trade time for noise. The documented figures rest on these."""
+
+    starts: int = 3  # of a device; the median counts, as of everything else here
+    rounds: int = 5  # of a comparison, so that both sides are measured within the same seconds
+    requests: int = 60  # of one kind a round, of all clients together
+    clients: tuple[int, ...] = (1, 2, 4, 8)
+    sizes: tuple[tuple[int, int], ...] = SIZES
+    faces: tuple[int, ...] = (1, 5, 10, 20, 30, 40, 50)
+    pictures: int = 8  # of a folder on which peers are compared
+    processor_seconds: float = 10.0  # how long processor time is counted
+    warm_frames: int = 2_000  # before the first reading of memory, and `frames` before the second
+    frames: int = 20_000
+    mixed: int = 5_000  # mixed requests between two readings of memory
+    templates: tuple[int, ...] = (1_000, 10_000, 50_000)  # sizes of galleries that are searched, rising
+
+
+# Shows whether everything works; too little for a verdict.
+QUICK = Extent(1, 1, 6, (1, 2), SIZES[:2], (1, 3, 6), 2, 0.5, 30, 60, 20, (100, 1_000))
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A folder for this run, the posted material, the people in it, the body of the device's `/version`, how much to measure,
+    and a folder of the user's own pictures.
+    """
+
+    folder: Path
+    engine: EngineSection
+    material: Material
+    subjects: tuple[Subject, ...]
+    version: Mapping[str, Any]
+    extent: Extent
+    pictures: Path | None
+
+    @classmethod
+    def prepared(cls, folder: Path, engine: EngineSection, extent: Extent, pictures: Path | None = None) -> "Bench":
+        """Asks a device of its own where the faces are, and writes the material into `folder`.
+
+        Raises OSError, UnexpectedAnswerError, ProgramFailedError.
+        """
+        contents = [path.read_bytes() for path in PORTRAITS]
+        with own_device({"engine": _written(engine)}) as running, Device(running.url) as client:
+            material = Material.made_from(contents[0], client)
+            subjects = tuple(Subject(content, client.faces(content)[0].box) for content in contents)
+            version = client.facts()
+        material.write(folder)
+        return cls(folder, engine, material, subjects, version, extent, pictures)
+
+    def device(
+        self, *, film: bool = False, real_time: bool = True, build: Build = THIS
+    ) -> AbstractContextManager[OwnDevice]:
+        """A device of our own, without a camera, or one that replays the film in the folder. Raises ProgramFailedError."""
+        camera = {"camera": replay(self.folder, real_time=real_time)} if film else {}
+        return own_device({"engine": _written(self.engine), **camera}, build=build)
+
+
+def _written(engine: EngineSection) -> dict[str, Any]:
+    """The section as a configuration has it, without what is as usual: the program of another commit may not know it."""
+    return engine.model_dump(mode="json", exclude_defaults=True)
+
+
+def replay(folder: Path, *, real_time: bool = True) -> dict[str, Any]:
+    """The section of a camera that replays the film in `folder`."""
+    size = {"fps": FPS, "width": CANVAS[0], "height": CANVAS[1]}
+    return {"driver": "replay", "source": str(folder / FILM), "real_time": real_time, **size}
+
+
 def stages(bench: Bench) -> Iterator[Finding]:
     """Median (p50) and 99th percentile (p99) of each stage: of one face identified, of four frames judged."""
     questions = bench.material.questions()
@@ -62,9 +137,7 @@ def stages(bench: Bench) -> Iterator[Finding]:
                 for _ in tracked(range(bench.extent.rounds * bench.extent.requests), kind)
             ]
             for stage in times[0]:
-                for share in (50, 99):
-                    value = float(np.percentile([each[stage] for each in times], share))
-                    yield Finding(f"stages of {path}", f"{stage}: p{share}", value, "ms")
+                yield from _percentiles(f"stages of {path}", stage, [each[stage] for each in times])
 
 
 def endpoints(bench: Bench) -> Iterator[Finding]:
@@ -72,28 +145,32 @@ def endpoints(bench: Bench) -> Iterator[Finding]:
     Liveness, with its four pictures a request, gets a quarter as many.
     """
     with bench.device() as device:
-        for kind, path in KINDS.items():
+        for kind in KINDS:
             loads: dict[int, list[Load]] = {count: [] for count in bench.extent.clients}
             requests = bench.extent.requests // (FRAMES if kind == "liveness" else 1)
             for _ in tracked(range(bench.extent.rounds), kind):
                 for count, rounds in loads.items():
                     rounds.append(clients(device.url, bench.folder, kind, max(1, requests // count), count))
-            yield from described(path, loads)
+            yield from described(bench.material.questions()[kind][0], loads)
 
 
 def described(path: str, loads: dict[int, list[Load]]) -> Iterator[Finding]:
     """Throughput, median (p50) and 99th percentile (p99) for each number of clients, and throughput over that of one client."""
     rates = {count: [load.rate for load in rounds] for count, rounds in loads.items()}
     for count, rounds in loads.items():
-        title, seen = f"{count} clients", np.concatenate([load.seen for load in rounds])
+        title = f"{count} clients"
         yield Finding(path, f"{title}: answers", median(rates[count]), "1/s")
-        for share in (50, 99):
-            yield Finding(path, f"{title}: p{share}", float(np.percentile(seen, share)), "ms")
+        yield from _percentiles(path, title, [each for load in rounds for each in load.seen])
         if count > 1:
             ratio = median(b / a for a, b in zip(rates[1], rates[count], strict=True))
             least = LEAST_SPEEDUP.get(count, -np.inf) if path == "/faces" else -np.inf
             yield Finding(path, f"{title} over one", ratio, "x", at_least=least)
     yield Finding(path, "errors", sum(load.errors.total() for rounds in loads.values() for load in rounds), at_most=0)
+
+
+def _percentiles(question: str, title: str, milliseconds: Sequence[float]) -> Iterator[Finding]:
+    for share in (50, 99):
+        yield Finding(question, f"{title}: p{share}", float(np.percentile(milliseconds, share)), "ms")
 
 
 def scaling(bench: Bench) -> Iterator[Finding]:
@@ -222,7 +299,8 @@ def gallery(bench: Bench) -> Iterator[Finding]:
     for size in tracked(bench.extent.templates, "gallery"):
         rows, queries = _templates(size), _templates(bench.extent.requests)
         index = Index.build((f"{number:016x}", row) for number, row in enumerate(rows))
-        times = [(_taken(partial(index.ranking, query)), _taken(partial(np.matmul, rows, query))) for query in queries]
+        acts = [(partial(index.ranking, query), partial(np.matmul, rows, query)) for query in queries]
+        times = [(1e3 * timeit(search, number=1), 1e3 * timeit(product, number=1)) for search, product in acts]
         largest = size == max(bench.extent.templates)
         most, most_ratio = (MOST_SEARCH_MILLISECONDS, MOST_OF_PRODUCT) if largest else (inf, inf)
         search, ratio = median(each for each, _ in times), median(search / product for search, product in times)
@@ -234,10 +312,3 @@ def _templates(count: int) -> Vector:
     drawn = np.random.default_rng(SEED + count).standard_normal((count, FAST), np.float32)
     drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
     return drawn
-
-
-def _taken(act: Callable[[], object]) -> float:
-    """The milliseconds of a call."""
-    begun = time.perf_counter()
-    act()
-    return 1e3 * (time.perf_counter() - begun)

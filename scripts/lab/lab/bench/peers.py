@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from appliance.calibration.rates import Reals
-from lab.bench.bench import Bench
 from lab.bench.material import CANVAS, FACE_HEIGHT, pictures_of
+from lab.bench.parts import Bench
 from lab.bench.protocol import STEPS
 from lab.device import ProgramFailedError
 from lab.pictures import upright

@@ -18,9 +18,9 @@ from appliance import keys
 from appliance.keys import Scope
 from lab.bench import bad_clients
 from lab.bench.bad_clients import DRIP_SECONDS, DRIPPING, Target
-from lab.bench.bench import PORTRAITS, replay
 from lab.bench.load import Load, Swarm, swarming
 from lab.bench.material import Material, film
+from lab.bench.parts import PORTRAITS, replay
 from lab.device import Device, OwnDevice, free_port, own_device, resident_megabytes
 from lab.report import Finding, print_table, tracked
 
