@@ -8,7 +8,7 @@ import zipfile
 from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -20,6 +20,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from appliance import keys
 from appliance.keys import Scope
+
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 AWKWARD = """it's, "me"; and.jpg"""
 
@@ -60,12 +62,11 @@ def outcome(page: Page, endpoint: str) -> Locator:
     return page.locator(f"[data-endpoint={endpoint}] .outcome")
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE])
-def test_the_overlay_sits_on_the_face(visit: Visit, watched: Client, size: tuple[int, int]) -> None:
-    with visit(watched, size) as page:
+def test_the_overlay_sits_on_the_face(visit: Visit, watched: Client) -> None:
+    with visit(watched) as page:
         page.wait_for_selector("#overlay [data-face] .meter.good, #overlay [data-face] .meter.bad")
-        for width in (size[0], size[0] - 30):
-            page.set_viewport_size({"width": width, "height": size[1]})
+        for width, height in (DESKTOP, (DESKTOP[0] - 30, DESKTOP[1]), PHONE, (PHONE[0] - 30, PHONE[1])):
+            page.set_viewport_size({"width": width, "height": height})
             page.wait_for_timeout(300)
             drawn = on_screen(page, "#overlay .box", "#picture")
             scale = page.locator("#picture").bounding_box()["width"] / 1280
@@ -290,24 +291,28 @@ def test_the_curl_lines_do_what_the_page_did(visit: Visit, watched: Client, port
                 assert json.loads(done.stdout)[key] == pytest.approx(shown[key])
 
 
-@pytest.mark.parametrize("modern", [True, False], ids=["clipboard", "plain HTTP from elsewhere"])
-def test_the_curl_line_is_copied(visit: Visit, watched: Client, portrait: bytes, *, modern: bool) -> None:
-    with visit(watched, permissions=["clipboard-read", "clipboard-write"]) as page:
-        page.set_input_files("#faces-photo", payload(portrait))
-        if not modern:
-            page.evaluate("delete Navigator.prototype.clipboard")
-        copy = page.locator("[data-endpoint=faces] .copy")
-        copy.click()
-        expect(copy).to_have_text("Copied")
-        page.evaluate("document.body.prepend(Object.assign(document.createElement('textarea'), { id: 'paste' }))")
+def test_the_curl_line_is_copied(visit: Visit, watched: Client, portrait: bytes) -> None:
+    def pasted(page: Page) -> str:
+        page.fill("#paste", "")
         page.focus("#paste")
         page.keyboard.press("Control+V")
-        assert page.input_value("#paste") == page.locator("[data-endpoint=faces] .curl pre").text_content()
+        return page.input_value("#paste")
+
+    with visit(watched, permissions=["clipboard-read", "clipboard-write"]) as page:
+        page.set_input_files("#faces-photo", payload(portrait))
+        copy, line = (page.locator(f"[data-endpoint=faces] {each}") for each in (".copy", ".curl pre"))
+        page.evaluate("document.body.prepend(Object.assign(document.createElement('textarea'), { id: 'paste' }))")
+        for modern in (True, False):
+            page.evaluate("navigator.clipboard.writeText('something else')")
+            if not modern:  # as over plain HTTP from elsewhere
+                page.evaluate("delete Navigator.prototype.clipboard")
+            copy.click()
+            expect(copy).to_have_text("Copied")
+            assert until(lambda: pasted(page) == line.text_content()), modern
 
 
-@pytest.mark.parametrize("size", [PHONE, SMALL])
-def test_it_fits_on_a_phone(visit: Visit, watched: Client, portrait: bytes, size: tuple[int, int]) -> None:
-    with visit(watched, size, is_mobile=True, has_touch=True) as page:
+def test_it_fits_on_a_phone(visit: Visit, watched: Client, portrait: bytes) -> None:
+    with visit(watched, PHONE, is_mobile=True, has_touch=True) as page:
         page.wait_for_selector("#overlay .box")
         page.set_input_files("#faces-photo", payload(portrait, "a" * 90 + ".jpg"))
         page.set_input_files("#alignedfaces-photo", payload(portrait))
@@ -315,7 +320,9 @@ def test_it_fits_on_a_phone(visit: Visit, watched: Client, portrait: bytes, size
         page.set_input_files("#similarity-b", payload(portrait))
         page.set_input_files("#liveness-frames", [payload(portrait, f"{number}.jpg") for number in range(4)])
         expect(page.locator(".answer")).to_have_count(4)
-        assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [size[0], size[0]]
+        for width, height in (PHONE, SMALL):
+            page.set_viewport_size({"width": width, "height": height})
+            assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [width, width]
 
 
 def test_the_keyboard_reaches_every_control(visit: Visit, watched: Client, portrait: bytes) -> None:
@@ -329,13 +336,14 @@ def test_the_keyboard_reaches_every_control(visit: Visit, watched: Client, portr
         assert page.evaluate("[...document.querySelectorAll('input')].every((each) => each.labels.length)")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_texts_can_be_read(visit: Visit, watched: Client, portrait: bytes, scheme: str) -> None:
-    with visit(watched, color_scheme=scheme) as page:
+def test_texts_can_be_read(visit: Visit, watched: Client, portrait: bytes) -> None:
+    with visit(watched) as page:
         page.set_input_files("#faces-photo", payload(portrait))
         expect(page.locator(".answer")).to_have_count(1)
         page.evaluate("for (const each of document.querySelectorAll('.notice')) each.hidden = false")
-        assert page.evaluate(FAINT) == []
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate(FAINT) == [], scheme
 
 
 def test_a_device_without_a_camera_says_so(visit: Visit, tmp_path: Path, portrait: bytes) -> None:
@@ -491,17 +499,17 @@ def test_a_key_of_another_scope_is_refused_in_words(visit: Visit, tmp_path: Path
         expect(page.locator("#locked")).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, SMALL])
-def test_the_question_for_the_key_can_be_read(
-    visit: Visit, locked: tuple[Child, str], scheme: str, size: tuple[int, int]
-) -> None:
-    with visit(locked[0].ready(), size, color_scheme=scheme, refusals=True) as page:
+def test_the_question_for_the_key_can_be_read(visit: Visit, locked: tuple[Child, str]) -> None:
+    with visit(locked[0].ready(), refusals=True) as page:
         page.get_by_label("Key", exact=True).fill("fa_" + "A" * 43)
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("alert")).to_be_visible()
-        assert page.evaluate(FAINT) == []
-        assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [size[0], size[0]]
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            for width, height in (DESKTOP, SMALL):
+                page.set_viewport_size({"width": width, "height": height})
+                assert page.evaluate(FAINT) == [], (scheme, width)
+                assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [width, width]
 
 
 @pytest.mark.nightly
