@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import date
 from inspect import signature
 from math import inf
@@ -299,19 +300,35 @@ class Child:
     """A device as a process of its own: `appliance serve`, its log in a file, its state in a folder."""
 
     _read: ClassVar[dict[Path, int]] = {}
-    """How many bytes of each log `new_log` has read."""
+    """How many bytes of the log of each running device `new_log` has read."""
+
+    _left: ClassVar[list[bytes]] = []
+    """What it has not read of the logs of devices that have ended."""
 
     @classmethod
     def new_log(cls) -> str:
         """What has been added to the logs of all devices since it was asked before."""
-        found = b""
-        for path, begin in list(cls._read.items()):
-            if path.exists() and path.stat().st_size > begin:
-                with path.open("rb") as log:
-                    log.seek(begin)
-                    found += log.read()
-                    cls._read[path] = log.tell()
+        found, cls._left[:] = b"".join(cls._left), []
+        for path in list(cls._read):
+            found += cls._new(path)
         return found.decode("utf-8", "replace")
+
+    @classmethod
+    def _new(cls, path: Path) -> bytes:
+        """What has been added to one of them."""
+        with suppress(FileNotFoundError), path.open("rb") as log:
+            log.seek(cls._read[path])
+            found = log.read()
+            cls._read[path] = log.tell()
+            return found
+        return b""
+
+    @classmethod
+    def _forget(cls, path: Path) -> None:
+        """Keeps what has been added to a log for `new_log`, which does not look there again."""
+        if path in cls._read:
+            cls._left.append(cls._new(path))
+            del cls._read[path]
 
     def __init__(
         self,
@@ -329,6 +346,7 @@ class Child:
         """
         (folder / "config.toml").write_text(config, "utf-8")
         self.log_file = folder / "log"
+        self._forget(self.log_file)  # of a device that was there before
         self._read[self.log_file] = 0
         self.state = folder / "state"
         environment = {**os.environ, **self._folders(folder), **(environment or {})}
@@ -359,6 +377,7 @@ class Child:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self._forget(self.log_file)
 
     @property
     def log(self) -> str:
