@@ -2,6 +2,7 @@
 skips are expected, and that no server logs an error that its test does not expect.
 """
 
+import gc
 import logging
 import os
 import re
@@ -65,6 +66,17 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("nightly" if config.getoption("nightly") else "ci")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(UnexpectedSkips(), "unexpected-skips")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spares the garbage collector what is collected, all of which stays: a quarter of the time that takes, and less later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

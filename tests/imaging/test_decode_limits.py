@@ -150,16 +150,16 @@ def test_decoding_takes_the_memory_that_it_says(tmp_path, write, picture, file_f
 
 
 @pytest.mark.parametrize(
-    ("kind", "body"),
+    ("kind", "begin"),
     [
-        (b"zTXt", b"note\0\0" + zlib.compress(b"\0" * 50_000_000)),
-        (b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"a" * 50_000_000)),
-        (b"iTXt", b"note\0\1\0\0\0" + zlib.compress(b"a" * 50_000_000)),
-        (b"iCCP", b"note\0\0" + zlib.compress(b"a" * 50_000_000)),
+        (b"zTXt", b"note\0\0"),
+        (b"zTXt", b"Raw profile type exif\0\0"),
+        (b"iTXt", b"note\0\1\0\0\0"),
+        (b"iCCP", b"note\0\0"),
     ],
 )
-def test_text_that_inflates_without_end_does_not(kind, body):
-    content = png(4, 4)
+def test_text_that_inflates_without_end_does_not(kind, begin):
+    content, body = png(4, 4), begin + zlib.compress(b"a" * 50_000_000, 1)
     bomb = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
     tracemalloc.start()
     try:

@@ -1,6 +1,8 @@
 """Measures that scikit-learn has in another form against it; the others against cases worked out by hand."""
 
 import math
+from importlib import import_module
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,7 +19,6 @@ from lab.evaluate.measures import (
     precision_recall,
     threshold_at,
 )
-from sklearn import metrics
 
 from appliance.calibration.rates import Reals
 
@@ -30,9 +31,15 @@ def drawn(seed: int) -> tuple[Reals, Reals]:
     return values.normal(1, 1, 60), values.normal(0, 1, 90)
 
 
+@pytest.fixture(scope="module")
+def metrics() -> ModuleType:
+    """Those of scikit-learn, which a process takes a second to load."""
+    return import_module("sklearn.metrics")
+
+
 class TestAgainstScikitLearn:
     @given(SEEDS)
-    def test_precision_and_recall(self, seed: int) -> None:
+    def test_precision_and_recall(self, metrics: ModuleType, seed: int) -> None:
         values = np.random.default_rng(seed)
         order = values.permutation(200) / 199  # two neighbours are further apart than two of the thousand thresholds
         hits = values.random(200) < 0.6
@@ -45,7 +52,7 @@ class TestAgainstScikitLearn:
         assert set(np.round(recall, 9)) >= set(np.round(expected_recall[:-1] * faces, 9))
         assert average_precision(precision, recall) == pytest.approx(area * faces)
 
-    def test_average_precision_where_precision_never_rises(self) -> None:
+    def test_average_precision_where_precision_never_rises(self, metrics: ModuleType) -> None:
         scores = np.linspace(1, 0, 20)
         hits = np.array([True] * 12 + [False] * 8)
         pictures = [picture(score, hit=hit) for score, hit in zip(scores, hits, strict=True)]
@@ -53,7 +60,7 @@ class TestAgainstScikitLearn:
         assert found == pytest.approx(metrics.average_precision_score(hits, scores) * hits.mean())
 
     @given(st.lists(st.floats(0, 0.2), min_size=1, max_size=30))
-    def test_area_under_the_error_curve(self, errors: list[float]) -> None:
+    def test_area_under_the_error_curve(self, metrics: ModuleType, errors: list[float]) -> None:
         limit = 0.08
         below = np.sort([error for error in errors if error < limit])
         at = np.repeat(np.concatenate([[0.0], below, [limit]]), 2)[1:-1]

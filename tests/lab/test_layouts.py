@@ -18,7 +18,6 @@ from lab.evaluate.datasets import (
     read_sequences,
 )
 from lab.evaluate.landmarks import read_labelled_faces
-from scipy.io import savemat
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -140,6 +139,8 @@ class TestBoxes:
         assert handshake.boxes.tolist() == [[1, 2, 3, 4]]
 
     def test_wider_with_its_settings(self, wider: Path) -> None:
+        from scipy.io import savemat
+
         (wider / "ground_truth").mkdir()
         of_easy = [cells(np.array([[1]]), np.zeros((0, 0))), cells(np.zeros((0, 0)))]
         of_hard = [cells(np.array([[1], [2]]), np.zeros((0, 0))), cells(np.array([[1]]))]

@@ -20,7 +20,6 @@ from typing import Any
 import appliance_models
 import numpy as np
 import psutil
-from scipy import stats
 
 from appliance.camera.replay import DEMONSTRATION
 from appliance.face.embedding import FAST
@@ -187,6 +186,8 @@ def scaling(bench: Bench) -> Iterator[Finding]:
             for _ in tracked(range(3 * extent.rounds), question)
         ]
     medians = {count: median(each[count][1] for each in rounds) for count in mosaics}
+    from scipy import stats
+
     line = stats.linregress(*zip(*medians.items(), strict=True))
     few, many = min(mosaics), max(mosaics)
     predicted = [each[few][1] + (many / few - 1) * each[few][2] for each in rounds]

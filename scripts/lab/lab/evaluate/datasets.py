@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.io import loadmat
 
 from appliance.calibration.rates import Flags, Reals
 
@@ -242,6 +241,8 @@ def _wider_list(path: Path) -> Iterator[tuple[str, Reals]]:
 
 def _wider_counted(path: Path) -> Iterator[tuple[str, Any]]:
     """The nested cells of wider_*_val.mat: of each picture, the places of the faces that count."""
+    from scipy.io import loadmat
+
     table = loadmat(path)
     for event, files, indices in zip(table["event_list"], table["file_list"], table["gt_list"], strict=True):
         for file, kept in zip(files[0], indices[0], strict=True):

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
-from sklearn import metrics
 
 from appliance.calibration.rates import RULE_OF_THREE, Z_95, Flags, Rate, Reals, rate
 
@@ -37,6 +35,8 @@ def folded_accuracy(scores: Reals, same: Flags, folds: npt.NDArray[np.int64]) ->
     names = np.unique(folds)
     if names.size < 2 or any(np.unique(same[folds == name]).size < 2 for name in names):
         raise ValueError(f"{same.sum()} and {same.size - same.sum()} scores do not fill {names.size} folds")
+    from scipy import stats
+
     accuracies = []
     for held in (folds == name for name in names):
         threshold, _ = best_threshold(scores[~held & same], scores[~held & ~same])
@@ -59,12 +59,16 @@ def error_curve(positives: Reals, negatives: Reals) -> tuple[Reals, Reals]:
     accepted (N) and of what should not (M): the share (0..1) of accepted negatives (FMR, APCER), and that of refused positives
     (FNMR, BPCER).
     """
+    from sklearn import metrics
+
     let_through, accepted, _ = metrics.roc_curve(*_labelled(positives, negatives), drop_intermediate=False)
     return let_through, (positives.size - np.rint(accepted * positives.size)) / positives.size
 
 
 def area_under_curve(positives: Reals, negatives: Reals) -> float:
     """AUC, 0..1: the chance that a positive scores higher than a negative, ties counting half (Mann, Whitney 1947)."""
+    from sklearn import metrics
+
     return float(metrics.roc_auc_score(*_labelled(positives, negatives)))
 
 
@@ -98,6 +102,8 @@ def area_under_error_curve(errors: Reals, limit: float) -> float:
 
 def mean_bounds(values: Reals) -> tuple[float, float]:
     """95 % bounds of the mean of N values by their standard error; of zero width for fewer than two."""
+    from scipy import stats
+
     half = Z_95 * float(stats.sem(values)) if values.size > 1 else 0.0
     return float(values.mean()) - half, float(values.mean()) + half
 
