@@ -1,17 +1,22 @@
 """This build beside the program of another commit: the same requests in turns, on one core, as ratios."""
 
+import io
 import json
 import os
 import subprocess
+import tarfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import psutil
+from scipy import stats
 
+from appliance.calibration.rates import Reals
 from lab.bench.material import FPS, film
 from lab.bench.parts import Bench, decide, listener, wait_for
 from lab.bench.peers import FOLDER
@@ -21,25 +26,20 @@ from lab.report import Finding, tracked
 ROOT = FOLDER.parent  # the clone
 PERSON = "against"  # the id of the person of the portrait, who is enrolled in both galleries
 SEED, RESAMPLES = 13, 2_000  # its bounds at 2.5 and 97.5 % rest on fifty resamples each (Efron, Tibshirani 1993, 14.3)
-
 SETTLE_SECONDS = 2.0
-Samples = Mapping[
-    str, tuple[list[float], list[float]]
-]  # by path: of each sample, what the other build and this one took
+Samples = Mapping[str, tuple[list[float], list[float]]]  # by path: what the other build took, and what this one did
 
 
 def built(commit: str) -> Build:
     """Unpacks the files of a commit beside the peers, and makes its environment by its own scripts; what is there already is
     kept. Raises ProgramFailedError.
     """
-    name = (
-        _output("git", "-C", str(ROOT), "rev-parse", "--short=12", "--verify", f"{commit}^{{commit}}").decode().strip()
-    )
+    git = ("git", "-C", str(ROOT))
+    name = _output(*git, "rev-parse", "--short=12", "--verify", f"{commit}^{{commit}}").decode().strip()
     folder = FOLDER / f"commit-{name}"
     if not (folder / "setup.cfg").is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        archive = _output("git", "-C", str(ROOT), "archive", "--format=tar", name)
-        _output("tar", "-x", "-C", str(folder), given=archive)
+        with tarfile.open(fileobj=io.BytesIO(_output(*git, "archive", "--format=tar", name))) as archive:
+            archive.extractall(folder, filter="data")
     _output(str(folder / "scripts" / "environment"), ".venv")
     return Build(folder / ".venv" / "bin" / "python", folder)
 
@@ -57,15 +57,18 @@ def measure(bench: Bench, commit: str, other: Build) -> Iterator[Finding]:
 
 def ratio(question: str, path: str, other: Sequence[float], this: Sequence[float]) -> Finding:
     """Median over median, with the bounds of pairs drawn anew (percentile bootstrap); without bounds from fewer than three."""
-    before, now = np.array(other), np.array(this)
-    interval = None
-    if len(before) >= 3:
-        drawn = np.random.default_rng(SEED).integers(0, len(before), (RESAMPLES, len(before)))
-        low, high = np.percentile(np.median(before[drawn], axis=1) / np.median(now[drawn], axis=1), (2.5, 97.5))
-        interval = (float(low), float(high))
-    before_median, now_median = float(np.median(before)), float(np.median(now))
-    title = f"{path}: {before_median:.4g} → {now_median:.4g}"
-    return Finding(question, title, before_median / now_median, "x", interval)
+
+    def medians(before: Reals, now: Reals, axis: int = -1) -> Reals:
+        return np.asarray(np.median(before, axis) / np.median(now, axis))
+
+    interval, random = None, np.random.default_rng(SEED)
+    if len(this) >= 3:
+        drawn = stats.bootstrap(
+            (other, this), medians, paired=True, n_resamples=RESAMPLES, method="percentile", random_state=random
+        )
+        interval = (float(drawn.confidence_interval.low), float(drawn.confidence_interval.high))
+    before, now = median(other), median(this)
+    return Finding(question, f"{path}: {before:.4g} → {now:.4g}", before / now, "x", interval)
 
 
 def _posted(bench: Bench, builds: Sequence[Build], samples: Samples) -> None:
@@ -99,13 +102,10 @@ def _live(bench: Bench, build: Build, side: int, samples: Samples) -> None:
         wait_for(client, 2 * FPS)
         time.sleep(SETTLE_SECONDS)
         process = psutil.Process(device.process_id)
-        samples[f"idle camera at {FPS}/s, % of a core"][side].append(
-            process.cpu_percent(bench.extent.processor_seconds)
-        )
-        for title in ("GET /faces, ms", "GET /faces, face followed, ms"):
-            with ExitStack() as stack:
-                if "followed" in title:
-                    stack.enter_context(listener(device.url))
+        percent = process.cpu_percent(bench.extent.processor_seconds)
+        samples[f"idle camera at {FPS}/s, % of a core"][side].append(percent)
+        for title, also in (("GET /faces, ms", nullcontext()), ("GET /faces, face followed, ms", listener(device.url))):
+            with also:
                 for _ in range(bench.extent.requests // 3):
                     time.sleep(1 / FPS)
                     samples[title][side].append(client.timed("GET", "/faces"))
@@ -133,10 +133,10 @@ def _processor_ms(device: OwnDevice) -> float:
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
 
 
-def _output(*command: str, given: bytes | None = None) -> bytes:
-    """What a command prints; its complaints go to standard error when it succeeds. Raises ProgramFailedError."""
+def _output(*command: str) -> bytes:
+    """What a command prints. Raises ProgramFailedError."""
     try:
-        return subprocess.run(command, input=given, capture_output=True, check=True).stdout
+        return subprocess.run(command, capture_output=True, check=True).stdout
     except OSError as error:
         raise ProgramFailedError(f"{command[0]}: {error.strerror}") from error
     except subprocess.CalledProcessError as error:

@@ -18,9 +18,7 @@ from lab.device import HOST, TIMEOUT
 
 DRIPPING = 100  # connections that drip at once (the required bound)
 DRIP_SECONDS = 1.0  # between two bytes of each
-STRANGERS = [
-    f"198.51.100.{number}" for number in range(1, 255)
-]  # addresses for documentation (RFC 5737): they guess keys
+STRANGERS = [f"198.51.100.{number}" for number in range(1, 255)]  # guess keys; documentation addresses (RFC 5737)
 STREAMS = ("/events", "/camera/stream.mjpg")
 KEY_HEADERS = (("Authorization", "Bearer "), ("X-API-Key", ""), ("X-RapidAPI-Key", ""))
 

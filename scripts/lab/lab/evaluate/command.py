@@ -26,16 +26,7 @@ from lab.evaluate.datasets import LayoutError
 from lab.report import Evaluation, Finding, print_table, unjudged, write_json, write_page
 
 ALL = "all"
-QUESTIONS = (
-    verification,
-    detection,
-    landmarks,
-    pose,
-    liveness,
-    identification,
-    robustness,
-)  # in the order of the report
-NAMES = tuple(each.QUESTION for each in QUESTIONS)
+QUESTIONS = (verification, detection, landmarks, pose, liveness, identification, robustness)  # as they are reported
 NEVER_JUDGED = {pose.QUESTION}  # for which this project has no pictures, and so no bounds
 UNSCORED = "the HTTP API gives no scores, which AP needs"
 FAILURES = (
@@ -92,18 +83,18 @@ def _checked(options: argparse.Namespace) -> dict[str, Path]:
         raise UsageError(f"detection: {UNSCORED}: leave out --device")
     if options.key is not None and options.device is None:
         raise UsageError("--key: only a running device needs one: add --device URL")
-    for option, path in (("--json", options.json), ("--answers", options.answers)):
-        if path is not None and not path.parent.is_dir():
-            raise UsageError(f"{option}: {path.parent}: no such folder")
-    if not options.data.is_dir():
-        raise UsageError(f"{options.data}: no such folder")
+    written = {"--json: ": options.json, "--answers: ": options.answers}
+    needed = {option: path.parent for option, path in written.items() if path} | {"": options.data}
+    for option, folder in needed.items():
+        if not folder.is_dir():
+            raise UsageError(f"{option}{folder}: no such folder")
     if options.question != ALL:
         return {options.question: options.data}
-    folders = {name: options.data / name for name in NAMES}
+    folders = {each.QUESTION: options.data / each.QUESTION for each in QUESTIONS}
     if not folders[identification.QUESTION].is_dir():
         folders[identification.QUESTION] = folders[verification.QUESTION]  # its pictures name their people, too
     if not any(folder.is_dir() for folder in folders.values()):
-        raise UsageError(f"{options.data}: none of the folders {', '.join(NAMES)} is there")
+        raise UsageError(f"{options.data}: none of the folders {', '.join(folders)} is there")
     return folders
 
 
