@@ -4,6 +4,7 @@ Versions have a total order, so devices that have seen the same ones agree, in w
 every later version of the person it is about.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -49,9 +50,12 @@ def joined(one: Share, other: Share) -> Share:
     return replace(winner, revision=winner.revision + 1, erased=erased)
 
 
-def arrived(share: Share, local: Local | None, incoming: Share) -> tuple[Share, MergeResult]:
+def arrived(
+    share: Share, local: Local | None, incoming: Share, sent: Collection[Share] = ()
+) -> tuple[Share, MergeResult]:
     """Returns what is known of a person once `incoming` has arrived from the fleet, and what becomes of it. With TAKEN and LOST
-    the person becomes that of `incoming`. A local person whose reference is erased then is erased with every verdict.
+    the person becomes that of `incoming`. A local person whose reference is erased then is erased with every verdict. `sent`
+    are the versions that this device has sent and that the servers may have stored without its knowledge.
     """
     after = joined(share, incoming)
     after = replace(after, held="", unshared=after != incoming)
@@ -59,18 +63,18 @@ def arrived(share: Share, local: Local | None, incoming: Share) -> tuple[Share, 
     if older or (incoming.reference and not after.reference):
         verdict = MergeResult.SAME if share.unshared else MergeResult.REFUSED
         return replace(after, held=share.held if after.reference else ""), verdict
-    changed = (
-        local is not None and share.reference and (local.digest, local.reference) != (share.digest, share.reference)
-    )
+    own = [each for each in sent if each.reference == incoming.reference]  # so the servers have stored one of them
+    known = [share] if share.reference else own
+    changed = known and local not in [Local(each.digest, each.reference) for each in known]
     if local is None:
         return after, MergeResult.TAKEN if after.reference else MergeResult.SAME
     if local.reference not in after.erased:
-        never_shared = share.revision == 0 or share.held == DIFFERS
+        never_shared = (share.revision == 0 and not own) or share.held == DIFFERS
         if after.reference and local.digest == after.digest:
             return after, MergeResult.SAME if local.reference == after.reference else MergeResult.TAKEN
         if never_shared:
             return replace(after, held=DIFFERS), MergeResult.HELD
-        unshared = after == share and not share.held
+        unshared = incoming in own or (after == share and not share.held)  # what was changed here is later
         if unshared or not after.reference:  # another person with this id, enrolled on purpose after the erasure
             return after, MergeResult.SAME
     return after, MergeResult.LOST if changed and not share.held else MergeResult.TAKEN

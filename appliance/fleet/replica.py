@@ -63,6 +63,8 @@ class Replica:
         self._looked_at: GallerySnapshot | None = None
         self._open: dict[str, None] = {}
         """The keys of which this device, or the bucket, has got another version since it was known that both have the same."""
+        self._sent: dict[str, set[Share]] = {}
+        """The versions of each key that were sent, and that the servers may have stored although no answer has come."""
         self._refused: dict[str, tuple[float, str]] = {}
         """When the last value of a key was refused, and why."""
         self._unread: dict[str, int] = {}
@@ -99,6 +101,8 @@ class Replica:
                 if arrival is not None:
                     erased |= self._take(transaction, key, arrival)
         self._seen |= {key: (new[key].sequence, version) for key, (version, _) in opened.items()}
+        for key in new:
+            self._sent.pop(key, None)
         if erased:
             self._gallery.empty_log()
 
@@ -153,6 +157,7 @@ class Replica:
             if (known := self._gallery.named(version.reference)) is None:
                 return None
             export, pin = self._gallery.exported(known), self._gallery.pin(version.reference)
+        self._sent.setdefault(key, set()).add(version)
         return version, self._envelopes.close(key, version, export, pin), sequence
 
     def acknowledged(self, stored: Iterable[tuple[str, Share, int]]) -> None:
@@ -160,6 +165,8 @@ class Replica:
         new = [each for each in stored if each[2] > self._seen_at(each[0])[0]]
         self._seen |= {key: (sequence, version) for key, version, sequence in new}
         self._open |= dict.fromkeys(key for key, *_ in new)
+        for key, *_ in new:
+            self._sent.pop(key, None)
         shares = self._gallery.snapshot.shares
         if all((share := shares.get(key)) == version and share and not share.unshared for key, version, _ in new):
             return
@@ -215,7 +222,7 @@ class Replica:
         """Returns whether a person or a part of them was erased."""
         share, entry = transaction.contents.shares.get(key, NOTHING), self._locals.get(self._ids.get(key, ""))
         local = entry[3] if entry else None
-        after, verdict = arrived(share, local, arrival.share)
+        after, verdict = arrived(share, local, arrival.share, self._sent.get(key, ()))
         after = replace(after, sent=share.sent)
         if verdict is MergeResult.REFUSED:
             self._refuse(key, "an older value, or a person who is erased")

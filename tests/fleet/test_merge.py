@@ -89,6 +89,7 @@ class Device:
     local: Local | None = None
     seen: tuple[int, Share | None] = (0, None)
     lost: int = 0
+    sent: frozenset[Share] = frozenset()
 
     def change(self, digest: str) -> None:
         if self.local:
@@ -98,7 +99,7 @@ class Device:
         """As Gallery.erase does; returns the reference if the fleet knew the person."""
         reference = self.local.reference if self.local else ""
         self.local = None
-        if reference and self.share.reference == reference:
+        if reference and reference in {self.share.reference, self.share.sent}:
             self.share = self.share.buried(reference)
             return reference
         return ""
@@ -106,13 +107,15 @@ class Device:
     def take(self, incoming: Share) -> None:
         """As Replica._take does."""
         before, local = self.share, self.local
-        self.share, verdict = arrived(self.share, self.local, incoming)
+        own = incoming in self.sent
+        after, verdict = arrived(self.share, self.local, incoming, self.sent)
+        self.share, self.sent = replace(after, sent=before.sent), frozenset()
         self.lost += verdict is MergeResult.LOST
         if self.local and self.local.reference in self.share.erased:
             self.local = None
         if verdict in {MergeResult.TAKEN, MergeResult.LOST} and incoming.reference:
             self.local = Local(incoming.digest, incoming.reference)
-        if verdict is MergeResult.HELD or (incoming == before and local and not before.held):
+        if verdict is MergeResult.HELD or (incoming == before and local and not before.held) or own:
             assert self.local == local  # nothing new has come
         assert joined(before, self.share) == self.share
 
@@ -141,6 +144,7 @@ class Fleet(RuleBasedStateMachine):
         self.bucket, self.devices, self.references = Bucket(), [Device(), Device(), Device()], 0
         self.erased: set[str] = set()
         self.kept: list[tuple[int, Share, Local | None]] = []
+        self.restarted = False
 
     numbers = st.integers(0, 2)
 
@@ -187,10 +191,22 @@ class Fleet(RuleBasedStateMachine):
             if stored:
                 device.seen, device.share = (bucket.sequence, version), version
 
+    @rule(number=numbers, digest=st.sampled_from(CONTENTS))
+    def write_without_an_answer(self, number, digest):
+        """The servers store a version, or do not, and this device does not know."""
+        device = self.devices[number]
+        device.change(digest)
+        version = wanted(device.share, device.local)
+        if version and version != device.seen[1]:
+            device.share = replace(device.share, sent=version.reference or device.share.sent)
+            self.bucket.write(version, device.seen[0] if device.seen[1] else 0)
+            device.sent |= {version}
+
     @rule(number=numbers)
     def restart(self, number):
         """Everything is read again."""
-        self.devices[number].seen = (0, None)
+        self.devices[number].seen, self.devices[number].sent = (0, None), frozenset()
+        self.restarted = True
 
     @rule(data=st.data())
     def replay(self, data):
@@ -236,6 +252,9 @@ class Fleet(RuleBasedStateMachine):
         assert not present & known
         if not self.kept:  # without restored devices every erasure is known to the device where it happened
             assert not present & self.erased
+        if not (self.kept or self.restarted):  # a device that knows what it has sent keeps no version of its own apart
+            held = {device.local.reference for device in self.devices if device.share.held and device.local}
+            assert not (held and self.bucket.value.reference in held)
 
 
 TestFleet = Fleet.TestCase

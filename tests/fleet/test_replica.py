@@ -40,6 +40,41 @@ def test_an_erasure_while_the_servers_store_the_person_is_not_forgotten_with_the
     assert one.gallery.snapshot.shares[key].erased == (reference,)
 
 
+def test_a_change_after_a_version_whose_answer_was_lost_stays(sites):
+    one, other = sites
+    one.add("anna", 1)
+    replica, receiver = (Replica(site.gallery, Envelopes(KEYS)) for site in sites)
+    for before, name in enumerate(("Anna B", "Anna C", "Anna D")):
+        key, _, value, last = sent(replica, "anna")
+        assert last == before
+        one.rename("anna", name)
+        replica.absorb([StoredValue(key, value, last + 1)])
+        assert (replica.held(), list(replica.conflicts), one.name("anna")) == ({}, [], name)
+        assert replica.pending() == [key]
+    version, value, last = replica.outgoing(key)
+    replica.acknowledged([(key, version, last + 1)])
+    receiver.absorb([StoredValue(key, value, last + 1)])
+    assert (other.name("anna"), replica.pending(), receiver.pending()) == ("Anna D", [], [])
+
+
+@pytest.mark.parametrize("both_arrive", [True, False])
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_change_of_another_device_after_one_whose_answer_was_lost_wins(sites, changed, both_arrive):
+    one, other = sites
+    one.add("anna", 1)
+    replica, elsewhere = (Replica(site.gallery, Envelopes(KEYS)) for site in sites)
+    key, _, value, _ = sent(replica, "anna")
+    elsewhere.absorb([StoredValue(key, value, 1)])
+    other.rename("anna", "Anna of the other door")
+    later = StoredValue(key, elsewhere.outgoing(key)[1], 2)
+    if changed:
+        one.rename("anna", "Anna of this door")
+    for each in [StoredValue(key, value, 1)] * both_arrive + [later]:
+        replica.absorb([each])
+    assert (one.name("anna"), replica.pending(), replica.held()) == ("Anna of the other door", [], {})
+    assert [conflict.identity for conflict in replica.conflicts] == ["anna"] * changed
+
+
 def test_what_the_gallery_could_not_take_is_taken_when_it_comes_again(sites, tmp_path):
     one, other = sites
     sender, replica = (Replica(site.gallery, Envelopes(KEYS)) for site in sites)
