@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from appliance import __version__, identity, state
 from appliance.cli.gallery import opened, site_key
 from appliance.config import Config
-from appliance.fleet.devices import About, DeviceRecord, records_of
+from appliance.fleet.devices import COMMAND, About, DeviceRecord, records_of
 from appliance.fleet.membership import (
     FILE,
     FleetError,
@@ -38,9 +38,6 @@ try:
     from appliance.fleet.stream import RETRY_SECONDS, DecisionReader, decisions_stream
 except ModuleNotFoundError as missing:
     raise FleetError(f"{missing.name} is not installed: in a clone, scripts/environment .venv fleet") from missing
-
-COMMAND = "command"
-"""The name under which a command connects, and the status that it reports until the device itself does."""
 
 T = TypeVar("T")
 

@@ -14,6 +14,9 @@ from appliance.fleet.sealing import Envelopes, RefusedValueError
 Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{0,255}$")]
 """Nothing that a terminal obeys."""
 
+COMMAND = "command"
+"""The name under which a command connects, and the status that it reports until the device itself does."""
+
 
 @dataclass(frozen=True, slots=True)
 class LastDecision:
@@ -60,7 +63,7 @@ class About:
 class DeviceRecord:
     """A device: what it is, how many people it has, how many of them are held (differ from the fleet's) and pending (not
     shared yet), and the sequence number up to which it could read the bucket, which was made at `created`. `time` is that of
-    the record, in seconds since 1970.
+    the record, in seconds since 1970; `instance` tells the processes apart that write under one id.
     """
 
     device: Text
@@ -71,6 +74,7 @@ class DeviceRecord:
     created: datetime
     position: int
     time: FiniteFloat
+    instance: Text = ""
 
     def close(self, envelopes: Envelopes, *question: str) -> bytes:
         """Returns the sealed value; that of an answer is valid for its question alone."""

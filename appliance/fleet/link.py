@@ -259,7 +259,7 @@ class Bucket:
                 found = await self._link.jetstream.get_last_msg(self.stream, self.prefix + key)
             except NotFoundError:
                 return None
-        return StoredValue(key, found.data or b"", found.seq or 0)
+        return StoredValue(key, found.data or b"", found.seq or 0, found.time)
 
     async def state(self) -> BucketState:
         with _translated():

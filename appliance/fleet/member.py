@@ -14,6 +14,7 @@ from appliance.faults import Fault, Problem
 from appliance.fleet.devices import About, DeviceRecord, Overview, PersonPlace, records_of
 from appliance.fleet.link import Address, Bucket, BucketState, Link, LinkError, OvertakenError
 from appliance.fleet.membership import FleetError, Membership
+from appliance.fleet.own_record import OwnRecord
 from appliance.fleet.presence import Presence
 from appliance.fleet.replica import Replica
 from appliance.fleet.sealing import Envelopes, FleetKeys
@@ -46,9 +47,6 @@ NOTED_AT_ONCE = 1024
 
 PATIENCE_SECONDS = 10.0
 """How long the servers may be away before that is a problem."""
-
-RECORD_SECONDS = (2.0, 30.0)
-"""How often a device writes its record: at most, and at least."""
 
 OVERVIEW_SECONDS = 5.0
 """How long an overview waits for the servers and for the thread."""
@@ -99,7 +97,7 @@ class Member:
         self._records: list[DeviceRecord] = []
         self._created: datetime | None = None
         self._position = 0
-        self._record: tuple[float, DeviceRecord | None] = (float("-inf"), None)
+        self._own = OwnRecord(device, clock)
         self._many = False
         """Whether so many people were read or written that it took memory for a moment."""
         self._heard = clock()
@@ -164,7 +162,8 @@ class Member:
         if self._replica and (held := self._replica.held()):
             text = f"{len(held)} people differ from those of the fleet: `appliance fleet status` lists them."
             found.append(Problem("fleet", "fleet_people_differ", text))
-        return [*found, *(problem for each in self._companions for problem in each.problems())]
+        of_others = (problem for each in self._companions for problem in each.problems())
+        return [*found, *self._own.problems(), *of_others]
 
     async def synchronise(self, *, reseal: bool = False) -> Replica:
         """Connects, brings the gallery and the servers in step once, and returns the replica; with `reseal`, has every value
@@ -203,7 +202,7 @@ class Member:
         if self._replica is None or membership != self._joined:
             self._joined, self._envelopes = membership, Envelopes(membership.keys)
             self._replica, self._created = Replica(gallery, self._envelopes), None
-            self._record = float("-inf"), None
+            self._own = OwnRecord(self._device, self._clock)
         self._trouble = self._trouble or "not yet in step"
         fleet, address = membership.keys.id, replace(self._files, urls=membership.urls)
         async with Link.to(address, self._device) as link:
@@ -270,7 +269,8 @@ class Member:
         if self._many:
             self._many = False
             give_back()
-        await self._report(devices)
+        assert self._envelopes is not None
+        await self._own.report(devices, self._envelopes, self._current)
         return self._loop is None
 
     async def _settle(self, bucket: Bucket, replica: Replica) -> bool:
@@ -318,20 +318,7 @@ class Member:
             return None
         people, pending = len(self._gallery().snapshot.people), len(self._replica.pending())
         facts = self._device, self._about(), people, len(self._replica.held()), pending, self._created
-        return DeviceRecord(*facts, self._replica.read_until(self._position), time.time())
-
-    async def _report(self, devices: Bucket) -> None:
-        """Writes this device's record when it has changed, or is old."""
-        written, before = self._record
-        age = self._clock() - written
-        if age < RECORD_SECONDS[0] or self._envelopes is None or (record := self._current()) is None:
-            return
-        if before == replace(record, time=before.time if before else 0.0) and age < RECORD_SECONDS[1]:
-            return
-        found = await devices.read(self._device)
-        with suppress(OvertakenError):
-            await devices.write(self._device, record.close(self._envelopes), found.sequence if found else 0)
-            self._record = self._clock(), record
+        return DeviceRecord(*facts, self._replica.read_until(self._position), time.time(), self._own.instance)
 
     async def _overview(self, identities: Sequence[str]) -> Overview:
         replica, reached, last, online = self._replica, False, self._position, None

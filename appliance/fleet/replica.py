@@ -4,7 +4,8 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from appliance.fleet.merge import DIFFERS, NOTHING, Local, MergeResult, arrived, joined, wanted
 from appliance.fleet.sealing import Arrival, Envelopes, RefusedValueError, UnreadableValueError
@@ -31,11 +32,14 @@ UNFIT = (OtherEmbedderError, TooManyError, InvalidPersonError)
 
 @dataclass(frozen=True, slots=True)
 class StoredValue:
-    """A value of the bucket: its key, its content (empty once it is deleted), and its sequence number in the stream."""
+    """A value of the bucket: its key, its content (empty once it is deleted), its sequence number in the stream, and, of one
+    that was asked for by its key, when the servers stored it, by their clock.
+    """
 
     key: str
     value: bytes
     sequence: int
+    time: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
