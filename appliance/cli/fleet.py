@@ -23,14 +23,14 @@ from appliance.fleet.membership import (
     write_membership,
 )
 from appliance.fleet.policy import PolicyBook, policy_signer, read_keys, write_keys
-from appliance.fleet.sealing import Envelopes, FleetKeys, RefusedValueError
+from appliance.fleet.sealing import Envelopes, RefusedValueError
 from appliance.gallery.gallery import Gallery
 from appliance.imaging import barcode
 
 try:
     from appliance.fleet.joining import invite as make_invitation
     from appliance.fleet.joining import make_buckets, read_code, redeem
-    from appliance.fleet.link import Address, Bucket, Link, LinkError
+    from appliance.fleet.link import Address, Bucket, BucketState, Link, LinkError
     from appliance.fleet.member import Member, devices_bucket, people_bucket
     from appliance.fleet.presence import DevicePresence, survey
     from appliance.fleet.publishing import publish
@@ -246,10 +246,14 @@ def publish_policy(_options: argparse.Namespace, settings: Config) -> int:
 def rotate_key(_options: argparse.Namespace, settings: Config) -> int:
     """Makes a new key, and seals the people with it; every other device has to join again."""
     before = _membership(settings)
-    keys = FleetKeys(before.keys.id, (*before.keys.secrets, Membership.new(before.urls).keys.secrets[0]))
+
+    async def ask(link: Link) -> BucketState:
+        return await (await link.log(decisions_stream(before.keys.id))).state()
+
     with opened(settings) as gallery:
         _synchronise(settings, gallery, before)  # what the others write with the old key from now on is refused
-        _keep(settings, after := Membership(before.urls, keys))
+        stream, secret = _with_link(settings, before.urls, ask), Membership.new(before.urls).keys.secrets[0]
+        _keep(settings, after := Membership(before.urls, before.keys.rotated(secret, stream.created, stream.last)))
         _synchronise(settings, gallery, after, reseal=True)
     return _done("the people are sealed with a new key: join with each other device: appliance fleet invite")
 

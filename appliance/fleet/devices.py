@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any, Self
 
@@ -16,6 +16,9 @@ Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{0,255}$")]
 
 COMMAND = "command"
 """The name under which a command connects, and the status that it reports until the device itself does."""
+
+OUTDATED = "outdated"
+"""The status of a device that has to join again, because the key of its record was replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,8 @@ _RECORD = TypeAdapter(DeviceRecord)
 
 def records_of(values: Iterable[tuple[str, bytes]], envelopes: Envelopes, *question: str) -> list[DeviceRecord]:
     """Returns the records in these values, or in answers to a question, by device id; those that no device of the fleet has
-    written, that name another device, or that would write more than text into a terminal, are left out.
+    written, that name another device, or that would write more than text into a terminal, are left out. One that is sealed with
+    a key that was replaced may be that of a stolen device: it says which device has to join again, and confirms nothing.
     """
     found = []
     for device, value in values:
@@ -131,5 +135,8 @@ def records_of(values: Iterable[tuple[str, bytes]], envelopes: Envelopes, *quest
         except (RefusedValueError, ValidationError):
             continue
         if record.device == device:
+            if envelopes.outdated(value):
+                about = About(record.about.name, record.about.version, OUTDATED)
+                record = replace(record, about=about, position=0)
             found.append(record)
     return sorted(found, key=lambda record: record.device)

@@ -252,11 +252,13 @@ class Bucket:
             stored = await self._link.jetstream.publish(subject, value, PATIENCE_SECONDS, self.stream, headers)
             return stored.seq
 
-    async def read(self, key: str) -> StoredValue | None:
-        """Returns the value of a key as the leader has it, None without one."""
+    async def read(self, key: str, start: int | None = None) -> StoredValue | None:
+        """Returns the last value of a key as the leader has it, or the first from a sequence number on; None without one."""
         with _translated():
             try:
-                found = await self._link.jetstream.get_last_msg(self.stream, self.prefix + key)
+                found = await self._link.jetstream.get_msg(
+                    self.stream, start, self.prefix + key, next=start is not None
+                )
             except NotFoundError:
                 return None
         return StoredValue(key, found.data or b"", found.seq or 0, found.time)

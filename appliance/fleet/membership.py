@@ -48,12 +48,14 @@ class Membership:
         """From what `pack` returns. Raises ValueError, KeyError or TypeError."""
         found = json.loads(content)
         generations = tuple(base64.b64decode(secret) for secret in found["secrets"])
-        return cls(tuple(found["urls"]), FleetKeys(found["id"], generations))
+        ends = tuple((str(made), int(position)) for made, position in found.get("ends", ()))
+        return cls(tuple(found["urls"]), FleetKeys(found["id"], generations, ends))
 
     def pack(self) -> bytes:
         """The membership in clear; it is sealed wherever it goes."""
         generations = [base64.b64encode(secret).decode() for secret in self.keys.secrets]
-        return json.dumps({"id": self.keys.id, "urls": self.urls, "secrets": generations}).encode()
+        keys = {"id": self.keys.id, "secrets": generations, "ends": self.keys.ends}
+        return json.dumps({"urls": self.urls, **keys}).encode()
 
 
 def check_urls(urls: tuple[str, ...]) -> None:

@@ -2,9 +2,12 @@
 
 import base64
 import json
+import math
 import struct
 import zlib
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Self
 
 from pydantic import TypeAdapter
 
@@ -59,11 +62,19 @@ class Arrival:
 @dataclass(frozen=True, slots=True)
 class FleetKeys:
     """The public `id` of a fleet (12 hexadecimal digits) and its secrets, one of each generation: the first tags people, the
-    last one seals what is written, all of them open what was written before.
+    last one seals what is written, all of them open what was written before. `ends` says of each but the last one when the
+    stream of decisions had been made (ISO 8601), and how far it reached, as the next one took its place.
     """
 
     id: str
     secrets: tuple[bytes, ...] = field(repr=False)
+    ends: tuple[tuple[str, int], ...] = ()
+
+    def rotated(self, secret: bytes, created: datetime, position: int) -> Self:
+        """Returns the keys with which this secret seals, after the stream had reached this position."""
+        unknown = [("", 0)] * (len(self.secrets) - 1 - len(self.ends))  # of keys that an earlier version replaced
+        end = created.isoformat(), position
+        return replace(self, secrets=(*self.secrets, secret), ends=(*self.ends, *unknown, end))
 
     @property
     def seals(self) -> tuple[Seal, ...]:
@@ -75,7 +86,12 @@ class Envelopes:
     """Seals and opens the values of people."""
 
     def __init__(self, keys: FleetKeys) -> None:
-        self._seals = keys.seals
+        self._seals, self._ends = keys.seals, keys.ends
+
+    @property
+    def generation(self) -> int:
+        """Of the key that seals: how many were replaced."""
+        return len(self._seals) - 1
 
     def key(self, identity: str) -> str:
         """Returns the key of a person in the bucket, which only a holder of the fleet's keys can trace to the id."""
@@ -93,7 +109,7 @@ class Envelopes:
             content["person"] = records.pack_export(PersonExport(person.person, bare))
             content["pin"] = base64.b64encode(pin.pack()).decode() if pin else None
             embedder = next((bytes.fromhex(each.template.model) for each in bare), embedder)
-        head = _HEAD.pack(_FORMAT, len(self._seals) - 1, share.revision, embedder)
+        head = _HEAD.pack(_FORMAT, self.generation, share.revision, embedder)
         return head + self._seals[-1].close(zlib.compress(json.dumps(content).encode()), "fleet", key, head.hex())
 
     def open(self, key: str, value: bytes) -> Arrival:
@@ -120,19 +136,28 @@ class Envelopes:
             raise UnreadableValueError("too large")
         digest = fingerprint(person.person, (each.template for each in person.templates), pin) if person else ""
         share = Share(revision, digest, person.person.reference if person else "", erased)
-        return Arrival(share, person, pin, generation < len(self._seals) - 1)
+        return Arrival(share, person, pin, generation < self.generation)
 
     def close_note(self, content: bytes, *place: str, block: int = NOTE_BLOCK) -> bytes:
         """Returns JSON that is not a person, sealed for a place; padded with blanks to a multiple of `block` bytes, so that its
         length says little about the content.
         """
-        generation = len(self._seals) - 1
+        generation = self.generation
         padded = content.ljust(-(-len(content) // block) * block)
         return bytes([generation]) + self._seals[-1].close(padded, *place, generation)
 
     def outdated(self, note: bytes) -> bool:
         """Returns whether a note is sealed with a key that was replaced."""
-        return note[0] < len(self._seals) - 1
+        return note[0] < self.generation
+
+    def reach(self, note: bytes, created: datetime) -> float:
+        """Returns up to which position, in the stream of decisions that was made at `created`, notes that are sealed as this
+        one count: without a limit, unless their key was replaced.
+        """
+        if not self.outdated(note):
+            return math.inf
+        made, position = self._ends[note[0]] if note[0] < len(self._ends) else ("", 0)
+        return position if made == created.isoformat() else 0
 
     def open_note(self, value: bytes, *place: str) -> bytes:
         """Returns what was sealed for a place. Raises RefusedValueError."""

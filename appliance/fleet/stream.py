@@ -5,6 +5,7 @@ order. The record on the device is the store; what the servers do not have yet i
 import asyncio
 import json
 import logging
+import math
 import struct
 import time
 from collections.abc import AsyncIterator, Callable
@@ -91,11 +92,14 @@ class Forwarder:
     async def _forward(self, stream: Bucket, envelopes: Envelopes) -> None:
         found, newest = await stream.state(), await stream.read(self._device)
         sequence, last = self._begin(found, newest, envelopes), newest.sequence if newest else 0
+        if newest and newest.sequence > (reach := _reach(newest, envelopes, found)):
+            refused = await stream.read(self._device, int(reach) + 1)  # sent with a key that had been replaced: again
+            sequence = min(sequence, max(0, _sequence(refused) - 1))
         while True:
             entries = self._record.after(sequence, BATCH)
             for entry in entries:
                 value, name = _sealed(entry, self._device, envelopes), _name(self._device, entry.sequence, entry.hash)
-                last = await stream.write(self._device, value, last, name)
+                last = await stream.write(self._device, value, last, f"{name}-{envelopes.generation}")
                 sequence, self._place = entry.sequence, StreamPlace(found.created.isoformat(), last, entry.anchor)
             self._trouble = ""
             if len(entries) < BATCH:
@@ -165,7 +169,7 @@ class DecisionReader:
                     values = await feed.batch(CHECK_SECONDS)
                     for value in values:
                         self._position = value.sequence
-                        yield self._line(value)
+                        yield self._line(value, found)
                     if not values:
                         blind = self._behind(found)
                         found = await stream.state()
@@ -178,9 +182,11 @@ class DecisionReader:
     def _behind(self, found: BucketState) -> bool:
         return found.values > 0 and found.last > self._position
 
-    def _line(self, value: StoredValue) -> dict[str, Any] | RefusedValueError:
+    def _line(self, value: StoredValue, stream: BucketState) -> dict[str, Any] | RefusedValueError:
         try:
             document = _opened(value, self._envelopes)
+            if value.sequence > _reach(value, self._envelopes, stream):
+                raise RefusedValueError("sealed with a key that was replaced")
         except RefusedValueError as error:
             device = repr(value.key)[1:-1]  # anyone may have written it, and a terminal obeys control characters
             return RefusedValueError(f"position {value.sequence}, device {device}: {error}")
@@ -215,6 +221,17 @@ def _opened(value: StoredValue, envelopes: Envelopes) -> dict[str, Any]:
     if not (isinstance(found, dict) and {"sequence", "hash", "previous"} <= found.keys()):
         raise RefusedValueError("malformed, or by a later program")
     return found
+
+
+def _reach(value: StoredValue, envelopes: Envelopes, stream: BucketState) -> float:
+    """Up to where in the stream values that are sealed as this one count."""
+    note = value.value[_HEAD.size :]
+    return envelopes.reach(note, stream.created) if note else math.inf
+
+
+def _sequence(value: StoredValue | None) -> int:
+    """The one that it claims; 0 without any."""
+    return _HEAD.unpack_from(value.value)[0] if value and len(value.value) >= _HEAD.size else 0
 
 
 def _name(device: str, sequence: int, digest: str) -> str:

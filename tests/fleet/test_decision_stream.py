@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pytest
 from devices import until
@@ -10,7 +11,8 @@ from replicas import KEYS, Site, make_buckets
 from servers import NatsServer
 
 from appliance.access.log import DECISION, DOOR, Record
-from appliance.fleet.link import Address, Link
+from appliance.fleet.link import Address, BucketState, Link
+from appliance.fleet.membership import Membership
 from appliance.fleet.replica import StoredValue
 from appliance.fleet.sealing import Envelopes, FleetKeys, RefusedValueError
 from appliance.fleet.stream import _HEAD, PLACE_FILE, DecisionReader, Forwarder, _sealed, decisions_stream
@@ -170,6 +172,32 @@ def test_what_the_servers_alter_move_or_repeat_is_named(server, site, record, tm
     assert all("altered" in str(each) for each in read(server.url, other_key))
 
 
+def test_what_is_sent_with_a_key_that_was_replaced_is_named_and_sent_again_once_the_device_has_joined_again(
+    server, site, record, tmp_path
+):
+    async def state(stream):
+        return await stream.state()
+
+    file = tmp_path / PLACE_FILE
+    decide(record, 3)
+    with forwarding(site, record, file):
+        assert until(lambda: sequences(server.url) == [1, 2, 3])
+        end = asyncio.run(with_stream(server.url, state))
+        later = KEYS.rotated(bytes(32), end.created, end.last)
+        decide(record, 2)
+        assert until(lambda: len(read(server.url, later)) == 5)
+    assert [each["sequence"] for each in read(server.url, later)[:3]] == [1, 2, 3]  # from before the rotation
+    assert ["replaced" in str(each) for each in read(server.url, later)[3:]] == [True, True]
+    site.keys = Membership.unpack(Membership((server.url,), later).pack()).keys
+    with forwarding(site, record, file):
+        assert until(lambda: len(read(server.url, later)) == 7)
+        assert [(each["sequence"], each["follows"]) for each in read(server.url, later)[5:]] == [(4, True), (5, True)]
+        remove_stream(server.url)
+        make_buckets(server.url)
+        decide(record)
+        assert until(lambda: [each["sequence"] for each in read(server.url, later)] == [1, 2, 3, 4, 5, 6])
+
+
 def test_a_stream_that_is_not_there_is_a_problem_and_people_are_shared_all_the_same(server, site, record, tmp_path):
     remove_stream(server.url)
     decide(record)
@@ -207,12 +235,12 @@ def test_a_reader_that_follows_goes_on_after_the_server_was_away(server, site, r
 
 
 def test_an_entry_that_is_not_json_is_named_and_ends_nothing():
-    envelopes = Envelopes(KEYS)
+    envelopes, state = Envelopes(KEYS), BucketState(datetime.now(UTC), 8, 8, 1)
     value = _HEAD.pack(1) + envelopes.close_note(b"not JSON", "decision", DEVICE, "1")
-    found = DecisionReader(envelopes, 1)._line(StoredValue(DEVICE, value, 7))
+    found = DecisionReader(envelopes, 1)._line(StoredValue(DEVICE, value, 7), state)
     assert isinstance(found, RefusedValueError)
     assert "position 7" in str(found)
-    assert "\x1b" not in str(DecisionReader(envelopes, 1)._line(StoredValue("\x1b[2J", value, 8)))
+    assert "\x1b" not in str(DecisionReader(envelopes, 1)._line(StoredValue("\x1b[2J", value, 8), state))
 
 
 def test_the_length_of_an_entry_does_not_say_what_it_is(record):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from replicas import KEYS, Site
 
-from appliance.fleet.devices import _RECORD, About, DeviceRecord, records_of
+from appliance.fleet.devices import _RECORD, OUTDATED, About, DeviceRecord, records_of
 from appliance.fleet.replica import MOST_REFUSED, Replica, StoredValue
 from appliance.fleet.sealing import _HEAD, MOST_BYTES, MOST_REVISIONS, Envelopes, FleetKeys, UnreadableValueError
 from appliance.gallery.shares import fingerprint
@@ -152,3 +152,13 @@ def test_a_device_speaks_for_itself_alone_and_writes_text():
     odd = replace(good, device="\x1b[2J")
     written.append((odd.device, odd.close(envelopes)))
     assert records_of(written, envelopes) == [good]
+
+
+def test_a_record_by_a_replaced_key_names_a_device_that_has_to_join_again_and_confirms_nothing():
+    before, after = Envelopes(KEYS), Envelopes(KEYS.rotated(bytes(32), datetime.now(UTC), 7))
+    about = About("Door", "1.0", "ok", policy=3, key="a key")
+    record = DeviceRecord("aa", about, 1, 0, 0, datetime.now(UTC), 5, time=1.0)
+    values = [("aa", record.close(before))]
+    assert records_of(values, before) == [record]
+    assert records_of(values, after) == [replace(record, about=About("Door", "1.0", OUTDATED), position=0)]
+    assert records_of([("aa", record.close(after))], after) == [record]

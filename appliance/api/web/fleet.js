@@ -103,7 +103,7 @@ function deviceItem(device, own) {
   };
   return make("li", { className: "card", data: { device: device.device } },
     make("h3", {}, device.name, " ", make("code", {}, device.device.slice(0, 12)), ...(own ? [make("span", { className: "group" }, text("fleet.this_device"))] : [])),
-    make("p", { className: "status", data: { status } }, STATUS[status] ?? text("fleet.not_started")),
+    make("p", { className: "status", data: { status } }, STATUS[status] ?? text(status === "outdated" ? "fleet.outdated" : "fleet.not_started")),
     make("dl", { className: "facts" }, ...described(FACTS, facts)));
 }
 
