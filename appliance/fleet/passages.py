@@ -21,7 +21,7 @@ from appliance.fleet.replica import MOST_REFUSED, REMEMBERED_SECONDS, StoredValu
 from appliance.fleet.sealing import Envelopes, FleetKeys, RefusedValueError, UnreadableValueError
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import GalleryError, LastPassage
-from appliance.gallery.store import GallerySnapshot
+from appliance.gallery.repository import GallerySnapshot
 
 log = logging.getLogger(__name__)
 

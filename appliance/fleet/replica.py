@@ -12,8 +12,8 @@ from appliance.fleet.sealing import Arrival, Envelopes, RefusedValueError, Unrea
 from appliance.gallery.gallery import Gallery, absorb
 from appliance.gallery.people import GalleryRolledBackError, InvalidPersonError, Known, OtherEmbedderError, TooManyError
 from appliance.gallery.pin import StoredPin
+from appliance.gallery.repository import GallerySnapshot, Transaction
 from appliance.gallery.shares import Share, fingerprint
-from appliance.gallery.store import GallerySnapshot, Transaction
 
 log = logging.getLogger(__name__)
 

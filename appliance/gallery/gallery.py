@@ -35,9 +35,10 @@ from appliance.gallery.people import (
 )
 from appliance.gallery.pin import StoredPin
 from appliance.gallery.records import unit_vector
+from appliance.gallery.repository import Transaction
 from appliance.gallery.search import Candidate, Index
 from appliance.gallery.shares import identifying
-from appliance.gallery.store import Store, Transaction
+from appliance.gallery.store import Store
 from appliance.gallery.vault import BrokenSealError, SiteKey
 
 FILE = "gallery.db"
