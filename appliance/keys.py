@@ -126,7 +126,6 @@ class KeyStore:
         self._audited = self._keys
 
     def find(self, token: str) -> Key | None:
-        """The key with this text."""
         return self.of(digest_of(token))
 
     def of(self, digest: str) -> Key | None:
@@ -148,7 +147,6 @@ class KeyStore:
         return self._problem
 
     def problems(self) -> list[Problem]:
-        """The same, for `/healthz`."""
         if self.problem() is None:
             return []
         return [Problem("keys", "keys_damaged", "The file of keys cannot be read: no key is accepted.")]

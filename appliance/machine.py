@@ -322,7 +322,6 @@ class Machine:
 
     @property
     def _lan_host(self) -> str:
-        """The host name on the LAN, without ".local"."""
         return f"face-appliance-{self._device_id[:6]}"
 
     def _advertisement(self) -> "Advertisement | None":

@@ -113,12 +113,10 @@ class ServerSection(Section):
 
     @property
     def max_body(self) -> int:
-        """Bytes of a request body at most."""
         return self.max_body_mib * 2**20
 
     @property
     def decoded_bytes(self) -> int:
-        """Memory for decoded pictures, in bytes."""
         if self.decoded_mib == "auto":
             return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 3
         return self.decoded_mib * 2**20
@@ -165,7 +163,6 @@ class LivenessSection(Section):
 
     @property
     def multi(self) -> bool:
-        """Whether four frames are checked."""
         return self.mode == "multi"
 
 

@@ -15,7 +15,6 @@ class Recorder:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Adds the time inside to `name`."""
         before, self._inner = self._inner, 0.0
         start = time.perf_counter()
         try:

@@ -117,7 +117,6 @@ class Watchdog:
         self._hanging: list[str] = []
 
     def tick(self) -> None:
-        """Notifies systemd, or logs why not."""
         hanging = [what for sign in self._signs if (what := sign())]
         for what in hanging:
             if what not in self._hanging:
@@ -193,7 +192,6 @@ class Pulse:
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Sends requests until `stop`."""
         while not self._stopping.wait(EVERY_SECONDS):
             if self._answers() or self._full():
                 self._answered = self._clock()

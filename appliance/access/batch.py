@@ -62,7 +62,6 @@ class RowResult:
 
     @property
     def changed(self) -> bool:
-        """Whether the person was added or changed."""
         return self.result in {RowState.ADDED, RowState.REPLACED}
 
 

@@ -152,7 +152,6 @@ class Clock:
             self._known = True
 
     def read(self) -> Reading:
-        """The time, and whether it can be trusted."""
         with self._lock:
             wall, boot = self._clocks()
             stepped = self._step(wall - boot)

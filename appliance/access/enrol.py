@@ -159,7 +159,6 @@ class Captures:
             raise
 
     def drop(self, person: Person) -> None:
-        """Drops those of a person who is erased."""
         with self._lock:
             for name in [name for name, held in self._held.items() if held[1] == person.reference]:
                 del self._held[name]

@@ -73,7 +73,6 @@ class FactorRule:
         return not whole
 
     def about(self, person: Person) -> bool:
-        """Whether it is about this person."""
         return not self.schedule.groups or self.schedule.names(person.groups)
 
 
@@ -85,7 +84,6 @@ class FactorRules:
 
     @classmethod
     def of(cls, rules: Iterable[Mapping[str, Any]]) -> "FactorRules":
-        """From the configuration."""
         return cls(tuple(FactorRule.of(**each) for each in rules))
 
     def timed(self, person: Person) -> bool:

@@ -78,7 +78,6 @@ class Guesses:
             bucket.level, bucket.since = min(float(level), bucket.capacity), now
 
     def document(self) -> dict[str, object]:
-        """The counts, as JSON."""
         now = self.clock()
         levels = [round(bucket.at(now), 3) for bucket in self._buckets.values()]
         return {"wrong": {key: row.wrong for key, row in self._rows.items()}, "levels": levels}

@@ -360,7 +360,6 @@ class GalleryHandle:
         return self._gallery.problem() or self._mismatch() or self._gallery.rollback()
 
     def problems(self) -> list[Problem]:
-        """The same, for `/healthz`."""
         error = self.problem()
         return [Problem("gallery", *state_of(error))] if error else []
 
@@ -388,7 +387,6 @@ class GalleryHandle:
         return (len(gallery.people()), gallery.templates) if gallery else (0, 0)
 
     def gauges(self) -> dict[str, tuple[str, float]]:
-        """The numbers of people and templates, for `/metrics`."""
         people, templates = self.counts()
         return {"people": ("People who are known.", people), "templates": ("Their templates.", templates)}
 

@@ -110,7 +110,6 @@ class Entry:
         return Anchor(self.sequence, self.hash)
 
     def document(self) -> dict[str, Any]:
-        """The entry as JSON."""
         time, facts = stamp(self.time), dict(self.facts)
         return {"sequence": self.sequence, "time": time, "kind": self.kind, "facts": facts, "hash": self.hash}
 

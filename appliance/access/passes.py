@@ -75,14 +75,12 @@ class VisitorPass:
         return f"{VISITOR}{self.id}"
 
     def code(self, signer: Signer) -> str:
-        """The text of its QR code."""
         payload = _PAYLOAD.pack(
             bytes.fromhex(self.id), _minutes(self.valid_from), _minutes(self.valid_until), self.single_use
         )
         return PREFIX + encoded(payload + signer.sign(DOMAIN + payload))
 
     def document(self) -> dict[str, Any]:
-        """The pass as JSON."""
         times = {name: getattr(self, name) for name in ("valid_from", "valid_until", "issued", "revoked", "used")}
         shown = {name: time and stamp(time, "seconds") for name, time in times.items()}
         return {"id": self.id, "name": self.name, "single_use": self.single_use, **shown}
@@ -136,7 +134,6 @@ class PassBook:
         return made
 
     def code(self, issued: VisitorPass) -> str:
-        """The text of the QR code of a pass."""
         return issued.code(self._signer())
 
     def revoke(self, identity: str, key: str) -> VisitorPass:

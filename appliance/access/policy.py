@@ -87,7 +87,6 @@ class PolicyResult:
 
     @property
     def text(self) -> str:
-        """The reason as a sentence."""
         return self.reason.text
 
     @property
@@ -97,7 +96,6 @@ class PolicyResult:
 
     @property
     def relaxed(self) -> tuple[RuleResult, ...]:
-        """The rules that failed, but are relaxed by the configuration."""
         return tuple(step for step in self.steps if step.mark is Mark.RELAXED)
 
 
@@ -229,7 +227,6 @@ class Rules:
         return next(((each, day) for each, day in began if day is not None), None)
 
     def required(self, person: Person, now: datetime, clock: ClockState) -> Factors:
-        """The factors that are required of a person at `now` (local time)."""
         return self.factors.required(person, now, self.holidays, known=clock is not ClockState.UNSET)
 
     def digest(self) -> str:

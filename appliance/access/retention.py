@@ -61,7 +61,6 @@ class Retention:
             self._begin_record()
 
     def run(self) -> None:
-        """Looks after gallery and record until `stop`."""
         self._begin_record()
         while not self._stopping.wait(TICK_SECONDS):
             self._gallery.refresh()
@@ -69,7 +68,6 @@ class Retention:
                 self.expire()
 
     def stop(self) -> None:
-        """Ends `run`."""
         self._stopping.set()
 
     def problems(self) -> list[Problem]:

@@ -39,7 +39,6 @@ class Schedule:
         )
 
     def names(self, groups: Collection[str]) -> bool:
-        """Whether it is about one of these groups."""
         return not set(groups).isdisjoint(self.groups)
 
     def began(self, moment: datetime, holidays: Collection[str] = ()) -> date | None:
@@ -55,7 +54,6 @@ class Schedule:
         return yesterday if day_of(yesterday, holidays) in self.days and minute < self.end else None
 
     def covers(self, moment: datetime, holidays: Collection[str] = ()) -> bool:
-        """Whether `moment` (local time) is within it."""
         return self.began(moment, holidays) is not None
 
     def __str__(self) -> str:

@@ -38,7 +38,6 @@ class PendingStep:
     facts: Mapping[str, Any]
 
     def document(self) -> dict[str, Any]:
-        """The step as JSON."""
         return {"handle": self.handle, "kind": self.kind, "text": self.text, "seconds": self.seconds, **self.facts}
 
 

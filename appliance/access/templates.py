@@ -43,7 +43,6 @@ class TemplateCare:
             self._decided.put(facts)
 
     def run(self) -> None:
-        """Looks at decisions until `stop`."""
         while (facts := self._decided.get()) is not None:
             try:
                 self.look_at(facts)
@@ -51,7 +50,6 @@ class TemplateCare:
                 log.warning("templates are left as they are: %s", error)
 
     def stop(self) -> None:
-        """Ends `run`."""
         self._decided.put(None)
 
     def look_at(self, facts: Facts) -> None:

@@ -162,7 +162,6 @@ class Decision:
 
     @property
     def result(self) -> str:
-        """Either "granted" or "denied"."""
         return "granted" if self.granted else "denied"
 
     @property
@@ -293,7 +292,6 @@ class PublicKey:
         return hashlib.sha256(self.raw).hexdigest()[:_KEY_ID_DIGITS]
 
     def signed(self, content: bytes, signature: bytes) -> bool:
-        """Whether the device has signed the content."""
         from cryptography.exceptions import InvalidSignature
 
         try:
@@ -322,7 +320,6 @@ class Signer:
 
     @classmethod
     def of(cls, secret: bytes) -> Self:
-        """The signer with a private key of 32 bytes."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         private = Ed25519PrivateKey.from_private_bytes(secret)

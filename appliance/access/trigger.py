@@ -61,11 +61,9 @@ class Zone:
     region: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
 
     def near(self, box: Box) -> bool:
-        """Whether it is large enough, wherever it is."""
         return box.side >= self.least_side
 
     def holds(self, box: Box, width: int, height: int) -> bool:
-        """Whether its centre is inside."""
         left, top, right, bottom = self.region
         return left <= box.center[0] / width <= right and top <= box.center[1] / height <= bottom
 

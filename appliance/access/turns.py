@@ -38,7 +38,6 @@ class AnsweredNonces:
         self._answered: OrderedDict[str, float] = OrderedDict()
 
     def add(self, nonce: str) -> None:
-        """Notes an answer."""
         now = self._clock()
         self._answered[nonce] = now
         self._answered.move_to_end(nonce)

@@ -58,7 +58,6 @@ class Answer:
 
     @property
     def status_line(self) -> str:
-        """Such as "200 OK"."""
         return f"{self.status:d} {HTTPStatus(self.status).phrase}"
 
 

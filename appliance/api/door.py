@@ -98,11 +98,9 @@ class DoorStatus:
         return None if self._state is None else asdict(self._state)
 
     def problems(self) -> list[Problem]:
-        """The alarms, for `/healthz`."""
         return [Problem("door", name, text) for name, text in ALARMS.items() if getattr(self._state, name, False)]
 
     def gauges(self) -> dict[str, tuple[str, float]]:
-        """The state, for `/metrics`."""
         known = {name: value for name, value in (self.document() or {}).items() if value is not None}
         return {
             f"door_{name}": (f"1 while the door's state is: {name}.", float(value)) for name, value in known.items()

@@ -106,7 +106,6 @@ class Subjects:
         return self.live.follower.faces(engine, picture) if limits == DetectLimits() else engine.detect(picture, limits)
 
     def answer(self, body: Mapping[str, Any], subject: Picture, headers: Mapping[str, str] | None = None) -> Answer:
-        """The answer about a picture."""
         about = self.live.headers(subject) if isinstance(subject, CameraFrame) else {}
         return answers.answer(body, headers={**about, **(headers or {})})
 

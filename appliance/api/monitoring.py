@@ -8,14 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import bottle
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    Info,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disable_created_metrics, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.process_collector import ProcessCollector
@@ -103,7 +96,6 @@ class Health:
         return " ".join(reason["text"] for reason in report["reasons"]) or fine
 
     def gauges(self) -> dict[str, tuple[str, float]]:
-        """The state, for `/metrics`."""
         return {"healthy": ("1 when everything works.", float(self.report()["status"] == "ok"))}
 
 
@@ -201,7 +193,6 @@ class Metrics(Collector):
         registry.register(self)
 
     def register(self, *gauges: Gauges) -> None:
-        """Adds gauges; they are read when `/metrics` is asked."""
         self._gauges += gauges
 
     @route("GET", "/metrics", ADMIN | METRICS, quiet=True)
@@ -222,7 +213,6 @@ class Metrics(Collector):
             self._stages.labels(name).observe(duration)
 
     def listen(self, broadcast: Broadcast) -> None:
-        """Counts the decisions and door events of the bus."""
         broadcast.subscribe(DoorEvent, lambda event: self._door_events.labels(event.kind).inc())
         broadcast.subscribe(SignedDecision, self._decided)
 

@@ -55,7 +55,6 @@ class Sessions:
             log.warning("%s cannot be read, users sign in again: %s", path.name, error)
 
     def begin(self, key: Key) -> str:
-        """Starts a session and returns its token."""
         token, now = PREFIX + secrets.token_urlsafe(TOKEN_BYTES), self._clock()
         with self._lock:
             valid = sorted((each for each in self._sessions.items() if _valid(each[1], now)), key=_expiry)

@@ -157,7 +157,6 @@ class Streams:
         self._period, self._heartbeat, self._stuck = 1 / fps, heartbeat, stuck
 
     def gauges(self) -> dict[str, tuple[str, float]]:
-        """The numbers of open streams, for `/metrics`."""
         return {
             "stream_viewers": ("Open picture streams.", self._viewers.taken),
             "event_listeners": ("Open event streams.", self._listeners.taken),

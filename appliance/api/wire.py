@@ -134,11 +134,9 @@ class Body:
 
     @property
     def too_large(self) -> bool:
-        """Whether more has come than the limit."""
         return self.received > self._limit
 
     def append(self, data: bytes) -> None:
-        """Keeps more of the body, if there is room."""
         self.received += len(data)
         if not (self.too_large or self.overloaded or self._take(len(data))):
             self.overloaded = True
@@ -296,12 +294,10 @@ class Channel(HTTPChannel):
         self.peer = Peer(address, adj.known({"REMOTE_ADDR": address}))
 
     def parser_class(self, adj: Adjustments) -> Parser:
-        """A parser of this client's next request."""
         return Parser(adj, self.peer)
 
     @property
     def closing(self) -> bool:
-        """Whether it is about to be closed, or is closed."""
         return bool(self.will_close or not self.connected)
 
     @property

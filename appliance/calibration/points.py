@@ -113,11 +113,9 @@ class Calibration(_Facts):
         return self.similarity if kind is Kind.SIMILARITY else self.liveness
 
     def with_entries(self, kind: Kind, entries: tuple[PointEntry, ...]) -> Self:
-        """With the entries of one kind replaced."""
         return self.model_copy(update={kind.value: entries})
 
     def thresholds(self) -> dict[str, float]:
-        """The operating points by the sha256 of their model."""
         return {entry.model: entry.threshold for entry in (*self.similarity, *self.liveness)}
 
 
@@ -201,7 +199,6 @@ class CalibrationStore:
         return self._problem
 
     def problems(self) -> list[Problem]:
-        """The same, for `/healthz`."""
         if self.problem() is None:
             return []
         text = "The file of operating points cannot be read: see the log."
@@ -281,7 +278,6 @@ class Rounds(_Facts):
     sequences: dict[Species, tuple[FiniteFloat, ...]] = {}
 
     def with_round(self, shown: str, odds: tuple[float, ...]) -> Self:
-        """With one more round."""
         together = {**self.sequences, shown: (*self.sequences.get(shown, ()), *odds)}
         return self.model_copy(update={"sequences": {name: each for name, each in together.items() if each}})
 
@@ -289,7 +285,6 @@ class Rounds(_Facts):
         return np.array(self.sequences.get(REAL, ()))
 
     def attacks(self) -> dict[str, Reals]:
-        """The log odds of each species that was tried."""
         return {name: np.array(odds) for name, odds in self.sequences.items() if name != REAL}
 
 

@@ -242,12 +242,10 @@ class ImpostorTable(_Facts):
         return next(row for row, count in enumerate(self.false_matches) if count <= fmr * self.impostor_pairs)
 
     def false_match_rate(self, row: int) -> Measured:
-        """The FMR at a row's cosine."""
         bounds = {"lower": self.fmr_lower[row], "upper": self.fmr_upper[row]}
         return Measured(count=self.false_matches[row], total=self.impostor_pairs, **bounds)
 
     def true_match_rate(self, row: int) -> Measured:
-        """The TMR at a row's cosine."""
         bounds = {"lower": self.tmr_lower[row], "upper": self.tmr_upper[row]}
         return Measured(count=self.true_matches[row], total=self.genuine_pairs, **bounds)
 
@@ -260,7 +258,6 @@ class Attacks(_Facts):
     species: dict[str, Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]]
 
     def odds(self) -> dict[str, Reals]:
-        """The log odds of each species."""
         return {species: np.array(odds) for species, odds in self.species.items()}
 
 

@@ -70,7 +70,6 @@ class Latch:
     _since: float | None = field(default=None)
 
     def update(self, now: float, *, seen: bool) -> None:
-        """Updates the condition by what is seen at `now` (seconds)."""
         if seen == self.on:
             self._since = None
             return
@@ -84,7 +83,6 @@ class Inspector:
     """Inspects some of a camera's frames."""
 
     def __init__(self, width: int, height: int) -> None:
-        """The configured size."""
         self._size = (width, height)
         self._latches = {
             trouble: Latch() for trouble in (Trouble.DARK, Trouble.FROZEN, Trouble.BLURRED, Trouble.WRONG_SIZE)

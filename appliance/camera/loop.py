@@ -67,7 +67,6 @@ class CameraLoop:
         self._reopened = -1
 
     def run(self) -> None:
-        """Reads the camera until `stop`."""
         pause = FIRST_PAUSE
         while not self._stopping.is_set():
             before = self._last
@@ -103,7 +102,6 @@ class CameraLoop:
         return None
 
     def state(self) -> CameraState:
-        """The current state."""
         last, now = self._last, self._clock()
         silent = self._lost is None and now - self._heard > SILENCE_SECONDS
         trouble = self._lost or self._inspector.trouble
@@ -134,7 +132,6 @@ class CameraLoop:
         return self._source.stored
 
     def problems(self) -> list[Problem]:
-        """What is wrong with the camera, for `/healthz`."""
         trouble = self.state().trouble
         return [] if trouble is None else [Problem("camera", trouble.value, trouble.text)]
 

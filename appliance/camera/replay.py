@@ -97,7 +97,6 @@ class Replay:
         return CameraFrame(content, time.monotonic())
 
     def close(self) -> None:
-        """Closes the video."""
         if self._capture is not None:
             self._capture.release()
             self._capture = None

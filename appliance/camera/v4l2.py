@@ -103,7 +103,6 @@ class V4l2Camera:
         return CameraFrame(self._orientation.applied(rgb(bgr)), captured)
 
     def close(self) -> None:
-        """Releases the camera."""
         if self._capture is not None:
             self._capture.release()
             self._capture = None

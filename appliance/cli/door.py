@@ -138,7 +138,6 @@ def _passage(last: tuple[str, datetime] | None) -> Passage | None:
 
 
 def _lines(result: PolicyResult) -> list[str]:
-    """A line per rule, and the result."""
     wide = max(len(step.rule) for step in result.steps)
     rows = [f"{step.rule:<{wide}}  {step.mark:<7}  {step.text}" for step in result.steps]
     decided = result.decided

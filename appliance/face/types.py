@@ -43,7 +43,6 @@ class Box:
 
     @property
     def side(self) -> float:
-        """The longer side."""
         return max(self.width, self.height)
 
     @property
@@ -63,7 +62,6 @@ class Box:
         return common / (self.width * self.height + other.width * other.height - common)
 
     def scaled(self, factor: float) -> "Box":
-        """The same box in a picture `factor` times as large."""
         return Box(self.x * factor, self.y * factor, self.width * factor, self.height * factor)
 
 

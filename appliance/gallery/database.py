@@ -292,7 +292,6 @@ class Database:
         return self._version != before
 
     def moved(self) -> bool:
-        """Returns whether the path no longer names this file."""
         return _identity(self._path) != self._file
 
     def settle(self) -> None:

@@ -79,7 +79,6 @@ class Gallery(Store):
 
     @property
     def templates(self) -> int:
-        """The number of templates."""
         return self.snapshot.templates
 
     def people(self) -> tuple[Known, ...]:
@@ -115,7 +114,6 @@ class Gallery(Store):
         return snapshot.index.ranking(snapshot.rotation.apply(embedding), count, handicap)
 
     def last_passage(self, reference: str) -> LastPassage | None:
-        """Returns the direction and the time of a person's last passage."""
         return self.snapshot.passages.get(reference)
 
     def expired(self, today: date, people_after_days: int | None, templates_after_days: int | None) -> Expired:
@@ -241,7 +239,6 @@ class Gallery(Store):
                 transaction.write_passage(reference, before)
 
     def pin(self, reference: str) -> StoredPin | None:
-        """Returns a person's PIN, None without one."""
         return self.snapshot.pins.get(reference)
 
     def tag(self, *words: str) -> str:

@@ -101,7 +101,6 @@ class TemplateFit:
         return self.days >= 2 * FIT_DAYS and self.first - self.latest >= FIT_DROP
 
     def after(self, day: date, cosine: float) -> "TemplateFit":
-        """Returns the fit with one more day."""
         days = self.days + 1
         latest = self.latest + (cosine - self.latest) / min(days, FIT_DAYS)
         return TemplateFit(self.template, days, latest if days <= FIT_DAYS else self.first, latest, day)
@@ -118,7 +117,6 @@ class Known:
 
     @property
     def by_hand(self) -> tuple[Template, ...]:
-        """The templates that were enrolled by hand."""
         return tuple(each for each in self.templates if each.source is not Source.DECISION)
 
 

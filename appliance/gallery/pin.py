@@ -65,11 +65,9 @@ class StoredPin:
 
     @classmethod
     def unpack(cls, content: bytes) -> Self:
-        """From what `pack` returns."""
         return cls(content[:SALT_BYTES], content[SALT_BYTES:-DIGEST_BYTES], content[-DIGEST_BYTES:])
 
     def pack(self) -> bytes:
-        """The row of a PIN."""
         return self.salt + self.digest + self.duress
 
     def match(self, typed: str) -> PinMatch:

@@ -159,7 +159,6 @@ class Index:
         return type(self)((*self.parts, Columns.of([(reference, vector)])))
 
     def without(self, reference: str) -> Self:
-        """Returns the index without a person's templates."""
         parts = self.parts
         for place, part in reversed(list(enumerate(parts))):
             if reference in part.owners:

@@ -169,11 +169,9 @@ class Rotation:
         self._matrices = tuple(matrix.astype(np.float32) for matrix in self.matrices)
 
     def apply(self, embedding: Embedding) -> Rotated:
-        """Returns an embedding as it is stored and compared."""
         return np.concatenate([np.asarray(m @ part, np.float32) for m, part in self._parts(self._matrices, embedding)])
 
     def revert(self, rotated: Rotated) -> Embedding:
-        """Returns the embedding that was rotated."""
         exact = self._parts(self.matrices, rotated)
         return np.concatenate([_unit(m.T @ part.astype(np.float64)) for m, part in exact])
 

@@ -77,7 +77,6 @@ class JpegHeader:
 
     @property
     def work(self) -> int:
-        """Nanoseconds of decoding: pixels times scans."""
         return self.width * self.height * len(self.scans) * _SCAN_WORK
 
     @property
@@ -284,7 +283,6 @@ class PngHeader:
 
     @property
     def work(self) -> int:
-        """Nanoseconds of decoding."""
         return self.height * (_ROW_WORK + self.width * (_INTERLACED_WORK if self.interlaced else _PIXEL_WORK))
 
     @property

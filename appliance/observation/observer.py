@@ -45,7 +45,6 @@ class Observer:
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Observes until `stop`."""
         while not self._stopping.is_set():
             if self._broadcast.listened_to(WAIT_SECONDS):
                 engine = self._engine()
@@ -59,7 +58,6 @@ class Observer:
         self._stopping.set()
 
     def _observe(self, engine: FaceEngine) -> None:
-        """Until there are no subscribers."""
         follower, tracker = Follower(), Tracker()
         after, judged, problem = 0, 0.0, ""
         while not self._stopping.is_set() and self._broadcast.listened_to(0):

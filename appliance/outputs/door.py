@@ -38,13 +38,11 @@ class DoorMonitor:
         self._granted: list[str] = []  # decisions after which the door has not been opened yet
 
     def grant(self, now: float, decision: str) -> None:
-        """Releases the lock for a granted decision."""
         self.release(now)
         if self._contact and Signal.CONTACT not in self._active:
             self._granted.append(decision)
 
     def release(self, now: float) -> None:
-        """Releases the lock for the time of a pulse."""
         self._until = now + self._pulse
         self._permitted = self._until + GRACE_SECONDS
 
@@ -110,7 +108,6 @@ class DoorMonitor:
         return min(times, default=None)
 
     def state(self, *, relay: bool | None) -> DoorState:
-        """The state, with that of the relay."""
         is_open = Signal.CONTACT in self._active if self._contact else None
         tamper, fire = Signal.TAMPER in self._active, Signal.FIRE in self._active
         return DoorState(is_open, self._forced, self._held, tamper, fire, relay)

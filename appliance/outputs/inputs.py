@@ -102,16 +102,13 @@ class Inputs:
 
     @property
     def active(self) -> set[Signal]:
-        """The inputs that are active."""
         return {signal for signal, each in self._bounces.items() if each.on}
 
     @property
     def any(self) -> bool:
-        """Whether a pin is open."""
         return bool(self._devices)
 
     def changed(self, edge: Edge) -> bool:
-        """Whether an edge counts."""
         return self._bounces[edge.signal].changed(edge.time, on=edge.on)
 
     def sampled(self, now: float) -> list[Edge]:
@@ -132,7 +129,6 @@ class Inputs:
                 pin.pull = self._pins[signal].pull
 
     def problem(self) -> Problem | None:
-        """The pins that are unavailable."""
         if not self._missing:
             return None
         return Problem("inputs", "no_pin", f"Inputs of the door do not work: {', '.join(self._missing)}; see the log.")

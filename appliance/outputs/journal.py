@@ -37,7 +37,6 @@ class DoorJournal:
             self._queue.put(message)
 
     def run(self) -> None:
-        """Works until `stop`."""
         while (queued := self._queue.take()) is not None:
             if isinstance(queued.message, DoorEvent):
                 self._queue.settled(delivered=self._enter(queued.message, time.monotonic()))

@@ -175,7 +175,6 @@ class BrokerSession:
             self._client.disconnect()
 
     def abandon(self) -> None:
-        """Closes the connection without a message."""
         connection = self._client.socket()
         if connection is not None:
             connection.close()
@@ -387,7 +386,6 @@ class Publisher:
         return self._queue.counts()
 
     def _connect(self) -> None:
-        """One session, until it ends."""
         try:
             will = f"{self._base}/status"
             password = queue.read_secret(self._password_file, CREDENTIAL)

@@ -114,7 +114,6 @@ class Reader:
         self._status = Status(state.tamper, (bool(state.open), state.fire), (bool(state.relay),))
 
     def run(self) -> None:
-        """Works until `stop`."""
         try:
             while not self._stopping:
                 self._try()

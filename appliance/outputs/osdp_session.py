@@ -76,7 +76,6 @@ class ReaderSession:
 
     @property
     def secured(self) -> bool:
-        """Whether the secure channel is open."""
         return bool(self._device.is_sc_active())
 
     def answer(

@@ -43,7 +43,6 @@ class OpenPeriods:
                 self._granted.put(person)
 
     def run(self) -> None:
-        """Works until `stop`."""
         person = None
         while not self._stopping:
             self.look(person)

@@ -90,7 +90,6 @@ class Outputs:
         broadcast.subscribe(DoorEvent, self.notify)
 
     def start(self, start: Callable[[str, Callable[[], None]], threading.Thread]) -> None:
-        """Runs each output on a thread that `start` makes, by name."""
         self._threads = [start(output.name, output.run) for output in self._outputs]
 
     def stop(self, seconds: float) -> None:
@@ -102,11 +101,9 @@ class Outputs:
             thread.join(max(0.0, end - time.monotonic()))
 
     def problems(self) -> tuple[Problem, ...]:
-        """The current problems."""
         return tuple(problem for output in self._outputs if (problem := output.problem()))
 
     def counts(self) -> Mapping[str, DeliveryCounts]:
-        """The delivery counts by output."""
         return {output.name: output.counts() for output in self._outputs}
 
 
@@ -239,7 +236,6 @@ class Queued:
     since: float
 
     def age(self) -> float:
-        """Seconds in the queue."""
         return time.monotonic() - self.since
 
     def expired(self) -> bool:
@@ -318,7 +314,6 @@ class DecisionQueue:
             return self._changed.wait_for(lambda: self._closed, seconds)
 
     def counts(self) -> DeliveryCounts:
-        """The counts since the start."""
         with self._changed:
             return DeliveryCounts(self._delivered, self._dropped, len(self._queue) + self._taken)
 

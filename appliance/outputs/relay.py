@@ -29,7 +29,6 @@ class Relay:
 
     @property
     def works(self) -> bool:
-        """Whether the pin is open."""
         return self._device is not None
 
     def open(self, *, on: bool) -> None:
@@ -47,7 +46,6 @@ class Relay:
         return None
 
     def switch(self, *, on: bool) -> None:
-        """Switches it, unless the pin is unavailable."""
         if self._device is not None:
             self._device.value = on
 

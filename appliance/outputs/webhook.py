@@ -75,7 +75,6 @@ class Webhook:
         self._queue.put(message)
 
     def run(self) -> None:
-        """Works until `stop`."""
         while (queued := self._queue.take()) is not None:
             self._deliver(queued)
 

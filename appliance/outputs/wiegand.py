@@ -94,7 +94,6 @@ class WiegandSender:
         record: Record,
         retry_s: float = RETRY_SECONDS,
     ) -> None:
-        """`person` returns the person with an id."""
         self._waves, self._pulse, self._gap, self._retry = waves, pulse_us, gap_us, retry_s
         self._person, self._record = person, record
         self._waiting: deque[Card] = deque()

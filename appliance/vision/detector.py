@@ -96,7 +96,6 @@ class Detector:
 
     @property
     def smallest(self) -> Runs:
-        """The network with the smallest input."""
         return self._networks[0]
 
     def detect(self, picture: Picture, limits: DetectLimits) -> list[Detection]:

@@ -13,16 +13,7 @@ import numpy as np
 
 from appliance.face import alignment
 from appliance.face.embedding import FAST, joined
-from appliance.face.types import (
-    ALIGNED_SIZE,
-    AlignedFace,
-    Box,
-    Detection,
-    DetectLimits,
-    Embedding,
-    Face,
-    Pixels,
-)
+from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, Detection, DetectLimits, Embedding, Face, Pixels
 from appliance.faults import Fault, ResultCode, failing_as
 from appliance.stages import stage
 from appliance.vision import quality
@@ -201,7 +192,6 @@ class FaceEngine:
 
     @property
     def strong(self) -> bool:
-        """Whether the strong embedder is in use."""
         return self._strong is not None
 
     def embed_both(self, face: AlignedFace, fast: Embedding | None = None) -> Embedding:
@@ -482,11 +472,9 @@ class EnginePool:
 
     @property
     def queue(self) -> int:
-        """How many borrowers wait."""
         return len(self._line)
 
     def gauges(self) -> dict[str, tuple[str, float]]:
-        """The length of the queue, for `/metrics`."""
         return {"engine_queue": ("Requests that wait for an engine.", self.queue)}
 
     @property

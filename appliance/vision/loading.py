@@ -425,7 +425,6 @@ class Models:
         }
 
     def problems(self) -> list[Problem]:
-        """The models that do not work, for `/healthz`."""
         if not self._choice:
             return [Problem("models", LOADING, "The models are loading.")]
         return [

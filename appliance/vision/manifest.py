@@ -81,7 +81,6 @@ class ModelFile(_Facts):
 
     @property
     def area(self) -> int:
-        """Pixels of the input."""
         return self.height * self.width
 
 

@@ -140,7 +140,6 @@ class _Grey:
         return cls(np.asarray(cv2.cvtColor(aligned.pixels, cv2.COLOR_RGB2GRAY), np.float32)[INNER])
 
     def halved(self) -> Self:
-        """The same at half the size."""
         rows, columns = self.pixels.shape
         half = cv2.resize(self.pixels, (columns // 2, rows // 2), interpolation=cv2.INTER_AREA)
         return type(self)(np.asarray(half, np.float32))

@@ -130,7 +130,6 @@ class Courteous:
         self._step_aside = step_aside
 
     def run(self, pixels: Pixels | Floats) -> list[Floats]:
-        """As `Network.run`."""
         self._step_aside()
         return self._network.run(pixels)
 
