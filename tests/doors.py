@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from decisions import DEVICE
 from devices import pool, until
+from face_appliance_client.verifier import Verifier
 from living import stirred
 
 from appliance.access.clock import Clock
@@ -26,7 +27,7 @@ from appliance.access.passes import PASSES_FILE, PassBook
 from appliance.access.pins import GUESSES_FILE, PinChecker
 from appliance.access.policy import ClockState, Policy, Rules
 from appliance.access.steps import PendingStep
-from appliance.access.token import Decision, Direction, SignedDecision, Signer, Verifier
+from appliance.access.token import Decision, Direction, SignedDecision, Signer
 from appliance.calibration.points import CalibrationStore
 from appliance.camera.condition import Inspector
 from appliance.camera.loop import CameraLoop

@@ -1,7 +1,7 @@
 """A decision as a door gets it: a JWS in compact form (RFC 7515), signed with Ed25519 (RFC 8037), and its check.
 
 This file needs Python 3.9 and `cryptography` alone, because door controllers run it: the client library (scripts/client) has it
-as `face_appliance_client.decision`. There `Verifier` asks and checks.
+as `face_appliance_client.decision`, and beside it the `Verifier` that asks and checks.
 """
 
 from __future__ import annotations
@@ -9,12 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import secrets
-import threading
-import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from enum import Enum
@@ -29,14 +25,8 @@ if TYPE_CHECKING:  # loaded when a key is used, because a device without a galle
 LIFE = timedelta(seconds=2)
 """How long a decision is valid after its newest frame was taken; without frames, after it was issued."""
 
-ANSWER = timedelta(seconds=3)
-"""How long a device may take to decide: 1.2 s when it is ready, 2.5 s when its camera has just started, and the network."""
-
 TOLERANCE = timedelta(seconds=0.5)
 """By how much the wall clocks of door and device may differ: on a LAN, NTP keeps them within some hundredths of a second."""
-
-REMEMBERED = 256
-"""Open questions, and answered nonces, that a verifier remembers at most; the oldest are forgotten first."""
 
 NONCE_BYTES, SECRET_BYTES = 32, 32
 """Random bytes of a nonce, and the length of a private key (RFC 8032, 5.1.5)."""
@@ -95,10 +85,6 @@ class ExpiredError(TokenError):
 
 class NotYetValidError(TokenError):
     """It is valid from a later time on: one of the clocks is wrong."""
-
-
-class LateError(TokenError):
-    """It came too long after the question."""
 
 
 class PublicKeyError(ValueError):
@@ -400,68 +386,6 @@ def check_answer(
         raise NotYetValidError(f"not yet valid: issued {ahead:.1f} s ahead of this computer's clock")
     if now - tolerance >= min(decision.expires, decision.seen + LIFE):
         raise ExpiredError(f"expired: what it is about was seen {(now - decision.seen).total_seconds():.1f} s ago")
-
-
-class Verifier:
-    """What a door controller runs: it makes the nonce of each question to one device and checks the answer. Thread-safe.
-    Nothing is kept on a disk: a question that was open before a restart has no valid answer.
-    """
-
-    def __init__(
-        self,
-        key: PublicKey,
-        device: str | None = None,
-        *,
-        answer: timedelta = ANSWER,
-        tolerance: timedelta | None = TOLERANCE,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
-    ) -> None:
-        """`device`: the id that decisions must have (None: any that `key` has signed). An answer is late after `answer` and the
-        life of a decision, by this computer's monotonic `clock`. `tolerance`: by how much the two wall clocks may differ; None:
-        this computer's wall clock is not set, and only `clock` counts.
-        """
-        self._key, self._device = key, device
-        self._longest, self._tolerance = (answer + LIFE).total_seconds(), tolerance
-        self._clock, self._now = clock, now
-        self._lock = threading.Lock()
-        self._questions: OrderedDict[str, tuple[Direction, float]] = OrderedDict()
-        self._answered: OrderedDict[str, None] = OrderedDict()
-
-    def challenge(self, direction: Direction = Direction.IN) -> str:
-        """A new nonce: send it to the device, with this direction, at once."""
-        nonce = secrets.token_urlsafe(NONCE_BYTES)
-        with self._lock:
-            self._questions[nonce] = direction, self._clock()
-            _shorten(self._questions)
-        return nonce
-
-    def verify(self, token: str) -> Decision:
-        """The decision, granted or denied, that answers an open question; the question is closed from then on. Raises
-        TokenErrors.
-        """
-        decision = read_token(token, self._key, self._device)
-        direction, asked = self._close(decision.nonce)
-        if asked + self._longest < self._clock():
-            raise LateError(f"late: it came more than {self._longest:g} s after the question")
-        now = None if self._tolerance is None else self._now()
-        check_answer(decision, decision.nonce, direction, now, self._tolerance or timedelta())
-        return decision
-
-    def _close(self, nonce: str) -> tuple[Direction, float]:
-        with self._lock:
-            if nonce in self._answered:
-                raise ReusedNonceError("reused nonce: this question was answered before")
-            if nonce not in self._questions:
-                raise WrongNonceError("wrong nonce: this verifier has no such question")
-            self._answered[nonce] = None
-            _shorten(self._answered)
-            return self._questions.pop(nonce)
-
-
-def _shorten(remembered: OrderedDict[str, Any]) -> None:
-    while len(remembered) > REMEMBERED:
-        remembered.popitem(last=False)
 
 
 def _object(content: bytes, part: str) -> Mapping[str, Any]:

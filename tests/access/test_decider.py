@@ -13,11 +13,12 @@ import pytest
 from cameras import Scripted, noisy, on_canvas
 from devices import until
 from doors import ANY_CLOCK, FourFrames, empty, head, heads, placed, side_by_side
+from face_appliance_client.decision import ReusedNonceError, WrongNonceError
 
 from appliance.access import token
 from appliance.access.log import RECORD_FILE, Record
 from appliance.access.policy import ClockState, Policy, Rules, Schedule
-from appliance.access.token import LIFE, Direction, ReusedNonceError, Trigger, WrongNonceError
+from appliance.access.token import LIFE, Direction, Trigger
 from appliance.gallery.people import GalleryUnavailableError
 
 

@@ -5,26 +5,22 @@ from functools import partial
 
 import pytest
 from decisions import DEVICE, GRANTED, NOON, SIGNER, Clocks, token_of
-
-from appliance.access.token import (
-    ANSWER,
+from face_appliance_client.decision import (
     LIFE,
-    REMEMBERED,
     TOLERANCE,
     AlteredError,
     Direction,
     ExpiredError,
-    LateError,
     NotYetValidError,
     OtherDeviceError,
     OtherSignerError,
     ReusedNonceError,
     Signer,
     TokenError,
-    Verifier,
     WrongDirectionError,
     WrongNonceError,
 )
+from face_appliance_client.verifier import ANSWER, REMEMBERED, LateError, Verifier
 
 
 @pytest.fixture

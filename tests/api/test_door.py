@@ -19,11 +19,13 @@ from client import Client, request
 from devices import DEVICE_ID, Device, pool, shipped_engine, until
 from document import assert_refusal, assert_success
 from doors import HEIGHT, WIDTH, head
+from face_appliance_client.decision import ReusedNonceError
+from face_appliance_client.verifier import Verifier
 from people import add, assert_enrolled, assert_refused, body
 
 from appliance.access import token
 from appliance.access.log import DECISION, DOOR, RECORD_FILE, Record
-from appliance.access.token import LIFE, PublicKey, ReusedNonceError, Verifier
+from appliance.access.token import LIFE, PublicKey
 from appliance.events import DoorEvent, DoorEventKind, DoorState
 from appliance.face.types import Pixels
 from appliance.imaging.codec import EncodedPicture

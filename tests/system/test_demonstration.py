@@ -9,10 +9,11 @@ import pytest
 from browser import DESKTOP, FPS, PHONE, QUICK, Visit, accessible
 from client import Client
 from devices import Child, until
+from face_appliance_client.verifier import Verifier
 from people import add, assert_enrolled, assert_refused, body
 from playwright.sync_api import expect
 
-from appliance.access.token import PublicKey, Verifier
+from appliance.access.token import PublicKey
 
 
 @contextmanager

@@ -9,9 +9,10 @@ import cv2
 from client import Client
 from devices import Child, until
 from doors import HEIGHT, WIDTH, head
+from face_appliance_client.verifier import Verifier
 from people import add, assert_enrolled, body
 
-from appliance.access.token import LIFE, PublicKey, Verifier
+from appliance.access.token import LIFE, PublicKey
 from appliance.imaging.codec import EncodedPicture
 
 CONFIG = """

@@ -41,9 +41,10 @@ from face_appliance_client.answers import (
     Version,
     VisitorPass,
 )
-from face_appliance_client.decision import ANSWER, LIFE, TOLERANCE, Decision, Direction, PublicKey, Verifier
+from face_appliance_client.decision import LIFE, TOLERANCE, Decision, Direction, PublicKey
+from face_appliance_client.streams import Streamed, events_of, failing, unreachable
 from face_appliance_client.transport import (
-    ApplianceError,
+    TIMEOUT,
     NotReadyError,
     UnexpectedAnswerError,
     UnreachableError,
@@ -51,6 +52,7 @@ from face_appliance_client.transport import (
     connection,
     pinned,
 )
+from face_appliance_client.verifier import ANSWER, Verifier
 
 if TYPE_CHECKING:
     import ssl
@@ -61,12 +63,6 @@ Photo = Union[bytes, str, "os.PathLike[str]"]
 """A picture as JPEG or PNG: its bytes, or the name of its file."""
 
 T = TypeVar("T")
-
-TIMEOUT = 30.0
-"""Seconds for an answer: a full queue of a small board answers 503 long before."""
-
-SILENCE = 25.0
-"""Seconds without a byte after which a stream is dead: the device sends a comment every 5 s, and a proxy may hold some back."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds before a broken event stream is tried again; each further attempt waits twice as long."""
@@ -193,9 +189,9 @@ class FaceAppliance:
 
     def stream(self) -> Iterator[bytes]:
         """The camera's frames as they come, each a JPEG, until the device ends the stream."""
-        with self._streamed("/camera/stream.mjpg") as response:
+        with Streamed(self._http, "/camera/stream.mjpg") as response:
             waiting = b""
-            for chunk in _failing(response.iter_bytes()):
+            for chunk in failing(response.iter_bytes()):
                 waiting += chunk
                 head, blank, rest = waiting.partition(b"\r\n\r\n")
                 while blank:
@@ -214,10 +210,10 @@ class FaceAppliance:
         while not self._closed.is_set():
             wait = None
             try:
-                with self._streamed("/events") as response:
+                with Streamed(self._http, "/events") as response:
                     pause = FIRST_PAUSE
                     yield Connected()
-                    yield from _events(_failing(response.iter_lines()))
+                    yield from events_of(failing(response.iter_lines()))
             except NotReadyError as error:
                 wait = error.retry_after
             except UnreachableError:
@@ -437,7 +433,7 @@ class FaceAppliance:
         try:
             return self._http.request(method, path, **sent)
         except httpx.HTTPError as error:
-            raise _unreachable(error) from error
+            raise unreachable(error) from error
 
     def _got(self, kind: type[T], name: str | None, path: str) -> T:
         return _read(kind, checked(self._sent("GET", path)), name)
@@ -461,9 +457,6 @@ class FaceAppliance:
         if photo is None:
             return _read(kind, checked(self._sent("GET", path, params=limits)), name)
         return self._posted(kind, name, path, params=limits, content=_content(photo))
-
-    def _streamed(self, path: str) -> _Streamed:
-        return _Streamed(self._http, path)
 
 
 @dataclass(frozen=True)
@@ -507,61 +500,6 @@ class Door:
         if not isinstance(answer.get("token"), str):
             raise UnexpectedAnswerError("there is no token in the answer")
         return self._verifier.verify(answer["token"])
-
-
-class _Streamed:
-    """An answer that goes on, inside `with`."""
-
-    def __init__(self, http: httpx.Client, path: str) -> None:
-        self._opened = http.stream("GET", path, timeout=httpx.Timeout(TIMEOUT, read=SILENCE))
-
-    def __enter__(self) -> httpx.Response:
-        try:
-            response = self._opened.__enter__()
-        except httpx.HTTPError as error:
-            raise _unreachable(error) from error
-        try:
-            if not response.is_success:
-                response.read()
-            return checked(response)
-        except (ApplianceError, httpx.HTTPError) as error:
-            self._opened.__exit__(type(error), error, error.__traceback__)
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._opened.__exit__(kind, error, trace)
-
-
-def _failing(parts: Iterator[T]) -> Iterator[T]:
-    """The parts of a stream. Raises UnreachableError when it breaks."""
-    try:
-        yield from parts
-    except (httpx.HTTPError, httpx.StreamError) as error:
-        raise _unreachable(error) from error
-
-
-def _events(lines: Iterator[str]) -> Iterator[Event]:
-    """The events of a stream of Server-Sent Events; comments are left out. Raises UnexpectedAnswerError."""
-    name = ""
-    for line in lines:
-        field, _, value = line.partition(": ")
-        if field == "event":
-            name = value
-        elif field == "data":
-            yield _event(name, value)
-
-
-def _event(name: str, data: str) -> Event:
-    try:
-        return answers.read_event(name, json.loads(data))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UnexpectedAnswerError(f"not an event of a face appliance: {name}") from error
-
-
-def _unreachable(error: Exception) -> UnreachableError:
-    return UnreachableError(str(error) or type(error).__name__)
 
 
 def _read(kind: type[T], response: httpx.Response, name: str | None = None) -> T:

@@ -11,6 +11,9 @@ from typing import Any
 
 import httpx
 
+TIMEOUT = 30.0
+"""Seconds for an answer: a full queue of a small board answers 503 long before."""
+
 
 class ApplianceError(Exception):
     """A request that was not answered as it should be; the text is one line."""
