@@ -405,7 +405,8 @@ def _check_fit(face: Face, source: Source) -> None:
 def _good(engine: FaceEngine, picture: Picture, face: Face, least: float, source: Source) -> Portrait:
     """The portrait of a face that is large enough, upright, wholly in the picture and of this quality at least."""
     _check_fit(face, source)
-    if _cut_off(face, picture):
+    beyond = (face.points < 0) | (face.points > (picture.width, picture.height))
+    if float(beyond.any(axis=1).mean()) > CUT_OFF:
         raise CaptureError(Prompt.FARTHER, source)
     (portrait,) = engine.portray(picture, [face])
     if portrait.quality.overall < least:
@@ -438,11 +439,6 @@ def _check_alive(engine: FaceEngine, frames: Sequence[Picture], faces: Sequence[
 
 def _too_small(box: Box) -> bool:
     return box.side < LEAST_SIDE
-
-
-def _cut_off(face: Face, picture: Picture) -> bool:
-    beyond = (face.points < 0) | (face.points > (picture.width, picture.height))
-    return float(beyond.any(axis=1).mean()) > CUT_OFF
 
 
 def _moved(before: Box, after: Box) -> bool:

@@ -179,7 +179,7 @@ class Access:
         """Raises Fault INF-25: 401 without a valid key, 403 when the key has none of the scopes `needed`. Leaves NAME, SCOPES
         and ADMITTED in the environment.
         """
-        environ[NAME], environ[SCOPES], environ[ADMITTED] = NO_NAME, ANY_KEY, _always
+        environ[NAME], environ[SCOPES], environ[ADMITTED] = NO_NAME, ANY_KEY, lambda: True
         if not needed or self._exempt(environ["REMOTE_ADDR"]):
             return
         key = self.key(environ)
@@ -275,10 +275,6 @@ def cookie_of(environ: Environ, name: str) -> str:
         if found.strip() == name:
             return str(value.strip())
     return ""
-
-
-def _always() -> bool:
-    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ _PERSONAL = re.compile(r"(/people/|/subjects/|/enrol/).+", re.IGNORECASE | re.DO
 """A path that has a person's id or name, or the token of an invitation, or nearly."""
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-"""A request id that a client may choose."""
+"""A request id that a client may choose, because it is harmless in a log; otherwise it gets a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,9 @@ class FaceApi:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serves one request. Adds the headers of every answer: versions, `X-Request-Id` and `Server-Timing`."""
-        request_id = _request_id(environ)
+        request_id = environ.get("HTTP_X_REQUEST_ID", "")
+        if not _CLIENT_ID.fullmatch(request_id):
+            request_id = secrets.token_hex(8)
         environ["PATH_INFO"] = _legible(environ["PATH_INFO"])
         start = time.perf_counter()
         with stages.recording() as recorder:
@@ -195,9 +197,3 @@ def _legible(path: str) -> str:
     /faces.
     """
     return path.encode("latin-1").decode("utf-8", "replace").encode().decode("latin-1")
-
-
-def _request_id(environ: dict[str, Any]) -> str:
-    """The client's own id when it is harmless in a log, else a new one."""
-    given = environ.get("HTTP_X_REQUEST_ID", "")
-    return given if _CLIENT_ID.fullmatch(given) else secrets.token_hex(8)

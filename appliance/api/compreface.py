@@ -333,7 +333,7 @@ def _face(portrait: Portrait) -> dict[str, Any]:
     plugins: dict[str, Callable[[], dict[str, Any]]] = {
         "landmarks": lambda: {"landmarks": [[round(x), round(y)] for x, y in face.points[list(FIVE_OF_106)].tolist()]},
         "pose": lambda: {"pose": answers.pose(face.pose)},
-        "calculator": lambda: {"embedding": _numbers(portrait.embedding)},
+        "calculator": lambda: {"embedding": portrait.embedding.tolist()},
     }
     asked = bottle.request.query.get("face_plugins", "").split(",")
     found: dict[str, Any] = {
@@ -342,10 +342,6 @@ def _face(portrait: Portrait) -> dict[str, Any]:
     for name in plugins.keys() & {each.strip() for each in asked}:
         found |= plugins[name]()
     return found
-
-
-def _numbers(embedding: Embedding) -> list[float]:
-    return [float(each) for each in embedding]
 
 
 def _probability(face: Face) -> float:

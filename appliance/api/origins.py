@@ -58,7 +58,8 @@ class Origins:
                 ResultCode.RESTRICTED, f"Host {host!r:.80} is no name of this device: see access.hosts", status=403
             )
         if origin is not None:
-            if origin not in self.shared and not _same(origin, host):
+            same = host is not None and origin.lower().partition("://")[2] == host.lower()
+            if origin not in self.shared and not same:
                 raise Fault(ResultCode.RESTRICTED, f"Origin {origin!r:.80} is not in access.origins", status=403)
         elif environ.get("HTTP_SEC_FETCH_SITE") in FOREIGN and not self._followed(environ):
             raise Fault(ResultCode.RESTRICTED, "a foreign page", status=403)
@@ -97,10 +98,6 @@ class Origins:
         known = {"localhost", *(each.lower() for each in (self.own_name, *self.hosts))}
         local = _NUMBER.sub("", name.removesuffix(".local")) if name.endswith(".local") else None
         return name in known or local in known or name.removesuffix(".local") in known or _is_address(name)
-
-
-def _same(origin: str, host: str | None) -> bool:
-    return host is not None and origin.lower().partition("://")[2] == host.lower()
 
 
 def _is_address(text: str) -> bool:

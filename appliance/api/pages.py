@@ -67,7 +67,10 @@ class Page:
         self._policy = POLICY + (" ".join(ancestors) or "'none'")
         self._texts = catalogues()
         self._files = {each.name: each.read_bytes() for each in sorted(WEB.iterdir()) if each.is_file()}
-        self._pages = {name: self._in_all_languages(self._files[name].decode()) for name in PAGES}
+        self._pages = {
+            name: {code: self._filled(self._files[name].decode(), code).encode() for code in self._texts}
+            for name in PAGES
+        }
 
     def routes(self) -> tuple[Route, ...]:
         """The pages by their paths, and each script and style by its file name."""
@@ -90,9 +93,6 @@ class Page:
         language = language_of(environ, self._texts)
         headers |= {"Content-Language": language, "Vary": "Accept-Language, Cookie"}
         return Answer(self._pages[name][language], headers=headers)
-
-    def _in_all_languages(self, page: str) -> dict[str, bytes]:
-        return {code: self._filled(page, code).encode() for code in self._texts}
 
     def _filled(self, page: str, language: str) -> str:
         """The page with its texts. Raises KeyError for a key that the catalogue does not have."""

@@ -57,7 +57,8 @@ class Sessions:
     def begin(self, key: Key) -> str:
         token, now = PREFIX + secrets.token_urlsafe(TOKEN_BYTES), self._clock()
         with self._lock:
-            valid = sorted((each for each in self._sessions.items() if _valid(each[1], now)), key=_expiry)
+            valid = [each for each in self._sessions.items() if _valid(each[1], now)]
+            valid.sort(key=lambda each: each[1].expires)
             newest = valid[max(0, len(valid) - self._most + 1) :]
             self._sessions = {**dict(newest), keys.digest_of(token): Session(key.digest, now + LIFE_SECONDS)}
             self._write()
@@ -83,7 +84,3 @@ class Sessions:
 def _valid(session: Session, now: float) -> bool:
     """Whether a session has begun and not ended: one that began with the clock ahead would last longer than LIFE_SECONDS."""
     return now < session.expires <= now + LIFE_SECONDS
-
-
-def _expiry(item: tuple[str, Session]) -> float:
-    return item[1].expires

@@ -183,7 +183,7 @@ class Streams:
     def events(self) -> StreamedAnswer:
         """Server-Sent Events."""
         message = partial(_listened_event, admin=bottle.request.environ[SCOPES] >= ADMIN)
-        return self._stream(self._listeners, EVENTS, partial(self._events, _health, message))
+        return self._stream(self._listeners, EVENTS, partial(self._events, partial(_message, "health"), message))
 
     @route("GET", "/kiosk/events", LIVE | KIOSK)
     def kiosk(self) -> StreamedAnswer:
@@ -246,10 +246,6 @@ class Streams:
                     messages.append(":\n\n")
                 if any(messages):
                     yield "".join(messages).encode()
-
-
-def _health(report: Report) -> str:
-    return _message("health", report)
 
 
 def _kiosk_health(report: Report) -> str:

@@ -306,8 +306,3 @@ def put_rounds(path: Path, rounds: Rounds) -> None:
     """Replaces all rounds. Raises OSError."""
     with state.held(path):
         _write(path, rounds)
-
-
-def forget_rounds(path: Path) -> None:
-    """Removes all rounds. Raises OSError."""
-    path.unlink(missing_ok=True)

@@ -116,7 +116,7 @@ def liveness(options: argparse.Namespace, settings: Config) -> int:
     folder = state.folder(settings.state.folder)
     path, rounds_path = folder / points.FILE, folder / points.ROUNDS_FILE
     if options.reset:
-        points.forget_rounds(rounds_path)
+        rounds_path.unlink(missing_ok=True)
         return _reset(path, Kind.LIVENESS)
     before = points.read(path)  # a damaged file is reported before anyone stands in front of the camera
     device = Device(options.device or f"http://127.0.0.1:{settings.server.port}", options.key)

@@ -11,7 +11,7 @@ from appliance.access.token import Decision, SignedDecision
 from appliance.events import DoorEvent, DoorEventKind, DoorState, Event
 from appliance.faults import Problem
 from appliance.outputs.door import DoorMonitor, Notice, Signal
-from appliance.outputs.inputs import Edge, Inputs, input_pins
+from appliance.outputs.inputs import Edge, InputPin, Inputs
 from appliance.outputs.queue import DeliveryCounts, Message, Queued
 from appliance.outputs.relay import Relay, pin_library
 
@@ -37,7 +37,8 @@ class DoorHardware:
         self, relay: Mapping[str, Any], inputs: Mapping[str, Any], held_s: float, publish: Callable[[Event], None]
     ) -> None:
         """`relay` and `inputs` are tables of the configuration. Call it before other threads start: see `pin_library`."""
-        failures, pins = pin_library(), input_pins(inputs)
+        failures = pin_library()
+        pins = {signal: InputPin(**inputs[signal]) for signal in Signal if inputs[signal] is not None}
         pin = relay["pin"]
         self._relay = None if pin is None else Relay(pin, failures, active_high=relay["active_high"])
         self._inputs = Inputs(pins, inputs["debounce_s"], failures, self._put)

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import gpiozero
 
@@ -144,8 +143,3 @@ class Inputs:
             self._put(Edge(signal, on, time.monotonic()))
 
         return note
-
-
-def input_pins(section: Mapping[str, Any]) -> dict[Signal, InputPin]:
-    """The configured ones of the table `inputs`."""
-    return {signal: InputPin(**section[signal]) for signal in Signal if section[signal] is not None}

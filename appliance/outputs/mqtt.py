@@ -219,12 +219,6 @@ PROBLEM = "{{ 'OFF' if value_json.status == 'ok' else 'ON' }}"
 BIRTH = "homeassistant/status"
 """Where Home Assistant says that it has started, with its default settings."""
 
-
-def home_assistant_topic(device: str) -> str:
-    """The discovery topic, with Home Assistant's default prefix."""
-    return f"homeassistant/device/{device}/config"
-
-
 DOOR_SENSORS = {
     "open": ("Door", "door"),
     "forced": ("Door forced", "problem"),
@@ -442,7 +436,7 @@ class Publisher:
         session.awakened = False
         shown: dict[str, Any] = {**introduction, "pictures": self._pictures is not None}
         discovery = home_assistant_discovery(self._base, self._device, self._sensors, **shown)
-        session.keep(home_assistant_topic(self._device), _json(discovery))
+        session.keep(f"homeassistant/device/{self._device}/config", _json(discovery))
 
     def _publish(self, session: BrokerSession) -> None:
         """The waiting decisions, except expired ones."""

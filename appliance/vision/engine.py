@@ -123,17 +123,14 @@ class FaceEngine:
         cost. `strong` is the embedder beside the fast one, if it is in use. `thresholds` gives the device's own operating
         points; it is asked once an answer. Each part may be a `Missing`.
         """
-        self._detector = detector
-        self._landmarks = landmarks
-        self._alignment = alignment
-        self._orientation = orientation
-        self._aligner = aligner
-        self._embedder = embedder
-        self._occlusion = occlusion
-        self._liveness = liveness
-        self._comparators = comparators
-        self._strong = strong
-        self._thresholds = thresholds
+        self._detector, self._landmarks, self._alignment, self._orientation = (
+            detector,
+            landmarks,
+            alignment,
+            orientation,
+        )
+        self._aligner, self._embedder, self._occlusion, self._liveness = aligner, embedder, occlusion, liveness
+        self._comparators, self._strong, self._thresholds = comparators, strong, thresholds
 
     def detect(
         self, picture: Picture, limits: DetectLimits, upright: Sequence[Box] = (), *, precise: bool = False
@@ -158,7 +155,7 @@ class FaceEngine:
             if not (certain(found) or _known(detection.box, upright)):
                 with stage("landmarks"), failing_as(ResultCode.DETECT):
                     found = stood(landmarks, picture, found, self._orientation.way(picture, detection))
-            if _reliable(found):
+            if found.detection.score >= SURE or found.fit.presence >= PRESENCE:
                 faces.append(Face(found.detection, found.fit.points, found.fit.pose, found.upright))
         return _distinct(sorted(faces, key=lambda face: face.detection.box.side, reverse=True))
 
@@ -343,11 +340,6 @@ def _finite(fit: Fit) -> Fit:
     if not (isfinite(fit.presence) and np.isfinite(fit.points).all()):
         raise ValueError("the points are not finite")
     return fit
-
-
-def _reliable(found: Standing) -> bool:
-    """Whether one of the two networks is sure of the face."""
-    return found.detection.score >= SURE or found.fit.presence >= PRESENCE
 
 
 def _distinct(faces: Sequence[Face]) -> list[Face]:

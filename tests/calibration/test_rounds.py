@@ -44,5 +44,5 @@ def test_a_damaged_file_is_reported_with_the_fix(path, content):
     path.write_bytes(content.replace(b"%s", MODEL.encode()))
     with pytest.raises(CalibrationError, match=r"is damaged \(.*\): .*--reset"):
         points.read_rounds(path, MODEL)
-    points.forget_rounds(path)
+    path.unlink()
     assert points.read_rounds(path, MODEL).sequences == {}
