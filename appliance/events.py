@@ -142,6 +142,15 @@ class DoorState:
     relay: bool | None
 
 
+@dataclass(frozen=True, slots=True)
+class DeliveryCounts:
+    """The messages of one output since the start: delivered, dropped, and those still in the queue."""
+
+    delivered: int
+    dropped: int
+    waiting: int
+
+
 Event = object
 """What is published: the classes above, and each signed decision as `appliance.access` makes it."""
 

@@ -26,7 +26,7 @@ from appliance.api.app import FaceApi, Restrictions
 from appliance.api.batch import PeopleTables
 from appliance.api.compreface import CompreFace
 from appliance.api.door import Door, DoorStatus
-from appliance.api.faces import API_VERSION, Camera, Faces, Live, NoCamera, Subjects
+from appliance.api.faces import API_VERSION, Faces, Live, Subjects
 from appliance.api.features import Features
 from appliance.api.fleet import Fleet
 from appliance.api.intake import Intake
@@ -43,7 +43,7 @@ from appliance.calibration import points
 from appliance.calibration.points import CalibrationStore
 from appliance.camera.condition import Inspector
 from appliance.camera.drivers import camera_source
-from appliance.camera.loop import CameraLoop
+from appliance.camera.loop import Camera, CameraLoop, NoCamera
 from appliance.camera.source import Ring
 from appliance.config import Config, ConfigError
 from appliance.events import Broadcast

@@ -37,7 +37,7 @@ from appliance.api.app import FaceApi, Restrictions
 from appliance.api.batch import PeopleTables
 from appliance.api.compreface import CompreFace
 from appliance.api.door import Door, DoorStatus
-from appliance.api.faces import Faces, Live, NoCamera, Subjects
+from appliance.api.faces import Faces, Live, Subjects
 from appliance.api.features import Features
 from appliance.api.fleet import Fleet
 from appliance.api.intake import Intake
@@ -51,7 +51,7 @@ from appliance.api.sessions import Sessions
 from appliance.api.streams import HEARTBEAT_SECONDS, STUCK_SECONDS, Snapshots, Streams
 from appliance.calibration.points import CalibrationStore
 from appliance.camera.condition import Inspector
-from appliance.camera.loop import CameraLoop
+from appliance.camera.loop import CameraLoop, NoCamera
 from appliance.camera.source import FrameSource, Ring
 from appliance.events import Broadcast
 from appliance.faults import Fault, Problem, ResultCode

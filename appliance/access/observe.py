@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from statistics import median_low
-from typing import Protocol
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from appliance.access.challenge import Challenge, Response
 from appliance.access.identify import Recognition
 from appliance.access.passes import PassBook
 from appliance.access.policy import Observation, Subject
+from appliance.camera.loop import Camera
 from appliance.camera.source import CameraError, CameraFrame, Ring
 from appliance.face.embedding import FAST
 from appliance.face.types import DetectLimits, Embedding, Face
@@ -46,25 +46,12 @@ MISSED_SECONDS = 0.35
 """For so long a challenge goes on without a face in the frames: the detector misses a blurred or turned one now and then."""
 
 
-class DoorCamera(Protocol):
-    """The camera of the device, which may be none."""
-
-    @property
-    def demonstration(self) -> bool:
-        """Whether its pictures are bundled ones."""
-        ...
-
-    def usable(self) -> None:
-        """Raises CameraError when its newest frame does not show the present scene."""
-        ...
-
-
 class RecentFrames:
     """The frames around a moment."""
 
     def __init__(
         self,
-        camera: DoorCamera,
+        camera: Camera,
         ring: Ring,
         clock: Callable[[], float] = time.monotonic,
         demonstrates: Callable[[], bool] = lambda: False,

@@ -9,41 +9,23 @@ from typing import Any
 import bottle
 
 from appliance import __version__
+from appliance.access.observe import PATIENCE_SECONDS
 from appliance.api import answers, intake
 from appliance.api.access import ANY_KEY, LIVE, RECOGNISE, Part, route
 from appliance.api.answers import NO_STORE, Answer
 from appliance.api.intake import Intake
-from appliance.camera.loop import CameraLoop
+from appliance.camera.loop import Camera
 from appliance.camera.source import CameraError, CameraFrame, Ring
 from appliance.face.types import DetectLimits, Face
 from appliance.faults import Fault, ResultCode
 from appliance.observation.following import Follower
-from appliance.observation.tracking import followed
+from appliance.observation.tracking import SIGHTING_SECONDS, SIGHTINGS, followed
 from appliance.vision.detector import Picture
 from appliance.vision.engine import EnginePool, FaceEngine
 from appliance.vision.loading import Models
 
 API_VERSION = "1.0"
 """The version of the contract."""
-
-FRAMES, GAP_SECONDS = 4, 0.3
-"""The frames of the liveness check and the time between them (the contract)."""
-
-PATIENCE_SECONDS = 2.5
-"""Longest wait for these frames: a camera that has just started has them after 1.2 s."""
-
-
-class NoCamera:
-    """The camera of a device that is configured without one."""
-
-    demonstration = stored = False
-
-    def usable(self) -> None:
-        raise CameraError('camera.driver is "none"')
-
-
-Camera = CameraLoop | NoCamera
-"""Whose `usable` raises CameraError when the newest frame does not show the present scene."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +46,13 @@ class Live:
         return frame
 
     def spaced(self, patience: float) -> list[CameraFrame]:
-        """Four frames GAP_SECONDS apart, the last of them the newest. Waits at most `patience` seconds for them. Raises
+        """Four frames SIGHTING_SECONDS apart, the last of them the newest. Waits at most `patience` seconds for them. Raises
         CameraError.
         """
         self.camera.usable()
-        frames = self.ring.spaced(FRAMES, GAP_SECONDS, patience)
+        frames = self.ring.spaced(SIGHTINGS, SIGHTING_SECONDS, patience)
         if not frames:
-            raise CameraError(f"no {FRAMES} frames {GAP_SECONDS} s apart within {PATIENCE_SECONDS} s")
+            raise CameraError(f"no {SIGHTINGS} frames {SIGHTING_SECONDS} s apart within {PATIENCE_SECONDS} s")
         return frames
 
     def headers(self, frame: CameraFrame) -> dict[str, str]:

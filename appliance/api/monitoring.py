@@ -4,8 +4,9 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import bottle
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disable_created_metrics, generate_latest
@@ -21,7 +22,7 @@ from appliance.api.access import ADMIN, ANY_KEY, METRICS, route
 from appliance.api.answers import NO_STORE, Answer
 from appliance.camera.condition import Trouble
 from appliance.camera.loop import CameraLoop, CameraState
-from appliance.events import Broadcast, DoorEvent
+from appliance.events import Broadcast, DeliveryCounts, DoorEvent
 from appliance.faults import Problem, ResultCode
 from appliance.vision.loading import LOADING
 
@@ -73,11 +74,7 @@ class Health:
     def report(self) -> dict[str, Any]:
         """The body of `/healthz`; `status` is "ok", "starting" or "fault"."""
         camera = self._camera.state() if self._camera else None
-        reasons = [
-            {"part": problem.part, "state": problem.state, "text": problem.text}
-            for check in self._checks
-            for problem in check()
-        ]
+        reasons = [asdict(problem) for check in self._checks for problem in check()]
         starting = {LOADING, Trouble.STARTING.value}
         status = "ok" if not reasons else "starting" if all(r["state"] in starting for r in reasons) else "fault"
         return {
@@ -147,26 +144,13 @@ def _facts(camera: CameraState) -> dict[str, Any]:
     }
 
 
-class Tally(Protocol):
-    """The numbers of decisions of one output."""
-
-    @property
-    def delivered(self) -> int: ...
-
-    @property
-    def dropped(self) -> int: ...
-
-    @property
-    def waiting(self) -> int: ...
-
-
 class Metrics(Collector):
     """Counts requests; `/metrics` shows the counts and the registered gauges."""
 
     def __init__(
         self,
         camera: CameraLoop | None,
-        outputs: Callable[[], Mapping[str, Tally]] = dict,
+        outputs: Callable[[], Mapping[str, DeliveryCounts]] = dict,
         folder: Path | None = None,
     ) -> None:
         """`outputs` returns the numbers of each output by its name; `folder` is the state folder."""
@@ -238,16 +222,16 @@ class Metrics(Collector):
         return ()
 
 
-def _output_metrics(tallies: Mapping[str, Tally]) -> Iterable[Metric]:
+def _output_metrics(outputs: Mapping[str, DeliveryCounts]) -> Iterable[Metric]:
     delivered = CounterMetricFamily("appliance_output_delivered", "Decisions handed over.", labels=("output",))
     dropped = CounterMetricFamily(
         "appliance_output_dropped", "Decisions given up: too late, too many.", labels=("output",)
     )
     waiting = GaugeMetricFamily("appliance_output_waiting", "Decisions to be handed over.", labels=("output",))
-    for name, tally in tallies.items():
-        delivered.add_metric((name,), tally.delivered)
-        dropped.add_metric((name,), tally.dropped)
-        waiting.add_metric((name,), tally.waiting)
+    for name, counts in outputs.items():
+        delivered.add_metric((name,), counts.delivered)
+        dropped.add_metric((name,), counts.dropped)
+        waiting.add_metric((name,), counts.waiting)
     return (delivered, dropped, waiting)
 
 

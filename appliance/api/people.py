@@ -12,10 +12,11 @@ from appliance.access import enrol, log
 from appliance.access.enrol import Captures, Enrolment, RequestedPose
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import Record
+from appliance.access.observe import PATIENCE_SECONDS
 from appliance.api import answers, intake
 from appliance.api.access import ADMIN, LIVE, NAME, RECOGNISE, Part, route
 from appliance.api.answers import NO_STORE, Answer
-from appliance.api.faces import PATIENCE_SECONDS, Subjects
+from appliance.api.faces import Subjects
 from appliance.api.intake import ChangedFields, NewPerson, PersonFields, PinFields
 from appliance.camera.source import CameraFrame
 from appliance.face.types import Embedding

@@ -16,8 +16,8 @@ from appliance.access.token import SignedDecision, stamp
 from appliance.api import answers
 from appliance.api.access import ADMIN, ADMITTED, KIOSK, LIVE, SCOPES, route
 from appliance.api.answers import NO_STORE, Answer, StreamedAnswer
-from appliance.api.faces import Camera
 from appliance.api.monitoring import Health
+from appliance.camera.loop import Camera
 from appliance.camera.source import CameraError, Ring
 from appliance.events import (
     Appeared,

@@ -200,3 +200,16 @@ class CameraLoop:
                 yield
         finally:
             self._called = None
+
+
+class NoCamera:
+    """The camera of a device that is configured without one."""
+
+    demonstration = stored = False
+
+    def usable(self) -> None:
+        raise CameraError('camera.driver is "none"')
+
+
+Camera = CameraLoop | NoCamera
+"""Whose `usable` raises CameraError when the newest frame does not show the present scene."""

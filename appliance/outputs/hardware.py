@@ -8,11 +8,11 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from appliance.access.token import Decision, SignedDecision
-from appliance.events import DoorEvent, DoorEventKind, DoorState, Event
+from appliance.events import DeliveryCounts, DoorEvent, DoorEventKind, DoorState, Event
 from appliance.faults import Problem
 from appliance.outputs.door import DoorMonitor, Notice, Signal
 from appliance.outputs.inputs import Edge, InputPin, Inputs
-from appliance.outputs.queue import DeliveryCounts, Message, Queued
+from appliance.outputs.queue import Message, Queued
 from appliance.outputs.relay import Relay, pin_library
 
 log = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ import logging
 import time
 
 from appliance.access.log import DOOR, Fact, Record, RecordError
-from appliance.events import DoorEvent, DoorEventKind
+from appliance.events import DeliveryCounts, DoorEvent, DoorEventKind
 from appliance.faults import Problem
-from appliance.outputs.queue import DecisionQueue, DeliveryCounts, Message
+from appliance.outputs.queue import DecisionQueue, Message
 
 log = logging.getLogger(__name__)
 

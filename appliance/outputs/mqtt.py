@@ -20,11 +20,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from appliance.access.passes import VISITOR
 from appliance.camera.source import Ring
-from appliance.events import DoorEvent
+from appliance.events import DeliveryCounts, DoorEvent
 from appliance.faults import Problem
 from appliance.imaging.codec import jpeg
 from appliance.outputs import queue
-from appliance.outputs.queue import DecisionQueue, DeliveryCounts, Message, RetryState, SecretError
+from appliance.outputs.queue import DecisionQueue, Message, RetryState, SecretError
 
 log = logging.getLogger(__name__)
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.access.log import Record
-from appliance.events import DoorState, Event
+from appliance.events import DeliveryCounts, DoorState, Event
 from appliance.faults import Problem
 from appliance.gallery.people import Person
 from appliance.outputs.cards import Card, Loss, card_of, record_loss
 from appliance.outputs.osdp_key import KeyUnavailableError, PanelKey
 from appliance.outputs.osdp_link import CHALLENGE, POLL, RESTART, Framer, PanelCommand, SerialLine, Status
-from appliance.outputs.queue import DeliveryCounts, Message
+from appliance.outputs.queue import Message
 from appliance.state import audit_log as audit
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from appliance.access.clock import Clock
 from appliance.access.policy import Rules
 from appliance.access.schedule import Schedule
 from appliance.access.token import Decision, SignedDecision
-from appliance.events import DoorEvent, DoorEventKind, Event
+from appliance.events import DeliveryCounts, DoorEvent, DoorEventKind, Event
 from appliance.faults import Problem
 from appliance.gallery.people import Person
-from appliance.outputs.queue import DeliveryCounts, Message
+from appliance.outputs.queue import Message
 
 LOOK_SECONDS = 1.0
 """How often the clock is read."""

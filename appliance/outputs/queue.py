@@ -18,7 +18,7 @@ from appliance.access.log import Record
 from appliance.access.policy import Rules
 from appliance.access.token import LIFE, SignedDecision, milliseconds, stamp
 from appliance.camera.source import Ring
-from appliance.events import Broadcast, DoorEvent, DoorState
+from appliance.events import Broadcast, DeliveryCounts, DoorEvent, DoorState
 from appliance.faults import Problem
 
 log = logging.getLogger(__name__)
@@ -40,15 +40,6 @@ FRONT_PORT = 9443
 
 Message = SignedDecision | DoorEvent
 """What an output is notified of."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryCounts:
-    """Messages since the start: delivered, dropped, and those still in the queue."""
-
-    delivered: int
-    dropped: int
-    waiting: int
 
 
 class Output(Protocol):

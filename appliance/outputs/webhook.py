@@ -14,10 +14,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from appliance.client import Client, Reply
-from appliance.events import DoorEvent
+from appliance.events import DeliveryCounts, DoorEvent
 from appliance.faults import Problem
 from appliance.outputs import queue
-from appliance.outputs.queue import DecisionQueue, DeliveryCounts, Message, Queued, RetryState, SecretError
+from appliance.outputs.queue import DecisionQueue, Message, Queued, RetryState, SecretError
 
 log = logging.getLogger(__name__)
 

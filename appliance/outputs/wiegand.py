@@ -11,10 +11,11 @@ from typing import Any
 import gpiozero
 
 from appliance.access.log import Record
+from appliance.events import DeliveryCounts
 from appliance.faults import Problem
 from appliance.gallery.people import Person
 from appliance.outputs.cards import Card, Loss, card_of, record_loss
-from appliance.outputs.queue import DeliveryCounts, Message
+from appliance.outputs.queue import Message
 from appliance.outputs.relay import LIBRARY, pin_library
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from appliance.access.observe import RecentFrames, SubjectObserver
 from appliance.access.passes import PASSES_FILE, PassBook
 from appliance.access.policy import Policy
 from appliance.access.trigger import Approach, Zone
-from appliance.api.faces import NoCamera
+from appliance.camera.loop import NoCamera
 from appliance.camera.source import CameraFrame, Ring
 from appliance.events import FacesSeen, SeenFace
 from appliance.face.types import DetectLimits

@@ -19,10 +19,9 @@ from devices import Child, until
 from told import NAME, PERSON, delivered, dropped, running, signed
 
 from appliance.camera.source import CameraFrame, Ring
-from appliance.events import DoorEvent, DoorEventKind
+from appliance.events import DeliveryCounts, DoorEvent, DoorEventKind
 from appliance.imaging.codec import EncodedPicture
 from appliance.outputs.mqtt import Broker, Pictures, Publisher
-from appliance.outputs.queue import DeliveryCounts
 
 pytestmark = needs_mosquitto
 

@@ -12,8 +12,8 @@ from devices import Child, until
 from gpiozero import Device
 from told import delivered, dropped, running, signed
 
+from appliance.events import DeliveryCounts
 from appliance.outputs.hardware import DoorHardware
-from appliance.outputs.queue import DeliveryCounts
 from appliance.wires import InputsSection, RelaySection
 
 PIN = 17

@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from receiver import OK, SECRET, Receiver, Verifier, closing, dripping, endless, silent, status
 from told import NAME, PERSON, delivered, dropped, running, signed
 
-from appliance.events import DoorEvent, DoorEventKind
+from appliance.events import DeliveryCounts, DoorEvent, DoorEventKind
 from appliance.outputs import webhook as standard_webhooks
-from appliance.outputs.queue import DeliveryCounts
 from appliance.outputs.webhook import Webhook, retry_after
 
 
