@@ -54,7 +54,7 @@ from appliance.observation.observer import Observer
 from appliance.outputs.queue import TABLES, Output, Outputs, configured_outputs
 from appliance.supervision import Pulse, ServiceManager, Supervisor, Watchdog
 from appliance.vision.engine import EnginePool
-from appliance.vision.loading import EngineCount, Models, engine_count
+from appliance.vision.loading import Models, engine_count
 
 if TYPE_CHECKING:
     from appliance.lan import Advertisement
@@ -106,6 +106,7 @@ class Machine:
         self._models = Models(
             engine.folder, engine.precisions, engine.threads, calibration, recognition=engine.recognition
         )
+        self._engine_count = engine_count(engine.engines)
         self._engines = EnginePool(config.server.queue, config.server.patience_s, memory=config.server.decoded_bytes)
         self._gallery = GalleryHandle(self._state, self._models, self._broadcast, **config.gallery.handle_settings)
         self._fleet = FleetHandle(self._state, self._device_id, self._gallery, self._about, **config.fleet_settings)
@@ -246,10 +247,6 @@ class Machine:
         """Returns when no request waits for an engine, or at the stop."""
         while not (self._engines.quiet(ASIDE_SECONDS) or self._ring.closed):
             pass
-
-    @property
-    def _engine_count(self) -> EngineCount:
-        return engine_count(self._config.engine.engines)
 
     @property
     def _usable(self) -> Camera:

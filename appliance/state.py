@@ -36,6 +36,13 @@ def folder(configured: Path | None) -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / NAME
 
 
+def credential(name: str) -> Path | None:
+    """The file of systemd's credential of this name (systemd.exec(5), LoadCredential=), if there is one."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    path = Path(folder, name) if folder else None
+    return path if path and path.exists() else None
+
+
 def full(directory: Path) -> bool:
     """Whether there is too little space to write to it. A folder that does not exist is not full."""
     try:

@@ -97,18 +97,14 @@ class OpenSteps:
         self, kind: StepKind, text: str, facts: Mapping[str, Any], nonce: str, trigger: Trigger, known: Facts
     ) -> PendingStep:
         """A new step of the decision that answers `nonce`."""
-        return self._open(PendingStep(_handle(), kind, text, self._life, facts), nonce, trigger, known)
+        step = PendingStep(_handle(), kind, text, self._life, facts)
+        self._last = OpenStep(step, nonce, trigger, known, self._clock() + self._life)
+        return step
 
     def prompt(self, watch: ChallengeWatch, nonce: str, trigger: Trigger, known: Facts) -> PendingStep:
         """The same, for what a challenge asks now."""
-        challenge = watch.challenge
-        facts = {"prompt": challenge.prompt.value}
-        step = PendingStep(_handle(), StepKind.CHALLENGE, TEXTS[challenge.prompt], challenge.seconds, facts)
-        return self._open(step, nonce, trigger, known, watch)
-
-    def _open(
-        self, step: PendingStep, nonce: str, trigger: Trigger, known: Facts, watch: ChallengeWatch | None = None
-    ) -> PendingStep:
+        prompt, seconds = watch.challenge.prompt, watch.challenge.seconds
+        step = PendingStep(_handle(), StepKind.CHALLENGE, TEXTS[prompt], seconds, {"prompt": prompt.value})
         self._last = OpenStep(step, nonce, trigger, known, self._clock() + self._life, watch)
         return step
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import bottle
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from appliance.access.decide import Decider
@@ -20,6 +20,7 @@ from appliance.access.token import Direction, SignedDecision, stamp
 from appliance.api import answers, intake
 from appliance.api.access import ADMIN, ANY_KEY, DECIDE, KIOSK, LIVE, NAME, SCOPES, Part, route
 from appliance.api.answers import NO_STORE, Answer
+from appliance.api.intake import PostedFields
 from appliance.events import Broadcast, DoorState
 from appliance.faults import Fault, Problem, Refusal, ResultCode
 from appliance.gallery.people import GalleryError, Person
@@ -53,19 +54,15 @@ def _pin(text: str) -> str:
     return text
 
 
-class Question(BaseModel):
+class Question(PostedFields):
     """The body of `POST /access/decide`: a random nonce of the door (96 to 512 bits, base64url unpadded) and a direction."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     nonce: Annotated[str, AfterValidator(_nonce)]
     direction: Annotated[Direction, Field(strict=False)] = Direction.IN
 
 
-class Step(BaseModel):
+class Step(PostedFields):
     """The body of `POST /access/decide/HANDLE`: a PIN, with an id where it is asked for; `cancel`; or nothing, to wait."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     pin: Annotated[str, AfterValidator(_pin)] | None = Field(default=None, repr=False)
     id: Annotated[str, Field(min_length=1, max_length=64)] | None = None

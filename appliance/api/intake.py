@@ -300,10 +300,14 @@ def _credential(document: object) -> Credential | None:
     return None if document is None else Credential.read(document)
 
 
-class PersonFields(BaseModel):
-    """The fields of a person that can be changed; the gallery checks their content (gallery/people.py)."""
+class PostedFields(BaseModel):
+    """A JSON body: no fields but these, and no other types."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class PersonFields(PostedFields):
+    """The fields of a person that can be changed; the gallery checks their content (gallery/people.py)."""
 
     name: str
     groups: Annotated[tuple[str, ...], Field(strict=False)] = ()
@@ -324,16 +328,14 @@ class NewPerson(PersonFields):
     id: str
 
 
-class PinFields(BaseModel):
+class PinFields(PostedFields):
     """A PIN to be set, and the one for duress; gallery/pin.py checks them."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     pin: str = Field(repr=False)
     duress: str | None = Field(default=None, repr=False)
 
 
-Body = TypeVar("Body", bound=BaseModel)
+Body = TypeVar("Body", bound=PostedFields)
 
 
 def read_json(content: bytes, kind: type[Body]) -> Body:

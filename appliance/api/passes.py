@@ -4,19 +4,18 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import bottle
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
 from appliance.access.passes import PassBook, VisitorPass
 from appliance.api import answers, intake
 from appliance.api.access import ADMIN, NAME, Part, route
 from appliance.api.answers import NO_STORE, Answer
+from appliance.api.intake import PostedFields
 from appliance.imaging import barcode
 
 
-class PassFields(BaseModel):
+class PassFields(PostedFields):
     """A pass to be issued, as access/passes.py takes it. Times are RFC 3339 with their offset."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     name: str
     valid_from: Annotated[AwareDatetime, Field(strict=False)] | None = None

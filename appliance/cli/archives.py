@@ -2,7 +2,6 @@
 
 import argparse
 import getpass
-import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from appliance.vision.manifest import ModelStore
 PRIVATE = 0o600
 
 CREDENTIAL = "archive-passphrase"
-"""Its name among systemd's credentials (systemd.exec(5), LoadCredential=)."""
+"""Its name among systemd's credentials."""
 
 
 def export(options: argparse.Namespace, settings: Config) -> int:
@@ -169,9 +168,7 @@ class _Counter:
 
 def _kept_passphrase(file: Path | None) -> str | None:
     """The first line of the file, or of systemd's credential; None without either."""
-    if file is None and (folder := os.environ.get("CREDENTIALS_DIRECTORY")):
-        credential = Path(folder) / CREDENTIAL
-        file = credential if credential.exists() else None
+    file = file or state.credential(CREDENTIAL)
     if file is None:
         return None
     try:

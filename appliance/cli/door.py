@@ -176,9 +176,7 @@ def _policy_document(facts: Facts, result: PolicyResult) -> dict[str, Any]:
         "rule": decided.rule if decided else None,
         "now": facts.now.isoformat(timespec="seconds"),
         "clock": facts.clock,
-        "steps": [
-            {"rule": step.rule, "mark": step.mark, "reason": step.reason, "text": step.text} for step in result.steps
-        ],
+        "steps": list(map(asdict, result.steps)),
     }
 
 

@@ -28,7 +28,7 @@ from appliance.gallery.people import GalleryDamagedError, NoKeyError
 KEY_BYTES = 32
 
 CREDENTIAL = "gallery-key"
-"""The key's name among systemd's credentials (systemd.exec(5), LoadCredential=)."""
+"""The key's name among systemd's credentials."""
 
 SYSTEM_FILE = Path("/etc") / state.NAME / "gallery.key"
 
@@ -62,10 +62,8 @@ def find_site_key(configured: Path | None, system_file: Path = SYSTEM_FILE) -> P
     """
     if configured is not None:
         return configured
-    if folder := os.environ.get("CREDENTIALS_DIRECTORY"):
-        credential = Path(folder) / CREDENTIAL
-        if credential.exists():
-            return credential
+    if credential := state.credential(CREDENTIAL):
+        return credential
     # effective rights, because the command line gives up root's
     if os.access(system_file, os.R_OK, effective_ids=True):
         return system_file

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from appliance import state
 from appliance.access.clock import Clock
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import Record
@@ -190,7 +191,7 @@ def read_secret(configured: Path | None, credential: str) -> str | None:
 
     Raises SecretError: the file cannot be read, others can read it, or it does not have one line.
     """
-    path = configured or _credential(credential)
+    path = configured or state.credential(credential)
     if path is None:
         return None
     try:
@@ -198,8 +199,6 @@ def read_secret(configured: Path | None, credential: str) -> str | None:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(MOST_SECRET_BYTES + 1)
     except OSError as error:
-        if configured is None and isinstance(error, FileNotFoundError):
-            return None
         raise SecretError(f"{path}: {error.strerror}") from error
     if mode & 0o007:
         raise SecretError(f"{path} can be read by all users: chmod o= {path}")
@@ -212,11 +211,6 @@ def read_secret(configured: Path | None, credential: str) -> str | None:
     if not text or len(content) > MOST_SECRET_BYTES or "\n" in text:
         raise SecretError(f"{path} does not have exactly one line")
     return text
-
-
-def _credential(name: str) -> Path | None:
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    return None if folder is None else Path(folder) / name
 
 
 @dataclass(frozen=True, slots=True)
