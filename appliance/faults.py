@@ -28,21 +28,13 @@ class ResultCode(Enum):
     BROKEN_IMAGE = "INF-04", "Content of the image is missing, broken, or incorrect", HTTPStatus.BAD_REQUEST
     NOT_ALIGNED = "INF-05", "Image to extract feature size not equal with 112x112x3", HTTPStatus.BAD_REQUEST
     INITIALIZE = "INF-06", "FaceSDK - Initialize Error.", HTTPStatus.INTERNAL_SERVER_ERROR
-    INITIALIZE_EXTENSION = (
-        "INF-07",
-        "FaceSDK - Feature extension Initialize Error.",
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-    )
+    INITIALIZE_EXTENSION = ("INF-07", "FaceSDK - Feature extension Initialize Error.", HTTPStatus.INTERNAL_SERVER_ERROR)
     NOT_READY = "INF-08", "FaceSDK not ready.", HTTPStatus.INTERNAL_SERVER_ERROR
     DETECT_COUNT = "INF-09", "FaceSDK - Set max detectable count failed.", HTTPStatus.INTERNAL_SERVER_ERROR
     DETECT_SIZE = "INF-10", "FaceSDK - Set min/max detectable size failed.", HTTPStatus.INTERNAL_SERVER_ERROR
     DETECT = "INF-11", "FaceSDK - Run DetectInSingleImage failed.", HTTPStatus.INTERNAL_SERVER_ERROR
     EXTRACT = "INF-12", "FaceSDK - Run ExtractFeature failed.", HTTPStatus.INTERNAL_SERVER_ERROR
-    COUNT_UNMATCHED = (
-        "INF-13",
-        "Face count unmatched between Detect and AlignFace",
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-    )
+    COUNT_UNMATCHED = ("INF-13", "Face count unmatched between Detect and AlignFace", HTTPStatus.INTERNAL_SERVER_ERROR)
     ALIGN = "INF-14", "FaceSDK - Make Aligned face image failed.", HTTPStatus.INTERNAL_SERVER_ERROR
     DEINITIALIZE = "INF-15", "FaceSDK - Deinitialize Error.", HTTPStatus.INTERNAL_SERVER_ERROR
     VALIDATE = "INF-16", "FaceSDK - Face Validation Checking Error.", HTTPStatus.INTERNAL_SERVER_ERROR

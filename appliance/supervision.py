@@ -173,11 +173,7 @@ class Pulse:
     """Sends real requests to the device's own HTTP socket, on its own thread."""
 
     def __init__(
-        self,
-        host: str,
-        port: int,
-        full: Callable[[], bool] = bool,
-        clock: Callable[[], float] = time.monotonic,
+        self, host: str, port: int, full: Callable[[], bool] = bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """The address at which the server listens; for all addresses (0.0.0.0 or ::) the loopback one is used. A server that is
         `full` of connections does not answer, and does not hang.

@@ -142,11 +142,7 @@ class Record:
     """
 
     def __init__(
-        self,
-        path: Path,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        *,
-        most_bytes: int | None = None,
+        self, path: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC), *, most_bytes: int | None = None
     ) -> None:
         """`most_bytes`: the size of the database from which on the oldest day is dropped."""
         self._path, self._clock, self._most = path, clock, most_bytes

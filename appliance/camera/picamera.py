@@ -48,10 +48,7 @@ class PiCamera:
         # sensor and ISP rotate by 180 degrees and mirror at no cost; a quarter turn is made afterwards
         quarter = orientation.rotation in (90, 270)
         half = orientation.rotation == 180
-        self._flips = {
-            "hflip": not quarter and (orientation.mirror != half),
-            "vflip": half,
-        }
+        self._flips = {"hflip": not quarter and (orientation.mirror != half), "vflip": half}
         self._turn = orientation if quarter else Orientation()
         self._settings = settings
         self._camera: Any = None

@@ -67,10 +67,7 @@ NOTHING = "nothing was imported, because rows are refused: --partial imports the
 
 
 def _concluded(
-    batch: Batch,
-    rows: Rows,
-    known: Mapping[int, RowResult],
-    templates: Mapping[int, tuple[TemplateExport, ...]],
+    batch: Batch, rows: Rows, known: Mapping[int, RowResult], templates: Mapping[int, tuple[TemplateExport, ...]]
 ) -> Iterator[RowResult]:
     for row in rows:
         if isinstance(row, PersonRow) and row.number in templates:
