@@ -94,8 +94,7 @@ class Machine:
         self._config, self._reread = config, reread
         self._supervisor, self._manager = Supervisor(), ServiceManager()
         self._state = state.folder(config.state.folder)
-        self._device_id = identity.device_id(self._state)
-        self._keys = KeyStore(self._state / keys.FILE)
+        self._device_id, self._keys = identity.device_id(self._state), KeyStore(self._state / keys.FILE)
         self._broadcast, self._clock, self._ring = Broadcast(), Clock(), Ring()
         self._camera = self._camera_loop(demonstrate)
         self._mounting = Mounting(config.camera.rotation, mirror=config.camera.mirror)

@@ -119,11 +119,6 @@ class Calibration(_Facts):
         return {entry.model: entry.threshold for entry in (*self.similarity, *self.liveness)}
 
 
-def record(entry: PointEntry) -> dict[str, Any]:
-    """An entry as JSON."""
-    return entry.model_dump(mode="json")
-
-
 def now() -> datetime:
     """The date of an entry, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
@@ -189,7 +184,11 @@ class CalibrationStore:
         entries = self._calibration.of(kind)
         for entry in entries:
             if entry.model == model:
-                return {"source": "device", "ignored": "damaged" if self._problem else None, **record(entry)}
+                return {
+                    "source": "device",
+                    "ignored": "damaged" if self._problem else None,
+                    **entry.model_dump(mode="json"),
+                }
         ignored = "damaged" if self._problem else "stale" if entries else None
         return {"source": "shipped", "ignored": ignored, "model": model, **shipped}
 

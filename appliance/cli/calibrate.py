@@ -28,7 +28,6 @@ from appliance.calibration.points import (
     Rounds,
     SimilarityEntry,
     now,
-    record,
 )
 from appliance.calibration.rates import RULE_OF_THREE, Reals, bona_fide_classification_error, rate
 from appliance.calibration.statistics import (
@@ -368,7 +367,7 @@ class Device:
 
     def has_noticed(self, entry: PointEntry) -> bool:
         """Whether the device uses a new operating point within some seconds. Raises CalibrationError."""
-        since, end = str(record(entry)["date"]), time.monotonic() + NOTICED_SECONDS
+        since, end = str(entry.model_dump(mode="json")["date"]), time.monotonic() + NOTICED_SECONDS
         while not (noticed := self.in_use().since == since) and time.monotonic() < end:
             time.sleep(POLL_SECONDS)
         return noticed
@@ -459,7 +458,10 @@ def document(result: CalibrationResult, *, written: bool) -> dict[str, Any]:
     return {
         "kind": result.kind,
         "written": written,
-        "points": [{"file": point.file, "before": point.before, **record(point.entry)} for point in result.points],
+        "points": [
+            {"file": point.file, "before": point.before, **point.entry.model_dump(mode="json")}
+            for point in result.points
+        ],
         "checked": {
             file: {name: each.model_dump() for name, each in rates.items()} for file, rates in result.checked.items()
         },

@@ -7,10 +7,13 @@ keeps the value that the record is known to have, so that a crash between the tw
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from appliance.gallery.people import GalleryRolledBackError, RecordRolledBackError, RollbackError
 from appliance.gallery.vault import BrokenSealError, Seal
+
+if TYPE_CHECKING:
+    from appliance.gallery.repository import Transaction
 
 ACCEPT = "if that was intended, `appliance people accept`"
 
@@ -74,16 +77,6 @@ class ChangeCounter:
         return type(self)(max(self.changes, kept or 0) + 1, 0)
 
 
-class CountedChange(Protocol):
-    """A transaction of the gallery; `accepted` if it ends a rollback."""
-
-    accepted: bool
-
-    def counter(self) -> ChangeCounter: ...
-
-    def write_counter(self, counter: ChangeCounter) -> None: ...
-
-
 class CounterGuard:
     """Compares the gallery's counter with the one that the record of decisions keeps, and counts on. Not thread-safe."""
 
@@ -119,7 +112,7 @@ class CounterGuard:
         else:
             self.due = False
 
-    def count(self, change: CountedChange) -> tuple[bytes, bytes | None] | None:
+    def count(self, change: "Transaction") -> tuple[bytes, bytes | None] | None:
         """Counts a change of people or templates and returns what the record is to keep, and what it keeps now; None while the
         record cannot be read. While something is behind, the counter stands still, so that it stays behind until it is
         accepted.
