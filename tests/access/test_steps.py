@@ -70,7 +70,7 @@ def answered(door, pin, identity=None):
     nonce = door.verifier.challenge()
     signed = door.decider.proceed(asked(door, nonce).handle, StepAnswer(pin, identity))
     decision = door.verifier.verify(signed.token)
-    assert (decision, decision.nonce) == (signed.decision, nonce)
+    assert (decision.document(), decision.nonce) == (signed.decision.document(), nonce)
     return decision
 
 
