@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from appliance import __version__
-from appliance.api import schemas
+from appliance.api import people_schemas, schemas
 from appliance.api.access import ANY_KEY, Route, route
 from appliance.api.answers import Answer
 from appliance.api.door import Question, Step
@@ -115,57 +115,57 @@ ROUTES: Mapping[str, Described] = {
     "POST /facefeatures/masking": Described(schemas.FaceFeaturesJson, PHOTO, LIMITS, succeeds=(), fails=(406,)),
     "POST /facefeatures/withimages": Described(schemas.AlignedFeaturesJson, PHOTO, LIMITS + NETWORKS),
     "POST /masks": Described(schemas.MasksJson, PHOTO, LIMITS),
-    "POST /identify": Described(schemas.IdentifiedJson, PHOTO, LIMITS),
-    "GET /identify": Described(schemas.IdentifiedJson, query=LIMITS),
-    "GET /people": Described(schemas.PeopleJson, query=("query", "limit", "after")),
+    "POST /identify": Described(people_schemas.IdentifiedJson, PHOTO, LIMITS),
+    "GET /identify": Described(people_schemas.IdentifiedJson, query=LIMITS),
+    "GET /people": Described(people_schemas.PeopleJson, query=("query", "limit", "after")),
     "GET /people.csv": Described("text/csv", query=("query",)),
     "POST /people/import": Described(
-        schemas.ImportedJson, ("people", "photos?"), ("dry_run", "on_conflict"), fails=(409,)
+        people_schemas.ImportedJson, ("people", "photos?"), ("dry_run", "on_conflict"), fails=(409,)
     ),
-    "POST /people": Described(schemas.OnePersonJson, NewPerson, succeeds=(201,), fails=(409,)),
-    "GET /people/<identity>": Described(schemas.OnePersonJson),
-    "PUT /people/<identity>": Described(schemas.OnePersonJson, PersonFields, fails=(409,)),
-    "PATCH /people/<identity>": Described(schemas.OnePersonJson, ChangedFields, fails=(409,)),
-    "DELETE /people/<identity>": Described(schemas.ErasureJson, fails=(409,)),
-    "GET /people/<identity>/pin": Described(schemas.PinJson),
-    "PUT /people/<identity>/pin": Described(schemas.PinJson, PinFields, fails=(409,)),
-    "DELETE /people/<identity>/pin": Described(schemas.PinJson, fails=(409,)),
+    "POST /people": Described(people_schemas.OnePersonJson, NewPerson, succeeds=(201,), fails=(409,)),
+    "GET /people/<identity>": Described(people_schemas.OnePersonJson),
+    "PUT /people/<identity>": Described(people_schemas.OnePersonJson, PersonFields, fails=(409,)),
+    "PATCH /people/<identity>": Described(people_schemas.OnePersonJson, ChangedFields, fails=(409,)),
+    "DELETE /people/<identity>": Described(people_schemas.ErasureJson, fails=(409,)),
+    "GET /people/<identity>/pin": Described(people_schemas.PinJson),
+    "PUT /people/<identity>/pin": Described(people_schemas.PinJson, PinFields, fails=(409,)),
+    "DELETE /people/<identity>/pin": Described(people_schemas.PinJson, fails=(409,)),
     "POST /people/<identity>/templates": Described(
-        schemas.EnrolledJson, PHOTO, ("face", *OVERRIDES), succeeds=(201,), fails=(409,)
+        people_schemas.EnrolledJson, PHOTO, ("face", *OVERRIDES), succeeds=(201,), fails=(409,)
     ),
     "POST /people/<identity>/templates/camera": Described(
-        schemas.EnrolledJson, query=("pose", *OVERRIDES), succeeds=(201,), fails=(409,)
+        people_schemas.EnrolledJson, query=("pose", *OVERRIDES), succeeds=(201,), fails=(409,)
     ),
-    "POST /people/<identity>/captures": Described(schemas.CaptureJson, PHOTO, ("face",), succeeds=(201,)),
+    "POST /people/<identity>/captures": Described(people_schemas.CaptureJson, PHOTO, ("face",), succeeds=(201,)),
     "POST /people/<identity>/captures/camera": Described(
-        schemas.CaptureJson, query=("pose",), succeeds=(201,), fails=(409,)
+        people_schemas.CaptureJson, query=("pose",), succeeds=(201,), fails=(409,)
     ),
     "POST /people/<identity>/captures/<capture>/confirm": Described(
-        schemas.EnrolledJson, query=OVERRIDES, succeeds=(201,), fails=(409,)
+        people_schemas.EnrolledJson, query=OVERRIDES, succeeds=(201,), fails=(409,)
     ),
-    "POST /people/<identity>/invitation": Described(schemas.InvitedJson, succeeds=(201,), fails=(409,)),
+    "POST /people/<identity>/invitation": Described(people_schemas.InvitedJson, succeeds=(201,), fails=(409,)),
     "DELETE /people/<identity>/invitation": Described(schemas.SuccessJson),
-    "GET /enrol/<token>/invitation": Described(schemas.InvitationAnswerJson, fails=(503,)),
+    "GET /enrol/<token>/invitation": Described(people_schemas.InvitationAnswerJson, fails=(503,)),
     "POST /enrol/<token>": Described(
-        schemas.SelfEnrolledJson, PHOTO, ("consent",), succeeds=(201,), fails=(409, 500, 503)
+        people_schemas.SelfEnrolledJson, PHOTO, ("consent",), succeeds=(201,), fails=(409, 500, 503)
     ),
-    "DELETE /people/<identity>/templates/<number>": Described(schemas.OnePersonJson, fails=(409,)),
+    "DELETE /people/<identity>/templates/<number>": Described(people_schemas.OnePersonJson, fails=(409,)),
     "GET /fleet.json": Described(schemas.FleetJson, query=("query", "limit", "after")),
-    "POST /access/decide": Described(schemas.DecidedJson, Question, fails=(409,)),
-    "POST /access/decide/<handle>": Described(schemas.DecidedJson, Step, fails=(409, 410)),
-    "POST /access/open": Described(schemas.OpenedJson),
-    "GET /access/key": Described(schemas.PublicKeyJson),
-    "GET /access/passes": Described(schemas.PassesJson),
-    "POST /access/passes": Described(schemas.PassJson, PassFields, succeeds=(201,), fails=(409,)),
-    "GET /access/passes/<identity>": Described(schemas.PassJson),
-    "DELETE /access/passes/<identity>": Described(schemas.PassJson, fails=(409,)),
+    "POST /access/decide": Described(people_schemas.DecidedJson, Question, fails=(409,)),
+    "POST /access/decide/<handle>": Described(people_schemas.DecidedJson, Step, fails=(409, 410)),
+    "POST /access/open": Described(people_schemas.OpenedJson),
+    "GET /access/key": Described(people_schemas.PublicKeyJson),
+    "GET /access/passes": Described(people_schemas.PassesJson),
+    "POST /access/passes": Described(people_schemas.PassJson, PassFields, succeeds=(201,), fails=(409,)),
+    "GET /access/passes/<identity>": Described(people_schemas.PassJson),
+    "DELETE /access/passes/<identity>": Described(people_schemas.PassJson, fails=(409,)),
     "GET /access/passes/<identity>/code.png": Described("image/png"),
     "GET /access/passes/<identity>/code.svg": Described("image/svg+xml"),
-    "GET /access/decisions": Described(schemas.DecisionsJson, query=("count",)),
+    "GET /access/decisions": Described(people_schemas.DecisionsJson, query=("count",)),
     "GET /access/decisions.csv": Described(
         "text/csv", query=("from", "until", "person", "result", "reason", "direction")
     ),
-    "GET /.well-known/jwks.json": Described(schemas.KeySetJson),
+    "GET /.well-known/jwks.json": Described(people_schemas.KeySetJson),
     "GET /healthz": Described(schemas.HealthJson, succeeds=(200, 503)),
     "GET /metrics": Described("text/plain"),
     "GET /camera/frame.jpg": Described("image/jpeg"),
