@@ -65,13 +65,12 @@ class Timedated:
                 stdin=subprocess.DEVNULL,
                 env={
                     "PATH": os.environ.get("PATH", os.defpath)
-                },  # no NOTIFY_SOCKET, to which it would send its own errors
+                },  # no NOTIFY_SOCKET, where it would send its own errors
             )
         except (OSError, subprocess.SubprocessError) as error:
             if not self._complained:
-                log.warning(
-                    "timedatectl does not say whether the clock is synchronised, only systemd-timesyncd can: %s", error
-                )
+                text = "timedatectl does not say whether the clock is synchronised, only systemd-timesyncd can: %s"
+                log.warning(text, error)
             self._complained = True
             return False
         return done.stdout.strip() == "yes"
@@ -134,9 +133,8 @@ class Clock:
         self._offset = wall - boot
         self._least = RELEASED.timestamp() - boot  # the least offset with which the clock can be right
         self._shown = RELEASED.timestamp()  # the latest time that a time service has shown
-        self._recorded = self._ahead = float(
-            "-inf"
-        )  # the latest time in the record that may be right, and that is wrong
+        # the latest time in the record that may be right, and that is wrong
+        self._recorded = self._ahead = float("-inf")
         self._set, self._known = False, False  # known: a later time than the release
         self._outdated: int | None = None
         self._behind: float | None = None  # since when, by the time since boot, a time service shows an earlier time

@@ -339,9 +339,8 @@ class Record:
                 connection.text_factory = lambda text: text.decode("utf-8", "replace")  # then its hash is another one
                 for setting in _SETTINGS:
                     connection.execute(setting).fetchall()
-                if not connection.execute(
-                    "SELECT 1 FROM sqlite_schema LIMIT 1"
-                ).fetchone():  # new, or killed while it was made
+                made = connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+                if not made:  # new, or killed while it was made
                     connection.execute("PRAGMA auto_vacuum = FULL")  # the file shrinks when entries expire
                     with all_or_nothing(connection):
                         for statement in _TABLE:

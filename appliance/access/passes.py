@@ -75,9 +75,8 @@ class VisitorPass:
         return f"{VISITOR}{self.id}"
 
     def code(self, signer: Signer) -> str:
-        payload = _PAYLOAD.pack(
-            bytes.fromhex(self.id), _minutes(self.valid_from), _minutes(self.valid_until), self.single_use
-        )
+        validity = _minutes(self.valid_from), _minutes(self.valid_until)
+        payload = _PAYLOAD.pack(bytes.fromhex(self.id), *validity, self.single_use)
         return PREFIX + encoded(payload + signer.sign(DOMAIN + payload))
 
     def document(self) -> dict[str, Any]:

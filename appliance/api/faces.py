@@ -150,15 +150,8 @@ class Faces:
     @route("GET", "/version", ANY_KEY)
     def version(self) -> Answer:
         """Raises Fault INF-08 while the models load."""
-        facts = self.models.facts()
-        return answers.answer(
-            {
-                "api_version": API_VERSION,
-                "sdk_version": __version__,
-                "liveness_mode": self.liveness_mode.upper(),
-                **facts,
-            }
-        )
+        about = {"api_version": API_VERSION, "sdk_version": __version__, "liveness_mode": self.liveness_mode.upper()}
+        return answers.answer({**about, **self.models.facts()})
 
     def _form(self, *names: str) -> list[bytes]:
         return self.subjects.intake.form(bottle.request.environ, *names)

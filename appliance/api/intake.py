@@ -103,9 +103,8 @@ class Intake:
         if coding not in CODINGS:
             raise Fault(ResultCode.INVALID_BODY, f"Content-Encoding {coding[:40]!r}", status=415)
         content = environ["wsgi.input"].read()
-        zlib_header = (
-            content[:1] and content[0] & 0x0F == 8 and int.from_bytes(content[:2], "big") % 31 == 0
-        )  # RFC 1950
+        # RFC 1950
+        zlib_header = content[:1] and content[0] & 0x0F == 8 and int.from_bytes(content[:2], "big") % 31 == 0
         bits = RAW_DEFLATE if coding == "deflate" and not zlib_header else CODINGS[coding]
         body = environ[EMPTY_BODY]()
         try:

@@ -117,22 +117,15 @@ def _add_device(add: Add) -> None:
     serve.flag("--print-config", "print the effective configuration and exit")
     discover = add("discover", "device:discover", "List the appliances on the LAN.")
     discover.flag("--json", "print everything that they announce, as JSON")
-    discover.value(
-        "--timeout", "SECONDS", "how long to listen (default 3)", _within("seconds", float, OVER_0, 60), default=3.0
-    )
+    kind = _within("seconds", float, OVER_0, 60)
+    discover.value("--timeout", "SECONDS", "how long to listen (default 3)", kind, default=3.0)
 
 
 def _add_keys(add: Add) -> None:
     new = add("add", "device:add_key", "Create a key and print it; it cannot be shown again.")
     new.value("name", "NAME", "name of the key in the list and in the log")
-    new.add_argument(
-        "--scope",
-        dest="scopes",
-        action="append",
-        type=Scope,
-        choices=list(Scope),
-        help="what the key opens; can be repeated (default: recognise and live)",
-    )
+    text = "what the key opens; can be repeated (default: recognise and live)"
+    new.add_argument("--scope", dest="scopes", action="append", type=Scope, choices=list(Scope), help=text)
     listing = add("list", "device:list_keys", "List the keys.")
     listing.flag("--json", "print JSON")
     revoke = add("revoke", "device:revoke_key", "Revoke a key: it is not accepted any more.")
@@ -165,9 +158,8 @@ def _add_calibrate(add: Add) -> None:
     liveness = add("liveness", "calibrate:liveness", "The log odds from which a face at this camera is live.")
     liveness.value("--device", "URL", "the running device (default: http://127.0.0.1:server.port)")
     liveness.add_argument("--key", help="API key with the scope live, if the device requires one")
-    liveness.value(
-        "--minutes", "N", "how long to measure (default 3)", _within("minutes", float, OVER_0, 60), default=3.0
-    )
+    minutes = _within("minutes", float, OVER_0, 60)
+    liveness.value("--minutes", "N", "how long to measure (default 3)", minutes, default=3.0)
     liveness.value("--attack", "SPECIES", "the camera is shown attacks: print, replay, mask, …", _species)
     for option, what in (("--bpcer", "real people rejected"), ("--apcer", "attacks accepted, of each species")):
         text = f"wanted share of {what} (default 0.05)"
@@ -225,17 +217,13 @@ def _add_templates(add: Add) -> None:
     add("renew", "people:renew", "Embed the kept pictures again after a change of the embedder.")
     text = "Accept the gallery and the record of decisions after older copies were put in their place."
     add("accept", "people:accept", text)
-    add(
-        "rotate",
-        "people:rotate",
-        "Transform all templates with a new secret matrix: copies of the old ones are useless.",
-    )
+    text = "Transform all templates with a new secret matrix: copies of the old ones are useless."
+    add("rotate", "people:rotate", text)
 
 
 def _add_archives(add: Add) -> None:
-    export = add(
-        "export", "archives:export", "Write people to an encrypted archive, for another device, or to a table."
-    )
+    text = "Write people to an encrypted archive, for another device, or to a table."
+    export = add("export", "archives:export", text)
     text = "Add the people of a table with photos, or of an archive, to those on this device."
     merge = add("import", "archives:import_people", text)
     backup = add("backup", "archives:export", "Write all people to an encrypted archive.")
@@ -359,9 +347,8 @@ def _add_explain(explain: CommandParser) -> None:
     explain.value("--quality", "0..1", "quality of the face's picture (default 1)", _share, default=1.0)
     explain.value("--faces", "N", "faces in the frames (default 1)", _count, default=1)
     explain.add_argument("--outcome", choices=OUTCOMES, default="identified", help="result of the gallery search")
-    explain.add_argument(
-        "--challenge", choices=RESPONSES, default=RESPONSES[0], help="how a challenge ended (default: passed)"
-    )
+    text = "how a challenge ended (default: passed)"
+    explain.add_argument("--challenge", choices=RESPONSES, default=RESPONSES[0], help=text)
     text = f"what becomes of the PIN (default: {PINS[0]}); unless identified, of that of --person's id (default: {PINS[-1]})"
     explain.add_argument("--pin", choices=PINS, help=text)
     explain.flag("--blind", "the camera does not see")

@@ -131,12 +131,11 @@ def _credential(cell: str) -> Credential | None:
 def people_table(people: Iterable[Known]) -> Iterator[bytes]:
     """A table of people, which `read_people` reads: without their photos, with the number of their templates."""
     columns = (*COLUMNS[:-1], TEMPLATES)
-    return table(columns, (_cells(known.person, len(known.templates)) for known in people))
-
-
-def _cells(person: Person, templates: int) -> Sequence[object]:
-    validity = (person.valid_from or "", person.valid_until or "")
-    return person.id, person.name, ";".join(person.groups), *validity, person.credential or "", templates
+    values = (
+        (each.id, each.name, ";".join(each.groups), each.valid_from, each.valid_until, each.credential, len(templates))
+        for each, templates in ((known.person, known.templates) for known in people)
+    )
+    return table(columns, (["" if value is None else value for value in row] for row in values))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], piece: int = 64 * 1024) -> Iterator[bytes]:
@@ -146,7 +145,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], piece: int =
     yield b"\xef\xbb\xbf"
     writer.writerow(columns)
     for cells in rows:
-        writer.writerow([_harmless(str(cell)) for cell in cells])
+        writer.writerow([f"'{cell}" if _FORMULA.match(str(cell)) else str(cell) for cell in cells])
         if buffer.tell() >= piece:
             yield _taken(buffer)
     yield _taken(buffer)
@@ -159,11 +158,7 @@ def _taken(buffer: io.StringIO) -> bytes:
     return text.encode()
 
 
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if _FORMULA.match(cell) else cell
-
-
 def _plain(cell: str) -> str:
-    """A cell as it was before `_harmless`, without the blanks around it."""
+    """A cell as it was before `table` made it harmless, without the blanks around it."""
     cell = cell.strip()
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

@@ -22,15 +22,8 @@ def draw_faces(pixels: Pixels, faces: Sequence[Face]) -> Pixels:
     for face in faces:
         box = face.detection.box.squared()
         thickness = max(1, round(box.side / 160))
-        cv2.rectangle(
-            canvas,
-            _at(box.x, box.y),
-            _at(box.x + box.side, box.y + box.side),
-            BOX,
-            thickness,
-            cv2.LINE_AA,
-            _SUBPIXEL_BITS,
-        )
+        corners = _at(box.x, box.y), _at(box.x + box.side, box.y + box.side)
+        cv2.rectangle(canvas, *corners, BOX, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
         for x, y in face.points:
             cv2.circle(canvas, _at(x, y), max(16, round(box.side / 10)), POINT, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
         _draw_axes(canvas, box, face.pose, thickness + 1)

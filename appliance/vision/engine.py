@@ -294,9 +294,8 @@ class FaceEngine:
         thresholds = self._thresholds()
         scenes = [_scene(picture, face) for picture, face in zip(pictures, faces, strict=True)]
         covered = sum(self._covered(scene) for scene in scenes) > len(scenes) / 2
-        one_person = one_person and all(
-            face.upright for face in faces
-        )  # else embeddings and network are not made for it
+        # embeddings and network are not made for faces that are not
+        one_person = one_person and all(face.upright for face in faces)
         with stage("liveness"), failing_as(ResultCode.LIVENESS):
             return self._liveness.judge(scenes, one_person=one_person, covered=covered, thresholds=thresholds)
 
