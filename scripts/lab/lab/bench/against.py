@@ -14,7 +14,6 @@ from statistics import median
 
 import numpy as np
 import psutil
-from scipy import stats
 
 from appliance.calibration.rates import Reals
 from lab.bench.material import FPS, film
@@ -63,6 +62,8 @@ def ratio(question: str, path: str, other: Sequence[float], this: Sequence[float
 
     interval, random = None, np.random.default_rng(SEED)
     if len(this) >= 3:
+        from scipy import stats  # here, because it takes a while
+
         drawn = stats.bootstrap(
             (other, this), medians, paired=True, n_resamples=RESAMPLES, method="percentile", random_state=random
         )

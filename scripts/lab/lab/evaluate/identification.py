@@ -150,7 +150,7 @@ def measure(
     named = read_people(data)
     others = {name: paths for name, paths in read_people(strangers).items() if name not in named} if strangers else {}
     people, unlike = _acquired(client, "embedding people", named), _acquired(client, "embedding strangers", others)
-    enrollable = most(people, templates)
+    enrollable = sum(map(len, enrollable_of(people, templates)))
     if enrollable < 2:
         raise LayoutError("fewer than two people can be enrolled, so there is nothing to tell apart")
     sizes = tuple(count for count in SIZES if count < enrollable) or (enrollable // 2,)
@@ -168,17 +168,12 @@ def measure(
     )
 
 
-def most(people: People, templates: int) -> int:
-    """How many people can be enrolled."""
-    return sum(len(_usable(pictures)) >= templates for pictures in people.values())
-
-
 def draws(people: People, others: Sequence[Picture], size: int, setting: Setting) -> Iterator[Draw]:
     """DRAWS galleries of `size` people, the same each time: of those who have another picture to be found by and, where
     they are too few, of people without. All pictures of everyone else, and `others`, are strangers.
     """
     random = np.random.default_rng(SEED)
-    more, only = _enrollable(people, setting)
+    more, only = enrollable_of(people, setting.templates)
     for _ in range(DRAWS):
         names = [*random.permutation(more), *random.permutation(only)][:size]
         yield _draw(people, others, _templates(random, people, names, setting), setting)
@@ -199,8 +194,9 @@ def held_out_figures(people: People, sizes: Sequence[int], setting: Setting) -> 
             others = {name: pictures for name, pictures in people.items() if name not in fresh}
             fit, rare = setting.found_on(others)
             for size in sizes:
-                more, _ = _enrollable(fresh, setting)
-                names = [*random.permutation(more), *random.permutation([*chain(*_enrollable(others, setting))])][:size]
+                more, _ = enrollable_of(fresh, setting.templates)
+                rest = [*chain(*enrollable_of(others, setting.templates))]
+                names = [*random.permutation(more), *random.permutation(rest)][:size]
                 rounds[size].append(_draw(fresh, [], _templates(random, people, names, setting), fit))
             if repetition == 0:
                 different, same = _compared(fresh, weighted if setting.both else _fast)
@@ -302,10 +298,10 @@ def _usable(pictures: Sequence[Picture]) -> list[Picture]:
     return [each for each in pictures if each.vector is not None]
 
 
-def _enrollable(people: People, setting: Setting) -> tuple[list[str], list[str]]:
+def enrollable_of(people: People, templates: int) -> tuple[list[str], list[str]]:
     """Those who have another picture to be found by beside those that they are enrolled with, and those who have not."""
-    enough = [name for name, pictures in people.items() if len(_usable(pictures)) >= setting.templates]
-    more = [name for name in enough if len(people[name]) > setting.templates]
+    enough = [name for name, pictures in people.items() if len(_usable(pictures)) >= templates]
+    more = [name for name in enough if len(people[name]) > templates]
     return more, [name for name in enough if name not in set(more)]
 
 
