@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bodies import jpeg, opened
 from browser import DESKTOP, PHONE, Visit, accessible, payload, watching
 from client import Client
 from people import add, assert_all
+from PIL.Image import Resampling
 from playwright.sync_api import expect
 
 
@@ -58,6 +60,24 @@ def test_a_table_is_checked_imported_and_exported(visit: Visit, client: Client, 
         assert "grace,Grace Hopper" in Path(exported.value.path()).read_text("utf-8-sig")
 
 
+PREVIEWED = """() => {
+    const canvas = document.querySelector("#preview"), send = document.querySelector("#send").getBoundingClientRect();
+    const { width, height } = canvas.getBoundingClientRect();
+    return [
+        document.documentElement.scrollWidth <= innerWidth,
+        Math.abs(width / height - canvas.width / canvas.height) < 0.02,
+        height <= 0.51 * innerHeight && width >= 0.5 * innerWidth,
+        send.left >= 0 && send.right <= innerWidth,
+    ];
+}"""
+"""Whether the photo is seen whole and undistorted, at most half as high as the screen, and the button is within its width."""
+
+
+def enlarged(picture: bytes, size: tuple[int, int]) -> bytes:
+    """The picture with the pixels of a phone's camera."""
+    return jpeg(opened(picture).resize(size, Resampling.NEAREST))
+
+
 def test_a_person_who_is_invited_enrols_on_a_phone(visit: Visit, client: Client, portrait: bytes) -> None:
     with visit(client, DESKTOP, path="/door#people") as page:
         page.locator("#known summary", has_text="Ada").click()
@@ -72,6 +92,13 @@ def test_a_person_who_is_invited_enrols_on_a_phone(visit: Visit, client: Client,
         page.get_by_label("I agree").check()
         page.locator("#photo").set_input_files(payload(b"no picture"))
         expect(page.locator("#outcome")).to_contain_text("not a picture")
+        for size in ((360, 740), (412, 915), PHONE):
+            page.set_viewport_size({"width": size[0], "height": size[1]})
+            for shape in ((3024, 3979), (3979, 3024)):
+                page.locator("#photo").set_input_files(payload(enlarged(portrait, shape)))
+                expect(page.locator("#preview")).to_have_js_property("width", round(shape[0] * 1600 / 3979))
+                expect(page.locator("#send")).to_be_in_viewport(ratio=1)
+                assert page.evaluate(PREVIEWED) == [True] * 4, (size, shape)
         page.locator("#photo").set_input_files(payload(portrait))
         page.get_by_role("button", name="Send photo").click()
         expect(page.locator("#words")).to_contain_text("Thank you", timeout=30_000)

@@ -43,6 +43,7 @@ async function show(file) {
   }
   canvas.hidden = Boolean($("outcome").textContent);
   settle();
+  $("send").scrollIntoView({ block: "nearest" });
 }
 
 function settle() {
