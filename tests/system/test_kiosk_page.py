@@ -188,6 +188,54 @@ def test_a_pin_is_typed_on_the_display(tmp_path: Path, seated: str, visit: Visit
         expect(page.locator("#pad")).to_be_hidden()
 
 
+def test_a_pin_is_typed_on_the_door_page(tmp_path: Path, seated: str, visit: Visit, portrait: bytes) -> None:
+    with granting(tmp_path, seated, 'factors = "face+pin"\n') as child:
+        client = child.ready()
+        add(client, "hopper", "Grace Hopper")
+        assert_enrolled(client.post("/people/hopper/templates", portrait))
+        assert client.ask("PUT", "/people/hopper/pin", b'{"pin": "47110815"}').status == 200
+        with visit(client, path="/door", refusals=True) as page:
+            answer, verdict = page.locator("#decision"), page.locator("#decision .verdict strong")
+            for pin, outcome in (("47110816", "Denied"), ("47110815", "Granted")):
+                step_requested(page)
+                expect(answer).to_contain_text("Enter your PIN")
+                expect(answer).to_contain_text("To be entered within 20 seconds")
+                expect(verdict).to_have_count(0)
+                accessible(page)
+                page.keyboard.type("47\n")
+                expect(answer.get_by_role("alert")).to_have_text("A PIN has 4 to 8 digits.")
+                answer.get_by_label("PIN").fill(pin)
+                page.keyboard.press("Enter")
+                expect(verdict).to_have_text(outcome, timeout=20_000)
+            step_requested(page)
+            answer.get_by_role("button", name="Cancel").click()
+            expect(verdict).to_have_text("Denied")
+
+
+def test_the_door_page_shows_a_challenge(tmp_path: Path, seated: str, visit: Visit, portrait: bytes) -> None:
+    with (
+        granting(tmp_path, seated, 'challenge = "always"\n') as child,
+        visit(child.ready(), path="/door", refusals=True) as page,
+    ):
+        add(child.ready(), "hopper", "Grace Hopper")
+        assert_enrolled(child.ready().post("/people/hopper/templates", portrait))
+        step_requested(page)
+        expect(page.locator("#decision")).to_contain_text("The display at the door shows this as well.")
+        expect(page.locator("#decision .verdict strong")).to_have_text("Denied", timeout=20_000)
+        expect(page.locator("#decision")).to_contain_text("challenge_failed")
+
+
+def step_requested(page: Page) -> None:
+    """Requests decisions until one is about fresh frames, and waits for a step."""
+
+    def asked() -> bool:
+        page.get_by_role("button", name="Decide now").click(timeout=20_000)
+        page.locator("#decision[aria-busy]").wait_for(state="detached", timeout=20_000)
+        return page.locator("#decision form").count() == 1
+
+    assert until(asked)
+
+
 def asks_for_a_pin(client: Client) -> bool:
     body = {"nonce": secrets.token_urlsafe(16), "direction": "in"}
     return "pending" in client.post("/access/decide", json.dumps(body).encode()).document

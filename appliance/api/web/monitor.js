@@ -6,6 +6,7 @@ import { askDevice, gallery, onGallery, refusalText } from "./gallery.js";
 import { address } from "./key.js";
 import { REASONS } from "./kiosk_facts.js";
 import { shape } from "./shapes.js";
+import { followed } from "./step.js";
 import { clock, day, group, number, percent, text } from "./texts.js";
 import { mark, watches } from "./watch.js";
 
@@ -158,12 +159,13 @@ async function decide(event) {
   const direction = new FormData($("decide")).get("direction");
   button.disabled = true;
   $("decision").setAttribute("aria-busy", "true");
-  const answer = await askDevice("/access/decide", { method: "POST", body: JSON.stringify({ nonce, direction }) });
-  button.disabled = false;
+  const first = await askDevice("/access/decide", { method: "POST", body: JSON.stringify({ nonce, direction }) });
   $("decision").removeAttribute("aria-busy");
   $("decision").hidden = false;
   clearInterval(counting);
-  if (!answer?.ok) {
+  const answer = await followed(first, $("decision"));
+  button.disabled = false;
+  if (!answer?.body.decision) {
     $("decision").replaceChildren(make("p", { className: "outcome bad", role: "alert" }, answer?.status === 403 ? NO_SCOPE : refusalText(answer)));
     return;
   }
