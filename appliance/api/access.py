@@ -294,6 +294,7 @@ class SignIn:
 
     @route("DELETE", "/key", ANYONE)
     def end(self) -> Answer:
+        """Ends the session of this browser."""
         self.access.sessions.end(session_of(bottle.request.environ))
         return self._with_cookie("", -1, secure=bottle.request.environ["wsgi.url_scheme"] == "https")
 

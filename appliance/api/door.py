@@ -119,6 +119,9 @@ class Door:
 
     @route("POST", "/access/decide", DECIDE, Part.DOOR, expires=True)
     def decide(self) -> Answer:
+        """A signed decision about the person at the camera that answers the door's nonce, or the step that it waits
+        for.
+        """
         question = intake.read_json(bottle.request.environ["wsgi.input"].read(), Question)
         return _outcome(self.decider.decide(question.nonce, question.direction))
 
@@ -145,18 +148,19 @@ class Door:
 
     @route("GET", "/access/key", ANY_KEY, Part.DOOR)
     def key(self) -> Answer:
+        """The public key with which a door verifies decisions."""
         public = self.signing_key.signer().public
         body = {"device": self.decider.device, "algorithm": "Ed25519", "public_key": public.text, "pem": public.pem}
         return answers.answer(body)
 
     @route("GET", "/.well-known/jwks.json", ANY_KEY, Part.DOOR)
     def key_set(self) -> Answer:
-        """The same key, as JWT libraries read it (RFC 7517, 5)."""
+        """The public key that verifies decisions, as JWT libraries read it (RFC 7517, 5)."""
         return answers.answer({"keys": [self.signing_key.signer().public.jwk]})
 
     @route("GET", "/access/decisions", LIVE, Part.DOOR)
     def decisions(self) -> Answer:
-        """The newest first."""
+        """The newest decisions, the newest first."""
         count = intake.number(bottle.request.query, "count", SHOWN, MOST_SHOWN)
         try:
             found = self.record.newest(count, DECISION)

@@ -103,6 +103,9 @@ class Faces:
     @route("POST", "/faces", RECOGNISE, expires=True)
     @route("GET", "/faces", LIVE, expires=True)
     def faces(self) -> Answer:
+        """The bounding box, the 106 landmarks and the pose of each face in a picture, the largest first; with GET, in
+        the newest frame.
+        """
         limits = intake.detect_limits(bottle.request.query)
         with self.subjects.leased() as (engine, picture):
             found = self.subjects.faces(engine, picture, limits)
@@ -111,6 +114,7 @@ class Faces:
     @route("POST", "/alignedfaces", RECOGNISE, expires=True)
     @route("GET", "/alignedfaces", LIVE, expires=True)
     def aligned_faces(self) -> Answer:
+        """Each face of a picture upright in 112 x 112 pixels, the largest first; with GET, of the newest frame."""
         limits = intake.detect_limits(bottle.request.query)
         with self.subjects.leased() as (engine, picture):
             found = engine.align(picture, limits)
@@ -119,6 +123,7 @@ class Faces:
     @route("POST", "/similarity", RECOGNISE, expires=True)
     @route("POST", "/similarity/v2", RECOGNISE, expires=True)
     def similarity(self) -> Answer:
+        """The similarity of two aligned faces: the same person or different people."""
         a, b = (self.subjects.intake.aligned_face(part) for part in self._form("image_a", "image_b"))
         with self.subjects.engines.lease() as engine:
             similarity = engine.compare_by_one(a, b)
@@ -126,6 +131,7 @@ class Faces:
 
     @route("POST", "/liveness/multiframe", RECOGNISE, Part.LIVENESS, expires=True)
     def liveness(self) -> Answer:
+        """Whether the face in a zip of four frames is alive, as a confidence."""
         (archive,) = self._form("images")
         # read twice, so that a request that waits holds no inflated files
         memory = sum(picture.decoded_bytes for picture in self.subjects.intake.pictures(archive))
@@ -135,7 +141,9 @@ class Faces:
 
     @route("GET", "/liveness/multiframe", LIVE, Part.LIVENESS, expires=True)
     def live_liveness(self) -> Answer:
-        """Of four frames, the last of them the newest, and one face that is in all of them."""
+        """Whether the face at the camera is alive: by four frames, the last of them the newest, and one face that is
+        in all of them.
+        """
         live = self.subjects.live
         live.spaced(PATIENCE_SECONDS)  # for a camera that has just started; these may be old when an engine is free
         with self.subjects.engines.lease() as engine:
@@ -149,7 +157,7 @@ class Faces:
 
     @route("GET", "/version", ANY_KEY)
     def version(self) -> Answer:
-        """Raises Fault INF-08 while the models load."""
+        """The versions of the API and of the program, the models and how they run; INF-08 while they load."""
         about = {"api_version": API_VERSION, "sdk_version": __version__, "liveness_mode": self.liveness_mode.upper()}
         return answers.answer({**about, **self.models.facts()})
 

@@ -63,7 +63,9 @@ class Features:
     @route("POST", "/feature/masking", RECOGNISE)
     @route("POST", "/facefeatures/masking", RECOGNISE)
     def masking(self) -> Answer:
-        """Nothing: covering the lower half of faces does not help to recognise those with a mask (docs/measured.md)."""
+        """Answers 406: covering the lower half of faces does not help to recognise those with a mask
+        (docs/measured.md).
+        """
         text = "Covered features are not offered: they recognise people with a mask no better than plain ones."
         raise Refusal(ResultCode.RESTRICTED, "not_offered", text)
 

@@ -65,7 +65,7 @@ class Health:
 
     @route("GET", "/healthz", ANY_KEY, quiet=True)
     def healthz(self) -> Answer:
-        """200 when everything works, else 503 with the reasons."""
+        """The health of the device: 200 when everything works, else 503 with the reasons."""
         report = self.report()
         if report["status"] == "ok":
             return answers.answer(report, headers=NO_STORE)
@@ -181,7 +181,7 @@ class Metrics(Collector):
 
     @route("GET", "/metrics", ADMIN | METRICS, quiet=True)
     def metrics(self) -> Answer:
-        """Prometheus' text format 0.0.4, or OpenMetrics 1.0 for a scraper that accepts it."""
+        """The metrics in Prometheus' text format 0.0.4, or in OpenMetrics 1.0 for a scraper that accepts it."""
         if "application/openmetrics-text" in bottle.request.get_header("Accept", ""):
             content, kind = openmetrics.generate_latest(self._registry), openmetrics.CONTENT_TYPE_LATEST
         else:

@@ -31,28 +31,34 @@ class Passes:
 
     @route("GET", "/access/passes", ADMIN, Part.DOOR)
     def all(self) -> Answer:
+        """The visitor passes."""
         found = self.book.all()
         return answers.answer({"count": len(found), "passes": [each.document() for each in found]}, headers=NO_STORE)
 
     @route("POST", "/access/passes", ADMIN, Part.DOOR)
     def issue(self) -> Answer:
+        """Issues a visitor pass, with the text of its QR code."""
         fields = intake.read_json(bottle.request.environ["wsgi.input"].read(), PassFields)
         return self._one(self.book.issue(**dict(fields), key=bottle.request.environ[NAME]), status=201)
 
     @route("GET", "/access/passes/<identity>", ADMIN, Part.DOOR)
     def show(self, identity: str) -> Answer:
+        """A visitor pass, with the text of its QR code."""
         return self._one(self.book.one(identity))
 
     @route("DELETE", "/access/passes/<identity>", ADMIN, Part.DOOR)
     def revoke(self, identity: str) -> Answer:
+        """Revokes a visitor pass."""
         return self._one(self.book.revoke(identity, bottle.request.environ[NAME]))
 
     @route("GET", "/access/passes/<identity>/code.png", ADMIN, Part.DOOR)
     def png(self, identity: str) -> Answer:
+        """The QR code of a visitor pass as PNG."""
         return Answer(barcode.png(self._code(identity)), headers={"Content-Type": "image/png", **NO_STORE})
 
     @route("GET", "/access/passes/<identity>/code.svg", ADMIN, Part.DOOR)
     def svg(self, identity: str) -> Answer:
+        """The QR code of a visitor pass as SVG."""
         return Answer(barcode.svg(self._code(identity)), headers={"Content-Type": "image/svg+xml", **NO_STORE})
 
     def _code(self, identity: str) -> str:

@@ -71,6 +71,7 @@ class People:
 
     @route("POST", "/people", ADMIN, Part.GALLERY)
     def add(self) -> Answer:
+        """Adds a person, who has no templates yet."""
         fields = intake.read_json(_body(), NewPerson)
         known = self.handle.gallery().add(new_person(fields.id, fields))
         shared = self.changed(known.person, "added")
@@ -78,21 +79,23 @@ class People:
 
     @route("GET", "/people/<identity>", ADMIN, Part.GALLERY)
     def show(self, identity: str) -> Answer:
+        """A person with their templates, without biometrics."""
         return self._one(self.handle.gallery().person(identity))
 
     @route("PUT", "/people/<identity>", ADMIN, Part.GALLERY)
     def change(self, identity: str) -> Answer:
-        """Replaces everything but the id."""
+        """Replaces everything of a person but the id and the templates."""
         return self._change(identity, intake.read_json(_body(), PersonFields), PersonFields.model_fields)
 
     @route("PATCH", "/people/<identity>", ADMIN, Part.GALLERY)
     def change_some(self, identity: str) -> Answer:
-        """Changes the fields in the body."""
+        """Changes the fields of a person that are in the body."""
         fields = intake.read_json(_body(), ChangedFields)
         return self._change(identity, fields, fields.model_fields_set)
 
     @route("DELETE", "/people/<identity>", ADMIN, Part.GALLERY)
     def erase(self, identity: str) -> Answer:
+        """Erases a person with all templates; the receipt says what was erased."""
         gallery = self.handle.gallery()
         known = gallery.person(identity)
         erasure = gallery.erase(identity)
@@ -102,22 +105,26 @@ class People:
 
     @route("GET", "/people/<identity>/pin", ADMIN, Part.GALLERY)
     def has_pin(self, identity: str) -> Answer:
+        """Whether a person has a PIN."""
         gallery = self.handle.gallery()
         return _pin({}, is_set=gallery.pin(gallery.person(identity).person.reference) is not None)
 
     @route("PUT", "/people/<identity>/pin", ADMIN, Part.GALLERY)
     def set_pin(self, identity: str) -> Answer:
+        """Sets the PIN of a person, and the PIN for duress."""
         fields = intake.read_json(_body(), PinFields)
         known = self.handle.gallery().set_pin(identity, StoredPin.of(fields.pin, fields.duress))
         return _pin(self.changed(known.person, "PIN set"), is_set=True)
 
     @route("DELETE", "/people/<identity>/pin", ADMIN, Part.GALLERY)
     def remove_pin(self, identity: str) -> Answer:
+        """Removes the PINs of a person."""
         known = self.handle.gallery().set_pin(identity, None)
         return _pin(self.changed(known.person, "PIN removed"), is_set=False)
 
     @route("DELETE", "/people/<identity>/templates/<number>", ADMIN, Part.GALLERY)
     def forget(self, identity: str, number: str) -> Answer:
+        """Erases a template of a person."""
         gallery = self.handle.gallery()
         known = gallery.person(identity)
         if not _NUMBER.fullmatch(number):
@@ -127,12 +134,12 @@ class People:
 
     @route("POST", "/people/<identity>/templates", ADMIN, Part.GALLERY)
     def enrol_photograph(self, identity: str) -> Answer:
-        """A template from a photograph."""
+        """Enrols a face of a photograph as a template of a person."""
         return self._enrol(self._enrollable(identity), self._from_photograph(), Source.PHOTO)
 
     @route("POST", "/people/<identity>/templates/camera", ADMIN, Part.GALLERY)
     def enrol_frame(self, identity: str) -> Answer:
-        """A template of the person at the camera."""
+        """Enrols the person at the camera as a template."""
         requested = _requested_pose()
         return self._enrol(self._enrollable(identity), self._from_camera(requested), Source.CAMERA)
 
@@ -143,13 +150,13 @@ class People:
 
     @route("POST", "/people/<identity>/captures/camera", ADMIN, Part.GALLERY)
     def capture_frame(self, identity: str) -> Answer:
-        """The same of the person at the camera."""
+        """The face of the person at the camera as it would be enrolled, which is held until it is confirmed."""
         requested = _requested_pose()
         return self._held(self._enrollable(identity), self._from_camera(requested), Source.CAMERA)
 
     @route("POST", "/people/<identity>/captures/<capture>/confirm", ADMIN, Part.GALLERY)
     def confirm(self, identity: str, capture: str) -> Answer:
-        """A template from a capture, once."""
+        """Enrols a capture as a template, once."""
         person = self._enrollable(identity)
         with self.captures.taken(capture, person) as (portrait, source):
             return self._enrol(person, portrait, source)
@@ -157,6 +164,7 @@ class People:
     @route("POST", "/identify", RECOGNISE, Part.GALLERY, expires=True)
     @route("GET", "/identify", LIVE, Part.GALLERY, expires=True)
     def identify(self) -> Answer:
+        """Who each face of a picture is, the largest face first; with GET, in the newest frame."""
         limits = intake.detect_limits(bottle.request.query)
         identifier = self.handle.recognition().identifier
         with self.subjects.leased() as (engine, picture):

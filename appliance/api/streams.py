@@ -164,7 +164,7 @@ class Streams:
 
     @route("GET", "/camera/frame.jpg", LIVE | KIOSK)
     def frame(self) -> Answer:
-        """The newest frame."""
+        """The newest frame of the camera as JPEG."""
         self._camera.usable()
         snapshot = self._snapshots.newest()
         if snapshot is None:
@@ -174,14 +174,14 @@ class Streams:
 
     @route("GET", "/camera/stream.mjpg", LIVE | KIOSK)
     def stream(self) -> StreamedAnswer:
-        """Frames as they come, for as long as the client reads them."""
+        """The frames of the camera as MJPEG, as they come, for as long as the client reads them."""
         self._camera.usable()
         kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
         return self._stream(self._viewers, kind, self._pictures)
 
     @route("GET", "/events", LIVE)
     def events(self) -> StreamedAnswer:
-        """Server-Sent Events."""
+        """Server-Sent Events of what the device sees and decides."""
         message = partial(_listened_event, admin=bottle.request.environ[SCOPES] >= ADMIN)
         return self._stream(self._listeners, EVENTS, partial(self._events, partial(_message, "health"), message))
 
