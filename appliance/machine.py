@@ -152,7 +152,7 @@ class Machine:
             *([CompreFace(people)] if config.compat.compreface else []),
             Door(decider, signing_key, self._record, self._gallery, door),
             Passes(passes),
-            Fleet(self._gallery, self._fleet.overview),
+            Fleet(self._gallery, self._fleet.overview, self._fleet.invite),
             streams,
             health,
             metrics,

@@ -223,7 +223,7 @@ class Device:
             *([CompreFace(people)] if compreface else []),
             Door(decider, self.signing_key, record, self.gallery, door),
             Passes(passes),
-            Fleet(self.gallery, no_fleet(self.gallery, record).overview),
+            Fleet(self.gallery, (fleet := no_fleet(self.gallery, record)).overview, fleet.invite),
             streams,
             health,
             metrics,

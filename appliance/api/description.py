@@ -151,6 +151,7 @@ ROUTES: Mapping[str, Described] = {
     ),
     "DELETE /people/<identity>/templates/<number>": Described(people_schemas.OnePersonJson, fails=(409,)),
     "GET /fleet.json": Described(schemas.FleetJson, query=("query", "limit", "after")),
+    "POST /fleet/invitation": Described(schemas.FleetInvitedJson, succeeds=(201,), fails=(409, 503)),
     "POST /access/decide": Described(people_schemas.DecidedJson, Question, fails=(409,)),
     "POST /access/decide/<handle>": Described(people_schemas.DecidedJson, Step, fails=(409, 410)),
     "POST /access/open": Described(people_schemas.OpenedJson),

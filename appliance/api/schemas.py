@@ -316,3 +316,18 @@ class FleetJson(SuccessJson):
     people: list[FleetPersonJson]
     total: Size
     next: str | None
+
+
+class FleetInvitationJson(Json):
+    """A code with which one device can join the fleet within so many minutes, once: its text, and as a QR code (SVG)."""
+
+    text: str
+    expires: Time
+    minutes: Size
+    code: str
+
+
+class FleetInvitedJson(SuccessJson):
+    """The invitation that was made."""
+
+    invitation: FleetInvitationJson

@@ -17,7 +17,7 @@ from appliance.events import Broadcast
 from appliance.faults import Problem
 from appliance.fleet.devices import About, DeviceRecord, Overview
 from appliance.fleet.membership import FleetError, Membership, fleet_id, read_membership
-from appliance.fleet.policy import Merge, PolicyBook, policy_signer
+from appliance.fleet.policy import Merge, PolicyBook, policy_signer, read_keys
 from appliance.gallery.people import GalleryUnavailableError
 
 if TYPE_CHECKING:
@@ -122,6 +122,17 @@ class FleetHandle:
             "devices": [_listed(record, lag, found.online) for record, lag in found.devices],
             "people": {identity: asdict(place) for identity, place in found.people.items()},
         }
+
+    def invite(self, minutes: float) -> str | None:
+        """Returns a code with which a device can join within so many minutes; None for a device without a fleet. Raises
+        ReportedError.
+        """
+        if self._member is None:
+            return None
+        from appliance.fleet.joining import invite
+
+        keys = read_keys(self._folder) | {self._device: policy_signer(self._gallery.site_key()).public.text}
+        return self._member.ask(lambda link, membership: invite(link, membership, minutes, keys))
 
     def problems(self) -> list[Problem]:
         """What is wrong, for `/healthz`."""

@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from appliance.faults import Fault, Problem
 from appliance.fleet.devices import About, DeviceRecord, Overview, PersonPlace, records_of
@@ -54,6 +54,8 @@ OVERVIEW_SECONDS = 5.0
 OWN_CONFLICT = 2.0
 """A conflict of a person is that of the change whose answer waits if it is not older than so many seconds."""
 
+T = TypeVar("T")
+
 
 class Companion(Protocol):
     """What uses the connection beside the gallery."""
@@ -92,6 +94,7 @@ class Member:
         self._replica: Replica | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
+        self._link: Link | None = None
         self._bucket: Bucket | None = None
         self._devices: Bucket | None = None
         self._records: list[DeviceRecord] = []
@@ -146,6 +149,17 @@ class Member:
         except (TimeoutError, CancelledError, GalleryError):
             answer.cancel()
             return Overview()
+
+    def ask(self, work: Callable[[Link, Membership], Coroutine[Any, Any, T]]) -> T:
+        """Returns the result of what uses the connection. Raises LinkError, also while there is none."""
+        if self._loop is None or self._link is None or self._joined is None:
+            raise LinkError("there is no connection to the fleet's servers")
+        answer = asyncio.run_coroutine_threadsafe(work(self._link, self._joined), self._loop)
+        try:
+            return answer.result(OVERVIEW_SECONDS)
+        except (TimeoutError, CancelledError) as error:
+            answer.cancel()
+            raise LinkError("the fleet's servers do not answer") from error
 
     def silent_s(self) -> float:
         """Returns the seconds since the servers last confirmed that this device has everything, or since the start."""
@@ -207,10 +221,11 @@ class Member:
         fleet, address = membership.keys.id, replace(self._files, urls=membership.urls)
         async with Link.to(address, self._device) as link:
             self._bucket, self._devices = [await link.bucket(name(fleet)) for name in (people_bucket, devices_bucket)]
+            self._link = link
             try:
                 yield link, self._bucket, self._devices, self._replica
             finally:
-                self._bucket = self._devices = None
+                self._link = self._bucket = self._devices = None
 
     async def _follow(self, link: Link, bucket: Bucket, devices: Bucket, replica: Replica) -> None:
         """One subscription, until it is blind, or the bucket is another one."""

@@ -103,6 +103,7 @@ SCOPES = {
         ("GET", "/people.csv"),
         ("GET", "/access/decisions.csv"),
         ("GET", "/fleet.json"),
+        ("POST", "/fleet/invitation"),
         *((method, "/people/<identity>/invitation") for method in ("POST", "DELETE")),
         ("POST", "/people/<identity>/templates"),
         ("POST", "/people/<identity>/templates/camera"),

@@ -181,6 +181,8 @@ def use_door(client: FaceAppliance) -> None:
     assert client.invite("hopper").url.rpartition("/")[0].endswith("/enrol")
     client.withdraw_invitation("hopper")
     assert client.decisions_table(since="2020-01-01", person="hopper").startswith(b"\xef\xbb\xbfsequence,")
+    with pytest.raises(RefusedError, match="no_fleet"):
+        client.invite_device()
     with pytest.raises(RefusedError, match="relay_unavailable"):
         client.open_door()
     assert [each.reason for each in client.decisions(4)[2:]] == [each.reason for each in reversed(decided)]

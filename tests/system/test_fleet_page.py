@@ -22,23 +22,33 @@ from appliance.gallery.vault import read_site_key
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     """A server, a device without a camera that knows two people, and a second member, which does not run."""
     folder = tmp_path_factory.mktemp("fleet")
-    settings = (
-        f'[state]\nfolder = "{folder}/state"\n[gallery]\nkey_file = "{folder}/site.key"\n[lan]\nname = "Main door"\n'
-    )
-    (folder / "appliance.toml").write_text(settings)
+    settings = configured(folder)
     with NatsServer(folder / "nats") as server:
-        for words in (
-            *(["people", "add", name.lower(), "--name", f"{name} Rubin"] for name in ("Vera", "Judith")),
-            ["fleet", "create", server.url],
-        ):
-            command = [sys.executable, *PROGRAM, *words, "--config", str(folder / "appliance.toml")]
-            subprocess.run(command, check=True, capture_output=True)  # this thread has the loop of the browser
+        for name in ("Vera", "Judith"):
+            run(folder, "people", "add", name.lower(), "--name", f"{name} Rubin")
+        run(folder, "fleet", "create", server.url)
         keys = read_membership(folder / "state", read_site_key(folder / "site.key")).keys
         other = Site(folder, 7, server.url, keys)
         running = '[fleet]\nenabled = true\n[camera]\ndriver = "none"\n'
         with Child(folder, settings + running) as child:
-            yield SimpleNamespace(client=child.ready(), server=server, other=other)
+            yield SimpleNamespace(client=child.ready(), server=server, other=other, folder=folder)
         other.gallery.close()
+
+
+def configured(folder: Path) -> str:
+    """The settings of a device in a folder, which the commands read there."""
+    settings = (
+        f'[state]\nfolder = "{folder}/state"\n[gallery]\nkey_file = "{folder}/site.key"\n[lan]\nname = "Main door"\n'
+    )
+    folder.mkdir(exist_ok=True)
+    (folder / "appliance.toml").write_text(settings)
+    return settings
+
+
+def run(folder: Path, *words: str) -> str:
+    """What a command of the device in a folder says; as a process, because this thread has the loop of the browser."""
+    command = [sys.executable, *PROGRAM, *words, "--config", str(folder / "appliance.toml")]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stderr
 
 
 def test_devices_and_people_of_a_fleet_are_shown(visit: Visit, fleet: SimpleNamespace) -> None:
@@ -65,6 +75,13 @@ def test_devices_and_people_of_a_fleet_are_shown(visit: Visit, fleet: SimpleName
             assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [size[0], size[0]]
             page.locator("#search").fill("judith")
             expect(page.locator("#people-list li")).to_have_count(1)
+            page.locator("#invite").click()
+            expect(page.locator("dialog[open]")).to_contain_text("Valid for 15 more minutes")
+            expect(page.locator("dialog[open] img")).to_have_js_property("complete", value=True)
+            accessible(page)
+            code = str(page.locator("dialog[open] pre").text_content()).split("'")[1]
+    configured(fleet.folder / "next")
+    assert "2 people" in run(fleet.folder / "next", "fleet", "join", code)
     document = client.get("/fleet.json?limit=1").document
     assert (document["total"], document["next"], len(document["people"])) == (2, "judith", 1)
 
@@ -80,7 +97,7 @@ def test_a_fleet_whose_servers_are_away_is_shown_as_it_was(visit: Visit, fleet: 
         with visit(fleet.client, path="/fleet", locale="de-DE") as page:
             expect(page.locator("#status")).to_have_text("Server nicht erreichbar")
             expect(page.locator("#trouble")).to_contain_text("Jedes Gerät entscheidet")
-            expect(page.locator("#device-list li")).to_have_count(2)
+            expect(page.locator(f"[data-device='{fleet.other.device}']")).to_be_visible()
             accessible(page)
     finally:
         fleet.server.start()

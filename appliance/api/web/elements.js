@@ -22,6 +22,20 @@ export function make(tag, options = {}, ...children) {
   return element;
 }
 
+/* Opens a dialog with this title and content, which is removed when it is closed; returns it. */
+export function openDialog(title, ...content) {
+  const dialog = make("dialog", { className: "card ask", onclose: () => dialog.remove() });
+  dialog.setAttribute("aria-labelledby", "dialog-title");
+  const close = make("button", { type: "button", className: "main", onclick: () => dialog.close() }, text("page.close"));
+  dialog.append(make("h2", { id: "dialog-title" }, title), ...content, make("div", { className: "buttons" }, close));
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/* Returns a picture of a code, which the device has drawn as SVG. */
+export const codePicture = (svg, alt) => make("img", { className: "code", alt, src: `data:image/svg+xml;base64,${btoa(svg)}` });
+
 /* Returns an SVG element. */
 export function drawn(tag, attributes, words = "") {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);

@@ -1,12 +1,14 @@
 /* The page of the fleet: its devices, and where people are known. */
 
 import { SILENT, STATUS } from "./advice.js";
-import { $, described, make } from "./elements.js";
+import { $, codePicture, described, make, openDialog } from "./elements.js";
 import { duration } from "./facts.js";
+import { refusalText } from "./gallery.js";
 import { askOwn, giveOwn, isLocked, keyDialog, setUpKey } from "./key.js";
 import { clock, day, group, text } from "./texts.js";
 
 const POLL_MS = 3000, SHOWN = 50;
+const MINUTE_MS = 60_000;
 const SOON_MS = 1200; // devices have a second to answer
 const GONE_S = 90; // a device writes its record every 30 s at least
 const FACTS = group("fleet_fact"), RESULTS = group("result"), REASONS = group("reason"), DIRECTIONS = group("direction");
@@ -90,6 +92,23 @@ export function decisionWords({ time, result, reason, direction }) {
   return [`${RESULTS[result]} (${DIRECTIONS[direction]})`, ...(result === "denied" ? [REASONS[reason] ?? reason] : []), when].join(" · ");
 }
 
+/* Makes a code with which a device joins, and shows it with the minutes that it is valid. */
+async function invite() {
+  let answer = null;
+  try { answer = await askOwn("/fleet/invitation", { method: "POST" }); } catch { /* shown as silent */ }
+  if (!answer?.ok) {
+    openDialog(text("fleet.invite"), make("p", { className: "outcome bad", role: "alert" }, refusalText(answer)));
+    return;
+  }
+  const { text: words, code, minutes } = answer.body.invitation, end = performance.now() + minutes * MINUTE_MS;
+  const left = make("p", {}), command = make("pre", { tabIndex: 0 }, `sudo appliance fleet join '${words}'`);
+  const count = () => { left.textContent = text("fleet.minutes_left", { count: Math.max(0, Math.ceil((end - performance.now()) / MINUTE_MS)) }); };
+  count();
+  const counting = setInterval(count, MINUTE_MS / 60);
+  openDialog(text("fleet.invite"), make("p", {}, text("fleet.invite_words")), codePicture(code, text("fleet.invite_code")), command, left)
+    .addEventListener("close", () => clearInterval(counting));
+}
+
 function deviceItem(device, own) {
   const status = statusOf(device), picture = device.picture_age_ms;
   const facts = {
@@ -126,6 +145,7 @@ if (globalThis.document) {
     },
   });
   $("give").onclick = () => dialog.showModal();
+  $("invite").onclick = invite;
   $("search").oninput = show;
   setUpKey({ locked() {}, opened: show, forgotten: show });
   document.addEventListener("visibilitychange", show);

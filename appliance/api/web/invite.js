@@ -1,6 +1,6 @@
 /* Invitations: a one-time link with which a person enrols on their own phone. */
 
-import { make } from "./elements.js";
+import { codePicture, make, openDialog } from "./elements.js";
 import { askGallery, pathOf, refusalText } from "./gallery.js";
 import { text, time } from "./texts.js";
 
@@ -11,12 +11,7 @@ export const inviteButton = (person) => make("button", { type: "button", onclick
 
 async function invite({ id, name }) {
   const answer = await askGallery(pathOf(id, "/invitation"), { method: "POST" });
-  const dialog = make("dialog", { className: "card ask", onclose: () => dialog.remove() });
-  dialog.setAttribute("aria-labelledby", "invited-title");
-  const close = make("button", { type: "button", className: "main", onclick: () => dialog.close() }, text("page.close"));
-  dialog.append(make("h2", { id: "invited-title" }, text("invite.title", { name })), ...shown(answer, name), make("div", { className: "buttons" }, close));
-  document.body.append(dialog);
-  dialog.showModal();
+  openDialog(text("invite.title", { name }), ...shown(answer, name));
 }
 
 function shown(answer, name) {
@@ -24,5 +19,5 @@ function shown(answer, name) {
   const { url, code, expires } = answer.body.invitation;
   const words = make("p", {}, text("invite.words", { name, time: time(expires) })), link = make("pre", { tabIndex: 0 }, url);
   if (LOCAL.test(url)) return [words, link, make("p", { className: "quiet" }, text("invite.local"))];
-  return [words, make("img", { className: "code", alt: text("invite.code"), src: `data:image/svg+xml;base64,${btoa(code)}` }), link];
+  return [words, codePicture(code, text("invite.code")), link];
 }

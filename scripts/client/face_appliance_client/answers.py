@@ -367,6 +367,16 @@ class FleetDevice:
 
 
 @dataclass(frozen=True)
+class FleetInvitation:
+    """A code with which a device joins the fleet within so many minutes, once: its text, and as a QR code (SVG)."""
+
+    text: str
+    expires: datetime
+    minutes: int
+    code: str
+
+
+@dataclass(frozen=True)
 class FleetPerson:
     """A person: "shared", "unshared" or "differs", and the ids of the devices that do not have the newest version yet."""
 

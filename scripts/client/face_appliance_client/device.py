@@ -25,6 +25,7 @@ from face_appliance_client.answers import (
     Event,
     Face,
     Feature,
+    FleetInvitation,
     FleetStatus,
     Health,
     IdentifiedFace,
@@ -343,6 +344,10 @@ class FaceAppliance:
         from the one behind the id `after` on.
         """
         return self._got(FleetStatus, None, f"/fleet.json?query={quote(query)}&limit={limit}&after={quote(after)}")
+
+    def invite_device(self) -> FleetInvitation:
+        """Makes a code with which a device joins the fleet of this one."""
+        return self._posted(FleetInvitation, "invitation", "/fleet/invitation")
 
     def invite(self, identity: str) -> Invitation:
         """Makes a link with which a person enrols on a phone; it ends an earlier one."""
