@@ -1,7 +1,6 @@
 """The description of the API (OpenAPI 3.1), made from the table by which the server routes."""
 
 import json
-import mimetypes
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -177,10 +176,13 @@ ROUTES: Mapping[str, Described] = {
     "DELETE /key": Described(schemas.SuccessJson),
     "GET /openapi.json": Described(JSON),
 }
-"""The routes by method and rule. Those of the pages give their files."""
+"""The routes of the API by method and rule: all but those of the pages and their files."""
 
 PLACES: Mapping[str, Mapping[str, Any]] = {"number": COUNT}
 """The schemas of the places in paths that are not just strings."""
+
+_SENTENCE = re.compile(r".*?(?:[.](?=\s|$)|$)")
+"""The first sentence of a docstring."""
 
 ANYTHING = {"type": "string", "contentMediaType": "application/octet-stream"}
 
@@ -198,11 +200,13 @@ class Description:
         return Answer(json.dumps({**self._document, "servers": servers}).encode(), headers={"Content-Type": JSON})
 
     def cover(self, routes: Iterable[Route]) -> None:
-        """Describes these routes from now on."""
+        """Describes those of these routes that are in ROUTES, from now on."""
         paths: dict[str, dict[str, Any]] = {}
         for item in routes:
+            if (about := ROUTES.get(f"{item.method} {item.rule}")) is None:
+                continue
             path = re.sub("<(.*?)>", r"{\1}", item.rule)
-            paths.setdefault(path, {})[item.method.lower()] = _operation(item, described(item))
+            paths.setdefault(path, {})[item.method.lower()] = _operation(item, about)
         given = {each.gives for each in ROUTES.values()} | {*FAILURES}
         taken = {each.takes for each in ROUTES.values()}
         kinds = [(model, "serialization") for model in given if isinstance(model, type)]
@@ -214,12 +218,6 @@ class Description:
             "paths": paths,
             "components": {"schemas": schema["$defs"], "securitySchemes": KEYS},
         }
-
-
-def described(item: Route) -> Described:
-    """What is known of a route: of a file of the pages its type, of any other that is not in the table that it gives JSON."""
-    kind = mimetypes.guess_type(item.rule)[0] or ("text/html" if item.method == "GET" and not item.scopes else JSON)
-    return ROUTES.get(f"{item.method} {item.rule}", Described(kind))
 
 
 def failures(item: Route, about: Described) -> set[int]:
@@ -243,11 +241,13 @@ def _operation(item: Route, about: Described) -> dict[str, Any]:
     failure = FAILURES[item.rule in DOCUMENTED]
     good = {str(status): _response(status, about.gives) for status in about.succeeds}
     bad = {str(status): _response(status, failure) for status in sorted(failures(item, about))}
+    words = " ".join((item.handler.__doc__ or "").split())
     scopes = [] if item.scopes == ANY_KEY else sorted(item.scopes)
     return {
         "operationId": re.sub(r"\W+", "_", f"{item.method.lower()}{item.rule}").strip("_"),
-        "summary": " ".join((item.handler.__doc__ or "").split()),
-        "tags": [item.rule.split("/")[1].partition(".")[0] or "pages"],
+        "summary": _SENTENCE.match(words).group(),  # type: ignore[union-attr]
+        "description": words,
+        "tags": [item.rule.split("/")[1].partition(".")[0]],
         "parameters": [*places, *query],
         **({"requestBody": {"required": True, "content": _content(about.takes)}} if about.takes else {}),
         "responses": {**good, **bad},

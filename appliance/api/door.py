@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import bottle
 from pydantic import AfterValidator, Field
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from appliance.access.decide import Decider
@@ -40,31 +41,38 @@ ANSWERED = (
 """The parts of a decision in an answer."""
 
 NONCE = re.compile(r"[A-Za-z0-9_-]{16,86}")
+NONCE_RULE = "16 to 86 letters, digits, '-' and '_'"
+PIN_RULE = f"{SHORTEST} to {LONGEST} digits"
+
+
+def _shaped(pattern: re.Pattern[str], rule: str) -> FieldInfo:
+    """The rule of a text for the description of the API; a validator checks it, and says it in these words."""
+    return Field(description=rule, json_schema_extra={"pattern": f"^{pattern.pattern}$"})  # type: ignore[no-any-return]
 
 
 def _nonce(text: str) -> str:
     if not NONCE.fullmatch(text):
-        raise PydanticCustomError("nonce", "16 to 86 letters, digits, '-' and '_'")
+        raise PydanticCustomError("nonce", NONCE_RULE)
     return text
 
 
 def _pin(text: str) -> str:
     if not DIGITS.fullmatch(text):
-        raise PydanticCustomError("pin", f"{SHORTEST} to {LONGEST} digits")
+        raise PydanticCustomError("pin", PIN_RULE)
     return text
 
 
 class Question(PostedFields):
     """The body of `POST /access/decide`: a random nonce of the door (96 to 512 bits, base64url unpadded) and a direction."""
 
-    nonce: Annotated[str, AfterValidator(_nonce)]
+    nonce: Annotated[str, AfterValidator(_nonce), _shaped(NONCE, f"{NONCE_RULE}, random, for this decision alone.")]
     direction: Annotated[Direction, Field(strict=False)] = Direction.IN
 
 
 class Step(PostedFields):
     """The body of `POST /access/decide/HANDLE`: a PIN, with an id where it is asked for; `cancel`; or nothing, to wait."""
 
-    pin: Annotated[str, AfterValidator(_pin)] | None = Field(default=None, repr=False)
+    pin: Annotated[str, AfterValidator(_pin), _shaped(DIGITS, f"{PIN_RULE}.")] | None = Field(default=None, repr=False)
     id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     cancel: bool = False
 

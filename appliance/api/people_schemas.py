@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from appliance.api.schemas import (
     AlignedFaceJson,
@@ -231,12 +232,50 @@ class IdentifiedJson(SuccessJson):
     faces: list[IdentifiedFaceJson]
 
 
+class DecisionJson(Json):
+    """A decision, as a door gets it."""
+
+    id: str
+    device: str
+    nonce: str
+    direction: Literal["in", "out"]
+    result: Literal["granted", "denied"]
+    reason: str
+    text: str
+    person: NamedJson | None
+    frames: list[Time]
+    issued: Time
+    expires: Time
+
+
+class ShownDecisionJson(Json):
+    """A decision, as a display gets it: with the name of a person who is granted."""
+
+    result: Literal["granted", "denied"]
+    reason: str
+    text: str
+    name: str | None
+
+
+class PendingJson(Json):
+    """A step that a decision waits for: of a PIN its digits, and whether an `id` is asked for; of a challenge its `prompt`."""
+
+    handle: str
+    kind: Literal["pin", "challenge"]
+    text: str
+    seconds: float
+    id: bool = False
+    least: Size = 0
+    most: Size = 0
+    prompt: str = ""
+
+
 class DecidedJson(SuccessJson):
     """A decision with its token, or the step that it waits for; a display gets no token."""
 
-    decision: dict[str, Any] = Field({})
+    decision: DecisionJson | ShownDecisionJson | SkipJsonSchema[None] = Field(default_factory=lambda: None)
     token: str = ""
-    pending: dict[str, Any] = Field({})
+    pending: PendingJson | SkipJsonSchema[None] = Field(default_factory=lambda: None)
 
 
 class OpenedJson(SuccessJson):

@@ -12,6 +12,7 @@ test("a schema is outlined in one line", () => {
   assert.equal(outline({ $ref: "#/components/schemas/Box" }, COMPONENTS), "{ x: number, y?: number }");
   assert.equal(outline({ type: "array", items: { $ref: "#/components/schemas/Box" } }, COMPONENTS), "[ { x: number, y?: number } … ]");
   assert.equal(outline({ anyOf: [{ type: "string" }, { type: "null" }] }, COMPONENTS), "string or null");
+  assert.equal(outline({ type: "string", description: "4 to 8 digits." }, COMPONENTS), "string (4 to 8 digits.)");
   assert.equal(outline({ enum: ["a", "b"] }, COMPONENTS), "a | b");
   assert.equal(outline({ const: 112 }, COMPONENTS), 112);
   assert.equal(outline(undefined, COMPONENTS), "any");

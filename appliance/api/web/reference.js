@@ -17,7 +17,8 @@ export function outline(schema, components, depth = 0) {
     });
     return `{ ${members.join(", ")} }`;
   }
-  return found.const ?? found.enum?.join(" | ") ?? found.type ?? "any";
+  const rule = found.type === "string" && found.description ? ` (${found.description})` : "";
+  return found.const ?? found.enum?.join(" | ") ?? (found.type ? found.type + rule : "any");
 }
 
 /* The rows of an operation: what it takes, and what it answers. */
@@ -40,6 +41,7 @@ async function load() {
     Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })));
   $("operations").replaceChildren(...operations.map(({ path, method, operation }) => make("details", { className: "card" },
     make("summary", {}, make("code", {}, `${method} ${path}`), ` ${operation.summary}`),
+    ...(operation.description === operation.summary ? [] : [make("p", {}, operation.description)]),
     make("dl", {}, ...rows(operation, body.components.schemas).flatMap(([name, words]) =>
       [make("dt", {}, name), make("dd", {}, words)])))));
 }
