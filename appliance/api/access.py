@@ -17,8 +17,8 @@ from appliance.api import answers
 from appliance.api.answers import Answer, StreamedAnswer
 from appliance.api.connections import network
 from appliance.api.sessions import LIFE_SECONDS, Sessions
-from appliance.faults import Fault, ResultCode
-from appliance.keys import Key, KeyStore, Scope
+from appliance.faults import Fault, Refusal, ResultCode
+from appliance.keys import PREFIX, Key, KeyStore, Scope
 from appliance.state import audit_log as audit
 
 BURST = 10
@@ -176,20 +176,23 @@ class Access:
         self._lock = threading.Lock()
 
     def admit(self, environ: Environ, needed: frozenset[Scope]) -> None:
-        """Raises Fault INF-25: 401 without a valid key, 403 when the key has none of the scopes `needed`. Leaves NAME, SCOPES
-        and ADMITTED in the environment.
+        """Raises Fault INF-25: 401 without a valid key, Refusal with 403 when the key has none of the scopes `needed`. Leaves
+        NAME, SCOPES and ADMITTED in the environment.
         """
         environ[NAME], environ[SCOPES], environ[ADMITTED] = NO_NAME, ANY_KEY, lambda: True
-        if not needed or self._exempt(environ["REMOTE_ADDR"]):
+        if not needed or self._exempt(environ):
             return
         key = self.key(environ)
         environ[NAME], environ[SCOPES], environ[ADMITTED] = key.name, key.scopes, partial(self._valid, environ)
         if not key.scopes & needed:
-            raise Fault(ResultCode.RESTRICTED, f"key {key.name} has another scope", status=403)
+            wanted, had = " or ".join(sorted(needed)), ", ".join(sorted(key.scopes))
+            text = f"This path needs a key with the scope {wanted}; this one has {had}."
+            detail = f"key {key.name} has another scope"
+            raise Refusal(ResultCode.RESTRICTED, "forbidden", text, status=403, detail=detail)
 
     def known(self, environ: Environ) -> bool:
         """Whether a request, of which only the head has arrived, needs no key or has a valid one."""
-        return self._exempt(environ["REMOTE_ADDR"]) or self._valid(environ)
+        return self._exempt(environ) or self._valid(environ)
 
     def key(self, environ: Environ) -> Key:
         """The key of a request, or of its session. Raises Fault INF-25 (401), with `retry_after` for an address that has sent
@@ -220,8 +223,14 @@ class Access:
             key = self._keys.find(token) if token else self.sessions.key(session_of(environ))
         return key
 
-    def _exempt(self, address: str) -> bool:
-        return self._everyone or (self._loopback and address in LOOPBACK)
+    def _exempt(self, environ: Environ) -> bool:
+        """Whether no key is needed. One that a client on this device sends all the same is checked; a password of HTTP Basic
+        that does not look like one may be for a proxy in front.
+        """
+        if self._everyone or not (self._loopback and environ["REMOTE_ADDR"] in LOOPBACK):
+            return self._everyone
+        password, token = tokens_of(environ)
+        return not (token or password.startswith(PREFIX))
 
     def _note(self, key: Key, address: str) -> None:
         with self._lock:

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from appliance.access.decide import Decider
-from appliance.access.decision_table import COLUMNS, DecisionFilter, listed_decision, moment
+from appliance.access.decision_table import COLUMNS, DecisionFilter, FilterError, listed_decision, moment
 from appliance.access.identify import GalleryHandle
 from appliance.access.log import DECISION, Entry, Record, RecordError, voided
 from appliance.access.signing_key import SigningKey
@@ -186,9 +186,11 @@ class Door:
         query = bottle.request.query
         since, until = (_moment(name, query[name]) if query.get(name) else None for name in ("from", "until"))
         parts = (query.getunicode(name) or None for name in ("person", "result", "reason", "direction"))
-        wanted = DecisionFilter(since, until, *parts)
         try:
+            wanted = DecisionFilter(since, until, *parts)
             return answers.csv("decisions.csv", table(COLUMNS, self._rows(wanted)))
+        except FilterError as error:
+            raise Refusal(ResultCode.INVALID_QUERY, "invalid_query", str(error)) from error
         except RecordError as error:
             raise _unavailable("read") from error
 

@@ -37,7 +37,7 @@ class Features:
         """The similarity of the largest faces of two photographs, and where they are."""
         a, b = (self.subjects.intake.picture(part) for part in self._form("image_a", "image_b"))
         with self.subjects.engines.lease(a.decoded_bytes + b.decoded_bytes) as engine:
-            face_a, face_b = (_largest(engine, picture) for picture in (a, b))
+            face_a, face_b = _largest(engine, "image_a", a), _largest(engine, "image_b", b)
             similarity = engine.compare(face_a, face_b)
         return answers.answer(
             {"similarity": similarity, "box_a": answers.box(face_a.box), "box_b": answers.box(face_b.box)}
@@ -140,10 +140,10 @@ def _feature(engine: FaceEngine, face: AlignedFace) -> Embedding:
     return engine.feature_of_both(face) if both else engine.feature(face)
 
 
-def _largest(engine: FaceEngine, picture: Picture) -> AlignedFace:
+def _largest(engine: FaceEngine, part: str, picture: Picture) -> AlignedFace:
     faces = engine.align(picture, DetectLimits(count=1))
     if not faces:
-        raise Fault(ResultCode.NO_FACE)
+        raise Refusal(ResultCode.NO_FACE, "no_face", f"There is no face of at least 48 pixels in {part}.", detail=part)
     return faces[0]
 
 

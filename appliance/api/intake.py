@@ -121,10 +121,12 @@ class Intake:
 
     def explained(self, fault: Fault, path: str) -> Fault:
         """The fault with what an endpoint that is not documented says beside its code: a Refusal, where there is something to
-        say.
+        say. For a documented one a plain Fault.
         """
+        if path in DOCUMENTED:
+            return Fault(fault.code, fault.detail, status=fault.status, retry_after=fault.retry_after)
         reason, text = REASONS.get((fault.code, fault.status), ("", ""))
-        if not reason or path in DOCUMENTED or isinstance(fault, Refusal):
+        if not reason or isinstance(fault, Refusal):
             return fault
         text = text.format(max_body=self.max_body, megapixels=self.max_pixels / 1e6)
         return Refusal(
@@ -198,7 +200,9 @@ def parts(content: bytes, content_type: str, names: Iterable[str], optional: str
         found[head.name] = found.get(head.name) or part  # of parts with the same name the first that is not empty
     missing = [name for name in names if not found.get(name)]
     if missing:
-        raise Fault(ResultCode.NO_IMAGE, f"no part {', '.join(missing)}")
+        named = ", ".join(missing)
+        text = f"These parts of the form are missing or empty: {named}."
+        raise Refusal(ResultCode.NO_IMAGE, "no_picture", text, detail=f"no part {named}")
     return [found[name] for name in names] + ([found.get(optional, b"")] if optional else [])
 
 

@@ -247,6 +247,13 @@ class TestAGuardedRoute:
         for address in ("127.0.0.1", "::1"):
             assert guarded.asked(route, address=address).status not in (401, 403)
 
+    def test_on_the_device_itself_a_key_that_is_sent_is_checked(self, guarded: Guarded, route: tuple[str, str]) -> None:
+        basic = f"Basic {b64encode(f'house:{WRONG}'.encode()).decode()}"
+        for headers in (*(sent(header, WRONG) for header in HEADERS[:3]), {"Authorization": basic}):
+            guarded.clock.now += REFILL_SECONDS
+            assert_refusal(asked(guarded.device.client, route, headers), 401, "INF-25")
+        assert asked(guarded.device.client, route, sent("X-API-Key", guarded.every)).status not in (401, 403)
+
     def test_needs_a_key_on_the_device_itself_when_that_is_configured(
         self, wary: Client, route: tuple[str, str]
     ) -> None:
@@ -308,6 +315,20 @@ def test_a_path_that_names_a_person_needs_the_admin_scope_however_it_is_spelt(
 def test_what_is_nearly_such_a_path_is_nothing(guarded: Guarded, path: str) -> None:
     assert_refusal(guarded.asked(("GET", path)), 401, "INF-25")
     assert_refusal(guarded.asked(("GET", path), sent("X-API-Key", guarded.tokens[Scope.LIVE])), 404, "INF-02")
+
+
+def test_on_the_device_itself_an_old_cookie_and_the_login_of_a_proxy_are_no_wrong_keys(guarded: Guarded) -> None:
+    login = {"Authorization": f"Basic {b64encode(b'house:of the proxy').decode()}"}
+    for headers in (sent("Cookie", WRONG), login):
+        assert asked(guarded.device.client, ("GET", "/people"), headers).status not in (401, 403)
+
+
+def test_a_key_without_the_scope_is_told_which_one_is_missing(guarded: Guarded) -> None:
+    key = sent("X-API-Key", guarded.tokens[Scope.LIVE])
+    assert guarded.asked(("GET", "/people"), key).document["text"] == (
+        "This path needs a key with the scope admin; this one has live."
+    )
+    assert set(guarded.asked(("POST", "/faces"), key).document) == {"return_msg"}
 
 
 @pytest.mark.parametrize("method", ["get", "Get", "GeT"])
