@@ -1,5 +1,6 @@
 """The state folder: where it is, how files in it are written, how a running device notices changes, and the audit trail."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -105,16 +106,19 @@ def _checksum(document: Mapping[str, Any]) -> str:
 
 def write_atomically(path: Path, content: bytes, mode: int) -> None:
     """Replaces a file: readers, and the device after a power cut, find the complete old file or the complete new one. If root
-    writes it, it belongs to the folder's owner. Raises OSError.
+    writes it, it belongs to the folder's owner. Makes the folder if it is missing. Raises OSError.
     """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with replacing(path, mode) as file:
         file.write(content)
 
 
 @contextmanager
 def replacing(path: Path, mode: int) -> Iterator[BinaryIO]:
-    """The same for a file written in pieces: it is replaced at the end of the block, unless the block raises."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The same for a file written in pieces, in a folder that must exist: it is replaced at the end of the block, unless the
+    block raises.
+    """
+    require_folder(path)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -128,6 +132,12 @@ def replacing(path: Path, mode: int) -> Iterator[BinaryIO]:
         move(Path(temporary), path)
     finally:
         Path(temporary).unlink(missing_ok=True)  # renamed by now, unless an error occurred
+
+
+def require_folder(file: Path) -> None:
+    """Raises FileNotFoundError if the folder of a file that a person has named does not exist: it may be a typing error."""
+    if not file.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(file.parent))
 
 
 def move(file: Path, path: Path) -> None:

@@ -1,9 +1,10 @@
 """People imported from a table with photographs, row by row: each row is done as a whole, or nothing of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from appliance.access.identify import Likeness, Recognition
 from appliance.faults import Fault, Refusal, ResultCode
@@ -189,10 +190,11 @@ def _duplicate(other: str) -> Refusal:
 
 def _about(photo: str, fault: Fault) -> Fault:
     """A refusal that names the photo; a fault that is not about the photo as it is."""
+    facts: Mapping[str, Any] = {}
     if isinstance(fault, Refusal):
-        reason, text = fault.reason, fault.text
+        reason, text, facts = fault.reason, fault.text, fault.facts
     elif fault.code in UNREADABLE:
         reason, text = UNREADABLE[fault.code]
     else:
         return fault
-    return Refusal(fault.code, reason, f"{photo[:80]}: {text}", status=fault.status)
+    return Refusal(fault.code, reason, f"{photo[:80]}: {text}", status=fault.status, facts=facts)

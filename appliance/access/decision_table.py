@@ -6,13 +6,21 @@ from datetime import date, datetime, time
 
 from appliance.access.log import DECISION, Entry, Record, voided
 from appliance.access.reason import Reason
-from appliance.access.token import stamp
+from appliance.access.token import Direction, stamp
+from appliance.faults import ReportedError
 from appliance.gallery.people import Person
 
 COLUMNS = ("sequence", "time", "result", "reason", "text", "direction", "person", "name", "pass")
 
 VOID, VOID_TEXT = "void", "recorded too late, and replaced by the next decision"
 """The result of a decision that was never answered, and why."""
+
+WORDS = {"result": ("granted", "denied", VOID), "reason": tuple(Reason), "direction": tuple(Direction)}
+"""What these parts of a decision can be."""
+
+
+class FilterError(ReportedError):
+    """No decision can be as it is asked for; the text names the part and its possible words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,13 @@ class DecisionFilter:
     result: str | None = None
     reason: str | None = None
     direction: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises FilterError for a word that no decision can have."""
+        for name, words in WORDS.items():
+            word = getattr(self, name)
+            if word is not None and word not in words:
+                raise FilterError(f"{name}: {word[:40]!r} is none of {', '.join(words)}")
 
     def listed(self, record: Record, named: Callable[[str], Person | None]) -> Iterator[ListedDecision]:
         """The decisions, newest first; `named` returns the person with a reference. Raises RecordError."""

@@ -33,9 +33,9 @@ def export(options: argparse.Namespace, settings: Config) -> int:
     """
     if options.csv:
         return batch.export_table(options, settings)
-    file, secret = options.file, new_passphrase(options.passphrase_file)
-    if not file.parent.is_dir():
-        raise ArchiveError(f"{file.parent}: there is no such folder")
+    file = options.file
+    state.require_folder(file)
+    secret = new_passphrase(options.passphrase_file)
     with state.replacing(file, PRIVATE) as written, opened(settings) as gallery:
         counter = _Counter(gallery, options.ids)
         label = Label(options.action == "backup", datetime.now(UTC), __version__, gallery.embedder())

@@ -2,16 +2,17 @@
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, fields
+from dataclasses import astuple, fields, replace
 from pathlib import Path
 
 from appliance import state
 from appliance.access.batch import Batch, PhotoReader, RowResult, RowState, refused, settled
 from appliance.access.enrol import capture_from_photograph
 from appliance.cli.gallery import opened
-from appliance.cli.people import recognition_of
+from appliance.cli.people import advice, recognition_of
 from appliance.cli.photos import chosen_engine, progress
 from appliance.config import Config
 from appliance.faults import Refusal
@@ -52,12 +53,12 @@ def import_table(options: argparse.Namespace, settings: Config, on_conflict: OnC
                     row, ways.fast.model, strong, pictures=settings.gallery.pictures
                 )
             except Refusal as refusal:
-                known[row.number] = refused(row, refusal)
+                known[row.number] = _refused(row, refusal)
     with opened(settings) as gallery:
         recognition = recognition_of(gallery, settings, ways)
         tried = list(_concluded(Batch(recognition, on_conflict, dry_run=True), rows, known, templates))
         if options.dry_run or (not options.partial and any(each.result is RowState.REFUSED for each in tried)):
-            status = _reported(tried)
+            status = _reported(tried, tense="would be ")
             print("nothing was imported" if options.dry_run else NOTHING, file=sys.stderr)
             return status
         return _reported(_concluded(Batch(recognition, on_conflict, dry_run=False), rows, known, templates))
@@ -76,17 +77,26 @@ def _concluded(
             yield known[row.number]
 
 
-def _reported(results: Iterable[RowResult]) -> int:
-    """Prints results as they come; the exit status."""
-    counts = dict.fromkeys(RowState, 0)
+def _refused(row: PersonRow, refusal: Refusal) -> RowResult:
+    result = refused(row, refusal)
+    if "faces" not in refusal.facts:
+        return result
+    return replace(result, text=f"{advice(refusal)} of appliance people enrol {row.person.id}; or cut the others off")
+
+
+def _reported(results: Iterable[RowResult], tense: str = "") -> int:
+    """Prints results as they come; the exit status. `tense` is put before what changes the gallery."""
+    counts: Counter[str] = Counter()
 
     def rows() -> Iterator[Sequence[object]]:
         for each in results:
-            counts[each.result] += 1
-            yield astuple(each)
+            result = f"{tense}{each.result}" if each.changed else str(each.result)
+            counts[result] += 1
+            row, identity, _, *others = astuple(each)
+            yield row, identity, result, *others
 
     _print(table([field.name for field in fields(RowResult)], rows(), piece=1))
-    print(", ".join(f"{count} {result}" for result, count in counts.items() if count) or "no rows", file=sys.stderr)
+    print(", ".join(f"{count} {result}" for result, count in counts.items()) or "no rows", file=sys.stderr)
     return 1 if counts[RowState.REFUSED] else 0
 
 

@@ -3,13 +3,14 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from appliance import state
-from appliance.access.challenge import Response
+from appliance.access.challenge import ChallengeMode, Response
 from appliance.access.clock import Clock
 from appliance.access.decision_table import COLUMNS, DecisionFilter
 from appliance.access.factors import Given, PinCheck
@@ -34,7 +35,8 @@ from appliance.outputs.osdp_key import request_pairing
 def explain(options: argparse.Namespace, settings: Config) -> int:
     """Prints the result of each rule, and which one decided; the exit status. Changes nothing, and uses no camera."""
     try:
-        facts = _facts(options, settings, *_who(options, settings))
+        who = _who(options, settings)
+        facts = _facts(options, settings, who)
     except GalleryError as error:
         print(f"{options.person or options.visitor}: {error}", file=sys.stderr)
         return 1
@@ -42,34 +44,47 @@ def explain(options: argparse.Namespace, settings: Config) -> int:
     shared, publishers = fleet.enabled and fleet.policy, fleet.policy_from
     book = PolicyBook(folder, settings.door.merged_rules, shared=shared, publishers=publishers)
     result = Policy(rules := book.rules).judge(facts)
+    assumed = _assumed(options, rules, facts, who)
     if options.json:
         door = {"door": " ".join(_door_lines(rules, facts)) or None}
         policy = {"policy": book.document()} if fleet.enabled else {}
-        print(json.dumps(_policy_document(facts, result) | door | policy, ensure_ascii=False))
+        print(json.dumps(_policy_document(facts, result) | {"assumed": assumed} | door | policy, ensure_ascii=False))
     else:
         of_the_fleet = _fleet_lines(book) if fleet.enabled else []
-        print("\n".join([*_lines(result), *_door_lines(rules, facts), *of_the_fleet]))
+        print("\n".join([*_lines(result, assumed), *_door_lines(rules, facts), *of_the_fleet]))
     return 0
 
 
-def _who(options: argparse.Namespace, settings: Config) -> tuple[Person, Passage | None]:
+@dataclass(frozen=True, slots=True)
+class _Who:
+    """The person, what the gallery knows of them, and the outcome of the search. One who is made up has what is required."""
+
+    person: Person
+    outcome: Outcome
+    last: Passage | None = None
+    has_pin: bool = True
+
+
+def _who(options: argparse.Namespace, settings: Config) -> _Who:
     if options.person is None:
         person = Person("", "", options.groups, options.valid_from, options.valid_until, "", datetime.now(UTC))
-        return person, None
+        return _Who(person, Outcome(options.outcome or Outcome.IDENTIFIED))
     if not (state.folder(settings.state.folder) / FILE).exists():
         raise NoSuchPersonError("there is no gallery here yet")
     with opened(settings) as gallery:
-        person = gallery.person(options.person).person
-        last = gallery.last_passage(person.reference)
+        known = gallery.person(options.person)
+        person = known.person
+        last, pin = gallery.last_passage(person.reference), gallery.pin(person.reference)
+    outcome = Outcome(options.outcome or (Outcome.IDENTIFIED if known.templates else Outcome.UNKNOWN))
     person = replace(
         person,
         valid_from=options.valid_from or person.valid_from,
         valid_until=options.valid_until or person.valid_until,
     )
-    return person, _passage(last)
+    return _Who(person, outcome, _passage(last), pin is not None)
 
 
-def _facts(options: argparse.Namespace, settings: Config, person: Person, last: Passage | None) -> Facts:
+def _facts(options: argparse.Namespace, settings: Config, who: _Who) -> Facts:
     now, clock = _when(options, settings)
     return Facts(
         now=now,
@@ -81,11 +96,11 @@ def _facts(options: argparse.Namespace, settings: Config, person: Person, last: 
         seen=Observation(
             trouble="as --blind says" if options.blind else None,
             faces=options.faces,
-            subject=None if options.not_followed or options.visitor else _subject(options, settings, person),
+            subject=None if options.not_followed or options.visitor else _subject(options, settings, who),
             visitor=_visitor(options, settings),
         ),
-        last=_passage(options.last) if "last" in options else last,
-        given=_given(options, person),
+        last=_passage(options.last) if "last" in options else who.last,
+        given=_given(options, who),
     )
 
 
@@ -96,11 +111,11 @@ def _visitor(options: argparse.Namespace, settings: Config) -> VisitorPass | Non
         return book.one(options.visitor)
 
 
-def _given(options: argparse.Namespace, person: Person) -> Given:
-    identified = options.outcome == Outcome.IDENTIFIED
-    pin = options.pin or (PinCheck.RIGHT if identified else NONE)
-    by_id = person if pin == PinCheck.RIGHT and not identified else None
-    challenge = None if options.challenge == NONE else Response(options.challenge)
+def _given(options: argparse.Namespace, who: _Who) -> Given:
+    identified = who.outcome is Outcome.IDENTIFIED
+    pin = options.pin or (NONE if not identified else PinCheck.RIGHT if who.has_pin else PinCheck.UNSET)
+    by_id = who.person if pin == PinCheck.RIGHT and not identified else None
+    challenge = None if options.challenge == NONE else Response(options.challenge or Response.PASSED)
     return Given(None if pin == NONE else PinCheck(pin), by_id, challenge=challenge)
 
 
@@ -119,25 +134,46 @@ def _when(options: argparse.Namespace, settings: Config) -> tuple[datetime, Cloc
     return reading.now, ClockState(options.clock or reading.state)
 
 
-def _subject(options: argparse.Namespace, settings: Config, person: Person) -> Subject:
+def _subject(options: argparse.Namespace, settings: Config, who: _Who) -> Subject:
     default = None if settings.liveness.mode == "single" else 1.0
-    outcome = Outcome(options.outcome)
     return Subject(
         upright=not options.turned,
         liveness=default if options.liveness is None else None if options.liveness == OFF else options.liveness,
         one_person=not options.swapped,
         quality=options.quality,
         weakest="--quality was given",
-        outcome=outcome,
-        person=person if outcome is Outcome.IDENTIFIED else None,
+        outcome=who.outcome,
+        person=who.person if who.outcome is Outcome.IDENTIFIED else None,
     )
+
+
+def _assumed(options: argparse.Namespace, rules: Rules, facts: Facts, who: _Who) -> list[str]:
+    """What no option and no gallery says, and which option would."""
+    if facts.seen.subject is None:
+        return []
+    identified = who.outcome is Outcome.IDENTIFIED
+    found = {
+        "the face is recognised (--outcome)": identified and options.outcome is None,
+        f"{options.person} is not recognised, because they have no templates (--outcome)": not (
+            identified or options.outcome
+        ),
+        "the picture is of a living person (--liveness)": facts.seen.subject.liveness is not None
+        and options.liveness is None,
+        "the clock is synchronised (--clock)": options.at is not None and options.clock is None,
+        "the challenge is passed (--challenge)": rules.challenge is not ChallengeMode.NEVER
+        and options.challenge is None,
+        "the PIN is typed right (--pin)": rules.factors.rules
+        and facts.given.pin is PinCheck.RIGHT
+        and options.pin is None,
+    }
+    return [text for text, assumed in found.items() if assumed]
 
 
 def _passage(last: tuple[str, datetime] | None) -> Passage | None:
     return Passage(Direction(last[0]), last[1].astimezone()) if last else None
 
 
-def _lines(result: PolicyResult) -> list[str]:
+def _lines(result: PolicyResult, assumed: Sequence[str]) -> list[str]:
     wide = max(len(step.rule) for step in result.steps)
     rows = [f"{step.rule:<{wide}}  {step.mark:<7}  {step.text}" for step in result.steps]
     decided = result.decided
@@ -146,7 +182,7 @@ def _lines(result: PolicyResult) -> list[str]:
         if decided is None
         else f"denied by {decided.rule}: {result.reason} ({result.text})"
     )
-    return [*rows, "", end]
+    return [*rows, "", *([f"assumed: {'; '.join(assumed)}"] if assumed else []), end]
 
 
 def _door_lines(rules: Rules, facts: Facts) -> list[str]:
@@ -205,8 +241,12 @@ def export_decisions(options: argparse.Namespace, settings: Config) -> int:
             known = gallery.named(reference) if gallery else None
             return known.person if known else None
 
-        content = list(table(COLUMNS, (each.row() for each in wanted.listed(record, named))))
-    return write(options.file, content)
+        rows = [each.row() for each in wanted.listed(record, named)]
+    status = write(options.file, table(COLUMNS, rows))
+    if not rows:
+        erased = "; people who were erased have no id there any more" if options.person else ""
+        print(f"no decision matches{erased}", file=sys.stderr)
+    return status
 
 
 def verify_record(options: argparse.Namespace, settings: Config) -> int:

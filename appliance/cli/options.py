@@ -346,10 +346,13 @@ def _add_explain(explain: CommandParser) -> None:
     explain.value("--liveness", f"0..1|{OFF}", text, lambda text: OFF if text == OFF else _share(text))
     explain.value("--quality", "0..1", "quality of the face's picture (default 1)", _share, default=1.0)
     explain.value("--faces", "N", "faces in the frames (default 1)", _count, default=1)
-    explain.add_argument("--outcome", choices=OUTCOMES, default="identified", help="result of the gallery search")
-    text = "how a challenge ended (default: passed)"
-    explain.add_argument("--challenge", choices=RESPONSES, default=RESPONSES[0], help=text)
-    text = f"what becomes of the PIN (default: {PINS[0]}); unless identified, of that of --person's id (default: {PINS[-1]})"
+    text = "result of the gallery search (default: identified; unknown if --person has no templates)"
+    explain.add_argument("--outcome", choices=OUTCOMES, help=text)
+    explain.add_argument("--challenge", choices=RESPONSES, help="how a challenge ended (default: passed)")
+    text = (
+        "what becomes of the PIN (default: right; unset if --person has none); unless identified, of that of --person's id "
+        "(default: none)"
+    )
     explain.add_argument("--pin", choices=PINS, help=text)
     explain.flag("--blind", "the camera does not see")
     explain.flag("--full", "the decision cannot be recorded")

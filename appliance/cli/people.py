@@ -12,7 +12,13 @@ from typing import Any
 
 from appliance import state
 from appliance.access import log
-from appliance.access.enrol import Enrolled, Enrolment, capture_from_photograph
+from appliance.access.enrol import (
+    DuplicateError,
+    Enrolled,
+    Enrolment,
+    NotThisPersonError,
+    capture_from_photograph,
+)
 from appliance.access.identify import Recognition
 from appliance.access.invitations import Invitations
 from appliance.access.log import RECORD_FILE, Record
@@ -23,7 +29,7 @@ from appliance.cli.gallery import opened, site_key
 from appliance.cli.photos import chosen_engine
 from appliance.config import Config
 from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, Embedding
-from appliance.faults import Fault
+from appliance.faults import Fault, Refusal
 from appliance.gallery.backup import Count
 from appliance.gallery.gallery import Gallery
 from appliance.gallery.people import GalleryError, Known, Person, Source, new_reference
@@ -95,7 +101,7 @@ def enrol(options: argparse.Namespace, settings: Config) -> int:
                     raise content
                 found = enrol_photo(content)
             except (OSError, Fault, GalleryError) as error:
-                reason = error.strerror if isinstance(error, OSError) else getattr(error, "text", error)
+                reason = error.strerror if isinstance(error, OSError) else advice(error)
                 print(f"{photo}: {reason}", file=sys.stderr, flush=True)
                 status = 1
             else:
@@ -103,6 +109,21 @@ def enrol(options: argparse.Namespace, settings: Config) -> int:
                 template = found.template
                 print(f"{photo}: template {template.number}, quality {template.quality:.2f}{alike}", flush=True)
     return status
+
+
+def advice(error: Fault | GalleryError) -> str:
+    """Why a photo is refused, and the option that decides otherwise."""
+    if not isinstance(error, Refusal):
+        return str(error)
+    if isinstance(error, DuplicateError):
+        return (
+            f"{error.person.id}: this enrolled person looks the same; --allow-duplicate enrols the photo all the same"
+        )
+    if isinstance(error, NotThisPersonError):
+        return f"{error.text} --allow-mismatch enrols it all the same"
+    boxes = error.facts.get("faces", ())
+    points = [f"--face {box['x'] + box['width'] / 2:.0f},{box['y'] + box['height'] / 2:.0f}" for box in boxes]
+    return f"{error.text} The faces: {', '.join(points)}" if points else error.text
 
 
 def invite(options: argparse.Namespace, settings: Config) -> int:

@@ -39,6 +39,7 @@ def use_nonce(path: Path, nonce: str, expires: datetime) -> None:
     """Records a nonce whose decision expires then as used: on the disk before it returns, under a lock against other processes.
     Raises ReusedNonceError if it is recorded already, LedgerError, OSError.
     """
+    state.require_folder(path)
     with state.held(path):
         used = _read_ledger(path)
         if nonce in used:
@@ -95,7 +96,12 @@ def _key(text: str) -> PublicKey:
         exists = path.is_file()
     except OSError:  # a text too long for a file name
         exists = False
-    return PublicKey.read(path.read_text("utf-8", "replace") if exists else text)
+    if exists:
+        return PublicKey.read(path.read_text("utf-8", "replace"))
+    try:
+        return PublicKey.read(text)
+    except PublicKeyError as error:
+        raise PublicKeyError(f"--key {text[:80]}: there is no such file, and the text itself is {error}") from error
 
 
 def _refused(why: str, options: argparse.Namespace) -> int:

@@ -96,7 +96,7 @@ def test_a_command_of_the_shell_goes_by_the_named_configuration(place):
         (["add", "x", "--name", " "], "name: "),
         (["erase", "ada"], "--yes confirms it"),
         (["erase", "--all"], "--yes confirms it"),
-        (["backup", "nowhere/x", "--passphrase-file", "passphrase"], "there is no such folder"),
+        (["backup", "nowhere/x", "--passphrase-file", "passphrase"], "nowhere: no such folder"),
         (["restore", "nothing", "--passphrase-file", "passphrase"], "nothing: No such file"),
         (["restore", "config.toml", "--passphrase-file", "passphrase"], "not an archive of an appliance"),
         (["backup", "x", "--passphrase-file", "nothing"], "nothing: No such file"),

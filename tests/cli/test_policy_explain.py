@@ -1,9 +1,11 @@
 """`appliance policy explain`: what each rule says of who might come, and which decided."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from people_of_nowhere import MODEL, face
 
 from appliance.access.challenge import Response
 from appliance.access.log import RECORD_FILE, Record
@@ -14,7 +16,8 @@ from appliance.cli import door, options
 from appliance.config import load
 from appliance.gallery import vault
 from appliance.gallery.gallery import FILE, Gallery
-from appliance.gallery.people import Person, new_reference
+from appliance.gallery.people import Person, Source, new_reference
+from appliance.gallery.pin import StoredPin
 from appliance.gallery.search import Outcome
 
 DOOR = """
@@ -51,6 +54,9 @@ def ada(tmp_path_factory):
     gallery = Gallery(folder / FILE, vault.make_site_key(folder / "key"))
     person = Person("1815", "Ada", ("staff",), None, date(2026, 12, 31), new_reference(), datetime.now(UTC))
     someone = gallery.add(person).person
+    gallery.enrol(person.id, face(0), MODEL, 0.75, Source.PHOTO)
+    gallery.set_pin(person.id, StoredPin.of("271828", None))
+    gallery.add(replace(person, id="1852", name="Eve", reference=new_reference()))
     gallery.note_passage(someone.reference, "in", datetime.fromisoformat(f"{THURSDAY}T08:00").astimezone())
     gallery.close()
     return path
@@ -80,10 +86,11 @@ def files(folder):
 def test_every_rule_is_a_line_and_the_one_that_decided_is_named(run, config):
     done = run("policy", "explain", "--config", config, "--groups", "staff", "--at", f"{THURSDAY}T06:59")
     assert (done.returncode, done.stderr) == (0, "")
-    *rows, empty, end = done.stdout.splitlines()
+    *rows, empty, assumed, end = done.stdout.splitlines()
     assert [row.split()[0] for row in rows] == list(RULES)
     assert empty == ""
     assert end == "denied by schedule: outside_schedule (not at this time)"
+    assert assumed.endswith("; the clock is synchronised (--clock)")
     (row,) = (row for row in rows if row.startswith("schedule"))
     assert row.split(maxsplit=2)[1:] == [
         "failed",
@@ -177,9 +184,9 @@ def test_a_person_of_the_gallery_is_explained_and_nothing_is_changed(explained, 
 
 
 def test_an_unknown_person_is_reported_in_one_line(run, ada, config):
-    done = run("policy", "explain", "--config", ada, "--person", "1852")
+    done = run("policy", "explain", "--config", ada, "--person", "1853")
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
-    assert "1852" in done.stderr
+    assert "1853" in done.stderr
     done = run("policy", "explain", "--config", config, "--person", "1815")
     assert (done.returncode, done.stderr) == (1, "1815: there is no gallery here yet\n")
     assert not (config.parent / FILE).exists()
@@ -266,6 +273,7 @@ def test_the_end_of_a_challenge_is_explained(ada, explained, tmp_path, arguments
             "pin_slowed",
             "face+pin: after too many wrong PINs it was not compared",
         ),
+        (["--person", "1852", "--outcome", "identified"], "pin_unset", "face+pin: the person has no PIN"),
         (["--groups", "staff"], "granted", "face+pin: the PIN is right"),
         (["--groups", "guests"], "granted", "face|pin: the face is enough"),
         (["--groups", "guests", "--outcome", "unknown", "--pin", "right"], "granted", "face|pin: the PIN is right"),
@@ -281,3 +289,21 @@ def test_the_factors_of_a_person_are_explained(ada, explained, tmp_path, argumen
     said = explained(path, *arguments, "--at", f"{THURSDAY}T12:00", "--last", "never")
     assert said["reason"] == reason
     assert said["steps"][-1]["text"].startswith(text)
+
+
+def test_a_person_without_templates_is_not_recognised(explained, ada):
+    at = ["--at", f"{THURSDAY}T12:00", "--last", "never"]
+    told = explained(ada, "--person", "1852", *at)
+    assert told["reason"] == "unknown"
+    assert told["assumed"][0].startswith("1852 is not recognised, because they have no templates")
+    assert explained(ada, "--person", "1852", "--outcome", "identified", *at)["result"] == "granted"
+
+
+def test_what_is_assumed_is_told_with_the_option_that_would_say_it(explained, ada):
+    told = explained(ada, "--person", "1815", "--last", "never", "--clock", "synchronised")
+    assert told["assumed"] == [
+        "the face is recognised (--outcome)",
+        "the picture is of a living person (--liveness)",
+    ]
+    said = ["--outcome", "identified", "--liveness", "1", "--clock", "unset"]
+    assert explained(ada, *said)["assumed"] == []

@@ -4,11 +4,13 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import zipfile
 
 import pytest
+from PIL import Image
 
 from appliance.access.log import DECISION, RECORD_FILE, Record
 from appliance.cli.main import main
@@ -41,12 +43,14 @@ def test_a_folder_is_imported_after_a_dry_run_without_refusals(place, photos):
     refused = place.run("import", "photos", "--csv", "people.csv")
     assert refused.returncode == 1
     expected = [("2", "ada", "added"), ("3", "eve", "duplicate"), ("4", "grace", "added")]
-    assert states(refused.stdout) == expected
+    supposed = [(row, identity, state.replace("added", "would be added")) for row, identity, state in expected]
+    assert states(refused.stdout) == supposed
+    assert "2 would be added, 1 refused" in refused.stderr
     assert "--partial imports the others" in refused.stderr
     assert place.people() == ([], 0)
 
     dry = place.run("import", "photos", "--csv", "people.csv", "--dry-run", "--partial")
-    assert (dry.returncode, states(dry.stdout)) == (1, expected)
+    assert (dry.returncode, states(dry.stdout)) == (1, supposed)
     assert "nothing was imported" in dry.stderr
     assert place.people() == ([], 0)
 
@@ -126,5 +130,65 @@ def test_decisions_are_exported(place, monkeypatch, capsys, known):
     file = place.folder / "decisions.csv"
     assert main(["decisions", "export", str(file), "--until", "2020-01-01T08:00"]) == 0
     assert rows_of(file.read_text("utf-8-sig")) == []
+    assert "no decision matches" in capsys.readouterr().err
+    assert main(["decisions", "export", "-", "--person", "nobody"]) == 0
+    told = capsys.readouterr()
+    assert (rows_of(told.out), told.err) == (
+        [],
+        "no decision matches; people who were erased have no id there any more\n",
+    )
+    assert main(["decisions", "export", "-", "--reason", "grnted"]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("reason: 'grnted' is none of granted, demonstration, ")
     assert main(["decisions", "list", "--json"]) == 0
     assert len([json.loads(line) for line in capsys.readouterr().out.splitlines()]) == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["decisions", "export"],
+        ["people", "export", "--csv"],
+        ["people", "export", "--passphrase-file", "passphrase"],
+        ["people", "backup", "--passphrase-file", "passphrase"],
+        ["passes", "add", "--name", "Eve", "--hours", "1", "--code"],
+        ["detect", "photos/ada.jpg", "--picture"],
+    ],
+    ids=" ".join,
+)
+def test_no_command_makes_the_folder_of_a_file_that_is_named(place, photos, monkeypatch, capsys, command):
+    place.begin("ada")
+    for name, value in place.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(place.folder)
+    assert main([*command, "nowhere/x.svg"]) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith("nowhere")
+    assert told.err.count("\n") == 1
+    assert not (place.folder / "nowhere").exists()
+
+
+def test_a_photo_of_two_people_names_their_faces_and_a_refusal_the_option(place, photos, portrait):
+    with Image.open(io.BytesIO(portrait)) as one:
+        two = Image.new("RGB", (2 * one.width, one.height))
+        two.paste(one, (0, 0))
+        two.paste(one, (one.width, 0))
+    two.save(photos / "two.png")
+    place.says("add", "ada", "--name", "Ada")
+    done = place.run("enrol", "ada", "photos/two.png")
+    points = re.findall(r"--face \d+,\d+", done.stderr)
+    assert (done.returncode, len(points)) == (1, 2)
+    place.says("enrol", "ada", "photos/two.png", *points[0].split())
+
+    (place.folder / "people.csv").write_text(f"{HEAD}eve,Eve,,two.png\n", "utf-8")
+    (row,) = rows_of(place.run("import", "photos", "--csv", "people.csv").stdout)
+    assert all(point in row["text"] for point in points)
+    assert "appliance people enrol eve" in row["text"]
+
+    place.says("add", "eve", "--name", "Eve")
+    told = place.run("enrol", "eve", "photos/ada.jpg").stderr
+    assert "ada: this enrolled person looks the same" in told
+    assert "--allow-duplicate" in told
+    told = place.run("enrol", "ada", "photos/more/grace.jpg").stderr
+    assert "--allow-mismatch" in told
