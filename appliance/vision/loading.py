@@ -58,6 +58,9 @@ that was used last keeps them: a door opens as fast in the morning as at noon.
 REST_SECONDS = 10.0
 """After so long without work, what it has left free on the heap is given back: 290 MB become 243 (two engines, x86-64)."""
 
+ROUNDS = 5
+"""Runs by which a precision is timed; one where there is nothing to choose."""
+
 EMBEDDER_PRECISION = "float16"
 """Templates outlive a runtime. In int8 the same file is another embedder on each: tflite-runtime 2.14 and LiteRT 2.3 agree to a
 cosine of .953 to .977, in float16 to .9998.
@@ -347,8 +350,9 @@ def give_up_idle(choice: Choice, idle_seconds: float, *, larger: bool = True) ->
 def _chosen(store: ModelStore, role: Role, precision: str, threads: int) -> Chosen:
     candidates = store.candidates(role, precision)
     contents = {file.file: store.content(file) for file in candidates}
+    rounds = ROUNDS if len({file.precision for file in candidates}) > 1 else 1
     precision, seconds = fastest(
-        candidates, lambda file, hopeless: Network(file, contents[file.file], threads).seconds(hopeless=hopeless)
+        candidates, lambda file, hopeless: Network(file, contents[file.file], threads).seconds(rounds, hopeless)
     )
     candidates = [file for file in candidates if file.precision == precision]
     milliseconds = {name: round(value * 1e3, 2) for name, value in seconds.items()}

@@ -58,7 +58,7 @@ class Network:
         self._interpreter.invoke()
         return [self._read(output) for output in self._outputs]
 
-    def seconds(self, rounds: int = 5, hopeless: float = float("inf")) -> float:
+    def seconds(self, rounds: int, hopeless: float = float("inf")) -> float:
         """Least processor time of one inference, which other work disturbs least; the first one's when that is `hopeless`
         already.
         """

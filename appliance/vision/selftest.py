@@ -116,7 +116,8 @@ def _alike(found: Embedding, known: Embedding) -> str:
 
 
 def _logit(engine: FaceEngine, portrait: Picture, known: Answers) -> str:
-    logit = engine.liveness([portrait] * 4).network
+    face = _first(engine.detect(portrait, _ONE))
+    logit = engine.liveness_of([portrait] * 4, [face] * 4).network
     return "" if abs(logit - known.logit) <= LOGIT_TOLERANCE else f"log odds {logit:.2f}, recorded {known.logit:.2f}"
 
 
