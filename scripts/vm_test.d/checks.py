@@ -29,20 +29,25 @@ PULLED = Path("/run/camera_cable_pulled")
 FRAMES = Path("/run/frames")
 SIZE = (1280, 720)
 LEAST_IN_COMMON = 0.8
-PATIENCE = 400.0
-"""Seconds for what comes sooner or later: the emulated processor is some 30 times slower than a real one."""
+PATIENCE = 800.0
+"""Seconds for what comes sooner or later. The emulated processor is some 100 times slower than a real one: both devices were
+ready after 503 s on a computer whose two cores had ten times as much other work.
+"""
 
 CONFIGURATION = """
 [server]
 port = {port}
 [engine]
 detector = "int8"
+recognition = "fast"
 [camera]
 driver = "{driver}"
 width = {size[0]}
 height = {size[1]}
 fps = 5
 restart_after_s = 600
+[state]
+folder = "/tmp/state-{driver}"
 """
 DOOR = """
 [relay]
@@ -83,7 +88,9 @@ class Appliance:
     def __init__(self, driver: str, port: int, door: str = "") -> None:
         self.log = Path(f"/tmp/{driver}.log")  # noqa: S108
         self._address = f"http://127.0.0.1:{port}"
-        self._environment = {"PYTHONPATH": VIRTUAL_CAMERA} if driver == "picamera" else {}
+        self._environment = {"PYTHONFAULTHANDLER": "1"}
+        if driver == "picamera":
+            self._environment["PYTHONPATH"] = VIRTUAL_CAMERA
         self._configuration = Path(f"/tmp/{driver}.toml")  # noqa: S108
         self._configuration.write_text(CONFIGURATION.format(port=port, driver=driver, size=SIZE) + door)
 
@@ -104,7 +111,7 @@ class Appliance:
     def ask(self, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         """Status and body of the answer to a GET, or with a body to a POST."""
         try:
-            with urllib.request.urlopen(self._address + path, body, timeout=30) as answer:  # noqa: S310
+            with urllib.request.urlopen(self._address + path, body, timeout=PATIENCE) as answer:  # noqa: S310
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
@@ -141,8 +148,8 @@ class Appliance:
         end, last = time.monotonic() + PATIENCE, None
         while time.monotonic() < end:
             with suppress(OSError):  # not listening yet
-                last = self.health()[1]["door"]
-                if wanted(last):
+                last = self.health()[1].get("door")  # none before the pins are opened
+                if last and wanted(last):
                     return
             time.sleep(0.2)
         raise TimeoutError(f"/healthz still says {last}")

@@ -69,7 +69,8 @@ class TwoPlanes:
         buffer = libcamera.FrameBuffer([luma, chroma])
         # libcamera 0.4 does not initialise the status, and its virtual camera does not set it: by chance it says "cancelled".
         # It is the first field of the structure that a pybind11 object points to right behind Python's own header.
-        address = ctypes.c_size_t.from_address(id(buffer.metadata) + object.__basicsize__).value
+        metadata = buffer.metadata  # another thread would be given the memory of an object that nothing refers to
+        address = ctypes.c_size_t.from_address(id(metadata) + object.__basicsize__).value
         ctypes.c_int.from_address(address).value = int(libcamera.FrameMetadata.Status.Success)
         return buffer
 
