@@ -138,9 +138,10 @@ class Machine:
         metrics.listen(self._broadcast)
 
         intake = Intake(self._config.server.max_body, int(config.server.max_megapixels * 1e6))
-        subjects = Subjects(self._engines, intake, Live(self._usable, self._ring))
-        sessions, self._captures = Sessions(self._state / SESSIONS_FILE, self._keys), Captures()
-        access = Access(self._keys, sessions, Attempts(), everyone=config.access.open, loopback=config.access.loopback)
+        subjects, self._captures = Subjects(self._engines, intake, Live(self._usable, self._ring)), Captures()
+        sessions = Sessions(self._state / SESSIONS_FILE, self._keys)
+        invited = Invitations(self._state, self._gallery.site_key)
+        access = Access(self._keys, sessions, Attempts(), invited.open, **config.access.exempt_settings)
         parts = (
             Faces(subjects, self._models, config.liveness.mode),
             Features(subjects),
@@ -148,7 +149,7 @@ class Machine:
                 self._gallery, self._record, subjects, *enrolling, self._fleet.share, captures=self._captures
             ),
             PeopleTables(people),
-            SelfEnrolment(people, Invitations(self._state, self._gallery.site_key), config.gallery.consent),
+            SelfEnrolment(people, invited, config.gallery.consent),
             *([CompreFace(people)] if config.compat.compreface else []),
             Door(decider, signing_key, self._record, self._gallery, door),
             Passes(passes),
@@ -159,8 +160,9 @@ class Machine:
             SignIn(access, framed=bool(config.server.frame_ancestors)),
         )
         origins = Origins((*config.access.hosts, self._lan_host), config.access.origins, config.server.frame_ancestors)
-        app = FaceApi(parts, origins, access, self._restrictions(), metrics, intake)
-        self._http = self._server(app, access, metrics, intake)
+        self._http = self._server(
+            FaceApi(parts, origins, access, self._restrictions(), metrics, intake), access, metrics, intake
+        )
         self._lan = self._advertisement()
         self._pulse = Pulse(self._http.addresses[0], self._http.port, lambda: self._http.full)
         self._watchdog = Watchdog(self._manager, [self._pulse.trouble, self._engines.trouble, self._blind_camera])

@@ -264,6 +264,11 @@ class AccessSection(Section):
     expires: date | None = None
     """Last day on which the API answers, such as 2027-12-31; afterwards INF-26, 406. Unset: no expiry."""
 
+    @property
+    def exempt_settings(self) -> dict[str, Any]:
+        """What `access.Access` takes."""
+        return {"everyone": self.open, "loopback": self.loopback}
+
 
 class LanSection(Section):
     """How the device is found on the LAN."""

@@ -211,15 +211,15 @@ class Device:
         metrics.register(streams.gauges, self.gallery.gauges, door.gauges)
         metrics.listen(broadcast)
         sessions = Sessions((keys or folder / "keys.json").with_name("sessions.json"), store)
-        access = Access(store, sessions, attempts or Attempts(), everyone=False, loopback=loopback)
-        intake = Intake(max_body, max_pixels)
-        subjects = Subjects(engines, intake, Live(usable, self.ring))
+        invitations = Invitations(folder, self.gallery.site_key)
+        access = Access(store, sessions, attempts or Attempts(), invitations.open, everyone=False, loopback=loopback)
+        subjects = Subjects(engines, intake := Intake(max_body, max_pixels), Live(usable, self.ring))
         parts = (
             Faces(subjects, models, liveness),
             Features(subjects),
             people := People(self.gallery, record, subjects, known.min_quality, alive, refresh=known.refresh),
             PeopleTables(people),
-            SelfEnrolment(people, Invitations(folder, self.gallery.site_key), known.consent),
+            SelfEnrolment(people, invitations, known.consent),
             *([CompreFace(people)] if compreface else []),
             Door(decider, self.signing_key, record, self.gallery, door),
             Passes(passes),

@@ -77,6 +77,13 @@ class Invitations:
         with self._book.opened(writing=False) as book:
             return _open(book, token)
 
+    def open(self, token: str) -> bool:
+        """Whether there is an open invitation with this token; not while the gallery cannot be used."""
+        try:
+            return bool(self.find(token))
+        except GalleryError:
+            return False
+
     @contextmanager
     def used(self, token: str) -> Iterator[Invitation]:
         """The same, used up before the block, so that it works once whatever happens; it is open again if the block raises."""

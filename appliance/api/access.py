@@ -1,6 +1,7 @@
 """Which requests are admitted: keys and their scopes, the routes that need them, and the answers to wrong keys."""
 
 import math
+import re
 import threading
 import time
 from base64 import b64decode
@@ -141,6 +142,9 @@ def routes_of(part: object) -> list[Route]:
     return [made(handler=getattr(part, name)) for name in methods for made in getattr(methods[name], "routes", ())]
 
 
+_INVITATION = re.compile(r"/enrol/([\w-]+)", re.ASCII)
+"""The path to which an invited person sends a photograph."""
+
 BASIC_OR_BEARER = 'Basic realm="face-appliance", charset="UTF-8", Bearer'
 """Basic is first, because ffmpeg reads no other place."""
 
@@ -167,10 +171,19 @@ class Access:
     """Admits requests by their keys."""
 
     def __init__(
-        self, keys: KeyStore, sessions: Sessions, attempts: Attempts, *, everyone: bool, loopback: bool
+        self,
+        keys: KeyStore,
+        sessions: Sessions,
+        attempts: Attempts,
+        invited: Callable[[str], bool],
+        *,
+        everyone: bool,
+        loopback: bool,
     ) -> None:
-        """`everyone`: no client needs a key; `loopback`: no client on this device does."""
-        self._keys, self.sessions, self._attempts = keys, sessions, attempts
+        """`invited` says whether a token is that of an open invitation; `everyone`: no client needs a key; `loopback`: no
+        client on this device does.
+        """
+        self._keys, self.sessions, self._attempts, self._invited = keys, sessions, attempts, invited
         self._everyone, self._loopback = everyone, loopback
         self._used: set[tuple[Key, str]] = set()
         self._lock = threading.Lock()
@@ -191,8 +204,11 @@ class Access:
             raise Refusal(ResultCode.RESTRICTED, "forbidden", text, status=403, detail=detail)
 
     def known(self, environ: Environ) -> bool:
-        """Whether a request, of which only the head has arrived, needs no key or has a valid one."""
-        return self._exempt(environ) or self._valid(environ)
+        """Whether a request, of which only the head has arrived, needs no key, has a valid one, or is that of an invitation."""
+        if self._exempt(environ) or self._valid(environ):
+            return True
+        found = _INVITATION.fullmatch(environ.get("PATH_INFO", ""))
+        return found is not None and self._invited(found[1])
 
     def key(self, environ: Environ) -> Key:
         """The key of a request, or of its session. Raises Fault INF-25 (401), with `retry_after` for an address that has sent

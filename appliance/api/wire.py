@@ -188,7 +188,8 @@ class Parser(HTTPRequestParser):
         if "TRANSFER_ENCODING" in self.headers:
             raise ParsingError("HTTP/1.0 has no Transfer-Encoding")
         fields = {f"HTTP_{name}": value for name, value in self.headers.items()}
-        self.known = self.adj.known({**fields, "REMOTE_ADDR": self._peer.address})
+        path = self.path.removeprefix(self.adj.url_prefix)
+        self.known = self.adj.known({**fields, "REMOTE_ADDR": self._peer.address, "PATH_INFO": path})
         self._peer.known |= self.known
         if self.body_rcv is None:
             return

@@ -115,12 +115,18 @@ def test_a_link_does_not_tell_who_is_enrolled(client: Client, portrait: bytes, h
     assert len(assert_one(client.get("/people/ada"))["templates"]) == 1
 
 
-def test_a_link_needs_no_key_and_making_one_does(tmp_path: Path) -> None:
+def test_a_link_needs_no_key_and_making_one_does(choice: Choice, portrait: bytes, tmp_path: Path) -> None:
+    engines = pool(shipped_engine(choice))
+    with Device(engines, gallery=tmp_path, choice=choice) as device:
+        add(device.client, "ada", "Ada Lovelace")
+        path = invite(device.client)
     keys.add(tmp_path / keys.FILE, "other", list(keys.Scope)[:1])
-    with Device(pool(), gallery=tmp_path, keys=tmp_path / keys.FILE, loopback=False) as device:
+    with Device(engines, gallery=tmp_path, keys=tmp_path / keys.FILE, loopback=False, choice=choice) as device:
         assert device.client.ask("POST", "/people/ada/invitation").status == 401
         assert device.client.get("/enrol/x").status == 200
         assert_gone(device.client, "/enrol/x")
+        assert_success(device.client.post(f"{path}?consent=1", portrait), "quality", status=201)
+        assert_gone(device.client, path)
 
 
 def test_a_link_ends_after_a_day(
