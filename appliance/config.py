@@ -9,7 +9,7 @@ from typing import Any, Self
 from pydantic import ValidationError, model_validator
 
 from appliance import sections, wires
-from appliance.faults import ReportedError
+from appliance.faults import ReportedError, wrong_value
 from appliance.sections import Section
 
 NOT_SHOWN = ("webhook.url", "webhook.secret_file", "mqtt.password_file")
@@ -18,6 +18,8 @@ NOT_SHOWN = ("webhook.url", "webhook.secret_file", "mqtt.password_file")
 
 VARIABLES = "APPLIANCE_"
 """Beginning of the environment variables that set a key: APPLIANCE_SERVER__PORT is server.port."""
+
+VARIABLE = "the environment variable " + VARIABLES + "{section}__{KEY}"
 
 Tables = dict[str, dict[str, Any]]
 """Section -> key -> value."""
@@ -78,10 +80,15 @@ def load(path: Path | None, overrides: Tables) -> Config:
     """The configuration in a TOML file (None: the defaults), above it that of the environment, above both `overrides`. Raises
     ConfigError that names every mistake.
     """
+    sources: dict[str, str] = {}
     try:
         tables = tomllib.loads(path.read_text("utf-8-sig")) if path else {}  # editors on Windows begin with a BOM
-        for source in (from_environment(os.environ), overrides):
+        for source, place in ((from_environment(os.environ), VARIABLE), (overrides, "--{key}")):
             for section, values in source.items():
+                sources |= {
+                    f"{section}.{key}": place.format(section=section.upper(), key=key, KEY=key.upper())
+                    for key in values
+                }
                 if values and isinstance(tables.setdefault(section, {}), dict):
                     tables[section] |= values
         return Config.model_validate(tables)
@@ -90,7 +97,7 @@ def load(path: Path | None, overrides: Tables) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: invalid TOML: {error}") from error
     except ValidationError as error:
-        raise ConfigError("\n".join(_mistakes(error))) from error
+        raise ConfigError("\n".join(_mistakes(error, path, sources))) from error
 
 
 def from_environment(variables: Mapping[str, str]) -> Tables:
@@ -107,15 +114,26 @@ def from_environment(variables: Mapping[str, str]) -> Tables:
     return tables
 
 
-def _mistakes(error: ValidationError) -> Iterator[str]:
-    """One line per field. pydantic lists the alternatives of a union (`int`, `"auto"`) separately; here they are together."""
+def _mistakes(error: ValidationError, path: Path | None, sources: Mapping[str, str]) -> Iterator[str]:
+    """One line per field, with where it is set. pydantic lists the alternatives of a union (`int`, `"auto"`) separately; here
+    they are together.
+    """
     reasons: dict[str, list[str]] = {}
+    inputs: dict[str, str] = {}
     for mistake in error.errors(include_url=False):
         location = [str(part) for part in mistake["loc"]]
         inside = location[2:] and (location[2].isdigit() or location[0] == "inputs")
         field = ".".join(location if inside else location[:2])
-        reason = "unknown key" if mistake["type"] == "extra_forbidden" else mistake["msg"].removeprefix("Value error, ")
-        shown = len(location) > 1 and field not in NOT_SHOWN
-        reasons.setdefault(field, []).append(f"{reason} (got {mistake['input']!r})" if shown else reason)
+        reason = "unknown key" if mistake["type"] == "extra_forbidden" else wrong_value(mistake)
+        reasons.setdefault(field, []).append(reason)
+        if len(location) > 1 and field not in NOT_SHOWN and mistake["type"] != "missing":
+            inputs[field] = f" (got {mistake['input']!r})"
     for field, found in reasons.items():
-        yield f"{field}: ".lstrip(": ") + " or ".join(dict.fromkeys(found))
+        own = (
+            place
+            for name, place in sources.items()
+            if f"{name}.".startswith(f"{field}.") or field.startswith(f"{name}.")
+        )
+        place = next(own, path)
+        line = f"{field}: ".lstrip(": ") + " or ".join(dict.fromkeys(found)) + inputs.get(field, "")
+        yield f"{line}, in {place}" if place else line

@@ -52,6 +52,47 @@ class ResultCode(Enum):
     """Not of the contract: a Refusal for which none of its messages is true."""
 
 
+_TEXTS = {
+    "missing": "is missing",
+    "string_type": "must be a text in quotes",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list: […]",
+    "model_type": "must have keys: {{…}}",
+    "path_type": "must be the name of a file or folder, in quotes",
+    "date_type": "must be a day, such as 2026-12-31",
+    "date_from_datetime_parsing": "must be a day, such as 2026-12-31",
+    "datetime_type": "must be a time, such as 2026-12-31T18:00:00+01:00",
+    "datetime_from_date_parsing": "must be a time, such as 2026-12-31T18:00:00+01:00",
+    "timezone_aware": "must be a time with its offset, such as 2026-12-31T18:00:00+01:00",
+    "literal_error": "must be {expected}",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "json_invalid": "is not JSON: {error}",
+}
+"""What is wrong with a value, by pydantic's name of the error; its own texts speak of tuples and of Python's classes."""
+
+
+def wrong_value(mistake: Mapping[str, Any]) -> str:
+    """What is wrong with a value, of an element of pydantic's `errors()`."""
+    kind, found = mistake["type"], mistake.get("input")
+    if kind == "tuple_type" and isinstance(found, dict):
+        return "must be a list: [{…}]"
+    kind = (
+        kind.replace("_parsing", "_type")
+        if kind in {"int_parsing", "float_parsing", "bool_parsing", "date_parsing"}
+        else kind
+    )
+    text = _TEXTS.get("tuple_type" if kind == "list_type" else kind)
+    return str(mistake["msg"]).removeprefix("Value error, ") if text is None else text.format(**mistake.get("ctx", {}))
+
+
 class ReportedError(Exception):
     """An error whose text is one line that says what is wrong and how to fix it; a command prints it and exits with 1."""
 

@@ -22,14 +22,18 @@ class Supervisor:
     """Starts workers, and waits on the main thread for the end of the process."""
 
     def __init__(self) -> None:
-        """Installs handlers for SIGTERM and SIGINT. Call it from the main thread."""
+        """Installs handlers for SIGTERM, SIGINT and SIGHUP. Call it from the main thread."""
         self._ended = threading.Event()
         self._status = 0
         self._asked = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        if "NOTIFY_SOCKET" in os.environ:  # under systemd; from a terminal that closes, the signal ends the process
+        if "NOTIFY_SOCKET" in os.environ:  # under systemd
             signal.signal(signal.SIGHUP, self._on_hangup)
+        elif (
+            signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+        ):  # a terminal that closes ends the process, unless by nohup
+            signal.signal(signal.SIGHUP, self._on_signal)
 
     def start(self, name: str, work: Callable[[], None]) -> threading.Thread:
         """Runs `work` on its own thread; if it raises, the process ends with status 1."""

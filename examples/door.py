@@ -14,14 +14,12 @@ from face_appliance_client import ApplianceError, Direction, FaceAppliance, Toke
 
 def main(url: str, device: str, public_key: str, direction: str = "in") -> int:
     with FaceAppliance(url, key=os.environ.get("API_KEY")) as appliance:
-        door = appliance.door(public_key, device)
         try:
-            decision = door.decide(Direction(direction))
-        except (
-            ApplianceError,
-            TokenError,
-        ) as error:  # never open: no answer, or one that is late, altered, another device's …
-            print(f"shut: {error}")
+            decision = appliance.door(public_key, device).decide(Direction(direction))
+        except (ApplianceError, TokenError, ValueError) as error:
+            print(
+                f"shut: {error}"
+            )  # never open: no answer, one that is late, altered or another device's, a wrong argument …
             return 1
     if not decision.granted:
         print(f"shut: {decision.reason}")
@@ -31,4 +29,6 @@ def main(url: str, device: str, public_key: str, direction: str = "in") -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (4, 5):
+        sys.exit("usage: door.py URL DEVICE PUBLIC_KEY [in|out]")
     sys.exit(main(*sys.argv[1:]))

@@ -18,6 +18,7 @@ from appliance.events import Broadcast, GalleryChanged
 from appliance.face.embedding import FAST
 from appliance.face.types import Embedding
 from appliance.faults import Fault, Problem, ResultCode
+from appliance.gallery.backup import Count
 from appliance.gallery.gallery import FILE, Gallery
 from appliance.gallery.people import (
     GalleryDamagedError,
@@ -305,7 +306,7 @@ class GalleryHandle:
                 self._trouble = error
                 return
             self._trouble, self._published = None, self._gallery.version
-        log.info("gallery: %d people, %d templates", *self.counts())
+        log.info("gallery: %s", Count(*self.counts()))
 
     def close(self) -> None:
         """Closes the gallery: nothing can be changed from here on."""

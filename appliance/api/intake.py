@@ -14,7 +14,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 
 from appliance.face.types import ALIGNED_SIZE, AlignedFace, Box, DetectLimits
-from appliance.faults import Fault, Refusal, ResultCode
+from appliance.faults import Fault, Refusal, ResultCode, wrong_value
 from appliance.gallery.credential import FORMATS, MOST_BITS, RAW, Credential
 from appliance.imaging.archive import FRAMES, SUFFIXES, numbered_pictures
 from appliance.imaging.codec import EncodedPicture
@@ -348,8 +348,7 @@ def read_json(content: bytes, kind: type[Body]) -> Body:
     try:
         return kind.model_validate_json(content.removeprefix(BOM_UTF8))  # RFC 8259, 8.1: a mark may be ignored
     except ValidationError as error:
-        mistake = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        mistake = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in mistake["loc"])[:LONGEST_ECHO]
-        message = mistake["msg"].removeprefix("Value error, ")
-        reason = "there is no such field" if mistake["type"] == "extra_forbidden" else message
+        reason = "there is no such field" if mistake["type"] == "extra_forbidden" else wrong_value(mistake)
         raise Refusal(ResultCode.INVALID_BODY, "invalid_body", f"{field or 'body'}: {reason}") from None

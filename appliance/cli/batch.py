@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from appliance.cli.photos import chosen_engine, progress
 from appliance.config import Config
 from appliance.faults import Refusal
 from appliance.gallery.people import OnConflict, TemplateExport, matching
-from appliance.gallery.table import InvalidRow, PersonRow, people_table, read_people, table
+from appliance.gallery.table import InvalidRow, PersonRow, TableError, people_table, read_people, table
 from appliance.imaging.archive import Photos
 from appliance.imaging.codec import EncodedPicture
 from appliance.vision import loading
@@ -36,7 +37,12 @@ def import_table(options: argparse.Namespace, settings: Config, on_conflict: OnC
     """Imports the people of a table with their photos, after a dry run in which no row was refused, and prints what became of
     each row as CSV; the exit status: 1 if one is refused. Raises TableError, GalleryError, OSError, Fault.
     """
-    rows = read_people(options.csv.read_bytes())
+    if zipfile.is_zipfile(options.csv):
+        raise TableError(f"--csv {options.csv} is a zip: import {options.csv} --csv TABLE")
+    try:
+        rows = read_people(options.csv.read_bytes())
+    except TableError as error:
+        raise TableError(f"{options.csv}: {error}") from error
     with _photos(options.file) as photos:
         with opened(settings, create=True) as gallery:
             early = {row.number: settled(gallery, row, on_conflict) for row in rows}
@@ -131,6 +137,8 @@ def _photos(source: Path | None) -> Iterator[Photos]:
     elif source.is_dir():
         yield Photos.in_folder(source)
     else:
+        if not zipfile.is_zipfile(source) and source.exists():
+            raise TableError(f"{source} is neither a zip nor a folder of photos")
         with source.open("rb") as file:
             yield Photos.zipped(file, LARGEST_PHOTO)
 

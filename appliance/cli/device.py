@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import errno
 import inspect
 import json
 import logging
@@ -48,7 +49,8 @@ def serve(options: argparse.Namespace, settings: Config) -> int:
         reread = partial(reread_config, options.config, settings)
         machine = Machine(settings, demonstrate=options.demonstration, reread=reread)
     except (OSError, ValueError) as error:
-        print(f"cannot listen on {settings.server.host}:{settings.server.port}: {error}", file=sys.stderr)
+        hint = "; choose another one by --port or server.port" if getattr(error, "errno", 0) == errno.EADDRINUSE else ""
+        print(f"cannot listen on {settings.server.host}:{settings.server.port}: {error}{hint}", file=sys.stderr)
         return 1
     with state.occupied(state.folder(settings.state.folder), Path(sys.prefix)):
         status = machine.run()

@@ -39,6 +39,12 @@ RESPONSES = ("passed", "too_slow", "too_early", "other_direction", "lost", "anot
 PINS = ("right", "wrong", "slowed", "unset", "uncounted", "none")
 """The values of Direction, ClockState, Outcome, Response and PinCheck, whose modules need numpy; and nothing given yet."""
 
+SCOPES = (
+    "what the key opens; can be repeated (default: recognise and live). recognise: photos that are sent; live: the camera's "
+    "picture, events and the pages; decide: decisions for a door; kiosk: the display at the door; admin: people, passes, the "
+    "record and the fleet; metrics: /metrics alone"
+)
+
 OFF = "off"
 """The liveness of a device that does not check it."""
 
@@ -110,8 +116,10 @@ def _group(commands: Any, name: str, summary: str) -> Add:
 
 def _add_device(add: Add) -> None:
     serve = add("serve", "device:serve", "Answer the HTTP API.")
-    serve.add_argument("--host", help="address to listen on")
-    serve.add_argument("--port", type=int, help="TCP port to listen on; 0 takes a free one")
+    serve.add_argument("--host", help="address to listen on (default: server.host, 127.0.0.1)")
+    serve.add_argument(
+        "--port", type=int, help="TCP port to listen on; 0 takes a free one (default: server.port, 9297)"
+    )
     text = "show the demonstration instead of a camera (without-camera: only if none is configured or found)"
     serve.add_argument("--demonstration", nargs="?", const="always", choices=("always", "without-camera"), help=text)
     serve.flag("--print-config", "print the effective configuration and exit")
@@ -124,8 +132,7 @@ def _add_device(add: Add) -> None:
 def _add_keys(add: Add) -> None:
     new = add("add", "device:add_key", "Create a key and print it; it cannot be shown again.")
     new.value("name", "NAME", "name of the key in the list and in the log")
-    text = "what the key opens; can be repeated (default: recognise and live)"
-    new.add_argument("--scope", dest="scopes", action="append", type=Scope, choices=list(Scope), help=text)
+    new.add_argument("--scope", dest="scopes", action="append", type=Scope, choices=list(Scope), help=SCOPES)
     listing = add("list", "device:list_keys", "List the keys.")
     listing.flag("--json", "print JSON")
     revoke = add("revoke", "device:revoke_key", "Revoke a key: it is not accepted any more.")
@@ -316,7 +323,7 @@ def _add_export(export: CommandParser) -> None:
 def _add_passes(add: Add) -> None:
     new = add("add", "passes:add_pass", "Issue a pass, print its id and write its QR code.")
     new.add_argument("--name", required=True, help="of the visitor")
-    new.value("--code", "FILE", "new file for the QR code: .svg, or PNG", Path, required=True)
+    new.value("--code", "FILE", "new file for the QR code: .svg or .png", Path, required=True)
     text = "local, such as 2026-11-26T08:00 (default: now)"
     new.value("--from", "TIME", text, _read(datetime, "time"), dest="begin")
     end = new.add_mutually_exclusive_group(required=True)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import cv2
 import numpy as np
@@ -68,16 +68,21 @@ def detect(options: argparse.Namespace, settings: Config) -> int:
 def compare(options: argparse.Namespace, settings: Config) -> int:
     """Prints the similarity of two photos' largest faces; the exit status. Raises OSError."""
     _, engine = chosen_engine(settings)
+    aligned = []
+    for photo in options.photos:
+        try:
+            aligned += engine.align(_picture(photo, settings), DetectLimits(count=1)) or _no_face()
+        except Fault as fault:
+            return _failed(fault, photo)
     try:
-        aligned = [engine.align(_picture(photo, settings), DetectLimits(count=1)) for photo in options.photos]
-        for photo, faces in zip(options.photos, aligned, strict=True):
-            if not faces:
-                raise Fault(ResultCode.NO_FACE, str(photo))
-        (a,), (b,) = aligned
-        print(f"similarity {engine.compare(a, b):.4f} (0.5 and above: the same person)")
+        print(f"similarity {engine.compare(*aligned):.4f} (0.5 and above: the same person)")
     except Fault as fault:
         return _failed(fault, *options.photos)
     return 0
+
+
+def _no_face() -> NoReturn:
+    raise Fault(ResultCode.NO_FACE)
 
 
 def liveness(options: argparse.Namespace, settings: Config) -> int:
@@ -96,8 +101,9 @@ def liveness(options: argparse.Namespace, settings: Config) -> int:
 def run_selftest(_options: argparse.Namespace, settings: Config) -> int:
     """Prints a line per model role; the exit status: 1 if one does not work."""
     choice, _ = chosen_engine(settings)
+    wide = max(map(len, choice))
     for role, chosen in choice.items():
-        print(f"{role:10} {f'{chosen.files[0].precision} works' if isinstance(chosen, Chosen) else chosen}")
+        print(f"{role:{wide}} {f'{chosen.files[0].precision} works' if isinstance(chosen, Chosen) else chosen}")
     return 0 if all(isinstance(chosen, Chosen) for chosen in choice.values()) else 1
 
 

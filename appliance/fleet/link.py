@@ -102,6 +102,19 @@ def _translated(reasons: Sequence[Exception] = ()) -> Iterator[None]:
         raise LinkError(f"the fleet's servers give a malformed answer: {type(error).__name__}: {error}") from error
 
 
+def _check_readable(key: str, path: Path | None) -> None:
+    """Raises LinkError that names the key of the configuration and the file."""
+    try:
+        if path is not None:
+            path.read_bytes()
+            if key == "fleet.ca_file":
+                ssl.create_default_context(cafile=path)
+    except ssl.SSLError as error:
+        raise LinkError(f"{key}: {path} has no certificate in PEM") from error
+    except OSError as error:
+        raise LinkError(f"{key}: {path}: {error.strerror}") from error
+
+
 class _Client(Client):
     """The client, which sends nothing in clear, and proves nothing, to a server of a tls:// URL."""
 
@@ -133,6 +146,8 @@ class Link:
             reasons[:] = [error]
 
         tls, reasons, client = None, list[Exception](), _Client()
+        for key, path in (("fleet.ca_file", address.authority), ("fleet.nkey_file", address.seed_file)):
+            _check_readable(key, path)
         try:
             with _translated(reasons):
                 if address.authority or any(url.startswith("tls:") for url in address.urls):

@@ -68,3 +68,11 @@ def test_what_is_no_pass_is_refused(client: Client, fields: dict[str, object], t
     assert assert_refused(issue(client, **fields), 400, "INF-01", "invalid_body").startswith(text)
     for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/code.png"), ("GET", "/code.svg")):
         assert_refused(client.ask(method, f"/access/passes/nobody{path}"), 404, "INF-02", "no_such_pass")
+
+
+def test_a_time_without_an_offset_is_answered_with_an_example(client: Client) -> None:
+    for until, least in (("2026-11-30", "such as 2026-12-31T18:00:00+01:00"), ("2026-11-30T18:00", "with its offset")):
+        answer = client.ask("POST", "/access/passes", body({"name": "Vera", "valid_until": until}))
+        assert answer.status == 400
+        assert answer.document["text"].startswith("valid_until: must be a time")
+        assert least in answer.document["text"]

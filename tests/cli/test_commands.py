@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from appliance.cli.main import main
 from appliance.vision.manifest import Role
 
 
@@ -117,6 +118,14 @@ def test_compare_says_why_it_cannot(run, photos, quick):
     (told,) = complaints(done)
     assert (done.returncode, done.stdout) == (1, "")
     assert re.search(r"missing\.jpg: No such file", told)
+
+
+def test_compare_names_the_photo_that_is_none(photos, quick, capsys):
+    for first, second in (("text.jpg", "portrait.jpg"), ("portrait.jpg", "text.jpg")):
+        assert main(["compare", "--config", str(quick), str(photos / first), str(photos / second)]) == 1
+        told = capsys.readouterr().err
+        assert f"{photos / 'text.jpg'}: INF-04" in told
+        assert "portrait" not in told
 
 
 @pytest.mark.parametrize("source", ["frames.zip", "frames"])

@@ -44,6 +44,10 @@ def test_nothing_is_issued_without_a_new_file_for_the_code(said, tmp_path):
     (tmp_path / "there.svg").touch()
     for file in (tmp_path / "there.svg", tmp_path / "nowhere" / "x.svg"):
         said("passes", "add", "--name", "Vera", "--hours", 1, "--code", file, status=1)
+    picture = tmp_path / "v.jpg"
+    told = said("passes", "add", "--name", "Vera", "--hours", 1, "--code", picture, status=2).err
+    assert told == f"--code {picture}: the name ends in .png or .svg\n"
+    assert not picture.exists()
     assert said("passes", "list").out == "no passes\n"
     said("passes", "add", "--name", "Vera", "--until", "2020-01-01T00:00", "--code", tmp_path / "x.svg", status=1)
     assert not (tmp_path / "x.svg").exists()

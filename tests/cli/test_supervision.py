@@ -47,7 +47,7 @@ def ended(trouble):
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_with_0(number):
     done = ended(f'supervisor.start("kill", lambda: kill({int(number)}))')
     assert (done.returncode, done.stdout, done.stderr) == (0, "waiting\n", "")

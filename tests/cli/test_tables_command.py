@@ -108,7 +108,16 @@ def test_a_table_that_is_none_and_options_of_the_other_import_are_reported(place
     assert place.run("import", "archive", "--dry-run").returncode == 2
     (place.folder / "people.csv").write_text("id,name\n", "utf-8")
     assert place.run("import", "nothing.zip", "--csv", "people.csv").returncode == 1
-    assert place.run("import", "config.toml", "--csv", "people.csv").returncode == 1
+    done = place.run("import", "config.toml", "--csv", "people.csv")
+    assert (done.returncode, done.stderr) == (1, "config.toml is neither a zip nor a folder of photos\n")
+    with zipfile.ZipFile(place.folder / "photos.zip", "w") as archive:
+        archive.writestr("a.jpg", b"")
+    for arguments, told in (
+        (["photos.zip"], "photos.zip is a zip: photos need a table, --csv TABLE\n"),
+        (["people.csv", "--csv", "photos.zip"], "--csv photos.zip is a zip: import photos.zip --csv TABLE\n"),
+    ):
+        done = place.run("import", *arguments)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
 
 
 @pytest.mark.parametrize("known", [True, False])

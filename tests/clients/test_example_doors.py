@@ -169,6 +169,15 @@ def test_it_opens_for_a_granted_answer_and_for_nothing_else(program: list[str], 
         answering.status = 200
 
 
+def test_wrong_arguments_are_one_line_without_a_traceback(answering: Answering, tmp_path: Path) -> None:
+    done = subprocess.run(in_python(tmp_path), capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (1, "usage: door.py URL DEVICE PUBLIC_KEY [in|out]\n")
+    answering.answer = decided()
+    for key, direction in (("none", "in"), (SIGNER.public.text, "up")):
+        status, printed = run(in_python(tmp_path), answering.server_port, key, DEVICE, direction)
+        assert (status, printed[:6], printed.count("\n")) == (1, "shut: ", 1)
+
+
 def test_it_opens_for_the_person_at_a_real_device(choice: Choice, hopper: bytes, tmp_path: Path) -> None:
     photo = EncodedPicture(hopper, 10**6).frame(1.0).pixels
     pictures = [head(photo, number) for number in range(61)]

@@ -163,6 +163,21 @@ def test_a_server_that_is_not_there_is_named_in_one_line(run):
     assert run("a", "fleet", "create", "http://127.0.0.1:9")[2].startswith("a server is nats://")
 
 
+def test_a_file_of_the_settings_that_is_wrong_is_named_with_its_key(run, monkeypatch, tmp_path):
+    (tmp_path / "text.pem").write_text("no certificate", "utf-8")
+    for key, file, told in (
+        ("ca_file", "nothing.pem", "No such file or directory"),
+        ("ca_file", "text.pem", "no certificate in PEM"),
+        ("nkey_file", "nothing.nk", "No such file or directory"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(f"APPLIANCE_FLEET__{key.upper()}", str(tmp_path / file))
+            status, _, text = run("a", "fleet", "create", "nats://127.0.0.1:9")
+        assert (status, text.count("\n")) == (1, 0)
+        assert f"fleet.{key}: {tmp_path / file}" in text
+        assert told in text
+
+
 @pytest.mark.timeout(180)
 def test_the_answers_of_a_running_device_say_whether_a_change_is_shared(server, tmp_path, run):
     settings = f'[state]\nfolder = "{tmp_path}/a/state"\n[gallery]\nkey_file = "{tmp_path}/a/gallery.key"\n'

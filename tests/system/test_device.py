@@ -76,7 +76,7 @@ def test_a_port_that_is_in_use_is_named_in_one_line(tmp_path: Path) -> None:
 
             (line,) = child.log.splitlines()
             assert f"{HOST}:{port}" in line
-            assert "in use" in line
+            assert "in use; choose another one by --port or server.port" in line
 
 
 def test_every_mistake_in_the_configuration_is_named_at_once(tmp_path: Path) -> None:
