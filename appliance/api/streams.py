@@ -249,7 +249,8 @@ class Streams:
 
 
 def _kiosk_health(report: Report) -> str:
-    return _message("health", {"usable": not any(each["part"] in NEEDED for each in report["reasons"])})
+    usable = not any(each["part"] in NEEDED for each in report["reasons"])
+    return _message("health", {"usable": usable, "demonstration": (report["camera"] or {}).get("demonstration", False)})
 
 
 def _kiosk_event(event: Event) -> str:

@@ -79,3 +79,8 @@ def test_its_pages_say_what_it_is(visit: Visit, tmp_path: Path, portrait: bytes)
             expect(page.locator("#decision .verdict")).to_contain_text("Granted")
             expect(page.locator("#decision .verdict")).to_contain_text("liveness is off")
             accessible(page)
+        for display in ((800, 480), (480, 800), (360, 640)):
+            with visit(client, display, path="/kiosk") as page:
+                expect(page.locator("#demonstration")).to_contain_text("This is a stored portrait", timeout=20_000)
+                expect(page.locator("#demonstration")).to_be_in_viewport(ratio=1)
+                accessible(page)

@@ -106,6 +106,7 @@ function onPanel(event) {
 
 function onHealth(health) {
   usable = health.usable;
+  $("demonstration").hidden = !health.demonstration;
   if (usable) return stage.plays() || prompt(waiting);
   blind(text("kiosk.out_of_service"), text("kiosk.another_way"));
 }
