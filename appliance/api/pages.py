@@ -28,6 +28,19 @@ PAGES = {
 API's description, and of the page for people who are invited.
 """
 
+MENU = {
+    "./": "page.live",
+    "door#door": "page.door",
+    "door#people": "people.title",
+    "door#enrol": "enrol.title",
+    "fleet": "fleet.title",
+    "kiosk": "page.kiosk",
+    "docs": "reference.title",
+}
+"""The links of every page's menu, with the keys of their texts."""
+
+CURRENT = ' aria-current="page"'
+
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors "
@@ -51,8 +64,8 @@ def catalogues() -> dict[str, dict[str, Any]]:
 
 
 _KEY = re.compile(r"\{\{([\w.-]+)\}\}")
-"""A place of a page: the key of a text; `lang`, the code of the language; `languages`, the choice among them; or `texts`, the
-catalogue for texts.js.
+"""A place of a page: the key of a text; `lang`, the code of the language; `languages`, the choice among them; `menu`, the links
+to the pages; or `texts`, the catalogue for texts.js.
 """
 
 _RANGE = re.compile(r"\s*([A-Za-z]{1,8})(?:-[\w-]*)?\s*(?:;\s*[qQ]\s*=\s*([01](?:\.\d{0,3})?)\s*)?")
@@ -67,10 +80,7 @@ class Page:
         self._policy = POLICY + (" ".join(ancestors) or "'none'")
         self._texts = catalogues()
         self._files = {each.name: each.read_bytes() for each in sorted(WEB.iterdir()) if each.is_file()}
-        self._pages = {
-            name: {code: self._filled(self._files[name].decode(), code).encode() for code in self._texts}
-            for name in PAGES
-        }
+        self._pages = {name: {code: self._filled(name, code).encode() for code in self._texts} for name in PAGES}
 
     def routes(self) -> tuple[Route, ...]:
         """The pages by their paths, and each script and style by its file name."""
@@ -94,15 +104,21 @@ class Page:
         headers |= {"Content-Language": language, "Vary": "Accept-Language, Cookie"}
         return Answer(self._pages[name][language], headers=headers)
 
-    def _filled(self, page: str, language: str) -> str:
+    def _filled(self, name: str, language: str) -> str:
         """The page with its texts. Raises KeyError for a key that the catalogue does not have."""
-        options = [
-            f'<option value="{code}" lang="{code}"{" selected" * (code == language)}>{texts["language.name"]}</option>'
-            for code, texts in self._texts.items()
+        texts, here = self._texts[language], PAGES[name].strip("/")
+        links = [
+            f'<a href="{link}"{CURRENT * (link.strip("./") == here)}>{escape(texts[key])}</a>'
+            for link, key in MENU.items()
         ]
-        catalogue = json.dumps(self._texts[language], ensure_ascii=False).replace("<", r"\u003c")
-        places = {"lang": language, "languages": "".join(options), "texts": catalogue}
-        return _KEY.sub(lambda found: places.get(found[1]) or escape(self._texts[language][found[1]]), page)
+        options = [
+            f'<option value="{code}" lang="{code}"{" selected" * (code == language)}>{each["language.name"]}</option>'
+            for code, each in self._texts.items()
+        ]
+        catalogue = json.dumps(texts, ensure_ascii=False).replace("<", r"\u003c")
+        places = {"lang": language, "languages": "".join(options), "menu": " ".join(links), "texts": catalogue}
+        page = self._files[name].decode()
+        return _KEY.sub(lambda found: places.get(found[1]) or escape(texts[found[1]]), page)
 
 
 def language_of(environ: Environ, known: Collection[str]) -> str:

@@ -8,7 +8,7 @@ from client import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.api.pages import COOKIE, ENGLISH, PAGES, WEB, language_of
+from appliance.api.pages import COOKIE, ENGLISH, MENU, PAGES, WEB, language_of
 
 KNOWN = sorted(path.stem for path in (WEB / "texts").glob("*.json"))
 
@@ -54,6 +54,14 @@ def test_any_headers_lead_to_a_language(accepted: str, cookie: str) -> None:
 def test_the_largest_weight_decides(languages: list[str], weights: list[int]) -> None:
     header = ", ".join(f"{code};q={weight / 1000:.3f}" for code, weight in zip(languages, weights, strict=True))
     assert chosen(header) == languages[weights.index(max(weights))]
+
+
+@pytest.mark.parametrize(("path", "current"), [("/", "./"), ("/door", None), ("/fleet", "fleet"), ("/docs", "docs")])
+def test_every_page_has_the_same_menu(device: Client, path: str, current: str | None) -> None:
+    (menu,) = re.findall(r'<nav aria-label="[^"]*">(.*)</nav>', device.get(path).content.decode())
+    links = re.findall(r'<a href="([^"]+)"( aria-current="page")?>[^<]+</a>', menu)
+    assert [link for link, _ in links] == list(MENU)
+    assert [link for link, marked in links if marked] == ([current] if current else [])
 
 
 @pytest.mark.parametrize("path", [path for path in PAGES.values() if "<" not in path])

@@ -9,13 +9,13 @@ import pytest
 from appliance.access.enrol import PHOTO_TEXTS, Prompt
 from appliance.access.identify import STATES
 from appliance.access.reason import Reason
-from appliance.api.pages import ENGLISH, PAGES, WEB
+from appliance.api.pages import ENGLISH, MENU, PAGES, WEB
 
 CATALOGUES = {path.stem: json.loads(path.read_text("utf-8")) for path in (WEB / "texts").glob("*.json")}
 TEXTS = CATALOGUES[ENGLISH]
 
 PLACE, WORD = re.compile(r"\{\{([\w.-]+)\}\}"), re.compile(r"[A-Za-z]{2,}")
-RENDERED = {"lang", "languages", "texts"}
+RENDERED = {"lang", "languages", "menu", "texts"}
 
 CALLS = re.compile(r"""\b(?:text|words)\(\s*(?:[^"`()]*\?\s*)?"([\w.]+)"(?:\s*:\s*"([\w.]+)")?""")
 """A call with a key, or with the choice between two."""
@@ -47,7 +47,9 @@ def scripts():
 
 def used():
     """The keys that pages and scripts name, and the words of groups that scripts take as a whole."""
-    keys = {key for name in PAGES for key in PLACE.findall((WEB / name).read_text("utf-8"))} - RENDERED
+    keys = {key for name in PAGES for key in PLACE.findall((WEB / name).read_text("utf-8"))} - RENDERED | {
+        *MENU.values()
+    }
     begun = set()
     for source in scripts().values():
         keys |= {key for call in CALLS.findall(source) for key in call if key}

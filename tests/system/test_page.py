@@ -482,7 +482,7 @@ def test_below_a_path_of_a_proxy_the_pages_work_and_stay_signed_in(visit: Visit,
         page.wait_for_selector("#overlay .box")
         assert [cookie["path"] for cookie in page.context.cookies()] == ["/a/house"]
         page.get_by_role("link", name="Door").click()
-        page.wait_for_url("**/a/house/door")
+        page.wait_for_url("**/a/house/door#door")
         expect(page.locator("#status")).to_have_text("Everything works")
 
 

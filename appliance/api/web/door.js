@@ -17,7 +17,7 @@ function show() {
   const wanted = location.hash.slice(1);
   view = VIEWS.includes(wanted) ? wanted : "door";
   for (const name of VIEWS) $(`view-${name}`).hidden = name !== view;
-  for (const link of document.querySelectorAll("nav a[href^='#']")) {
+  for (const link of document.querySelectorAll("nav a[href^='door#']")) {
     if (link.hash === `#${view}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
