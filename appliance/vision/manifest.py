@@ -135,13 +135,14 @@ second where a runtime has no fast int8."""
 def fastest(models: Iterable[ModelFile], measure: Callable[[ModelFile, float], float]) -> tuple[str, dict[str, float]]:
     """Chooses a precision for one role by timing its smallest input: (the fastest precision, seconds by precision).
 
-    `measure` takes a file and the seconds from which its time does not matter any more.
+    `measure` takes a file and the seconds from which its time does not matter any more: none for the only precision, which
+    so runs once.
     """
     smallest: dict[str, ModelFile] = {}
     for model in sorted(models, key=lambda model: model.area, reverse=True):
         smallest[model.precision] = model
     seconds: dict[str, float] = {}
     for precision in sorted(smallest):
-        best = min(seconds.values(), default=float("inf"))
+        best = min(seconds.values(), default=float("inf") if len(smallest) > 1 else 0.0)
         seconds[precision] = measure(smallest[precision], best * HOPELESS)
     return min(seconds, key=seconds.__getitem__), seconds

@@ -166,3 +166,7 @@ def test_the_fastest_precision_is_found_by_its_smallest_input():
 
     assert fastest(models, seconds) == ("int8", {"int8": 0.002, "float16": 0.003})
     assert asked == {("float16", 320): float("inf"), ("int8", 320): 0.003 * HOPELESS}
+
+    asked.clear()
+    assert fastest([model for model in models if model.precision == "int8"], seconds) == ("int8", {"int8": 0.002})
+    assert asked == {("int8", 320): 0.0}, "there is nothing to choose: it is run once"
