@@ -1,7 +1,8 @@
 """The README and the pages of `docs/`: their commands run as printed, their settings are valid, their links have targets.
 
 A page is one session in a clone: `sh` runs its blocks in order, beside a demonstration device of its own. Three things differ
-from what is printed, because tests run side by side: the port, the folder `/tmp/` and the path of the command `appliance`.
+from what is printed, because tests run side by side: the port, the folder `/tmp/` and the path of the command `appliance`. The
+device and the commands have the settings below.
 """
 
 import ast
@@ -22,6 +23,9 @@ from pages import PAGES, ROOT, Block, agrees, blocks, commands, inline
 from appliance import config
 
 ADDRESS = "http://127.0.0.1:9297"
+
+SETTINGS = '[engine]\ndetector = "float16"\nliveness = "float16"\n[camera]\nfps = 6\n'
+"""The printed numbers are those of float16; a busy computer may find that int8 is faster. Six frames are enough."""
 
 SESSION = """set -eua
 [ ! -e {saved} ] || . {saved}
@@ -49,6 +53,7 @@ class Session:
         self._folder = folder
         self._environment = {
             **os.environ,
+            "APPLIANCE_CONFIG": str(child.log_file.with_name("config.toml")),
             "STATE_DIRECTORY": str(child.state),
             "XDG_CONFIG_HOME": str(child.log_file.parent / "config"),
         }
@@ -77,7 +82,7 @@ class Session:
 def session(tmp_path: Path) -> Iterator[Session]:
     (tmp_path / "device").mkdir()
     (tmp_path / "terminal").mkdir()
-    with Child(tmp_path / "device", arguments=("--port", "0", "--demonstration")) as child:
+    with Child(tmp_path / "device", SETTINGS, ("--port", "0", "--demonstration")) as child:
         child.ready()
         child.logged(r"pictures of \d+ x \d+")
         yield Session(child, tmp_path / "terminal")
