@@ -16,7 +16,9 @@ from appliance.face.types import Pixels
 
 PROJECT = Path(__file__).parents[1]
 
-QUICK = '[engine]\nengines = 1\ndetector = "float16"\nembedder = "float16"\nliveness = "float16"\n'
+QUICK = (
+    '[engine]\nengines = 1\ndetector = "float16"\nembedder = "float16"\nliveness = "float16"\nrecognition = "fast"\n'
+)
 
 FPS = 6
 """Of that camera: as many as a decision and the overlay need; the device and the browser work on each frame."""

@@ -339,10 +339,11 @@ class Child:
         environment: dict[str, str] | None = None,
         inside: Sequence[str] = (),
         *,
+        network: str | None = None,
         forked: bool = True,
     ) -> None:
-        """`inside` is what the command line begins with to run somewhere else, such as a network namespace. Without `forked`
-        it is a Python that starts anew.
+        """`inside` is what the command line begins with to run somewhere else, `network` the name of a network namespace.
+        Without `forked` it is a Python that starts anew.
         """
         (folder / "config.toml").write_text(config, "utf-8")
         self.log_file = folder / "log"
@@ -354,7 +355,7 @@ class Child:
         self.process: Forked | subprocess.Popen[bytes]
         if forked and not inside and program == PROGRAM:
             self.log_file.write_bytes(b"")
-            self.process = Forked(arguments, output=self.log_file, cwd=folder, env=environment)
+            self.process = Forked(arguments, output=self.log_file, cwd=folder, env=environment, network=network)
             return
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from devices import Child, until
 
-QUICK = '[engine]\nengines = 1\ndetector = "float16"\nembedder = "float16"\nliveness = "float16"\n'
+QUICK = (
+    '[engine]\nengines = 1\ndetector = "float16"\nembedder = "float16"\nliveness = "float16"\nrecognition = "fast"\n'
+)
 
 PROGRAM = """
 import sys, threading, time

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import pytest
 from devices import until
+from forked import finished
 
 needs_namespaces = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("ip") is None,
@@ -113,7 +114,7 @@ class Host:
         return subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=60, check=False)
 
     def appliance(self, *arguments: object) -> subprocess.CompletedProcess[str]:
-        return self.run(sys.executable, "-m", "appliance", *arguments)
+        return finished(arguments, cwd=None, env=os.environ, network=self.name)
 
     def discover(self, timeout: float = 2) -> list[dict[str, Any]]:
         """What `appliance discover` finds from here."""

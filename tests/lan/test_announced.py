@@ -17,7 +17,9 @@ from appliance import __version__
 
 pytestmark = needs_namespaces
 
-ENGINES = '[engine]\nengines = 1\ndetector = "float16"\nembedder = "float16"\nliveness = "float16"\n'
+ENGINES = (
+    '[engine]\nengines = 1\ndetector = "float16"\nembedder = "float16"\nliveness = "float16"\nrecognition = "fast"\n'
+)
 QUICK = f'{ENGINES}[camera]\ndriver = "none"\n[access]\nopen = true\n'
 
 KINDS = ("Pointer", "Service", "Text", "Address")
@@ -124,7 +126,7 @@ def test_a_device_that_starts_and_then_fails_is_announced_so(tmp_path: Path) -> 
     with (
         local_network(tmp_path, "10.97.0.1/24", "10.97.0.2/24") as (device, other),
         other.listen() as listener,
-        Child(tmp_path, replayed(pipe), ("--host", "10.97.0.1"), inside=device.command()) as child,
+        Child(tmp_path, replayed(pipe), ("--host", "10.97.0.1"), network=device.name) as child,
     ):
         assert until(lambda: states(listener.texts()) == ["loading", "fault"]), child.log
         assert child.terminate() == 0
@@ -140,7 +142,7 @@ def test_a_device_that_recovers_is_announced_so(tmp_path: Path, portrait: bytes)
     with (
         local_network(tmp_path, "10.97.0.1/24", "10.97.0.2/24") as (device, other),
         other.listen() as listener,
-        Child(tmp_path, replayed(pictures), ("--host", "10.97.0.1"), inside=device.command()) as child,
+        Child(tmp_path, replayed(pictures), ("--host", "10.97.0.1"), network=device.name) as child,
     ):
         assert until(lambda: states(listener.texts())[-1:] == ["fault"]), child.log
         aside.rename(pictures)
@@ -275,7 +277,7 @@ def test_a_pulled_cable_and_a_second_network(tmp_path: Path) -> None:
 def test_a_start_without_any_address(tmp_path: Path) -> None:
     with (
         local_network(tmp_path, None, "10.97.0.2/24") as (device, other),
-        Child(tmp_path, QUICK, ("--host", "0.0.0.0"), inside=device.command()) as child,
+        Child(tmp_path, QUICK, ("--host", "0.0.0.0"), network=device.name) as child,
     ):
         child.logged(r"^WARNING +appliance\.lan: not announced on the LAN: no address on any network yet$")
         child.logged(r"ready: ")
@@ -302,7 +304,7 @@ def test_a_device_for_itself_alone_is_not_announced(tmp_path: Path, settings: st
     with (
         local_network(tmp_path, "10.97.0.1/24", ipv6=True) as (device,),
         device.listen() as listener,
-        Child(tmp_path, settings, ("--host", host), inside=device.command()) as child,
+        Child(tmp_path, settings, ("--host", host), network=device.name) as child,
     ):
         child.logged(r"ready: ")
         assert child.log.count("not announced on the LAN: the server answers this device alone\n") == said
@@ -315,7 +317,7 @@ def test_all_addresses_are_ipv4_and_ipv6(tmp_path: Path) -> None:
     with local_network(tmp_path, "10.97.0.1/24", "10.97.0.2/24", ipv6=True) as (device, other):
         for host, address in ((device, "fd97::1/64"), (other, "fd97::2/64")):
             host.ip("address", "add", address, "dev", "eth0", "nodad")
-        with Child(tmp_path, QUICK, ("--host", "::"), inside=device.command()) as child:
+        with Child(tmp_path, QUICK, ("--host", "::"), network=device.name) as child:
             child.logged(r"on the LAN.* at 10\.97\.0\.1, fd97::1, fe80::")
             (found,) = other.discover()
             assert found["addresses"][0] == "10.97.0.1"
