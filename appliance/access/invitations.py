@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import AwareDatetime, TypeAdapter
 
 from appliance.access.sealed_book import SealedBook
-from appliance.faults import Refusal, ResultCode
+from appliance.faults import Fault, Refusal, ResultCode
 from appliance.gallery.people import GalleryError, Person
 from appliance.gallery.vault import SiteKey
 
@@ -81,7 +81,7 @@ class Invitations:
         """Whether there is an open invitation with this token; not while the gallery cannot be used."""
         try:
             return bool(self.find(token))
-        except GalleryError:
+        except (Fault, GalleryError):
             return False
 
     @contextmanager
