@@ -3,7 +3,6 @@
 import argparse
 import getpass
 import sys
-import zipfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -64,8 +63,11 @@ def import_people(options: argparse.Namespace, settings: Config) -> int:
     if options.file is None or options.dry_run or options.partial:
         print("import: FILE, or --csv TABLE with --dry-run and --partial", file=sys.stderr)
         return 2
-    if zipfile.is_zipfile(options.file):
-        raise ArchiveError(f"{options.file} is a zip: photos need a table, --csv TABLE")
+    with options.file.open("rb") as file:
+        if file.read(len(backup.MAGIC)) != backup.MAGIC:
+            raise ArchiveError(
+                f"{options.file} is not an archive of an appliance; a table with photos needs --csv TABLE"
+            )
     secret = passphrase(options.passphrase_file)
     with _read(options.file, secret) as (archive, _, _), opened(settings, create=True) as gallery:
         merged = gallery.merge(_people(archive), on_conflict)

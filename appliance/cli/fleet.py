@@ -69,7 +69,7 @@ def invite(options: argparse.Namespace, settings: Config) -> int:
     code = _with_link(settings, membership.urls, lambda link: make_invitation(link, *parts))
     if options.code is not None:
         with options.code.open("xb") as file:
-            file.write(barcode.svg(code) if options.code.suffix == ".svg" else barcode.png(code))
+            file.write(barcode.svg(code) if options.code.suffix.lower() == ".svg" else barcode.png(code))
     print(code)
     return 0
 

@@ -270,7 +270,7 @@ def _add_fleet(add: Add) -> None:
     invite.value(
         "--minutes", "N", "how long it is valid (default 15)", _within("minutes", float, OVER_0, 60), default=15.0
     )
-    invite.value("--code", "FILE", "new file for its QR code: .svg, or PNG", Path)
+    invite.value("--code", "FILE", "new file for its QR code: .svg or .png", _code_file)
     text = "Become a member, and merge the people of this device with those of the fleet."
     add("join", "fleet:join", text).value("invitation", "CODE", "what `appliance fleet invite` prints")
     add("leave", "fleet:leave", "End the membership; the people of this device stay.")
@@ -323,7 +323,7 @@ def _add_export(export: CommandParser) -> None:
 def _add_passes(add: Add) -> None:
     new = add("add", "passes:add_pass", "Issue a pass, print its id and write its QR code.")
     new.add_argument("--name", required=True, help="of the visitor")
-    new.value("--code", "FILE", "new file for the QR code: .svg or .png", Path, required=True)
+    new.value("--code", "FILE", "new file for the QR code: .svg or .png", _code_file, required=True)
     text = "local, such as 2026-11-26T08:00 (default: now)"
     new.value("--from", "TIME", text, _read(datetime, "time"), dest="begin")
     end = new.add_mutually_exclusive_group(required=True)
@@ -413,6 +413,12 @@ def _point(text: str) -> tuple[float, float]:
         return point(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _code_file(text: str) -> Path:
+    if not text.lower().endswith((".svg", ".png")):
+        raise argparse.ArgumentTypeError(f"the name ends in .svg or .png: {text[:80]!r}")
+    return Path(text)
 
 
 def _address(text: str) -> str:

@@ -15,17 +15,12 @@ from appliance.config import Config
 from appliance.gallery.people import GalleryError
 from appliance.imaging import barcode
 
-CODES = (".png", ".svg")
-
 BY = "-"
 """In the record, in the place of the name of a key."""
 
 
 def add_pass(options: argparse.Namespace, settings: Config) -> int:
     """Issues a pass, prints its id, and writes its QR code to a file."""
-    if options.code.suffix.lower() not in CODES:
-        print(f"--code {options.code}: the name ends in {' or '.join(CODES)}", file=sys.stderr)
-        return 2
     begin = (options.begin or datetime.now(UTC)).astimezone(UTC)
     end = options.until.astimezone(UTC) if options.until else begin + timedelta(hours=options.hours)
     with options.code.open("xb") as file:  # with the caller's own rights, and before there is a pass

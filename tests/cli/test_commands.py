@@ -147,6 +147,7 @@ def test_liveness_says_why_it_cannot(run, photos, quick, source, reason):
 def test_selftest_has_a_line_for_each_role(run):
     done = run("selftest")
     assert (done.returncode, complaints(done)) == (0, [])
+    assert len({line.rindex(" ", 0, line.index(" works")) for line in done.stdout.splitlines()}) == 1
     roles = [re.fullmatch(r"(\w+) +(int8|float16) works", line)[1] for line in done.stdout.splitlines()]
     assert roles == list(Role)
 

@@ -113,7 +113,7 @@ def test_a_table_that_is_none_and_options_of_the_other_import_are_reported(place
     with zipfile.ZipFile(place.folder / "photos.zip", "w") as archive:
         archive.writestr("a.jpg", b"")
     for arguments, told in (
-        (["photos.zip"], "photos.zip is a zip: photos need a table, --csv TABLE\n"),
+        (["photos.zip"], "photos.zip is not an archive of an appliance; a table with photos needs --csv TABLE\n"),
         (["people.csv", "--csv", "photos.zip"], "--csv photos.zip is a zip: import photos.zip --csv TABLE\n"),
     ):
         done = place.run("import", *arguments)
