@@ -157,7 +157,7 @@ still there.
 """
 
 
-class Presence:
+class StillThere:
     """Whether there was a face that is near within GONE_SECONDS, by what was published since the last call. While a device
     sees nothing, as when its camera fails, nothing is published and it counts as gone.
     """
@@ -205,7 +205,7 @@ class DoorTrigger:
             with self._bus.subscribed(FacesSeen) as subscription:
                 while not self._stopping:
                     event = subscription.next(WAIT_SECONDS)
-                    if isinstance(event, FacesSeen) and self._look(event, Presence(subscription, self._zone)):
+                    if isinstance(event, FacesSeen) and self._look(event, StillThere(subscription, self._zone)):
                         while subscription.next(0.0):  # what was seen during the decision and its steps is old
                             pass
 

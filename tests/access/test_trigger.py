@@ -12,7 +12,7 @@ from decisions import GRANTED, token_of
 from devices import until
 
 from appliance.access.token import Direction, SignedDecision, Trigger
-from appliance.access.trigger import GONE_SECONDS, Approach, DoorTrigger, Presence, Zone
+from appliance.access.trigger import GONE_SECONDS, Approach, DoorTrigger, StillThere, Zone
 from appliance.camera.source import CameraFrame, Ring
 from appliance.events import Broadcast, DoorEvent, DoorEventKind, FacesSeen, SeenFace
 from appliance.face.types import Box, Detection, Face, Pose
@@ -215,7 +215,7 @@ def test_faces_start_decisions_about_frames_they_are_in(caplog):
 def test_a_person_is_gone_after_some_seconds_without_a_near_face():
     bus, now = Broadcast(), [100.0]
     with bus.subscribed(FacesSeen) as subscription:
-        present = Presence(subscription, Zone(96), lambda: now[0])
+        present = StillThere(subscription, Zone(96), lambda: now[0])
         for faces, seconds, there in (
             ([face(1)], 3, True),
             ([], 5, True),  # 8 s: a PIN of eight digits
