@@ -16,7 +16,6 @@ from appliance.access.factors import NOTHING_GIVEN, Factors, Given, PinCheck, St
 from appliance.access.identify import Recognition
 from appliance.access.log import DECISION, DOOR, VOIDS, Entry, Fact, Record, RecordError
 from appliance.access.observe import ChallengeWatch, SubjectObserver
-from appliance.access.passback import Passage
 from appliance.access.passes import NoSuchPassError, PassBook, VisitorPass
 from appliance.access.pins import PinChecker
 from appliance.access.policy import Facts, Observation, Policy, PolicyResult, Rules
@@ -40,7 +39,6 @@ from appliance.gallery.people import (
     GalleryDamagedError,
     GalleryError,
     GalleryUnavailableError,
-    LastPassage,
     NoKeyError,
     NoSuchPersonError,
     Person,
@@ -384,7 +382,7 @@ class Decider:
             gallery=obstacle,
             recordable=self._record.problem() is None,
             seen=seen,
-            last=_passage(last),
+            last=last,
             given=given,
         )
         return facts, gallery
@@ -429,7 +427,7 @@ class Decider:
             return replace(facts, seen=replace(facts.seen, subject=unknown), given=given)
         except GalleryUnavailableError as error:
             return replace(facts, gallery=str(error))
-        facts = replace(facts, last=_passage(before))
+        facts = replace(facts, last=before)
         if not self._policy.judge(facts).granted:
             self._take_back_passage(facts, gallery)
         return facts
@@ -446,7 +444,7 @@ class Decider:
 
     def _take_back_passage(self, facts: Facts, gallery: Gallery | None) -> None:
         """The person does not pass after all, and can ask again from the same side."""
-        person, last = facts.person, facts.last
+        person = facts.person
         if facts.visitor:
             try:
                 self._passes.note_use(facts.visitor.id, facts.visitor.used)
@@ -455,8 +453,7 @@ class Decider:
         if not (self._policy.rules.remembers and gallery and person):
             return
         try:
-            noted = facts.direction.value, facts.now
-            gallery.take_back_passage(person.reference, noted, (last.direction.value, last.time) if last else None)
+            gallery.take_back_passage(person.reference, (facts.direction.value, facts.now), facts.last)
         except GalleryError as error:
             log.error("person %s: noted as passing, though the door stays shut: %s", person.reference, error)
 
@@ -495,10 +492,6 @@ class Decider:
         except RecordError as error:
             log.error("a decision cannot be recorded: %s", error)
             return None
-
-
-def _passage(last: LastPassage | None) -> Passage | None:
-    return Passage(Direction(last[0]), last[1]) if last else None
 
 
 def _log(outcome: SignedDecision | PendingStep, seconds: float) -> None:

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from appliance.access.challenge import ChallengeMode, Response
 from appliance.access.factors import ALWAYS_THE_FACE, NOTHING_GIVEN, FactorRules, Factors, Given, PinCheck, StepKind
-from appliance.access.passback import Passage, against_direction, against_time, depends_on_time
+from appliance.access.passback import against_direction, against_time, depends_on_time
 from appliance.access.passes import VisitorPass
 from appliance.access.reason import Reason
 from appliance.access.schedule import Schedule, day_of
 from appliance.access.token import Direction
-from appliance.gallery.people import Person
+from appliance.gallery.people import LastPassage, Person
 from appliance.gallery.search import Outcome
 from appliance.vision.engine import Portrait
 from appliance.vision.liveness import ALIVE, SURE
@@ -146,7 +146,7 @@ class Facts:
     gallery: str | None
     recordable: bool
     seen: Observation
-    last: Passage | None
+    last: LastPassage | None
     given: Given = NOTHING_GIVEN
 
     @property
@@ -487,8 +487,10 @@ def _timed(rules: Rules, facts: Facts, reason: Reason, text: str) -> Finding:
 
 
 def _last(facts: Facts) -> str:
-    last = facts.last
-    return "never passed before" if last is None else f"last {last.direction} at {last.time:%Y-%m-%d %H:%M:%S}"
+    if facts.last is None:
+        return "never passed before"
+    direction, time = facts.last
+    return f"last {direction} at {time:%Y-%m-%d %H:%M:%S}"
 
 
 _OF_THE_DEVICE: Final[dict[str, Callable[[Rules, Facts], Finding]]] = {

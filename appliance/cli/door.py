@@ -15,7 +15,6 @@ from appliance.access.clock import Clock
 from appliance.access.decision_table import COLUMNS, DecisionFilter
 from appliance.access.factors import Given, PinCheck
 from appliance.access.log import DECISION, RECORD_FILE, VOIDS, Entry, Record, RecordError, Verdict, voided
-from appliance.access.passback import Passage
 from appliance.access.passes import VisitorPass
 from appliance.access.policy import ClockState, Facts, Observation, Policy, PolicyResult, Rules, Subject
 from appliance.access.token import Anchor, Direction
@@ -26,7 +25,7 @@ from appliance.cli.passes import opened_passes
 from appliance.config import Config
 from appliance.fleet.policy import PolicyBook
 from appliance.gallery.gallery import FILE
-from appliance.gallery.people import GalleryError, NoSuchPersonError, Person
+from appliance.gallery.people import GalleryError, LastPassage, NoSuchPersonError, Person
 from appliance.gallery.search import Outcome
 from appliance.gallery.table import table
 from appliance.outputs.osdp_key import request_pairing
@@ -61,7 +60,7 @@ class _Who:
 
     person: Person
     outcome: Outcome
-    last: Passage | None = None
+    last: LastPassage | None = None
     has_pin: bool = True
 
 
@@ -81,7 +80,7 @@ def _who(options: argparse.Namespace, settings: Config) -> _Who:
         valid_from=options.valid_from or person.valid_from,
         valid_until=options.valid_until or person.valid_until,
     )
-    return _Who(person, outcome, _passage(last), pin is not None)
+    return _Who(person, outcome, _local(last), pin is not None)
 
 
 def _facts(options: argparse.Namespace, settings: Config, who: _Who) -> Facts:
@@ -99,7 +98,7 @@ def _facts(options: argparse.Namespace, settings: Config, who: _Who) -> Facts:
             subject=None if options.not_followed or options.visitor else _subject(options, settings, who),
             visitor=_visitor(options, settings),
         ),
-        last=_passage(options.last) if "last" in options else who.last,
+        last=_local(options.last) if "last" in options else who.last,
         given=_given(options, who),
     )
 
@@ -169,8 +168,8 @@ def _assumed(options: argparse.Namespace, rules: Rules, facts: Facts, who: _Who)
     return [text for text, assumed in found.items() if assumed]
 
 
-def _passage(last: tuple[str, datetime] | None) -> Passage | None:
-    return Passage(Direction(last[0]), last[1].astimezone()) if last else None
+def _local(last: LastPassage | None) -> LastPassage | None:
+    return (last[0], last[1].astimezone()) if last else None
 
 
 def _lines(result: PolicyResult, assumed: Sequence[str]) -> list[str]:

@@ -9,7 +9,6 @@ from situations import ADA, FLAWLESS, NOW, rules, situations, spoilt, well
 
 from appliance.access.challenge import ChallengeMode, Response
 from appliance.access.factors import FactorRules, Given, StepKind
-from appliance.access.passback import Passage
 from appliance.access.policy import RULES, ClockState, Mark, Policy, PolicyResult, Rules
 from appliance.access.reason import Reason
 from appliance.access.schedule import Schedule
@@ -48,11 +47,11 @@ ONE_FLAW = [
     ("schedule", Reason.NO_SCHEDULE, {"groups": ()}),
     ("schedule", Reason.NO_SCHEDULE, {"groups": ("guests",)}),
     ("schedule", Reason.OUTSIDE_SCHEDULE, {"groups": ("cleaners",)}),
-    ("passback_direction", Reason.ALREADY_IN, {"last": Passage(Direction.IN, NOW - timedelta(days=1))}),
+    ("passback_direction", Reason.ALREADY_IN, {"last": ("in", NOW - timedelta(days=1))}),
     (
         "passback_direction",
         Reason.ALREADY_OUT,
-        {"last": Passage(Direction.OUT, NOW - timedelta(days=1)), "direction": Direction.OUT},
+        {"last": ("out", NOW - timedelta(days=1)), "direction": Direction.OUT},
     ),
 ]
 
@@ -133,7 +132,7 @@ def test_the_clock_is_not_asked_when_nothing_depends_on_it(clock):
         ("schedule", Rules(schedules=(DAY,)), {}),
         ("valid_from", Rules(), {"valid_from": date(2020, 1, 1)}),
         ("valid_until", Rules(), {"valid_until": date(2030, 1, 1)}),
-        ("passback_time", Rules(passback_s=60), {"last": Passage(Direction.IN, NOW - timedelta(days=1))}),
+        ("passback_time", Rules(passback_s=60), {"last": ("in", NOW - timedelta(days=1))}),
     ],
 )
 def test_the_clock_is_asked_by_what_depends_on_it(asking, rules, changes):
@@ -146,7 +145,7 @@ def test_the_clock_is_asked_by_what_depends_on_it(asking, rules, changes):
 
 
 def test_a_last_passage_the_other_way_does_not_ask_the_clock():
-    last = Passage(Direction.OUT, NOW)
+    last = ("out", NOW)
     assert ruled(spoilt(clock=ClockState.UNSET, last=last), Rules(passback_s=60, passback_strict=True)).granted
 
 
@@ -177,7 +176,7 @@ def test_a_clock_that_is_certainly_wrong_proves_nothing_where_it_may_be_done_wit
         clock=ClockState.UNSET,
         now=NOW.replace(year=1970),
         valid_from=date(2026, 1, 1),
-        last=Passage(Direction.IN, NOW),
+        last=("in", NOW),
     )
     relaxed = replace(STRICT, without_clock=True, passback_strict=False)
     result = ruled(long_ago, relaxed)
