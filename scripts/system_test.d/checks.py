@@ -562,7 +562,7 @@ def check_site_key(device: Device) -> None:
 DISPLAY = f"{SERVICE}-kiosk"
 
 HEADLESS = """[Service]
-Environment=WLR_BACKENDS=headless WLR_RENDERER=pixman WLR_LIBINPUT_NO_DEVICES=1
+Environment=WLR_BACKENDS=headless WLR_RENDERER=pixman
 StandardInput=null
 TTYPath=
 TTYReset=no
