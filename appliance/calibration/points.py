@@ -24,7 +24,7 @@ from pydantic import (
 
 from appliance import state
 from appliance.calibration.rates import Reals
-from appliance.faults import Problem, ReportedError
+from appliance.faults import Problem, ReportedError, wrong_value
 from appliance.state import audit_log as audit
 
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
@@ -259,7 +259,7 @@ def _mistake(error: state.DamagedError | ValidationError) -> str:
     if isinstance(error, state.DamagedError):
         return str(error)
     mistake = error.errors(include_url=False)[0]
-    return ": ".join(filter(None, (".".join(map(str, mistake["loc"])), mistake["msg"])))
+    return ": ".join(filter(None, (".".join(map(str, mistake["loc"])), wrong_value(mistake))))
 
 
 ROUNDS_FILE = "liveness-rounds.json"

@@ -382,7 +382,7 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(written, key, value):
     [
         ('days = ["mon"]', "groups: is missing"),
         ("groups = []", "groups: at least one"),
-        ('groups = ["st aff"]', "groups.0: String should match pattern"),
+        ('groups = ["st aff"]', "groups.0: must be of the form "),
         ('groups = "staff"', "groups: must be a list: […]"),
         ('groups = ["staff"], days = []', "days: at least one"),
         ('groups = ["staff"], days = ["mon", "someday"]', "days.1: must be 'mon', 'tue'"),
