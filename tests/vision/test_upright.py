@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from living import stirred
+from PIL import Image
 
 from appliance.calibration.rates import Rate
 from appliance.face.types import DetectLimits, Embedding, Face, Pixels, Points
@@ -105,6 +106,16 @@ def test_of_two_faces_each_has_its_own_way(engine, montage, pictured):
 def test_four_frames_of_a_turned_face_are_not_live(engine, photos, pictured):
     frames = [pictured(turned(stirred(photos["hopper"], degrees), 180 + degrees)[0]) for degrees in (0, 2, 4, 6)]
     assert engine.liveness(frames).confidence <= 0.3
+
+
+@pytest.mark.data
+def test_a_face_that_leans_is_not_upside_down_when_the_mesh_is_less_sure_of_that(engine, pictured, data):
+    photo = cv2.cvtColor(cv2.imread(str(data / "landmarks" / "253915276_1.jpg")), cv2.COLOR_BGR2RGB)
+    rolls = [
+        [face.pose.roll for face in engine.detect(pictured(pixels), DetectLimits(count=1), precise=True)]
+        for pixels in (photo, np.asarray(Image.fromarray(photo).rotate(-15, Image.Resampling.BICUBIC, expand=True)))
+    ]
+    assert off(rolls[1][0], rolls[0][0] + 15) < 5
 
 
 @pytest.mark.nightly
