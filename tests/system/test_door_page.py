@@ -176,6 +176,9 @@ def test_stored_pictures_are_not_enrolled_by_the_camera(visit: Visit, guarded: C
         begin(page, "eileen", "Eileen Collins")
         expect(page.locator("#start-camera")).to_be_disabled()
         expect(page.locator("#start-note")).to_contain_text("The camera shows stored pictures")
+        expect(page.locator("#prompt")).to_be_hidden()
+        with page.expect_file_chooser():
+            page.get_by_role("button", name="Choose photos").click()
 
 
 def test_a_photograph_of_several_people_asks_which_is_meant(
@@ -271,6 +274,7 @@ def test_people_are_found_edited_and_erased_with_a_receipt(visit: Visit, guarded
         page.get_by_role("button", name="Erase", exact=True).click()
         page.get_by_role("button", name="Erase permanently").click()
         expect(page.locator("#receipt-json")).to_contain_text("reference")
+        assert page.locator("#receipt-json").evaluate("(each) => each.scrollWidth <= each.clientWidth"), "seen whole"
         with page.expect_download() as saved:
             page.get_by_role("button", name="Save receipt").click()
         assert b"Hopper" not in saved.value.path().read_bytes()

@@ -111,6 +111,12 @@ def test_the_api_is_described_on_a_page_that_asks_no_other_host(visit: Visit, wa
     assert all(url.startswith(f"http://127.0.0.1:{watched.port}/") for url in asked), asked
 
 
+def test_the_models_are_seen_whole_on_a_small_screen(visit: Visit, watched: Client) -> None:
+    with visit(watched, (1280, 800), locale="de-DE") as page:
+        expect(page.locator("#models tr").nth(1)).to_be_visible()
+        assert page.locator(".device .table").evaluate("(each) => each.scrollWidth - each.clientWidth") == 0
+
+
 POINTS = "async (points) => (await import('/facts.js')).operatingPoints(points)"
 
 
@@ -436,6 +442,7 @@ def test_the_key_is_asked_for_once(visit: Visit, locked: tuple[Child, str], port
     with visit(child.ready(), refusals=True) as page:
         expect(page.get_by_role("dialog", name="Key required")).to_be_visible()
         expect(page.locator("#status")).to_have_text("Key required")
+        expect(page.locator("#locked code")).to_have_text("appliance keys add NAME --scope recognise --scope live")
         expect(page.get_by_label("Key", exact=True)).to_be_focused()
         page.keyboard.press("Escape")
         expect(page.locator("#locked")).to_be_visible()

@@ -87,6 +87,13 @@ export function save(file) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
+/* Returns a text with its label and a button that copies it. */
+export function copyable(label, words) {
+  return make("div", { className: "curl" }, make("span", {}, label),
+    make("button", { type: "button", className: "copy", onclick: ({ currentTarget }) => copy(currentTarget) }, text("page.copy")),
+    make("pre", { tabIndex: 0, role: "region", ariaLabel: label }, words));
+}
+
 /* Copies the text beside a button to the clipboard. */
 export async function copy(button) {
   const shown = button.parentElement.querySelector("pre");

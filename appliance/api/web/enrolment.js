@@ -29,6 +29,7 @@ export function setUpEnrolment({ stepped }) {
   onFiles($("photos"), addPhotos);
   $("take").onclick = takePicture;
   $("start-camera").onclick = startCamera;
+  $("choose").onclick = () => $("photos").click();
   $("stop-camera").onclick = () => { stopCamera(); $("start-camera").focus(); };
   $("finish").onclick = finish;
   $("next").onclick = startAnew;
@@ -51,7 +52,7 @@ export function addPictures(person) {
 
 /* Shows whether the camera of a health report can enrol people. */
 export function showCamera(camera) {
-  const note = text(!camera ? "enrol.no_camera" : camera.stored ? "enrol.stored" : "enrol.not_started");
+  const note = text(!camera ? "enrol.no_camera" : camera.demonstration ? "enrol.demonstration" : camera.stored ? "enrol.stored" : "enrol.not_started");
   if ($("start-note").textContent === note) return;
   $("start-note").textContent = note;
   $("start-camera").disabled = !camera || camera.stored;
@@ -80,7 +81,7 @@ function showShooting() {
 }
 
 function promptToStart() {
-  if ($("start-camera").disabled) prompt("wait", "choose", text("enrol.choose"));
+  if ($("start-camera").disabled) $("prompt").hidden = true;
   else prompt("wait", "start", text("enrol.start_or_choose"));
 }
 
@@ -300,6 +301,7 @@ async function chosenFace(file, faces) {
 /* Shows a prompt; `held` (0..1) is the share of HOLD_MS that has passed. */
 function prompt(kind, code, words = PROMPTS[code], held = 0) {
   const line = $("prompt");
+  line.hidden = false;
   $("hold").firstElementChild.style.width = `${Math.min(1, held) * 100}%`;
   if (line.dataset.code === code && line.dataset.kind === kind) return; // or screen readers would repeat it
   Object.assign(line.dataset, { kind, code });

@@ -8,8 +8,8 @@ const ID = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/, GROUP = /^[A-Za-z0-9._-]{1,32}$
 const LONGEST_NAME = 100, MOST_GROUPS = 16; // the gallery's own limits
 
 const FIELDS = {
-  name: { maxLength: LONGEST_NAME, autocomplete: "off" },
-  id: { maxLength: 64, autocomplete: "off", spellcheck: false },
+  name: { required: true, maxLength: LONGEST_NAME, autocomplete: "off" },
+  id: { required: true, maxLength: 64, autocomplete: "off", spellcheck: false },
   groups: { autocomplete: "off", spellcheck: false },
   valid_from: { type: "date" },
   valid_until: { type: "date" },

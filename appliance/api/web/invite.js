@@ -1,6 +1,6 @@
 /* Invitations: a one-time link with which a person enrols on their own phone. */
 
-import { codePicture, make, openDialog } from "./elements.js";
+import { codePicture, copyable, make, openDialog } from "./elements.js";
 import { askGallery, pathOf, refusalText } from "./gallery.js";
 import { text, time } from "./texts.js";
 
@@ -17,7 +17,7 @@ async function invite({ id, name }) {
 function shown(answer, name) {
   if (!answer?.ok) return [make("p", { className: "outcome bad", role: "alert" }, refusalText(answer))];
   const { url, code, expires } = answer.body.invitation;
-  const words = make("p", {}, text("invite.words", { name, time: time(expires) })), link = make("pre", { tabIndex: 0 }, url);
+  const words = make("p", {}, text("invite.words", { name, time: time(expires) })), link = copyable(text("invite.link"), url);
   if (LOCAL.test(url)) return [words, link, make("p", { className: "quiet" }, text("invite.local"))];
   return [words, codePicture(code, text("invite.code")), link];
 }

@@ -1,7 +1,7 @@
 /* The view of the door: the people in front of the camera, and the decisions. */
 
 import { problemText } from "./advice.js";
-import { $, announce, copy, described, make } from "./elements.js";
+import { $, announce, copyable, described, make } from "./elements.js";
 import { askDevice, gallery, onGallery, refusalText } from "./gallery.js";
 import { address } from "./key.js";
 import { REASONS } from "./kiosk_facts.js";
@@ -186,9 +186,9 @@ function showDecision({ decision, token }, nonce) {
   $("decision").replaceChildren(
     make("p", { className: "verdict", data: { result }, role: "alert" }, shape(result), make("strong", {}, RESULTS[result]), make("span", {}, reasonText(decision))),
     make("dl", { className: "facts" }, ...described(FACTS, rows)),
-    shownText(text("door.token"), token),
+    copyable(text("door.token"), token),
     make("p", { className: "quiet" }, text("door.verify")),
-    shownText(text("door.commands"), `${question}\n${verifyLine(token, nonce)}`));
+    copyable(text("door.commands"), `${question}\n${verifyLine(token, nonce)}`));
   const expires = performance.now() + (Date.parse(decision.expires) - Date.parse(decision.issued));
   const count = () => {
     const left = expires - performance.now();
@@ -200,12 +200,6 @@ function showDecision({ decision, token }, nonce) {
 }
 
 const verifyLine = (token, nonce) => `appliance verify-decision --key door-key.json --nonce=${nonce} ${token}`;
-
-function shownText(label, words) {
-  return make("div", { className: "curl" }, make("span", {}, label),
-    make("button", { type: "button", className: "copy", onclick: ({ currentTarget }) => copy(currentTarget) }, text("page.copy")),
-    make("pre", { tabIndex: 0, role: "region", ariaLabel: label }, words));
-}
 
 /* Returns bytes in URL-safe base64 without padding (RFC 4648, section 5). */
 export const base64url = (bytes) => btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
