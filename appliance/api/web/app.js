@@ -86,6 +86,6 @@ setUpWatch({
   cleared: (why) => listFaces([], why),
   ended: () => liveness.clear(),
 });
-setUpKey({ locked: lock, opened: begin, forgotten: poll });
+setUpKey({ scopes: ["recognise", "live"], locked: lock, opened: begin, forgotten: poll });
 document.addEventListener("visibilitychange", () => (document.hidden ? end() : begin()));
 begin();

@@ -67,7 +67,7 @@ setUpWatch({
   cleared: waitForFaces,
   wanted: pictured,
 });
-setUpKey({ locked: lock, opened: visit, forgotten: poll });
+setUpKey({ scopes: ["live", "decide", "admin"], locked: lock, opened: visit, forgotten: poll });
 setUpGallery();
 setUpMonitor({ shown: () => view === "door" });
 setUpPeople({ addPictures: (person) => { location.hash = "#enrol"; addPictures(person); } });

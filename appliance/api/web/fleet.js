@@ -147,7 +147,7 @@ if (globalThis.document) {
   $("give").onclick = () => dialog.showModal();
   $("invite").onclick = invite;
   $("search").oninput = show;
-  setUpKey({ locked() {}, opened: show, forgotten: show });
+  setUpKey({ scopes: ["live", "admin"], locked() {}, opened: show, forgotten: show });
   document.addEventListener("visibilitychange", show);
   show();
 }

@@ -10,12 +10,12 @@ let keysEntered = 0;
 let own = null; // a key with more scopes than the browser's; it is kept in this page only
 let page = { locked() {}, opened() {}, forgotten() {} };
 
-/* Sets up the page's dialog and its callbacks: `locked` when a key is required, `opened` when one was accepted, `forgotten` after signing out. */
+/* Sets up the page's dialog for a key with `scopes`, and its callbacks: `locked` when a key is required, `opened` when one was accepted, `forgotten` after signing out. */
 export function setUpKey(given) {
   page = given;
   const dialog = keyDialog("locked", {
     title: text("key.title"),
-    hint: [`${text("key.make")} `, make("code", {}, "appliance keys add NAME"), make("br"), text("key.stays")],
+    hint: [`${text("key.make")} `, make("code", {}, `appliance keys add ${given.name ?? "NAME"}${given.scopes.map((scope) => ` --scope ${scope}`).join("")}`), make("br"), text("key.stays")],
     give: unlock,
   });
   dialog.oncancel = (event) => event.preventDefault();

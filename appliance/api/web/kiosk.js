@@ -1,6 +1,6 @@
 /* The display at the door: what to do, in one sentence, and whether the door opens. */
 
-import { $, make } from "./elements.js";
+import { $ } from "./elements.js";
 import { ARROWS, PROMPTS, guide } from "./guidance.js";
 import { keyed, request, setUpKey } from "./key.js";
 import { Resting, outcomeOf, panelColour, stepText } from "./kiosk_facts.js";
@@ -166,7 +166,6 @@ setInterval(() => {
 setInterval(() => { if (["waiting", "ready"].includes(state()) && performance.now() - heardAt > STALE_MS) prompt(PROMPTS.nobody); }, STALE_MS / 4);
 if (ownKey) history.replaceState(null, "", location.pathname); // so that a person at the display cannot read it
 setUpPad({ sent: () => show("asking", LOOK), ended: () => { endStep(); prompt(waiting); } });
-setUpKey({ locked() {}, opened: listen, forgotten: signIn });
-$("locked").querySelector("p").replaceChildren(`${text("key.make")} `, make("code", {}, "appliance keys add door-display --scope kiosk"));
+setUpKey({ name: "door-display", scopes: ["kiosk"], locked() {}, opened: listen, forgotten: signIn });
 if (keyed()) $("forget").hidden = false;
 listen();

@@ -47,6 +47,6 @@ async function load() {
 }
 
 if (globalThis.document) {
-  setUpKey({ locked() {}, opened: load, forgotten: load });
+  setUpKey({ scopes: ["live"], locked() {}, opened: load, forgotten: load });
   load();
 }
