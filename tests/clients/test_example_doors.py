@@ -20,8 +20,10 @@ from devices import Device, pool, shipped_engine, until
 from doors import HEIGHT, WIDTH, head
 from people import add, assert_enrolled
 
+from appliance import keys
 from appliance.access.token import LIFE, Direction, Signer, decoded, encoded
 from appliance.imaging.codec import EncodedPicture
+from appliance.keys import Scope
 from appliance.vision.loading import Choice
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -139,14 +141,16 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return request.param(tmp_path_factory.mktemp("door"))
 
 
-def run(program: list[str], port: int, key: str, device: str = DEVICE, *more: str) -> tuple[int, str]:
+def run(
+    program: list[str], port: int, key: str, device: str = DEVICE, *more: str, api_key: str = "fa_test"
+) -> tuple[int, str]:
     done = subprocess.run(
         [*program, f"http://127.0.0.1:{port}", device, key, *more],
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
-        env={**os.environ, "API_KEY": "fa_test"},
+        env={**os.environ, "API_KEY": api_key},
     )
     assert done.stderr == ""
     return done.returncode, done.stdout
@@ -183,14 +187,18 @@ def test_it_opens_for_the_person_at_a_real_device(choice: Choice, hopper: bytes,
     pictures = [head(photo, number) for number in range(61)]
     camera = Scripted(lambda number: pictures[number % 61].copy(), 1 / 15)
     engines = pool(shipped_engine(choice))
-    with Device(engines, source=camera, size=(WIDTH, HEIGHT), gallery=tmp_path, choice=choice) as device:
+    token = keys.add(tmp_path / keys.FILE, "door", [Scope.DECIDE])
+    with Device(
+        engines, source=camera, size=(WIDTH, HEIGHT), gallery=tmp_path, choice=choice, keys=tmp_path / keys.FILE
+    ) as device:
         key = device.client.get("/access/key").document
-        ask = partial(run, in_python(tmp_path), device.client.port, key["public_key"], key["device"])
+        where = device.client.port, key["public_key"], key["device"]
+        ask = partial(run, in_python(tmp_path), *where, api_key=token)
         assert until(lambda: device.ring.spaced(4, 0.3))
         assert ask() == (1, "shut: unknown\n")
         add(device.client, "hopper", "Grace Hopper")
         assert_enrolled(device.client.post("/people/hopper/templates", hopper))
         for program in (in_python, in_node):
             command = program(tmp_path)
-            asked = partial(run, command, device.client.port, key["public_key"], key["device"])
+            asked = partial(run, command, *where, api_key=token)
             assert until(lambda asked=asked: asked() == (0, "open hopper\n"), 20), asked()  # other tests run, too
