@@ -54,9 +54,10 @@ class Fleet:
         try:
             text = self.code(INVITED_MINUTES)
         except ReportedError as error:
+            text = f"No code was made: {error}."
             raise Refusal(
-                ResultCode.NOT_READY, "fleet_unreachable", f"No code was made: {error}.", status=503
-            ) from error
+                ResultCode.NOT_READY, "fleet_unreachable", text, status=503
+            ) from None  # no fault of this program
         if text is None:
             raise Refusal(ResultCode.REFUSED, "no_fleet", "This device is not in a fleet.", status=409)
         audit.info("fleet: a device invited by key %s", bottle.request.environ[NAME])

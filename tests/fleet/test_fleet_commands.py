@@ -14,7 +14,7 @@ from appliance.access.log import Record
 from appliance.cli.main import main
 from appliance.fleet.link import Address, Link
 from appliance.fleet.membership import read_membership
-from appliance.fleet.policy import PolicyBook
+from appliance.fleet.policy import PolicyBook, policy_signer, read_keys
 from appliance.fleet.publishing import PolicyFollower, policy_bucket
 from appliance.fleet.stream import Forwarder, decisions_stream
 from appliance.gallery.vault import read_site_key
@@ -65,6 +65,8 @@ def test_two_devices_from_the_first_to_the_last_day(server, run, tmp_path):
     status, _, text = run("b", "fleet", "join", code)
     assert status == 1  # for one person differs
     assert "anna: differs" in text
+    of_a = policy_signer(read_site_key(tmp_path / "a" / "gallery.key")).public.text
+    assert list(read_keys(tmp_path / "b" / "state").values()) == [of_a]
     assert run("b", "fleet", "join", code)[2].startswith("this invitation is used or expired")
     assert run("b", "fleet", "join", code[:-1])[2].startswith("this is not a code")
 

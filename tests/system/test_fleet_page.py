@@ -94,9 +94,14 @@ def test_a_fleet_whose_servers_are_away_is_shown_as_it_was(visit: Visit, fleet: 
     fleet.server.stop(kill=True)
     try:
         assert until(lambda: not fleet.client.get("/fleet.json").document["reached"])
-        with visit(fleet.client, path="/fleet", locale="de-DE") as page:
+        refused = fleet.client.ask("POST", "/fleet/invitation", b"")
+        assert (refused.status, refused.document["reason"]) == (503, "fleet_unreachable")
+        with visit(fleet.client, path="/fleet", refusals=True, locale="de-DE") as page:
             expect(page.locator("#status")).to_have_text("Server nicht erreichbar")
             expect(page.locator("#trouble")).to_contain_text("Jedes Gerät entscheidet")
+            page.locator("#invite").click()
+            expect(page.get_by_role("alert")).to_contain_text("deshalb wurde kein Code erzeugt")
+            page.locator("dialog[open] button").click()
             expect(page.locator(f"[data-device='{fleet.other.device}']")).to_be_visible()
             accessible(page)
     finally:
