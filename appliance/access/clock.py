@@ -70,7 +70,7 @@ class Timedated:
         except (OSError, subprocess.SubprocessError) as error:
             if not self._complained:
                 text = "timedatectl does not say whether the clock is synchronised, only systemd-timesyncd can: %s"
-                log.warning(text, (getattr(error, "stderr", None) or str(error)).strip())
+                log.warning(text, " ".join((getattr(error, "stderr", None) or str(error)).split()))
             self._complained = True
             return False
         return done.stdout.strip() == "yes"

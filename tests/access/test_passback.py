@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from situations import NOW, moments
 
-from appliance.access.passback import Passage, against_direction, against_time, depends_on_time
+from appliance.access.passback import against_direction, against_time, depends_on_time
 from appliance.access.token import Direction
 
 IN, OUT = Direction.IN, Direction.OUT
@@ -26,7 +26,7 @@ def test_a_person_who_obeys_it_enters_and_leaves_in_turn(tried):
     for direction in tried:
         if against_direction(last, direction) is None:
             passed.append(direction)
-            last = Passage(direction, NOW)
+            last = direction, NOW
     assert all(one is not next_one for one, next_one in pairwise(passed))
     assert passed[:1] == tried[:1]
 
@@ -35,13 +35,13 @@ def test_a_person_who_obeys_it_enters_and_leaves_in_turn(tried):
     ("seconds", "reason"), [(0, "too_soon"), (59.999, "too_soon"), (60, None), (-3600, "too_soon")]
 )
 def test_the_same_direction_has_to_wait_and_a_passage_ahead_was_just_now(seconds, reason):
-    last = Passage(IN, NOW - timedelta(seconds=seconds))
+    last = IN, NOW - timedelta(seconds=seconds)
     assert against_time(last, IN, NOW, 60) == reason
     assert against_time(last, OUT, NOW, 60) is None
 
 
 @given(st.sampled_from(Direction), st.sampled_from(Direction), moments, moments, st.integers(0, 86_400))
 def test_what_does_not_depend_on_the_time_is_never_too_soon(before, now_wanted, then, now, least):
-    last = Passage(before, then)
+    last = before, then
     if not depends_on_time(last, now_wanted, least):
         assert against_time(last, now_wanted, now, least) is None

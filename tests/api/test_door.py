@@ -23,6 +23,7 @@ from face_appliance_client.decision import ReusedNonceError
 from face_appliance_client.verifier import Verifier
 from people import add, assert_enrolled, assert_refused, body
 
+from appliance import keys
 from appliance.access import token
 from appliance.access.log import DECISION, DOOR, RECORD_FILE, Record
 from appliance.access.token import LIFE, PublicKey
@@ -52,12 +53,21 @@ def photo(hopper: bytes) -> Pixels:
 
 
 @pytest.fixture(scope="module")
-def door(choice: Choice, photo: Pixels, hopper: bytes, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("door")
+
+
+@pytest.fixture(scope="module")
+def token_of_a_door(folder: Path) -> str:
+    return keys.add(folder / keys.FILE, "door", [keys.Scope.DECIDE])
+
+
+@pytest.fixture(scope="module")
+def door(choice: Choice, photo: Pixels, hopper: bytes, folder: Path) -> Iterator[Device]:
     """A device that knows Hopper, who stands before it."""
-    camera = Scene(photo)
-    engines = pool(shipped_engine(choice))
+    camera, engines = Scene(photo), pool(shipped_engine(choice))
     with Device(
-        engines, source=camera, size=(WIDTH, HEIGHT), gallery=tmp_path_factory.mktemp("door"), choice=choice
+        engines, source=camera, size=(WIDTH, HEIGHT), gallery=folder, choice=choice, keys=folder / keys.FILE
     ) as device:
         add(device.client, "hopper", "Grace Hopper")
         assert_enrolled(device.client.post("/people/hopper/templates", hopper))
@@ -317,11 +327,11 @@ def test_while_models_load(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def program_of_the_page(client: Client) -> Iterator[dict[str, Any]]:
+def program_of_the_page(client: Client, token_of_a_door: str) -> Iterator[dict[str, Any]]:
     """The program of docs/door.md."""
     (found,) = re.findall(r"```python\n([^`]*face_appliance_client.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     key = client.get("/access/key").document
-    for text, ours in (("127.0.0.1:9297", f"127.0.0.1:{client.port}"), ("fa_…", "none")):
+    for text, ours in (("127.0.0.1:9297", f"127.0.0.1:{client.port}"), ("fa_…", token_of_a_door)):
         assert text in found
         found = found.replace(text, ours)
     found = found.replace("…", key["device"], 1).replace("…", key["public_key"], 1)
