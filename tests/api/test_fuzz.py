@@ -213,4 +213,4 @@ def test_a_body_over_the_limit_is_not_kept(child: Child) -> None:
     for _ in range(2):
         assert client.post("/faces", bytes(60 * MIB)).status == 413
 
-    assert child.resident("VmHWM") - peak_before < 16 * MIB
+    assert child.resident("VmHWM") - peak_before < 48 * MIB  # what loads after the start takes 23; a kept body, 60
