@@ -101,6 +101,12 @@ def test_the_display_reaches_its_key_only_as_a_credential_and_its_browser_one_pa
     assert policy["URLAllowlist"] == ["127.0.0.1/kiosk", "file:///run/face-appliance-kiosk/start.html"]
 
 
+def test_no_command_beside_the_display_hangs_up_its_terminal(root):
+    lines = (root / "systemd" / "face-appliance-kiosk.service").read_text("utf-8").splitlines()
+    assert {"TTYVHangup=yes", "ExecStartPre=-+/bin/chvt 7"} <= set(lines)
+    assert not any(line.startswith(("ExecStartPost=", "ExecReload=")) for line in lines)
+
+
 OF_DEBIAN = """
 [Unit]
 Description=NATS Server
