@@ -6,7 +6,7 @@ degrees. Of LFW, AFW, HELEN and WIDER FACE, 0 of 159 upright faces were called t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,8 +41,8 @@ the eye distance apart, is upright: 44 of 60 upright LFW faces are (their scores
 """
 
 LESS_PRESENT = 0.05
-"""How much less presence than the upright mesh a turned one may have. Of 181 faces of AFW turned by 90 to 270 degrees none has
-.02 less; of 60 turned by 15 degrees one was taken to be upside down, with .13 less.
+"""How much less presence than the upright mesh a turned one may have for its points to be taken. Of 181 faces of AFW turned by
+90 to 270 degrees none has .02 less; of 60 turned by 15 degrees one was taken to be upside down, with .13 less.
 """
 
 TIGHT = 1.5
@@ -103,11 +103,13 @@ def stood(landmarks: Landmarks, picture: Picture, standing: Standing, way: int) 
     center, extent = _extent(first, lean)
     side = float(extent.max()) * TIGHT / REGION
     fit = landmarks.locate(picture, _leaning(standing.detection, _square(center, side), lean))
-    if not np.isfinite(fit.points).all() or fit.presence < max(PRESENCE, standing.fit.presence - LESS_PRESENT):
+    if not np.isfinite(fit.points).all() or fit.presence < PRESENCE:
         return _uncertain(standing)
     lean = _lean(fit)
     if min(abs(lean), abs(fit.pose.roll)) <= STEADY:
         return standing
+    if fit.presence < standing.fit.presence - LESS_PRESENT:
+        return replace(standing, upright=False)  # which of the two is right is not known
     five = fit.points[list(FIVE_OF_106)]
     return Standing(Detection(_box(fit, lean), five, standing.detection.score), fit, upright=abs(lean) <= TURNED)
 
