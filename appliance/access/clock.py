@@ -63,9 +63,8 @@ class Timedated:
                 timeout=ANSWER_SECONDS,
                 check=True,
                 stdin=subprocess.DEVNULL,
-                env={
-                    "PATH": os.environ.get("PATH", os.defpath)
-                },  # no NOTIFY_SOCKET, where it would send its own errors
+                # without NOTIFY_SOCKET, to which it would send its own errors
+                env={"PATH": os.environ.get("PATH", os.defpath)},
             )
         except (OSError, subprocess.SubprocessError) as error:
             if not self._complained:

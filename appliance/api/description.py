@@ -181,8 +181,8 @@ ROUTES: Mapping[str, Described] = {
 PLACES: Mapping[str, Mapping[str, Any]] = {"number": COUNT}
 """The schemas of the places in paths that are not just strings."""
 
-_SENTENCE = re.compile(r".*?(?:[.](?=\s|$)|$)")
-"""The first sentence of a docstring."""
+_SENTENCE_END = re.compile(r"(?<=[.])\s")
+"""Between two sentences of a docstring."""
 
 ANYTHING = {"type": "string", "contentMediaType": "application/octet-stream"}
 
@@ -245,7 +245,7 @@ def _operation(item: Route, about: Described) -> dict[str, Any]:
     scopes = [] if item.scopes == ANY_KEY else sorted(item.scopes)
     return {
         "operationId": re.sub(r"\W+", "_", f"{item.method.lower()}{item.rule}").strip("_"),
-        "summary": _SENTENCE.match(words).group(),  # type: ignore[union-attr]
+        "summary": _SENTENCE_END.split(words, maxsplit=1)[0],
         "description": words,
         "tags": [item.rule.split("/")[1].partition(".")[0]],
         "parameters": [*places, *query],

@@ -63,7 +63,7 @@ def arrived(
     if older or (incoming.reference and not after.reference):
         verdict = MergeResult.SAME if share.unshared else MergeResult.REFUSED
         return replace(after, held=share.held if after.reference else ""), verdict
-    own = [each for each in sent if each.reference == incoming.reference]  # so the servers have stored one of them
+    own = [each for each in sent if each.reference == incoming.reference]  # one of them has been stored
     known = [share] if share.reference else own
     changed = known and local not in [Local(each.digest, each.reference) for each in known]
     if local is None:
@@ -74,7 +74,7 @@ def arrived(
             return after, MergeResult.SAME if local.reference == after.reference else MergeResult.TAKEN
         if never_shared:
             return replace(after, held=DIFFERS), MergeResult.HELD
-        unshared = incoming in own or (after == share and not share.held)  # what was changed here is later
+        unshared = incoming in own or (after == share and not share.held)  # a change made here is the later one
         if unshared or not after.reference:  # another person with this id, enrolled on purpose after the erasure
             return after, MergeResult.SAME
     return after, MergeResult.LOST if changed and not share.held else MergeResult.TAKEN

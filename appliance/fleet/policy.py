@@ -40,8 +40,8 @@ Raises ValueError for a policy that this program does not accept.
 
 @dataclass(frozen=True, slots=True)
 class PublishedPolicy:
-    """A policy: the fleet that it is for, how many that has had up to it, the id and the name of the device that published it,
-    the public key of that device, when, and the settings of `[door]` in it.
+    """A policy: the id of its fleet, its number among the policies of that fleet, the id, the name and the public key of the
+    device that published it, when that was, and its settings of `[door]`.
     """
 
     fleet: Text
@@ -69,7 +69,7 @@ class PublishedPolicy:
 
 @dataclass(frozen=True, slots=True)
 class SignedPolicy:
-    """A policy, its JSON to the letter as it was signed, and the signature (base64url)."""
+    """A policy, its JSON exactly as it was signed, and the signature (base64url)."""
 
     policy: PublishedPolicy
     text: str
@@ -100,7 +100,7 @@ class SignedPolicy:
         return cls(policy, text, signature)
 
     def document(self) -> dict[str, Any]:
-        """It as JSON."""
+        """Returns it as `read` takes it."""
         return {"policy": self.text, "signature": self.signature}
 
 
@@ -194,7 +194,7 @@ class PolicyBook:
         if key is None:
             raise UnreadableValueError(f"{by}, which is not in the fleet: publish one from a device that is")
         if key != policy.key:
-            raise UnreadableValueError(f"{by}, but not signed with the key by which that one is known")
+            raise UnreadableValueError(f"{by}, but not signed with the key that this device knows it by")
         if self.kept and policy.rank < self.kept.policy.rank:
             raise RefusedValueError(f"is older than {self.kept.policy.revision}, which this device has")
 
